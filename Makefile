@@ -1,0 +1,56 @@
+# Everything a contributor or user runs. `make help` lists the targets.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+DISTRIBUTIONS := packages/wirekit packages/neurograph-python packages/vectron-client packages/vectrograph
+MANIFESTS := requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint fix bench generate lock clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## build .venv from the hashed lock (quick when nothing changed)
+
+$(STAMP): $(MANIFESTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(DISTRIBUTIONS))
+	@touch $@
+
+demo: setup  ## index Python's own documentation and ask it questions (KEEP=1 leaves the server up)
+	@$(BIN)/python tools/demo $(if $(KEEP),--keep)
+
+test: lint  ## every check and every test
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: setup  ## ruff, formatting, types, layers, freshness of generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 packages/wirekit/src packages/neurograph-python/src packages/vectron-client/src
+	$(BIN)/lint-imports
+	$(BIN)/python tools/generate.py --check
+
+fix: setup  ## repair what ruff can repair, regenerate what is generated
+	$(BIN)/python tools/generate.py
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+generate: setup  ## rewrite generated files: synchronous twins, protobuf modules, settings table
+	$(BIN)/python tools/generate.py
+
+bench: setup  ## measure engine, server and clients
+	$(BIN)/python -m benchmarks
+
+lock: setup  ## resolve requirements.lock anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
+	  --no-emit-package wirekit --no-emit-package neurograph-python --no-emit-package vectron-client --no-emit-package vectrograph \
+	  --all-extras --group dev --custom-compile-command "make lock" \
+	  $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)) -o requirements.lock
+
+clean:  ## remove .venv and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
