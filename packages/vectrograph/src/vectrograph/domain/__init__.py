@@ -1,0 +1,1 @@
+"""The rules of the subject: values, filters, distances, limits, errors. No framework, no I/O."""

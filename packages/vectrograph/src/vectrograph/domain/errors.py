@@ -1,0 +1,238 @@
+"""Everything that can go wrong for a caller, once, without a status code.
+
+Each transport owns one table from these classes to its own codes (`rest/errors.py`, `rpc/errors.py`); a test holds both
+tables complete. The tree::
+
+    DomainError
+    ├── InvalidArgument          the request itself is wrong; `details["errors"]` names each field
+    ├── Unauthenticated          no credentials, or they do not hold
+    │   ├── InvalidCredentials       wrong username or password
+    │   ├── InvalidToken             a JWT that is malformed, forged, revoked, or of the wrong kind
+    │   ├── TokenExpired             a JWT past its time
+    │   └── InvalidApiKey            an API key that is unknown, revoked or expired
+    ├── PermissionDenied         known caller, missing scope
+    ├── NotFound
+    │   ├── CollectionNotFound
+    │   ├── PointNotFound
+    │   ├── ApiKeyNotFound
+    │   └── UserNotFound
+    ├── AlreadyExists
+    ├── Conflict                 the state of the thing forbids it
+    │   ├── ReservedCollection       the collection `tokens` cannot be dropped or re-created
+    │   └── IdempotencyConflict      same key, other body
+    ├── TooLarge                 a body, batch or payload over the advertised limit
+    ├── RateLimited
+    ├── DeadlineExceeded
+    ├── Unavailable              try again later, or elsewhere
+    │   ├── OutOfSpace               the disk is full; reads and deletes go on
+    │   ├── StorageReadOnly          the disk refuses writes; reads go on
+    │   └── CollectionQuarantined    this collection's file is damaged; the others serve
+    └── InternalError            a defect of ours; the log has the story under the request id
+    StartupError                 the process cannot start; never crosses a transport
+    ├── DirectoryLocked
+    ├── PortInUse
+    └── UnsupportedFormat
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+
+class DomainError(Exception):
+    """Base of all errors a caller may see.
+
+    Attributes:
+        code: stable machine-readable name of the error, SCREAMING_SNAKE_CASE.
+        message: what happened, to which item, and what to do.
+        details: JSON-ready facts; never a secret, never a vector.
+        retry_after: seconds after which a repeat may succeed, when known.
+        retryable: whether the same request may succeed later without a change.
+    """
+
+    code: ClassVar[str] = "ERROR"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self, message: str, *, details: Mapping[str, Any] | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: dict[str, Any] = dict(details or {})
+        self.retry_after = retry_after
+
+
+class InvalidArgument(DomainError):
+    """The request is wrong as it stands; `details["errors"]` is a list of `{field, message, type}`."""
+
+    code = "VALIDATION_ERROR"
+
+    def __init__(self, message: str, *, errors: Sequence[Mapping[str, str]] = ()) -> None:
+        super().__init__(message, details={"errors": [dict(e) for e in errors], "count": len(errors)})
+
+    @classmethod
+    def of(cls, field: str, message: str, kind: str = "value_error") -> "InvalidArgument":
+        """One error about one field.
+
+        >>> InvalidArgument.of("top_k", "must be at most 1000").details["errors"]
+        [{'field': 'top_k', 'message': 'must be at most 1000', 'type': 'value_error'}]
+        """
+        return cls(f"{field}: {message}", errors=[{"field": field, "message": message, "type": kind}])
+
+
+class Unauthenticated(DomainError):
+    """No credentials were sent, or they do not hold."""
+
+    code = "AUTHENTICATION_REQUIRED"
+
+
+class InvalidCredentials(Unauthenticated):
+    """Wrong username or password; never says which."""
+
+    code = "INVALID_CREDENTIALS"
+
+
+class InvalidToken(Unauthenticated):
+    """A JWT that is malformed, forged, revoked or of the wrong kind."""
+
+    code = "INVALID_TOKEN"
+
+
+class TokenExpired(Unauthenticated):
+    """A JWT past its time; refresh or log in again."""
+
+    code = "TOKEN_EXPIRED"
+
+
+class InvalidApiKey(Unauthenticated):
+    """An API key that is unknown, revoked or expired."""
+
+    code = "INVALID_API_KEY"
+
+
+class PermissionDenied(DomainError):
+    """The caller is known but lacks a scope; `details["required_scope"]` names it."""
+
+    code = "PERMISSION_DENIED"
+
+
+class NotFound(DomainError):
+    """The thing named does not exist, or is not the caller's to see."""
+
+    code = "RESOURCE_NOT_FOUND"
+
+
+class CollectionNotFound(NotFound):
+    """No collection of that name."""
+
+    code = "COLLECTION_NOT_FOUND"
+
+
+class PointNotFound(NotFound):
+    """No point (or token) of that id."""
+
+    code = "POINT_NOT_FOUND"
+
+
+class ApiKeyNotFound(NotFound):
+    """No API key of that id among the caller's."""
+
+    code = "API_KEY_NOT_FOUND"
+
+
+class UserNotFound(NotFound):
+    """No such account."""
+
+    code = "USER_NOT_FOUND"
+
+
+class AlreadyExists(DomainError):
+    """The name is taken."""
+
+    code = "RESOURCE_ALREADY_EXISTS"
+
+
+class Conflict(DomainError):
+    """The state of the thing forbids the operation."""
+
+    code = "CONFLICT"
+
+
+class ReservedCollection(Conflict):
+    """The collection belongs to the system and can be neither dropped nor re-created."""
+
+    code = "COLLECTION_RESERVED"
+
+
+class IdempotencyConflict(Conflict):
+    """An idempotency key was used again with another body."""
+
+    code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class TooLarge(DomainError):
+    """A body, batch, text or payload over the advertised limit; `details` has `limit` and `unit`."""
+
+    code = "REQUEST_TOO_LARGE"
+
+
+class RateLimited(DomainError):
+    """Too many requests; `retry_after` says when to come back."""
+
+    code = "RATE_LIMIT_EXCEEDED"
+    retryable = True
+
+
+class DeadlineExceeded(DomainError):
+    """The caller's deadline passed before the work was done; nothing was written."""
+
+    code = "DEADLINE_EXCEEDED"
+    retryable = True
+
+
+class Unavailable(DomainError):
+    """The service cannot answer now."""
+
+    code = "SERVICE_UNAVAILABLE"
+    retryable = True
+
+
+class OutOfSpace(Unavailable):
+    """The disk is full: writes fail, reads and deletes go on."""
+
+    code = "OUT_OF_SPACE"
+
+
+class StorageReadOnly(Unavailable):
+    """The disk refuses writes; reads go on."""
+
+    code = "STORAGE_READ_ONLY"
+    retryable = False
+
+
+class CollectionQuarantined(Unavailable):
+    """The collection's file is damaged; it is set aside and everything else serves."""
+
+    code = "COLLECTION_QUARANTINED"
+    retryable = False
+
+
+class InternalError(DomainError):
+    """A defect of ours. The answer carries no detail; the log has it under the request id."""
+
+    code = "INTERNAL_ERROR"
+
+
+class StartupError(Exception):
+    """The process cannot start; the message is one clear line for the terminal."""
+
+
+class DirectoryLocked(StartupError):
+    """Another process owns the data directory; the message names it."""
+
+
+class PortInUse(StartupError):
+    """The port is taken; the message names the holder when it can be found."""
+
+
+class UnsupportedFormat(StartupError):
+    """The data was written by a newer version; nothing was touched."""

@@ -1,0 +1,36 @@
+"""The largest things a server takes, enforced by the services and advertised to clients."""
+
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Upper bounds of one server; every one may be lowered by its operator.
+
+    Attributes:
+        max_body_bytes: one HTTP body or gRPC message.
+        max_batch: points, texts or query vectors in one request.
+        max_top_k: hits for one query.
+        default_top_k: hits when a request says 0 or nothing.
+        max_hits: hits of one request, queries times `top_k`.
+        max_dimension: components of a vector.
+        max_text_bytes: one text, as UTF-8.
+        max_payload_bytes: one payload, as compact JSON.
+        max_name_bytes: name of a collection, as UTF-8.
+        max_page: items of one page of a list.
+        max_id_bytes: id of a point, as UTF-8.
+    """
+
+    max_body_bytes: int = 64 * MIB
+    max_batch: int = 10_000
+    max_top_k: int = 1_000
+    default_top_k: int = 10
+    max_hits: int = 100_000
+    max_dimension: int = 8_192
+    max_text_bytes: int = 65_536
+    max_payload_bytes: int = 1 * MIB
+    max_name_bytes: int = 255
+    max_page: int = 1_000
+    max_id_bytes: int = 512

@@ -1,0 +1,158 @@
+"""The contract every engine keeps: twelve verbs, synchronous, thread-safe, plain values in and out.
+
+Nothing else crosses it, no generator, callback or transaction, so an engine may live in another process. What differs
+between engines is declared in `Capabilities`; the conformance suite in `contract` asks nothing else. All methods
+raise errors of `domain.errors` only.
+
+Deadlines are absolute `time.monotonic()` seconds, None for no limit; past one, an engine raises DeadlineExceeded and
+has written nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from vectrograph.domain.filters import Filter
+from vectrograph.domain.values import (
+    Capabilities,
+    ChangePage,
+    CollectionInfo,
+    CollectionRef,
+    CollectionSpec,
+    IdempotencyKey,
+    Include,
+    MaintenanceReport,
+    MaintenanceTask,
+    Op,
+    Point,
+    Precondition,
+    ScrollPage,
+    ScrollRequest,
+    SearchRequest,
+    SearchResult,
+    WriteResult,
+)
+
+# Inside the protocol the name `list` is a verb, so the built-in type needs names of its own.
+Infos: TypeAlias = list[CollectionInfo]
+Points: TypeAlias = list[Point | None]
+Results: TypeAlias = list[SearchResult]
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """A place where collections of points live.
+
+    An acknowledged change is visible to every later call, and durable if declared so.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine can do, constant for its life."""
+        ...
+
+    def create(self, spec: CollectionSpec) -> CollectionInfo:
+        """Create an empty collection.
+
+        Raises:
+            AlreadyExists: the tenant has a collection of that name.
+            InvalidArgument: the dimension or distance is not among the capabilities.
+        """
+        ...
+
+    def drop(self, ref: CollectionRef) -> None:
+        """Remove a collection with everything in it.
+
+        Raises:
+            CollectionNotFound: there is none.
+        """
+        ...
+
+    def list(self, tenant: str) -> Infos:
+        """All collections of a tenant, sorted by name, quarantined ones included."""
+        ...
+
+    def describe(self, ref: CollectionRef) -> CollectionInfo:
+        """One collection as it stands.
+
+        Raises:
+            CollectionNotFound: there is none.
+        """
+        ...
+
+    def write(
+        self,
+        ref: CollectionRef,
+        ops: Sequence[Op],
+        *,
+        precondition: Precondition | None = None,
+        idempotency: IdempotencyKey | None = None,
+        deadline: float | None = None,
+    ) -> WriteResult:
+        """Apply operations in their order as one transaction; each point changed takes one `seq`.
+
+        Raises:
+            CollectionNotFound: there is no such collection.
+            InvalidArgument: an id, vector or payload is not acceptable; names the operation's position. Nothing is
+            written.
+            IdempotencyConflict: the key was used with another body.
+            OutOfSpace, StorageReadOnly, CollectionQuarantined: the storage refuses.
+            DeadlineExceeded: the deadline passed before the commit.
+        """
+        ...
+
+    def get(self, ref: CollectionRef, ids: Sequence[str], *, include: Include = Include()) -> Points:
+        """The points of these ids in this order, None where there is none.
+
+        Raises:
+            CollectionNotFound, CollectionQuarantined.
+        """
+        ...
+
+    def search(self, ref: CollectionRef, request: SearchRequest, *, deadline: float | None = None) -> Results:
+        """Nearest points for each query vector, all answered from one state of the collection.
+
+        Raises:
+            CollectionNotFound, CollectionQuarantined.
+            InvalidArgument: wrong dimension, NaN or infinity, k out of range.
+            DeadlineExceeded: the deadline passed.
+        """
+        ...
+
+    def scroll(self, ref: CollectionRef, request: ScrollRequest, *, deadline: float | None = None) -> ScrollPage:
+        """One page of points in a stable order; points present throughout, with an unchanged sort key, appear once.
+
+        Raises:
+            CollectionNotFound, CollectionQuarantined.
+            InvalidArgument: the cursor is not of this scroll, or the order is not among the capabilities.
+        """
+        ...
+
+    def count(self, ref: CollectionRef, filter: Filter | None = None, *, deadline: float | None = None) -> int:
+        """How many points there are, or match; exact.
+
+        Raises:
+            CollectionNotFound, CollectionQuarantined.
+        """
+        ...
+
+    def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
+        """The log of changes after an opaque position (None: from the beginning), oldest first.
+
+        Raises:
+            CollectionNotFound, CollectionQuarantined.
+            InvalidArgument: the position is not of this collection.
+        """
+        ...
+
+    def maintain(self, task: MaintenanceTask, ref: CollectionRef | None = None) -> MaintenanceReport:
+        """Run one maintenance task now, on one collection or on all.
+
+        Raises:
+            CollectionNotFound: `ref` names none.
+            InvalidArgument: the task is not among the capabilities.
+        """
+        ...
+
+    def close(self) -> None:
+        """Finish what is in flight, release everything; later calls raise Unavailable. Closing twice is fine."""
+        ...

@@ -1,0 +1,130 @@
+"""The log of changes, and writes that are sent twice."""
+
+# ruff: noqa: S101
+
+import pytest
+
+from vectrograph.domain.errors import IdempotencyConflict, InvalidArgument
+from vectrograph.domain.values import (
+    ChangeKind,
+    CollectionRef,
+    Delete,
+    IdempotencyKey,
+    OutcomeStatus,
+    Patch,
+    Put,
+)
+from vectrograph.engines.base import Engine
+from vectrograph.engines.contract.subject import Subject, make, put, vector
+
+
+class ChangeLogContract(Subject):
+    """Every change is told once, in order."""
+
+    @pytest.fixture(autouse=True)
+    def _changes(self, engine: Engine) -> None:
+        if not engine.capabilities.changes:
+            pytest.skip("the engine keeps no log of changes")
+
+    def test_every_change_is_in_the_log(self, engine: Engine, docs: CollectionRef) -> None:
+        """Kind, id and seq of each; what changed nothing is not there."""
+        engine.write(docs, [Put(id="a", vector=vector(0, 0)), Put(id="ü\x00", vector=vector(0, 0))])
+        engine.write(docs, [Patch(id="a", text="x"), Delete(id="missing"), Delete(id="ü\x00")])
+        page = engine.changes(docs)
+        assert [(c.seq, c.kind, c.id) for c in page.changes] == [
+            (1, ChangeKind.PUT, "a"),
+            (2, ChangeKind.PUT, "ü\x00"),
+            (3, ChangeKind.PATCH, "a"),
+            (4, ChangeKind.DELETE, "ü\x00"),
+        ]
+        times = [change.at for change in page.changes]
+        assert times == sorted(times)
+        assert times[0] > 0
+
+    def test_the_log_is_read_in_pages(self, engine: Engine, docs: CollectionRef) -> None:
+        """Each position leads to what comes after, also after more was written."""
+        for n in range(5):
+            put(engine, docs, f"p{n}")
+        seen: list[int] = []
+        position: str | None = None
+        for _ in range(3):
+            page = engine.changes(docs, position, limit=2)
+            seen += [change.seq for change in page.changes]
+            position = page.position
+        assert seen == [1, 2, 3, 4, 5]
+        end = engine.changes(docs, position)
+        assert end.changes == ()
+        put(engine, docs, "later")
+        assert [change.id for change in engine.changes(docs, end.position).changes] == ["later"]
+
+    def test_the_beginning_of_an_empty_log(self, engine: Engine, docs: CollectionRef) -> None:
+        """There is a position to wait at before anything has happened."""
+        start = engine.changes(docs)
+        assert start.changes == ()
+        put(engine, docs, "a")
+        assert [change.id for change in engine.changes(docs, start.position).changes] == ["a"]
+
+    def test_positions_belong_to_their_collection(self, engine: Engine, docs: CollectionRef) -> None:
+        """Those of another collection, and inventions, are refused."""
+        other = make(engine, "other")
+        put(engine, other, "a")
+        for position in (engine.changes(other).position, "7", "", "AAAAAAAAAAAA", "ünsinn"):
+            with pytest.raises(InvalidArgument, match="since"):
+                engine.changes(docs, position)
+        with pytest.raises(InvalidArgument, match="limit"):
+            engine.changes(docs, limit=0)
+
+
+class IdempotencyContract(Subject):
+    """The same write sent twice happens once."""
+
+    @pytest.fixture(autouse=True)
+    def _idempotency(self, engine: Engine) -> None:
+        if not engine.capabilities.idempotency:
+            pytest.skip("the engine keeps no idempotency records")
+
+    def test_a_repeat_replays(self, engine: Engine, docs: CollectionRef) -> None:
+        """The first result comes back, marked, whatever happened since; nothing is written."""
+        key = IdempotencyKey(principal="p", operation="upsert", key="k", body_hash="h")
+        first = engine.write(docs, [Put(id="a", vector=vector(0, 0)), Delete(id="x")], idempotency=key)
+        engine.write(docs, [Delete(id="a")])
+        again = engine.write(docs, [Put(id="a", vector=vector(0, 0)), Delete(id="x")], idempotency=key)
+        assert (first.replayed, again.replayed) == (False, True)
+        assert (again.seq, again.outcomes) == (first.seq, first.outcomes)
+        assert engine.count(docs) == 0
+
+    def test_another_body_is_refused(self, engine: Engine, docs: CollectionRef) -> None:
+        """And writes nothing."""
+        key = IdempotencyKey(principal="p", operation="upsert", key="k", body_hash="h")
+        engine.write(docs, [Put(id="a", vector=vector(0, 0))], idempotency=key)
+        other = IdempotencyKey(principal="p", operation="upsert", key="k", body_hash="other")
+        with pytest.raises(IdempotencyConflict, match="'k'"):
+            engine.write(docs, [Put(id="b", vector=vector(0, 0))], idempotency=other)
+        assert engine.count(docs) == 1
+
+    def test_keys_belong_to_who_and_what(self, engine: Engine, docs: CollectionRef) -> None:
+        """The same key of another principal, operation or collection is another key."""
+        second = make(engine, "second")
+        for ref in (docs, second):
+            for principal in ("p", "q"):
+                for operation in ("upsert", "delete"):
+                    key = IdempotencyKey(principal=principal, operation=operation, key="k", body_hash=principal)
+                    assert not engine.write(ref, [Put(id="a", vector=vector(0, 0))], idempotency=key).replayed
+
+    def test_a_refused_write_leaves_its_key_free(self, engine: Engine, docs: CollectionRef) -> None:
+        """The record is part of the write."""
+        key = IdempotencyKey(principal="p", operation="upsert", key="k", body_hash="h")
+        with pytest.raises(InvalidArgument):
+            engine.write(docs, [Put(id="", vector=vector(0, 0))], idempotency=key)
+        other = IdempotencyKey(principal="p", operation="upsert", key="k", body_hash="other")
+        result = engine.write(docs, [Put(id="a", vector=vector(0, 0))], idempotency=other)
+        assert (result.replayed, result.outcomes[0].status) == (False, OutcomeStatus.CREATED)
+
+    def test_a_write_that_changes_nothing_is_remembered(self, engine: Engine, docs: CollectionRef) -> None:
+        """Its answer is an answer too."""
+        key = IdempotencyKey(principal="p", operation="delete", key="k", body_hash="h")
+        engine.write(docs, [Delete(id="a")], idempotency=key)
+        put(engine, docs, "a")
+        again = engine.write(docs, [Delete(id="a")], idempotency=key)
+        assert (again.replayed, again.outcomes[0].status) == (True, OutcomeStatus.MISSING)
+        assert engine.count(docs) == 1

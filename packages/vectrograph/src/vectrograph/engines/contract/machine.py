@@ -1,0 +1,212 @@
+"""A state machine that does the same to an engine and to the reference engine, and compares every answer."""
+
+# ruff: noqa: S101
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from vectrograph.domain.errors import DomainError
+from vectrograph.domain.filters import Filter
+from vectrograph.domain.values import (
+    CollectionRef,
+    CollectionSpec,
+    DenseLeg,
+    Distance,
+    IdempotencyKey,
+    IdKind,
+    Include,
+    Op,
+    Order,
+    Point,
+    Precondition,
+    ScrollRequest,
+    SearchRequest,
+    Vector,
+)
+from vectrograph.engines.base import Engine
+from vectrograph.engines.contract.strategies import NAMES, filters, operations, preconditions, vectors
+from vectrograph.engines.reference import ReferenceEngine
+
+DIMENSION = 3
+STRINGS = CollectionRef("default", "strings")
+NUMBERS = CollectionRef("default", "numbers")
+
+Answer = TypeVar("Answer")
+
+refs = st.sampled_from([STRINGS, NUMBERS])
+numbers = st.sampled_from(["1", "2", "3", "10"])
+string_ops = operations(DIMENSION, st.sampled_from(NAMES), st.sampled_from(NAMES))
+number_ops = operations(DIMENSION, numbers, st.none() | numbers)
+includes = st.builds(Include, vector=st.booleans(), payload=st.booleans(), text=st.booleans())
+orders = st.builds(Order, key=st.sampled_from(["id", "created", "updated"]), descending=st.booleans())
+
+
+class EngineMachine(RuleBasedStateMachine):
+    """Rules for every verb; `make_engine` is set by `engine_machine`."""
+
+    make_engine: Callable[[], Engine]
+    reopen: Callable[[Engine], Engine] | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.engine = type(self).make_engine()
+        self.model: Engine = ReferenceEngine()
+
+    @initialize(distance=st.sampled_from(Distance))
+    def begin(self, distance: Distance) -> None:
+        """Two collections, one of each kind of ids."""
+        self.distance = distance
+        self.create(STRINGS)
+        self.create(NUMBERS)
+
+    def create(self, ref: CollectionRef) -> None:
+        """The same collection on both sides."""
+        kind = IdKind.STRING if ref == STRINGS else IdKind.SERIAL
+        for engine in (self.engine, self.model):
+            engine.create(CollectionSpec.dense(ref, DIMENSION, self.distance, ids=kind))
+
+    def same(self, ask: Callable[[Engine], Answer]) -> Answer | None:
+        """Ask both; the answers, or the kinds of refusal, must be equal."""
+        given, wanted = _outcome(ask, self.engine), _outcome(ask, self.model)
+        assert _comparable(given) == _comparable(wanted)
+        return None if isinstance(given, type) else given
+
+    @rule(data=st.data(), ref=refs, condition=preconditions)
+    def write(self, data: st.DataObject, ref: CollectionRef, condition: Precondition | None) -> None:
+        """A batch of anything."""
+        choice = string_ops if ref == STRINGS else number_ops
+        ops: Sequence[Op] = data.draw(st.lists(choice, max_size=6))
+        self.same(lambda engine: engine.write(ref, ops, precondition=condition))
+
+    @rule(data=st.data(), ref=refs, key=st.sampled_from("kl"), body=st.sampled_from("xy"))
+    def write_named(self, data: st.DataObject, ref: CollectionRef, key: str, body: str) -> None:
+        """A batch with an idempotency key that others may have used."""
+        ops: Sequence[Op] = data.draw(st.lists(string_ops if ref == STRINGS else number_ops, max_size=2))
+        name = IdempotencyKey(principal="p", operation="o", key=key, body_hash=body)
+        self.same(lambda engine: engine.write(ref, ops, idempotency=name))
+
+    @rule(ref=refs, names=st.lists(st.sampled_from(NAMES), max_size=4), include=includes)
+    def get(self, ref: CollectionRef, names: list[str], include: Include) -> None:
+        """Points by id."""
+        self.same(lambda engine: engine.get(ref, names, include=include))
+
+    @rule(
+        ref=refs,
+        queries=st.lists(vectors(DIMENSION), min_size=1, max_size=3),
+        k=st.integers(1, 12),
+        offset=st.integers(0, 3),
+        condition=st.none() | filters,
+        bound=st.none() | st.sampled_from([-1.0, 0.0, 0.5, 1.0, 6.0]),
+        include=includes,
+    )
+    def search(
+        self,
+        ref: CollectionRef,
+        queries: list[Vector],
+        k: int,
+        offset: int,
+        condition: Filter | None,
+        bound: float | None,
+        include: Include,
+    ) -> None:
+        """Neighbours, with everything that narrows them."""
+        request = SearchRequest(
+            legs=(DenseLeg(vectors=np.stack(queries)),),
+            k=k,
+            offset=offset,
+            filter=condition,
+            max_score=bound,
+            include=include,
+        )
+        self.same(lambda engine: engine.search(ref, request))
+
+    @rule(ref=refs, order=orders, limit=st.integers(1, 4), condition=st.none() | filters, include=includes)
+    def scroll(self, ref: CollectionRef, order: Order, limit: int, condition: Filter | None, include: Include) -> None:
+        """All pages; cursors are each engine's own."""
+        request = ScrollRequest(limit=limit, order=order, filter=condition, include=include)
+        self.same(lambda engine: _all_pages(engine, ref, request))
+
+    @rule(ref=refs, condition=filters)
+    def count(self, ref: CollectionRef, condition: Filter) -> None:
+        """Matches."""
+        self.same(lambda engine: engine.count(ref, condition))
+
+    @rule(ref=refs)
+    def drop_and_create(self, ref: CollectionRef) -> None:
+        """Begin anew under the same name."""
+        self.engine.drop(ref)
+        self.model.drop(ref)
+        self.create(ref)
+
+    @precondition(lambda self: type(self).reopen is not None)
+    @rule()
+    def close_and_open(self) -> None:
+        """What was acknowledged is still there."""
+        reopen = type(self).reopen
+        assert reopen is not None
+        self.engine = reopen(self.engine)
+
+    @invariant()
+    def totals_agree(self) -> None:
+        """Counts, versions and the whole log, after every step."""
+        for info in self.model.list("default"):
+            self.same(partial(_totals, ref=info.spec.ref))
+
+    def teardown(self) -> None:
+        """Release the engine."""
+        self.engine.close()
+
+
+def engine_machine(
+    make_engine: Callable[[], Engine], *, reopen: Callable[[Engine], Engine] | None = None
+) -> type[EngineMachine]:
+    """A state machine for one engine; its `TestCase` is what pytest collects.
+
+    Args:
+        make_engine: makes a fresh, empty engine.
+        reopen: closes an engine and opens its data again, for durable ones.
+    """
+    members: dict[str, Any] = {"make_engine": staticmethod(make_engine)}
+    if reopen is not None:
+        members["reopen"] = staticmethod(reopen)
+    return type("EngineMachine", (EngineMachine,), members)
+
+
+def _totals(engine: Engine, ref: CollectionRef) -> list[object]:
+    info, log = engine.describe(ref), engine.changes(ref).changes
+    return [engine.count(ref), info.count, info.seq, [(change.seq, change.kind, change.id) for change in log]]
+
+
+def _all_pages(engine: Engine, ref: CollectionRef, request: ScrollRequest) -> list[Point]:
+    points: list[Point] = []
+    while True:
+        page = engine.scroll(ref, request)
+        points.extend(page.points)
+        if page.cursor is None:
+            return points
+        request = replace(request, cursor=page.cursor)
+
+
+def _outcome(ask: Callable[[Engine], Answer], engine: Engine) -> Answer | type[DomainError]:
+    try:
+        return ask(engine)
+    except DomainError as error:
+        return type(error)
+
+
+def _comparable(answer: Any) -> Any:
+    """An answer without times, with vectors as bytes, so that == compares it."""
+    if isinstance(answer, Point):
+        stored = None if answer.vector is None else answer.vector.tobytes()
+        return (answer.id, stored, repr(answer.payload), answer.text, answer.version, answer.created_seq)
+    if isinstance(answer, list | tuple):
+        return [_comparable(item) for item in answer]
+    if hasattr(answer, "hits"):
+        return [(_comparable(hit.point), hit.score) for hit in answer.hits]
+    return answer

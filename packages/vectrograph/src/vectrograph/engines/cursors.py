@@ -1,0 +1,53 @@
+"""Opaque positions: where a scroll or a reader of the log goes on, bound to what it was made for."""
+
+import base64
+import binascii
+import hashlib
+import json
+from typing import Any, Final
+
+from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.filter_json import to_dict
+from vectrograph.domain.values import ScrollRequest
+
+_SEAL_BYTES: Final = 8
+
+
+def scroll_scope(collection: str, request: ScrollRequest) -> str:
+    """What a scroll's cursor is bound to: the collection's own id, order and filter."""
+    condition = None if request.filter is None else to_dict(request.filter)
+    return json.dumps([collection, request.order.key, request.order.descending, condition], sort_keys=True)
+
+
+def log_scope(collection: str) -> str:
+    """What a position in the log of changes is bound to: the collection's own id."""
+    return json.dumps([collection, "changes"])
+
+
+def seal(scope: str, key: str | int) -> str:
+    """An opaque text for a key, which `unseal` gives back for the same scope only.
+
+    >>> unseal("a", seal("a", 17), "cursor")
+    17
+    """
+    body = json.dumps(key).encode("utf-8")
+    return base64.urlsafe_b64encode(_digest(scope) + body).decode("ascii").rstrip("=")
+
+
+def unseal(scope: str, text: str, field: str) -> Any:
+    """The key in a text that `seal` made for this scope.
+
+    Raises:
+        InvalidArgument: the text is of another scope, or no text of ours.
+    """
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        if raw[:_SEAL_BYTES] == _digest(scope):
+            return json.loads(raw[_SEAL_BYTES:])
+    except (binascii.Error, ValueError) as error:
+        raise InvalidArgument.of(field, "is not one that was handed out; begin without one") from error
+    raise InvalidArgument.of(field, "belongs to another collection, order or filter; begin without one")
+
+
+def _digest(scope: str) -> bytes:
+    return hashlib.blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=_SEAL_BYTES).digest()

@@ -1,0 +1,213 @@
+"""The collections of a database directory, and how they survive a crash in the middle of being made or dropped.
+
+There is no central list that could be lost or disagree: each collection's directory has a manifest. creating is written
+first and becomes ready when the SQLite file is on disk; dropping is written before anything is removed. At open, what
+is creating was never acknowledged and goes, what is dropping goes too, and a damaged manifest is written anew from the
+copy that the SQLite file holds.
+"""
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import Final
+from uuid import uuid4
+
+import apsw
+
+from vectrograph.domain.errors import AlreadyExists, CollectionNotFound, DomainError
+from vectrograph.domain.values import DEFAULT_TENANT, CollectionRef, CollectionSpec, CollectionState, Distance
+from vectrograph.engines.embedded.collection import Collection, Content
+from vectrograph.engines.embedded.durable import make_directory, sync_directory
+from vectrograph.engines.embedded.failures import Damaged, storage_errors
+from vectrograph.engines.embedded.manifest import FILE_NAME as MANIFEST_FILE
+from vectrograph.engines.embedded.manifest import FORMAT, DamagedManifest, Manifest, require_known_format, unsupported
+from vectrograph.engines.embedded.schema import FILE_NAME as DATA_FILE
+from vectrograph.engines.embedded.schema import stored_format
+from vectrograph.engines.embedded.store import Store
+
+DIRECTORY: Final = "collections"
+
+_log = logging.getLogger(__name__)
+
+
+class Catalog:
+    """All collections of one database directory, which this process has locked.
+
+    Args:
+        root: the database directory.
+        vfs: name of the SQLite VFS to use, None for the usual one.
+    """
+
+    def __init__(self, root: Path, vfs: str | None) -> None:
+        self._directory = root / DIRECTORY
+        self._vfs = vfs
+        self._lock = Lock()
+        make_directory(self._directory)
+        self._collections: dict[CollectionRef, Collection] = {}
+        for directory in sorted(self._directory.iterdir()):
+            self._recover(directory)
+
+    def all(self) -> list[Collection]:
+        """Every collection, quarantined ones included, in no particular order."""
+        return list(self._collections.values())
+
+    def find(self, ref: CollectionRef) -> Collection:
+        """The collection of that name.
+
+        Raises:
+            CollectionNotFound: there is none.
+        """
+        collection = self._collections.get(ref)
+        if collection is None:
+            raise _not_found(ref)
+        return collection
+
+    def create(self, spec: CollectionSpec, now: int) -> Collection:
+        """Make an empty collection; it is on disk when this returns.
+
+        Raises:
+            AlreadyExists: the name is taken.
+            OutOfSpace, StorageReadOnly, InternalError: the disk refuses; nothing is left behind.
+        """
+        with self._lock:
+            if spec.ref in self._collections:
+                raise AlreadyExists(
+                    f"A collection {str(spec.ref)!r} exists already; choose another name or drop it first.",
+                    details={"collection": str(spec.ref)},
+                )
+            directory = self._directory / uuid4().hex
+            try:
+                with storage_errors(self._directory, str(spec.ref), lambda _: None):
+                    collection = self._make(directory, spec, now)
+            except DomainError:
+                shutil.rmtree(directory, ignore_errors=True)
+                raise
+            self._collections = {**self._collections, spec.ref: collection}
+            return collection
+
+    def _make(self, directory: Path, spec: CollectionSpec, now: int) -> Collection:
+        make_directory(directory)
+        Manifest(spec, CollectionState.CREATING, now).save(directory)
+        store = Store.create(directory, spec, now, self._vfs)
+        sync_directory(directory)
+        Manifest(spec, CollectionState.READY, now).save(directory)
+        return Collection(directory, spec, now, Content(store, spec))
+
+    def drop(self, ref: CollectionRef) -> None:
+        """Remove a collection and its files; reads in flight finish on what they have open.
+
+        Raises:
+            CollectionNotFound: there is none.
+            StorageReadOnly, InternalError: the disk refuses; the collection stays.
+        """
+        with self._lock:
+            collection = self.find(ref)
+            directory = collection.directory
+            with storage_errors(directory, str(ref), lambda _: None):
+                Manifest(collection.spec, CollectionState.DROPPING, 0).save(directory)
+            self._collections = {other: c for other, c in self._collections.items() if other != ref}
+            collection.end(lambda: _not_found(ref), keep=False)
+        _remove(directory)
+
+    def close(self, reason: Callable[[], DomainError]) -> None:
+        """Close all files in good order; later calls of collections raise `reason()`."""
+        with self._lock:
+            for collection in self.all():
+                collection.end(reason, keep=True)
+
+    # ------------------------------------------------------------ recovery
+
+    def _recover(self, directory: Path) -> None:
+        """Bring one directory found at open into the catalog, or finish its removal."""
+        try:
+            manifest = Manifest.load(directory)
+        except DamagedManifest as damage:
+            if not (directory / DATA_FILE).exists():
+                # Made, but the first manifest was not yet written: nothing was acknowledged.
+                _remove(directory)
+            else:
+                self._recover_from_data(directory, damage)
+            return
+        if manifest.state is not CollectionState.READY:
+            _remove(directory)
+            return
+        self._open(directory, manifest)
+
+    def _recover_from_data(self, directory: Path, damage: DamagedManifest) -> None:
+        try:
+            manifest = _manifest_in_data(directory, self._vfs)
+            if manifest.spec.ref in self._collections:
+                raise Damaged(f"its file names it {manifest.spec.ref}, which another collection is called")
+            manifest.save(directory)
+        except (apsw.Error, Damaged, OSError) as error:
+            self._set_aside(directory, f"its manifest is damaged: {damage}; and so is its data: {error}")
+            return
+        _log.warning("the manifest of collection %s was damaged and is written anew", manifest.spec.ref)
+        self._open(directory, manifest)
+
+    def _open(self, directory: Path, manifest: Manifest) -> None:
+        if manifest.spec.ref in self._collections:
+            self._set_aside(directory, f"a second collection is called {manifest.spec.ref}")
+            return
+        content, problem = None, None
+        try:
+            content = _open_content(directory, manifest.spec, self._vfs)
+        except (apsw.Error, Damaged, OSError) as error:
+            problem = f"{type(error).__name__}: {error}"
+            _log.error("collection %s is quarantined: %s", manifest.spec.ref, problem)
+        collection = Collection(directory, manifest.spec, manifest.created_at, content, problem)
+        self._collections[manifest.spec.ref] = collection
+
+    def _set_aside(self, directory: Path, problem: str) -> None:
+        """Keep a directory that says nothing of itself in the list, under a name made from its own."""
+        ref = CollectionRef(DEFAULT_TENANT, f"unreadable-{directory.name}")
+        spec = CollectionSpec.dense(ref, 1, Distance.EUCLIDEAN)
+        self._collections[ref] = Collection(directory, spec, 0, None, problem)
+        _log.error("collection directory %s is quarantined: %s", directory, problem)
+
+
+def refuse_newer_formats(root: Path) -> None:
+    """Look at every format number below a database directory without writing anything.
+
+    Raises:
+        UnsupportedFormat: one is newer than this version reads.
+    """
+    for directory in (root / DIRECTORY).glob("*"):
+        require_known_format(directory / MANIFEST_FILE)
+        if (number := stored_format(directory / DATA_FILE)) > FORMAT:
+            raise unsupported(directory / DATA_FILE, number)
+
+
+def _open_content(directory: Path, spec: CollectionSpec, vfs: str | None) -> Content:
+    store = Store(directory, vfs)
+    try:
+        return Content(store, spec)
+    except BaseException:
+        store.abandon()
+        raise
+
+
+def _manifest_in_data(directory: Path, vfs: str | None) -> Manifest:
+    store = Store(directory, vfs)
+    try:
+        header = store.header()
+    finally:
+        store.abandon()
+    return Manifest(header.spec, CollectionState.READY, header.created_at)
+
+
+def _remove(directory: Path) -> None:
+    """Remove a directory that its manifest, or the lack of one, condemned; what cannot go now goes at the next open."""
+    try:
+        shutil.rmtree(directory)
+        sync_directory(directory.parent)
+    except OSError as error:
+        _log.warning("files of a dropped collection in %s could not be removed: %s", directory, error)
+
+
+def _not_found(ref: CollectionRef) -> CollectionNotFound:
+    return CollectionNotFound(
+        f"There is no collection {str(ref)!r}; create it first.", details={"collection": str(ref)}
+    )

@@ -1,0 +1,330 @@
+"""One collection: writes under a lock, snapshots for readers, the View published between commit and acknowledgement."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from threading import Condition, Lock
+from typing import Any, Final
+
+import apsw
+
+from vectrograph.domain.errors import DeadlineExceeded, DomainError, IdempotencyConflict, InternalError
+from vectrograph.domain.operations import Admitted, admit
+from vectrograph.domain.values import (
+    CollectionInfo,
+    CollectionSpec,
+    CollectionState,
+    DeleteWhere,
+    EngineLimits,
+    IdempotencyKey,
+    Op,
+    Precondition,
+    WriteResult,
+)
+from vectrograph.engines.embedded.batch import Batch, Reply
+from vectrograph.engines.embedded.connections import PoolClosed
+from vectrograph.engines.embedded.failures import Damaged, quarantined, storage_errors
+from vectrograph.engines.embedded.plan import Counters, Plan, needs_content
+from vectrograph.engines.embedded.store import Store
+from vectrograph.engines.embedded.view import View, ViewBuilder
+
+REPLAY_MICROSECONDS: Final = 24 * 3600 * 1_000_000
+"""How long an idempotency record is kept."""
+
+_PUBLICATION_SECONDS: Final = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+def check_deadline(deadline: float | None) -> None:
+    """Stop work whose time is over; `deadline` in `time.monotonic()` seconds.
+
+    Raises:
+        DeadlineExceeded: it is.
+    """
+    if deadline is not None and time.monotonic() >= deadline:
+        raise DeadlineExceeded("The deadline passed before the work was done; nothing was written. Allow more time.")
+
+
+class Content:
+    """What an undamaged collection has: its file, its View, its counters. Only the holder of the lock changes it.
+
+    Raises:
+        Damaged, apsw.Error: the file is not what was written.
+    """
+
+    def __init__(self, store: Store, spec: CollectionSpec) -> None:
+        self.store = store
+        self._spec = spec
+        self.counters: Counters = Counters(0, 1, 0)
+        self.builder: ViewBuilder = ViewBuilder(spec.dimension)
+        self.in_doubt = False
+        self.load()
+
+    @property
+    def view(self) -> View:
+        """The newest state that was published."""
+        return self.builder.view
+
+    def load(self) -> None:
+        """Read everything anew from the file."""
+        header = self.store.header()
+        if header.spec != self._spec:
+            raise Damaged("the file belongs to another collection")
+        self.builder = self.store.load(self._spec.dimension, header.counters)
+        self.counters = header.counters
+        self.in_doubt = False
+
+    def commit(self, batch: Batch, counters: Counters) -> None:
+        """Write a batch and publish the View that shows it."""
+        self.builder.make_room(len(batch.labels))
+        # Whatever interrupts the next lines, the next writer reads the truth from the file first.
+        self.in_doubt = True
+        self.store.apply(batch)
+        self.builder.advance(batch.seq, batch.gone, batch.addition)
+        self.counters = counters
+        self.in_doubt = False
+
+
+class Collection:
+    """One collection of the embedded engine; all methods are thread-safe.
+
+    Args:
+        directory: where its files are; the name is its opaque id.
+        spec: what it is.
+        created_at: microseconds since 1970.
+        content: None when it is quarantined.
+        problem: what is damaged.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        spec: CollectionSpec,
+        created_at: int,
+        content: Content | None,
+        problem: str | None = None,
+    ) -> None:
+        self.directory = directory
+        self.spec = spec
+        self._created_at = created_at
+        self._content = content
+        self._problem = problem
+        self._ended: Callable[[], DomainError] | None = None
+        self._lock = Lock()
+        self._published = Condition()
+
+    @property
+    def uid(self) -> str:
+        """The opaque id, different for every collection that ever had this name."""
+        return self.directory.name
+
+    def view(self) -> View:
+        """The state that was published last.
+
+        Raises:
+            CollectionNotFound, Unavailable, CollectionQuarantined.
+        """
+        with self._guarded() as content:
+            return content.view
+
+    def info(self) -> CollectionInfo:
+        """The collection as it stands; never raises for a damaged one."""
+        content = self._content
+        healthy = content is not None and self._problem is None
+        return CollectionInfo(
+            spec=self.spec,
+            state=CollectionState.READY if healthy else CollectionState.QUARANTINED,
+            count=content.view.count if content is not None else 0,
+            seq=content.view.seq if content is not None else 0,
+            created_at=self._created_at,
+            bytes_on_disk=_bytes_in(self.directory),
+            problem=self._problem,
+        )
+
+    # ------------------------------------------------------------ writing
+
+    def write(
+        self,
+        ops: Sequence[Op],
+        precondition: Precondition,
+        key: IdempotencyKey | None,
+        deadline: float | None,
+        limits: EngineLimits,
+        now: int,
+    ) -> WriteResult:
+        """Apply operations as one transaction; see `Engine.write`. `now` in microseconds since 1970."""
+        admitted = admit(ops, self.spec, limits)
+        with self.writing(deadline) as content:
+            expired = now - REPLAY_MICROSECONDS
+            if key is not None and (reply := _replay(content.store, key, expired)) is not None:
+                return reply
+            plan = self._plan(content, admitted, precondition, now)
+            result = WriteResult(seq=plan.counters.seq, outcomes=tuple(plan.outcomes))
+            batch = plan.batch(admitted, expired)
+            if key is not None:
+                batch = replace(batch, reply=Reply(key, result))
+            elif not batch.changes:
+                return result
+            check_deadline(deadline)
+            content.commit(batch, plan.counters)
+            with self._published:
+                self._published.notify_all()
+            _checkpoint_if_due(content.store, self.spec)
+            return result
+
+    def _plan(self, content: Content, admitted: Admitted, precondition: Precondition, now: int) -> Plan:
+        named = {op.id for op in admitted.ops if not isinstance(op, DeleteWhere) and op.id is not None}
+        whole = any(needs_content(op, precondition) for op in admitted.ops)
+        stored = content.store.lookup(sorted(named), content=whole)
+        plan = Plan(stored, content.store.matching, content.counters, self.spec.ids, now)
+        plan.apply(admitted, precondition)
+        return plan
+
+    @contextmanager
+    def writing(self, deadline: float | None = None) -> Iterator[Content]:
+        """The collection's lock, and its content as the file has it.
+
+        Raises:
+            DeadlineExceeded: the lock was not free in time.
+            CollectionNotFound, Unavailable, CollectionQuarantined, OutOfSpace, StorageReadOnly, InternalError.
+        """
+        timeout = -1.0 if deadline is None else max(0.0, deadline - time.monotonic())
+        if not self._lock.acquire(timeout=timeout):
+            check_deadline(deadline)
+            raise DeadlineExceeded("Other writes took until the deadline; nothing was written. Allow more time.")
+        try:
+            with self._guarded() as content:
+                check_deadline(deadline)
+                if content.in_doubt:
+                    content.load()
+                yield content
+        finally:
+            self._lock.release()
+
+    # ------------------------------------------------------------ reading
+
+    @contextmanager
+    def reading(self) -> Iterator[tuple[apsw.Connection, View]]:
+        """A connection to read on, and the View published last; the file may be newer than that.
+
+        Raises:
+            CollectionNotFound, Unavailable, CollectionQuarantined, InternalError.
+        """
+        with self._guarded() as content, content.store.readers.borrow() as connection:
+            yield connection, content.view
+
+    @contextmanager
+    def snapshot(self, check: Callable[[], None]) -> Iterator[tuple[apsw.Connection, View]]:
+        """A connection inside a read transaction, and the View of exactly that state.
+
+        Args:
+            check: called while waiting; may raise to stop.
+        """
+        with self._guarded() as content, content.store.readers.borrow() as connection:
+            view = self._begin(content, connection, check)
+            try:
+                yield connection, view
+            finally:
+                connection.execute("ROLLBACK")
+
+    def _begin(self, content: Content, connection: apsw.Connection, check: Callable[[], None]) -> View:
+        while True:
+            connection.execute("BEGIN")
+            rows: Any = connection.execute("SELECT seq FROM state").fetchall()
+            view, seq = content.view, rows[0][0]
+            if view.seq == seq:
+                return view
+            connection.execute("ROLLBACK")
+            check()
+            if view.seq < seq:
+                self._await_publication(content, seq)
+
+    def _await_publication(self, content: Content, seq: int) -> None:
+        """Wait for the View of a commit that is in the file already: its writer is a moment away from publishing it."""
+        with self._published:
+            if self._published.wait_for(lambda: content.view.seq >= seq, _PUBLICATION_SECONDS):
+                return
+        with self.writing():
+            pass  # Taking the lock settles a commit whose writer was interrupted.
+
+    @contextmanager
+    def _guarded(self) -> Iterator[Content]:
+        self._require_serving()
+        try:
+            with storage_errors(self.directory, str(self.spec.ref), self._quarantine):
+                if self._content is None:
+                    raise Damaged(self._problem or "")
+                yield self._content
+        except (PoolClosed, InternalError) as error:
+            # Whatever failed because the files are gone or closed failed for that reason.
+            if self._ended is not None:
+                raise self._ended() from error
+            raise
+
+    def _require_serving(self) -> None:
+        if self._ended is not None:
+            raise self._ended()
+        if self._problem is not None:
+            raise quarantined(str(self.spec.ref), self._problem)
+
+    def _quarantine(self, problem: str) -> None:
+        if self._problem is None:
+            self._problem = problem
+            _log.error("collection %s is quarantined: %s", self.spec.ref, problem)
+
+    # ------------------------------------------------------------ the end
+
+    def end(self, reason: Callable[[], DomainError], *, keep: bool) -> None:
+        """Serve no more: later calls raise `reason()`. A write in flight is finished, a read too if `keep`.
+
+        Args:
+            reason: makes the error of later calls.
+            keep: whether the files stay and shall be closed in good order.
+        """
+        self._ended = reason
+        with self._lock:
+            if self._content is None:
+                return
+            if not keep or self._problem is not None:
+                self._content.store.abandon()
+                return
+            try:
+                self._content.store.close()
+            except apsw.Error as error:
+                # Nothing is lost: the log that could not be folded into the file is read at the next open.
+                _log.warning("collection %s was not closed in good order: %s", self.spec.ref, error)
+
+
+def _replay(store: Store, key: IdempotencyKey, since: int) -> WriteResult | None:
+    found = store.reply_to(key, since)
+    if found is None:
+        return None
+    body_hash, result = found
+    if body_hash != key.body_hash:
+        raise IdempotencyConflict(
+            f"The idempotency key {key.key!r} was used with another body; choose a new key for a new request."
+        )
+    return result
+
+
+def _checkpoint_if_due(store: Store, spec: CollectionSpec) -> None:
+    try:
+        store.checkpoint_if_due()
+    except apsw.Error as error:
+        # The write is on disk, in the log; folding that into the file is tried again after the next one.
+        _log.warning("checkpoint of collection %s failed and will be tried again: %s", spec.ref, error)
+
+
+def _bytes_in(directory: Path) -> int:
+    total = 0
+    try:
+        for path in directory.iterdir():
+            total += path.stat().st_size
+    except OSError:
+        # Files come and go beside us; what was counted is near enough.
+        return total
+    return total

@@ -1,0 +1,92 @@
+"""Connections to one SQLite file: one that writes, and a pool of those that read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Condition
+from typing import Final
+
+import apsw
+
+_IDLE_READERS: Final = 16
+_CACHE_KIB: Final = 8 * 1024
+_BUSY_MILLISECONDS: Final = 5_000
+
+
+def open_writer(path: Path, vfs: str | None, *, page_bytes: int | None = None) -> apsw.Connection:
+    """The one connection that writes and checkpoints; `page_bytes` creates the file.
+
+    A commit is on disk when it returns (WAL, synchronous=FULL). SQLite never checkpoints by itself: the caller does, on
+    this connection, under the lock that also guards its writes.
+    """
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if page_bytes else 0)
+    connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
+    if page_bytes:
+        connection.pragma("page_size", page_bytes)
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "full")
+    connection.pragma("wal_autocheckpoint", 0)
+    connection.pragma("cache_size", -_CACHE_KIB)
+    return connection
+
+
+class PoolClosed(Exception):
+    """The pool lends no more connections."""
+
+
+class ReaderPool:
+    """Connections that only read; each is used by one thread at a time and none keeps a transaction between uses."""
+
+    def __init__(self, path: Path, vfs: str | None) -> None:
+        self._path = path
+        self._vfs = vfs
+        self._idle: list[apsw.Connection] = []
+        self._borrowed = 0
+        self._closed = False
+        self._changed = Condition()
+
+    @contextmanager
+    def borrow(self) -> Iterator[apsw.Connection]:
+        """A connection for the length of the block.
+
+        Raises:
+            PoolClosed: it was closed.
+        """
+        with self._changed:
+            if self._closed:
+                raise PoolClosed
+            connection = self._idle.pop() if self._idle else None
+            self._borrowed += 1
+        try:
+            connection = connection or self._connect()
+            yield connection
+        finally:
+            self._give_back(connection)
+
+    def _connect(self) -> apsw.Connection:
+        connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
+        connection.set_busy_timeout(_BUSY_MILLISECONDS)
+        connection.pragma("cache_size", -_CACHE_KIB)
+        return connection
+
+    def _give_back(self, connection: apsw.Connection | None) -> None:
+        with self._changed:
+            self._borrowed -= 1
+            keep = not self._closed and len(self._idle) < _IDLE_READERS
+            # One that failed in the middle of a transaction is not lent again.
+            keep = keep and connection is not None and not connection.in_transaction
+            if connection is not None and keep:
+                self._idle.append(connection)
+            self._changed.notify_all()
+        if connection is not None and not keep:
+            connection.close()
+
+    def close(self, timeout: float) -> bool:
+        """Lend no more, close what is idle, and wait for what is lent; whether all came back in time (seconds)."""
+        with self._changed:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+        with self._changed:
+            return self._changed.wait_for(lambda: self._borrowed == 0, timeout)

@@ -1,0 +1,239 @@
+"""The embedded engine: twelve verbs over a directory that one process owns."""
+
+import time
+from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Final
+
+import apsw
+import numpy as np
+
+from vectrograph.domain.errors import DomainError, InvalidArgument, StartupError, Unavailable
+from vectrograph.domain.filters import NODES, Filter
+from vectrograph.domain.requests import query_vectors, require_scroll, require_spec
+from vectrograph.domain.values import (
+    Capabilities,
+    ChangePage,
+    CollectionInfo,
+    CollectionRef,
+    CollectionSpec,
+    Distance,
+    EngineLimits,
+    IdempotencyKey,
+    Include,
+    MaintenanceReport,
+    MaintenanceTask,
+    Op,
+    Precondition,
+    ScrollPage,
+    ScrollRequest,
+    SearchRequest,
+    WriteResult,
+)
+from vectrograph.engines.base import Infos, Points, Results
+from vectrograph.engines.embedded import reads
+from vectrograph.engines.embedded.catalog import Catalog, refuse_newer_formats
+from vectrograph.engines.embedded.collection import Collection, check_deadline
+from vectrograph.engines.embedded.durable import make_directory
+from vectrograph.engines.embedded.lock import DirectoryLock
+from vectrograph.engines.embedded.manifest import require_known_format, save_format
+from vectrograph.engines.embedded.scan import ExactScan
+from vectrograph.engines.embedded.search import search
+from vectrograph.engines.embedded.verify import verify
+
+FORMAT_FILE: Final = "vectrograph.json"
+LOCK_FILE: Final = "LOCK"
+
+CAPABILITIES: Final = Capabilities(
+    name="embedded",
+    atomic_batches=True,
+    conditional_writes=True,
+    idempotency=True,
+    changes=True,
+    durable=True,
+    consistency="strong",
+    filter_nodes=NODES,
+    orderings=frozenset(["id", "created", "updated"]),
+    distances=frozenset(Distance),
+    maintenance=frozenset([MaintenanceTask.CHECKPOINT, MaintenanceTask.VERIFY]),
+    limits=EngineLimits(
+        max_dimension=8192,
+        max_id_bytes=512,
+        max_payload_bytes=1 << 20,
+        max_text_bytes=1 << 20,
+        max_batch=10_000,
+        max_k=10_000,
+    ),
+    versions={"sqlite": apsw.sqlite_lib_version(), "apsw": apsw.apsw_version(), "numpy": np.__version__},
+)
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
+
+
+class EmbeddedEngine:
+    """An `Engine` over a directory: SQLite is the truth, everything else can be rebuilt from it.
+
+    Acknowledged means on disk and visible to every later call. Make one with `open`.
+    """
+
+    def __init__(self, lock: DirectoryLock, catalog: Catalog, clock: Callable[[], int]) -> None:
+        self._lock = lock
+        self._catalog = catalog
+        self._clock = clock
+        self._searcher = ExactScan()
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls, directory: str | PathLike[str], *, clock: Callable[[], int] = _now, vfs: str | None = None
+    ) -> "EmbeddedEngine":
+        """Open a database directory, creating it when there is none; a crashed one is recovered.
+
+        Args:
+            directory: this process owns it until `close`.
+            clock: microseconds since 1970.
+            vfs: name of the SQLite VFS to use, None for the usual one.
+
+        Raises:
+            DirectoryLocked: another process, or another engine of this one, has it open; the message names it.
+            UnsupportedFormat: a newer version wrote it; nothing was touched.
+            StartupError: it cannot be read or written.
+        """
+        root = Path(directory)
+        require_known_format(root / FORMAT_FILE)
+        refuse_newer_formats(root)
+        try:
+            make_directory(root)
+            lock = DirectoryLock(root / LOCK_FILE)
+            try:
+                if not (root / FORMAT_FILE).exists():
+                    save_format(root / FORMAT_FILE)
+                return cls(lock, Catalog(root, vfs), clock)
+            except BaseException:
+                lock.release()
+                raise
+        except OSError as error:
+            raise StartupError(f"The data directory {root} cannot be used: {error}.") from error
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine can do."""
+        return CAPABILITIES
+
+    def create(self, spec: CollectionSpec) -> CollectionInfo:
+        """Create an empty collection; see `Engine.create`."""
+        self._require_open()
+        require_spec(spec, CAPABILITIES)
+        return self._catalog.create(spec, self._clock()).info()
+
+    def drop(self, ref: CollectionRef) -> None:
+        """Remove a collection; see `Engine.drop`."""
+        self._require_open()
+        self._catalog.drop(ref)
+
+    def list(self, tenant: str) -> Infos:
+        """All collections of a tenant by name; see `Engine.list`."""
+        self._require_open()
+        own = [collection.info() for collection in self._catalog.all() if collection.spec.ref.tenant == tenant]
+        return sorted(own, key=lambda info: info.spec.ref.name)
+
+    def describe(self, ref: CollectionRef) -> CollectionInfo:
+        """One collection as it stands; see `Engine.describe`."""
+        return self._find(ref).info()
+
+    def write(
+        self,
+        ref: CollectionRef,
+        ops: Sequence[Op],
+        *,
+        precondition: Precondition | None = None,
+        idempotency: IdempotencyKey | None = None,
+        deadline: float | None = None,
+    ) -> WriteResult:
+        """Apply operations as one transaction; see `Engine.write`."""
+        collection = self._find(ref)
+        return collection.write(
+            ops, precondition or Precondition(), idempotency, deadline, CAPABILITIES.limits, self._clock()
+        )
+
+    def get(self, ref: CollectionRef, ids: Sequence[str], *, include: Include = Include()) -> Points:
+        """The points of these ids; see `Engine.get`."""
+        return reads.get(self._find(ref), ids, include)
+
+    def search(self, ref: CollectionRef, request: SearchRequest, *, deadline: float | None = None) -> Results:
+        """Nearest points for each query; see `Engine.search`."""
+        collection = self._find(ref)
+        queries = query_vectors(request, collection.spec, CAPABILITIES.limits)
+        check_deadline(deadline)
+        return search(collection, request, queries, self._searcher, lambda: check_deadline(deadline))
+
+    def scroll(self, ref: CollectionRef, request: ScrollRequest, *, deadline: float | None = None) -> ScrollPage:
+        """One page of points; see `Engine.scroll`."""
+        collection = self._find(ref)
+        require_scroll(request, CAPABILITIES)
+        check_deadline(deadline)
+        return reads.scroll(collection, request, lambda: check_deadline(deadline))
+
+    def count(self, ref: CollectionRef, filter: Filter | None = None, *, deadline: float | None = None) -> int:
+        """How many points match; see `Engine.count`."""
+        collection = self._find(ref)
+        check_deadline(deadline)
+        return reads.count(collection, filter, lambda: check_deadline(deadline))
+
+    def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
+        """The log after a position; see `Engine.changes`."""
+        collection = self._find(ref)
+        if limit < 1:
+            raise InvalidArgument.of("limit", f"is {limit} and must be positive", "out_of_range")
+        return reads.changes(collection, since, limit)
+
+    def maintain(self, task: MaintenanceTask, ref: CollectionRef | None = None) -> MaintenanceReport:
+        """Run one maintenance task; see `Engine.maintain`. Of damaged collections the details say what is wrong."""
+        self._require_open()
+        if task not in CAPABILITIES.maintenance:
+            offered = ", ".join(sorted(each.value for each in CAPABILITIES.maintenance))
+            raise InvalidArgument.of("task", f"is {task.value} and must be one of {offered}", "enum")
+        collections = self._catalog.all() if ref is None else [self._catalog.find(ref)]
+        run = _checkpoint if task is MaintenanceTask.CHECKPOINT else _verify
+        results = {str(collection.spec.ref): run(collection) for collection in collections}
+        details = {name: finding for name, (_, finding) in results.items()}
+        return MaintenanceReport(task=task, healthy=all(good for good, _ in results.values()), details=details)
+
+    def close(self) -> None:
+        """Finish what is in flight, fold the logs into the files, release the directory; see `Engine.close`."""
+        if self._closed:
+            return
+        self._closed = True
+        self._catalog.close(_closed)
+        self._lock.release()
+
+    def _find(self, ref: CollectionRef) -> Collection:
+        self._require_open()
+        return self._catalog.find(ref)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise _closed()
+
+
+def _checkpoint(collection: Collection) -> tuple[bool, str]:
+    try:
+        with collection.writing() as content:
+            done = content.store.checkpoint()
+    except DomainError as error:
+        return False, error.message
+    return done, "the log is folded into the file" if done else "readers were in the way; try again"
+
+
+def _verify(collection: Collection) -> tuple[bool, str]:
+    try:
+        return True, f"{verify(collection)} points are as they were written"
+    except DomainError as error:
+        return False, error.message
+
+
+def _closed() -> Unavailable:
+    return Unavailable("The engine is closed.")

@@ -1,0 +1,95 @@
+"""Reading many points of one SQLite file without giving up the GIL for each: a few statements of one row each."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+import apsw
+import numpy as np
+
+from vectrograph.domain.filters import Filter, predicate
+from vectrograph.domain.values import Include
+from vectrograph.engines.embedded.records import Record, read_records
+from vectrograph.engines.embedded.view import Labels
+
+_IDS_AT_A_TIME: Final = 4096
+_PAYLOADS_AT_FIRST: Final = 256
+_CHUNK_CHARACTERS: Final = 2 << 20
+
+
+def read_by_ids(connection: apsw.Connection, ids: Sequence[bytes], include: Include) -> list[Record]:
+    """The points of these ids, in no particular order; what is not there is left out."""
+    condition = "WHERE id IN (SELECT value FROM carray(?))"
+    return [
+        record
+        for part in _parts(ids, _IDS_AT_A_TIME)
+        for record in _read(connection, condition, part, lambda each: apsw.carray(tuple(each)), include)
+    ]
+
+
+def read_by_labels(connection: apsw.Connection, labels: Sequence[int], include: Include) -> list[Record]:
+    """The points of these labels, in no particular order; what is not there is left out."""
+    condition = "WHERE label IN (SELECT value FROM json_each(?))"
+    return [
+        record
+        for part in _parts(labels, _IDS_AT_A_TIME)
+        for record in _read(connection, condition, part, lambda each: json.dumps(list(each)), include)
+    ]
+
+
+def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _read(
+    connection: apsw.Connection,
+    condition: str,
+    keys: Sequence[Any],
+    bind: Callable[[Sequence[Any]], object],
+    include: Include,
+) -> list[Record]:
+    try:
+        return read_records(connection, condition, (bind(keys),), include)
+    except apsw.TooBigError:
+        # Together more than SQLite's largest value (1 GB): one half at a time.
+        half = len(keys) // 2
+        if half == 0:
+            raise
+        return _read(connection, condition, keys[:half], bind, include) + _read(
+            connection, condition, keys[half:], bind, include
+        )
+
+
+def matching_labels(connection: apsw.Connection, condition: Filter, check: Callable[[], None]) -> Labels:
+    """The labels of all points that match, ascending; the caller keeps a transaction open around it.
+
+    Args:
+        connection: to read on.
+        condition: the filter.
+        check: called before every chunk of payloads; may raise to stop.
+    """
+    test = predicate(condition)
+    found: list[int] = []
+    for labels, payloads in _payloads(connection):
+        check()
+        found.extend(label for label, payload in zip(labels, payloads, strict=True) if test(payload))
+    return np.array(found, np.int64)
+
+
+def _payloads(connection: apsw.Connection) -> Iterator[tuple[list[int], list[Any]]]:
+    """Labels and decoded payloads of all points, a chunk at a time, by ascending label."""
+    last, step = -1, _PAYLOADS_AT_FIRST
+    while True:
+        row: Any = connection.execute(
+            "SELECT '[' || group_concat(label) || ']', '[' || group_concat(payload) || ']'"
+            " FROM (SELECT label, payload FROM points WHERE label > ? ORDER BY label LIMIT ?)",
+            (last, step),
+        ).fetchall()[0]
+        if row[0] is None:
+            return
+        labels = json.loads(row[0])
+        yield labels, json.loads(row[1])
+        last = labels[-1]
+        # Payloads are small or large: aim at chunks of a few milliseconds. The largest first chunk is 256 MB.
+        step = max(1, step * 2 if len(row[1]) < _CHUNK_CHARACTERS else step // 2)

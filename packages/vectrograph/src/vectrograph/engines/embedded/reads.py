@@ -1,0 +1,161 @@
+"""Reading points of one collection: get, count, scroll, and the log of changes."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import apsw
+
+from vectrograph.domain.filters import Filter, predicate
+from vectrograph.domain.payloads import decode_payload
+from vectrograph.domain.values import Change, ChangePage, IdKind, Include, Order, Point, ScrollPage, ScrollRequest
+from vectrograph.engines.cursors import log_scope, scroll_scope, seal, unseal
+from vectrograph.engines.embedded.batch import KINDS
+from vectrograph.engines.embedded.collection import Collection
+from vectrograph.engines.embedded.reading import matching_labels, read_by_ids, read_by_labels
+from vectrograph.engines.embedded.records import BARE, Record, read_records
+
+_FILTER_CHUNK: Final = 512
+_PAYLOAD_ONLY: Final = Include(vector=False, payload=True, text=False)
+
+
+def get(collection: Collection, ids: Sequence[str], include: Include) -> list[Point | None]:
+    """The points of these ids in their order, None where there is none."""
+    with collection.reading() as (connection, _):
+        # An id that is no Unicode is in no collection, but asking for it is no error.
+        found = read_by_ids(connection, [each.encode("utf-8", "surrogatepass") for each in ids], include)
+    records = {record.id.decode(): record for record in found}
+    return [records[each].point(include) if each in records else None for each in ids]
+
+
+def count(collection: Collection, condition: Filter | None, check: Callable[[], None]) -> int:
+    """How many points there are, or match; `check` is called now and then and may raise to stop."""
+    if condition is None:
+        return collection.view().count
+    with collection.reading() as (connection, _), _transaction(connection):
+        return len(matching_labels(connection, condition, check))
+
+
+def scroll(collection: Collection, request: ScrollRequest, check: Callable[[], None]) -> ScrollPage:
+    """One page of points; `check` is called now and then and may raise to stop.
+
+    Raises:
+        InvalidArgument: the cursor belongs to another collection, order or filter.
+    """
+    scope = scroll_scope(collection.uid, request)
+    order = _Ordering(request.order, collection.spec.ids)
+    after = None if request.cursor is None else order.position(unseal(scope, request.cursor, "cursor"))
+    with collection.reading() as (connection, _), _transaction(connection):
+        if request.filter is None:
+            found = order.page(connection, after, request.limit + 1, request.offset, BARE)
+        else:
+            end = request.offset + request.limit + 1
+            found = _matching(connection, order, after, request.filter, end, check)[request.offset :]
+        page = found[: request.limit]
+        whole = {r.label: r for r in read_by_labels(connection, [r.label for r in page], request.include)}
+    points = tuple(whole[record.label].point(request.include) for record in page)
+    cursor = seal(scope, order.key(page[-1])) if len(found) > len(page) else None
+    return ScrollPage(points=points, cursor=cursor)
+
+
+def _matching(
+    connection: apsw.Connection,
+    order: "_Ordering",
+    after: tuple[object, ...] | None,
+    condition: Filter,
+    wanted: int,
+    check: Callable[[], None],
+) -> list[Record]:
+    """The first points after a position that match, up to `wanted`."""
+    test = predicate(condition)
+    found: list[Record] = []
+    while len(found) < wanted:
+        check()
+        chunk = order.page(connection, after, _FILTER_CHUNK, 0, _PAYLOAD_ONLY)
+        found.extend(record for record in chunk if test(decode_payload(record.payload or b"{}")))
+        if len(chunk) < _FILTER_CHUNK:
+            break
+        after = order.position(order.key(chunk[-1]))
+    return found[:wanted]
+
+
+class _Ordering:
+    """A sort order in SQL and in Python: by one column, or, for the ids of a serial collection, by number.
+
+    Canonical decimals sort by number when the shorter comes first; the index `points_number` holds them so.
+    """
+
+    def __init__(self, order: Order, ids: IdKind) -> None:
+        self._key = order.key
+        self._descending = order.descending
+        self._by_number = order.key == "id" and ids is IdKind.SERIAL
+
+    def page(
+        self, connection: apsw.Connection, after: tuple[object, ...] | None, limit: int, offset: int, include: Include
+    ) -> list[Record]:
+        """Up to `limit` points after a position, in order."""
+        columns = ["length(id)", "id"] if self._by_number else [_COLUMNS[self._key]]
+        direction, sign = ("DESC", "<") if self._descending else ("ASC", ">")
+        condition = ""
+        if after is not None:
+            condition = f"WHERE ({', '.join(columns)}) {sign} ({', '.join('?' * len(columns))}) "
+        condition += f"ORDER BY {', '.join(f'{column} {direction}' for column in columns)} LIMIT ? OFFSET ?"
+        records = read_records(connection, condition, (*(after or ()), limit, offset), include)
+        return sorted(records, key=lambda r: self.position(self.key(r)), reverse=self._descending)
+
+    def key(self, record: Record) -> str | int:
+        """What a cursor remembers of a point."""
+        if self._key == "id":
+            return record.id.decode()
+        return record.created_seq if self._key == "created" else record.version
+
+    def position(self, key: str | int) -> tuple[Any, ...]:
+        """What is compared, in SQL as in Python."""
+        if self._key != "id":
+            return (key,)
+        encoded = str(key).encode()
+        return (len(encoded), encoded) if self._by_number else (encoded,)
+
+
+_COLUMNS: Final = {"id": "id", "created": "created_seq", "updated": "version"}
+
+
+def changes(collection: Collection, since: str | None, limit: int) -> ChangePage:
+    """The log of changes after a position.
+
+    Raises:
+        InvalidArgument: the position is not of this collection.
+    """
+    scope = log_scope(collection.uid)
+    start = 0 if since is None else int(unseal(scope, since, "since"))
+    with collection.reading() as (connection, _):
+        row: Any = connection.execute(
+            "SELECT group_concat(seq || ',' || kind || ',' || at || ',' || length(id)),"
+            " CAST(group_concat(id, '') AS BLOB)"
+            " FROM (SELECT * FROM changes WHERE seq > ? ORDER BY seq LIMIT ?)",
+            (start, limit),
+        ).fetchall()[0]
+    numbers, data = row
+    if numbers is None:
+        return ChangePage(changes=(), position=seal(scope, start))
+    page = tuple(_split_changes(json.loads(f"[{numbers}]"), data))
+    return ChangePage(changes=page, position=seal(scope, page[-1].seq))
+
+
+def _split_changes(numbers: list[int], data: bytes) -> Iterator[Change]:
+    offset = 0
+    for start in range(0, len(numbers), 4):
+        seq, kind, at, size = numbers[start : start + 4]
+        yield Change(seq, KINDS[kind], data[offset : offset + size].decode(), at)
+        offset += size
+
+
+@contextmanager
+def _transaction(connection: apsw.Connection) -> Iterator[None]:
+    """One state of the file for all statements of the block."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")

@@ -1,0 +1,185 @@
+"""The truth about one collection: its SQLite file, the statements that read and write it, checkpoints."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+import numpy as np
+
+from vectrograph.domain.filters import Filter
+from vectrograph.domain.values import CollectionSpec, IdempotencyKey, Outcome, OutcomeStatus, WriteResult
+from vectrograph.engines.embedded.batch import Batch
+from vectrograph.engines.embedded.connections import ReaderPool, open_writer
+from vectrograph.engines.embedded.failures import Damaged
+from vectrograph.engines.embedded.manifest import FORMAT, spec_from_json, spec_to_json
+from vectrograph.engines.embedded.plan import Counters
+from vectrograph.engines.embedded.reading import matching_labels, read_by_ids, read_by_labels
+from vectrograph.engines.embedded.records import BARE, CONTENT, Record, vector_checksum
+from vectrograph.engines.embedded.schema import APPLICATION_ID, FILE_NAME, INSERT_BATCH, creation_script
+from vectrograph.engines.embedded.view import Addition, ViewBuilder
+
+_PAGE_BYTES: Final = 4096
+_CHECKPOINT_PAGES: Final = 4096
+_RESTART_PAGES: Final = 4 * _CHECKPOINT_PAGES
+_RESTART_MILLISECONDS: Final = 50
+_LOAD_BYTES: Final = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the file says about itself; `created_at` in microseconds since 1970."""
+
+    spec: CollectionSpec
+    created_at: int
+    counters: Counters
+
+
+class Store:
+    """One SQLite file. Whoever calls a method that writes holds the collection's lock.
+
+    Args:
+        directory: of the collection.
+        vfs: name of the SQLite VFS to use, None for the usual one.
+        page_bytes: creates the file with pages of that size.
+    """
+
+    def __init__(self, directory: Path, vfs: str | None, page_bytes: int | None = None) -> None:
+        path = directory / FILE_NAME
+        self._writer = open_writer(path, vfs, page_bytes=page_bytes)
+        self._checkpointed = 0
+        self.readers = ReaderPool(path, vfs)
+
+    @classmethod
+    def create(cls, directory: Path, spec: CollectionSpec, created_at: int, vfs: str | None) -> "Store":
+        """A new, empty file, on disk with all of its tables."""
+        store = cls(directory, vfs, _PAGE_BYTES)
+        store._writer.execute(creation_script(spec.ids, FORMAT))
+        store._writer.execute(
+            "INSERT INTO state VALUES (1, 0, 1, 0, ?, ?)", (created_at, json.dumps(spec_to_json(spec)))
+        )
+        store.checkpoint()
+        return store
+
+    def header(self) -> Header:
+        """Read what the file says about itself.
+
+        Raises:
+            Damaged: it is not one of ours.
+        """
+        if self._writer.pragma("application_id") != APPLICATION_ID:
+            raise Damaged("the file is not a collection's")
+        rows: Any = self._writer.execute("SELECT spec, created_at, seq, next_serial, count FROM state").fetchall()
+        if len(rows) != 1:
+            raise Damaged("the file lacks its state")
+        spec, created_at, seq, next_serial, count = rows[0]
+        try:
+            return Header(spec_from_json(json.loads(spec)), created_at, Counters(seq, next_serial, count))
+        except (ValueError, KeyError, TypeError) as error:
+            raise Damaged(f"the file does not say what it holds ({error})") from error
+
+    def load(self, dimension: int, counters: Counters) -> ViewBuilder:
+        """The View of everything stored, each vector checked.
+
+        Raises:
+            Damaged: a vector is missing, has the wrong length or another checksum, or the number of points is wrong.
+        """
+        builder = ViewBuilder(dimension, counters.count, counters.seq)
+        none, last = np.empty(0, np.int64), -1
+        step = max(1, _LOAD_BYTES // (4 * dimension))
+        while (addition := self._load_after(last, step, dimension)) is not None:
+            builder.make_room(len(addition.labels))
+            builder.advance(counters.seq, none, addition)
+            last = int(addition.labels[-1])
+        if builder.view.count != counters.count:
+            raise Damaged(f"{builder.view.count} points are stored and {counters.count} should be")
+        return builder
+
+    def _load_after(self, last: int, step: int, dimension: int) -> Addition | None:
+        row: Any = self._writer.execute(
+            "SELECT group_concat(label || ',' || created_seq || ',' || ifnull(checksum, -1)),"
+            " CAST(group_concat(ifnull(vector, x''), '') AS BLOB)"
+            " FROM (SELECT p.label, p.created_seq, v.vector, v.checksum FROM points AS p"
+            " LEFT JOIN vectors AS v ON v.label = p.label WHERE p.label > ? ORDER BY p.label LIMIT ?)",
+            (last, step),
+        ).fetchall()[0]
+        if row[0] is None:
+            return None
+        numbers = np.array(json.loads(f"[{row[0]}]"), np.int64).reshape(-1, 3)
+        labels, created, stored = numbers[:, 0].copy(), numbers[:, 1].copy(), memoryview(row[1])
+        size = 4 * dimension
+        if len(stored) != size * len(labels):
+            raise Damaged("a vector is missing or has the wrong length")
+        for nth, (label, checksum) in enumerate(numbers[:, [0, 2]].tolist()):
+            if vector_checksum(label, stored[nth * size : (nth + 1) * size]) != checksum:
+                raise Damaged(f"the checksum of the vector labelled {label} does not hold")
+        vectors = np.frombuffer(stored, "<f4").reshape(-1, dimension).astype(np.float32, copy=False)
+        return Addition(vectors, labels, created)
+
+    # ------------------------------------------------------------ for the writer
+
+    def lookup(self, ids: Sequence[str], *, content: bool) -> dict[str, Record]:
+        """The stored points of these ids, with payload and text when `content`."""
+        encoded = [each.encode() for each in ids]
+        found = read_by_ids(self._writer, encoded, CONTENT if content else BARE)
+        return {record.id.decode(): record for record in found}
+
+    def reply_to(self, key: IdempotencyKey, since: int) -> tuple[str, WriteResult] | None:
+        """Body hash and result remembered under a key after `since` (microseconds since 1970), if any."""
+        rows: Any = self._writer.execute(
+            "SELECT body_hash, result FROM replies WHERE principal = ? AND operation = ? AND key = ? AND at > ?",
+            (key.principal, key.operation, key.key, since),
+        ).fetchall()
+        if not rows:
+            return None
+        result = json.loads(rows[0][1])
+        outcomes = tuple(Outcome(name, OutcomeStatus(status), version) for name, status, version in result["outcomes"])
+        return rows[0][0], WriteResult(seq=result["seq"], outcomes=outcomes, replayed=True)
+
+    def matching(self, condition: Filter) -> list[Record]:
+        """All stored points that match, without payload and text."""
+        labels = matching_labels(self._writer, condition, lambda: None)
+        return read_by_labels(self._writer, labels.tolist(), BARE)
+
+    def apply(self, batch: Batch) -> None:
+        """Commit a batch: when this returns it is on disk; when it raises, `header` tells whether it is."""
+        self._writer.execute(INSERT_BATCH, batch.bindings())
+
+    def checkpoint_if_due(self) -> None:
+        """Fold the log into the file once it has grown by 16 MB; wait for readers only when it gets much larger."""
+        pages = self._pages_written() - self._checkpointed
+        if pages >= _RESTART_PAGES:
+            self._writer.set_busy_timeout(_RESTART_MILLISECONDS)
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART)
+        elif pages >= _CHECKPOINT_PAGES:
+            self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def checkpoint(self) -> bool:
+        """Fold the whole log into the file and empty it; False when readers were in the way for too long."""
+        self._writer.set_busy_timeout(1_000)
+        return self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def _checkpoint(self, mode: int) -> bool:
+        try:
+            log, folded = self._writer.wal_checkpoint(mode=mode)
+        except apsw.BusyError:
+            return False
+        if log == folded:
+            self._checkpointed = self._pages_written()
+        return log == folded
+
+    def _pages_written(self) -> int:
+        return self._writer.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)[0]
+
+    def close(self) -> None:
+        """Empty the log and let go of the file, waiting up to ten seconds for readers."""
+        self.readers.close(timeout=10.0)
+        self.checkpoint()
+        self._writer.close()
+
+    def abandon(self) -> None:
+        """Let go of a file that is damaged or about to be removed; readers finish on what they have open."""
+        self.readers.close(timeout=0.0)
+        self._writer.close()

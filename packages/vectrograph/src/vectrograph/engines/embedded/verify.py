@@ -1,0 +1,36 @@
+"""Looking for damage: SQLite's own check, and every checksum."""
+
+from typing import Any, Final
+
+import apsw
+
+from vectrograph.domain.values import Include
+from vectrograph.engines.embedded.collection import Collection
+from vectrograph.engines.embedded.failures import Damaged
+from vectrograph.engines.embedded.reading import read_by_labels
+
+_POINTS_AT_A_TIME: Final = 256
+_EVERYTHING: Final = Include(vector=True, payload=True, text=True)
+
+
+def verify(collection: Collection) -> int:
+    """Read everything that is stored and compare checksums; writes go on meanwhile.
+
+    Returns:
+        How many points were checked.
+
+    Raises:
+        CollectionQuarantined: something is damaged; the collection is set aside from now on.
+    """
+    with collection.snapshot(lambda: None) as (connection, view):
+        findings: Any = connection.execute("PRAGMA integrity_check(1)").fetchall()
+        if findings != [("ok",)]:
+            raise apsw.CorruptError(str(findings[0][0]))
+        stored: Any = connection.execute("SELECT count(*) FROM points").fetchall()
+        labels = view.labels[view.live].tolist()
+        checked = 0
+        for start in range(0, len(labels), _POINTS_AT_A_TIME):
+            checked += len(read_by_labels(connection, labels[start : start + _POINTS_AT_A_TIME], _EVERYTHING))
+        if not checked == stored[0][0] == view.count:
+            raise Damaged(f"{stored[0][0]} points are stored, {checked} of the {view.count} known ones were found")
+    return checked

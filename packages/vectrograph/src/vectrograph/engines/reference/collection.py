@@ -1,0 +1,184 @@
+"""One collection of the reference engine: a dictionary of points and a list of changes."""
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+
+from vectrograph.domain.distances import scores
+from vectrograph.domain.errors import IdempotencyConflict
+from vectrograph.domain.filters import Filter, matches
+from vectrograph.domain.operations import Admitted
+from vectrograph.domain.values import (
+    Change,
+    ChangePage,
+    CollectionInfo,
+    CollectionSpec,
+    CollectionState,
+    Hit,
+    IdempotencyKey,
+    IdKind,
+    Include,
+    Order,
+    Plan,
+    Point,
+    Precondition,
+    ScrollPage,
+    ScrollRequest,
+    SearchRequest,
+    SearchResult,
+    Vector,
+    WriteResult,
+)
+from vectrograph.engines.cursors import log_scope, scroll_scope, seal, unseal
+from vectrograph.engines.reference.draft import Draft
+
+REPLAY_MICROSECONDS = 24 * 3600 * 1_000_000
+"""How long an idempotency record is kept."""
+
+
+class Collection:
+    """Points, log and idempotency records of one collection. Its engine's lock guards every call.
+
+    Args:
+        uid: distinguishes this collection from every other that ever had its name.
+        spec: what it is.
+        now: microseconds since 1970, the time of its creation.
+    """
+
+    def __init__(self, uid: str, spec: CollectionSpec, now: int) -> None:
+        self.spec = spec
+        self._uid = uid
+        self._created_at = now
+        self._points: dict[str, Point] = {}
+        self._seq = 0
+        self._next_serial = 1
+        self._log: list[Change] = []
+        self._replies: dict[tuple[str, str, str], tuple[str, WriteResult, int]] = {}
+
+    def info(self) -> CollectionInfo:
+        """The collection as it stands."""
+        return CollectionInfo(
+            spec=self.spec,
+            state=CollectionState.READY,
+            count=len(self._points),
+            seq=self._seq,
+            created_at=self._created_at,
+        )
+
+    def write(
+        self, admitted: Admitted, precondition: Precondition, key: IdempotencyKey | None, now: int
+    ) -> WriteResult:
+        """Apply accepted operations, or replay the result of a key seen before.
+
+        Raises:
+            IdempotencyConflict: the key was used with another body.
+            Conflict: the numbers of a serial collection are used up; nothing is written.
+        """
+        if key is not None and (reply := self._replay(key, now)) is not None:
+            return reply
+        draft = Draft(self._points, self._seq, self._next_serial, self.spec.ids, now)
+        draft.apply(admitted, precondition)
+        self._points, self._seq, self._next_serial = draft.points, draft.seq, draft.next_serial
+        self._log += draft.changes
+        result = WriteResult(seq=self._seq, outcomes=tuple(draft.outcomes))
+        if key is not None:
+            self._replies[key.principal, key.operation, key.key] = (key.body_hash, result, now)
+        return result
+
+    def _replay(self, key: IdempotencyKey, now: int) -> WriteResult | None:
+        record = self._replies.get((key.principal, key.operation, key.key))
+        if record is None or now - record[2] >= REPLAY_MICROSECONDS:
+            return None
+        body_hash, result, _ = record
+        if body_hash != key.body_hash:
+            raise IdempotencyConflict(
+                f"The idempotency key {key.key!r} was used with another body; choose a new key for a new request."
+            )
+        return replace(result, replayed=True)
+
+    def get(self, id: str, include: Include) -> Point | None:
+        """One point, or None."""
+        point = self._points.get(id)
+        return None if point is None else _part(point, include)
+
+    def search(self, request: SearchRequest, queries: Vector, check: Callable[[], None]) -> list[SearchResult]:
+        """The nearest points of each query: score everything that matches, sort."""
+        return [self._search_one(request, query, check) for query in queries]
+
+    def _search_one(self, request: SearchRequest, query: Vector, check: Callable[[], None]) -> SearchResult:
+        started = time.perf_counter()
+        ranked: list[tuple[float, int, Point]] = []
+        for point in self._matching(request.filter):
+            check()
+            assert point.vector is not None  # noqa: S101 - stored points are whole
+            score = float(scores(self.spec.distance, query, point.vector[None, :])[0])
+            if request.max_score is None or score <= request.max_score:
+                ranked.append((score, -point.created_seq, point))
+        ranked.sort(key=lambda entry: entry[:2])
+        hits = [Hit(_part(p, request.include), score) for score, _, p in ranked]
+        elapsed = (time.perf_counter() - started) * 1e3
+        plan = Plan(
+            strategy="exact", index=None, rows_scanned=len(self._points), matches=len(ranked), milliseconds=elapsed
+        )
+        chosen = tuple(hits[request.offset : request.offset + request.k])
+        return SearchResult(hits=chosen, plan=plan if request.explain else None)
+
+    def scroll(self, request: ScrollRequest) -> ScrollPage:
+        """One page: sort everything, skip up to the cursor."""
+        scope = scroll_scope(self._uid, request)
+        points = sorted(
+            self._matching(request.filter), key=lambda p: self._rank(p, request.order), reverse=request.order.descending
+        )
+        if request.cursor is not None:
+            last = unseal(scope, request.cursor, "cursor")
+            rank = self._rank_of(last, request.order)
+            down = request.order.descending
+            points = [
+                p
+                for p in points
+                if (self._rank(p, request.order) < rank) == down and self._key(p, request.order) != last
+            ]
+        page = points[request.offset : request.offset + request.limit]
+        more = len(points) > request.offset + request.limit
+        cursor = seal(scope, self._key(page[-1], request.order)) if more else None
+        return ScrollPage(points=tuple(_part(p, request.include) for p in page), cursor=cursor)
+
+    def _key(self, point: Point, order: Order) -> str | int:
+        if order.key == "id":
+            return point.id
+        return point.created_seq if order.key == "created" else point.version
+
+    def _rank(self, point: Point, order: Order) -> tuple[int, bytes]:
+        return self._rank_of(self._key(point, order), order)
+
+    def _rank_of(self, key: str | int, order: Order) -> tuple[int, bytes]:
+        """What is compared: numbers by size, ids by their bytes, but in a serial collection as the numbers they are."""
+        if order.key == "id" and self.spec.ids is IdKind.STRING:
+            return 0, str(key).encode()
+        return int(key), b""
+
+    def count(self, condition: Filter | None) -> int:
+        """How many points match."""
+        return len(self._matching(condition))
+
+    def changes(self, since: str | None, limit: int) -> ChangePage:
+        """The log after a position; a seq is its entry's place in the list."""
+        scope = log_scope(self._uid)
+        start = 0 if since is None else int(unseal(scope, since, "since"))
+        page = tuple(islice(self._log, start, start + limit))
+        return ChangePage(changes=page, position=seal(scope, page[-1].seq if page else start))
+
+    def _matching(self, condition: Filter | None) -> list[Point]:
+        return [p for p in self._points.values() if condition is None or matches(condition, p.payload or {})]
+
+
+def _part(point: Point, include: Include) -> Point:
+    """A copy with what was asked for, so that nothing a caller does reaches the stored point."""
+    return replace(
+        point,
+        vector=point.vector.copy() if include.vector and point.vector is not None else None,
+        payload=copy.deepcopy(point.payload) if include.payload else None,
+        text=point.text if include.text else None,
+    )

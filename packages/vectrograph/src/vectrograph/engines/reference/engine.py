@@ -1,0 +1,199 @@
+"""The twelve verbs over dictionaries, under one lock."""
+
+import time
+from collections.abc import Callable, Sequence
+from threading import RLock
+from typing import Final
+from uuid import uuid4
+
+from vectrograph.domain.errors import AlreadyExists, CollectionNotFound, DeadlineExceeded, InvalidArgument, Unavailable
+from vectrograph.domain.filters import NODES, Filter
+from vectrograph.domain.operations import admit
+from vectrograph.domain.requests import query_vectors, require_scroll, require_spec
+from vectrograph.domain.values import (
+    Capabilities,
+    ChangePage,
+    CollectionInfo,
+    CollectionRef,
+    CollectionSpec,
+    Distance,
+    EngineLimits,
+    IdempotencyKey,
+    Include,
+    MaintenanceReport,
+    MaintenanceTask,
+    Op,
+    Precondition,
+    ScrollPage,
+    ScrollRequest,
+    SearchRequest,
+    WriteResult,
+)
+from vectrograph.engines.base import Infos, Points, Results
+from vectrograph.engines.reference.collection import Collection
+
+CAPABILITIES: Final = Capabilities(
+    name="reference",
+    atomic_batches=True,
+    conditional_writes=True,
+    idempotency=True,
+    changes=True,
+    durable=False,
+    consistency="strong",
+    filter_nodes=NODES,
+    orderings=frozenset(["id", "created", "updated"]),
+    distances=frozenset(Distance),
+    maintenance=frozenset(),
+    limits=EngineLimits(
+        max_dimension=8192,
+        max_id_bytes=512,
+        max_payload_bytes=1 << 20,
+        max_text_bytes=1 << 20,
+        max_batch=10_000,
+        max_k=10_000,
+    ),
+)
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
+
+
+class ReferenceEngine:
+    """An `Engine` in memory; everything is gone when it is closed.
+
+    Args:
+        clock: microseconds since 1970.
+
+    >>> from vectrograph.engines.base import Engine
+    >>> isinstance(ReferenceEngine(), Engine)
+    True
+    """
+
+    def __init__(self, clock: Callable[[], int] = _now) -> None:
+        self._clock = clock
+        self._lock = RLock()
+        self._collections: dict[CollectionRef, Collection] = {}
+        self._closed = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine can do."""
+        return CAPABILITIES
+
+    def create(self, spec: CollectionSpec) -> CollectionInfo:
+        """Create an empty collection; see `Engine.create`."""
+        require_spec(spec, CAPABILITIES)
+        with self._lock:
+            self._require_open()
+            if spec.ref in self._collections:
+                raise AlreadyExists(
+                    f"A collection {str(spec.ref)!r} exists already; choose another name or drop it first.",
+                    details={"collection": str(spec.ref)},
+                )
+            collection = Collection(uuid4().hex, spec, self._clock())
+            self._collections[spec.ref] = collection
+            return collection.info()
+
+    def drop(self, ref: CollectionRef) -> None:
+        """Remove a collection; see `Engine.drop`."""
+        with self._lock:
+            self._find(ref)
+            del self._collections[ref]
+
+    def list(self, tenant: str) -> Infos:
+        """All collections of a tenant by name; see `Engine.list`."""
+        with self._lock:
+            self._require_open()
+            own = [c for ref, c in self._collections.items() if ref.tenant == tenant]
+            return sorted((c.info() for c in own), key=lambda info: info.spec.ref.name)
+
+    def describe(self, ref: CollectionRef) -> CollectionInfo:
+        """One collection as it stands; see `Engine.describe`."""
+        with self._lock:
+            return self._find(ref).info()
+
+    def write(
+        self,
+        ref: CollectionRef,
+        ops: Sequence[Op],
+        *,
+        precondition: Precondition | None = None,
+        idempotency: IdempotencyKey | None = None,
+        deadline: float | None = None,
+    ) -> WriteResult:
+        """Apply operations as one transaction; see `Engine.write`."""
+        with self._lock:
+            collection = self._find(ref)
+            admitted = admit(ops, collection.spec, CAPABILITIES.limits)
+            _check(deadline)
+            return collection.write(admitted, precondition or Precondition(), idempotency, self._clock())
+
+    def get(self, ref: CollectionRef, ids: Sequence[str], *, include: Include = Include()) -> Points:
+        """The points of these ids; see `Engine.get`."""
+        with self._lock:
+            collection = self._find(ref)
+            return [collection.get(each, include) for each in ids]
+
+    def search(self, ref: CollectionRef, request: SearchRequest, *, deadline: float | None = None) -> Results:
+        """Nearest points for each query; see `Engine.search`."""
+        with self._lock:
+            collection = self._find(ref)
+            queries = query_vectors(request, collection.spec, CAPABILITIES.limits)
+            _check(deadline)
+            return collection.search(request, queries, lambda: _check(deadline))
+
+    def scroll(self, ref: CollectionRef, request: ScrollRequest, *, deadline: float | None = None) -> ScrollPage:
+        """One page of points; see `Engine.scroll`."""
+        with self._lock:
+            collection = self._find(ref)
+            require_scroll(request, CAPABILITIES)
+            _check(deadline)
+            return collection.scroll(request)
+
+    def count(self, ref: CollectionRef, filter: Filter | None = None, *, deadline: float | None = None) -> int:
+        """How many points match; see `Engine.count`."""
+        with self._lock:
+            collection = self._find(ref)
+            _check(deadline)
+            return collection.count(filter)
+
+    def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
+        """The log after a position; see `Engine.changes`."""
+        with self._lock:
+            collection = self._find(ref)
+            if limit < 1:
+                raise InvalidArgument.of("limit", f"is {limit} and must be positive", "out_of_range")
+            return collection.changes(since, limit)
+
+    def maintain(self, task: MaintenanceTask, ref: CollectionRef | None = None) -> MaintenanceReport:
+        """Nothing can be maintained in memory.
+
+        Raises:
+            InvalidArgument: always.
+        """
+        raise InvalidArgument.of("task", f"{task.value} is not among the tasks of this engine, which has none", "enum")
+
+    def close(self) -> None:
+        """Forget everything; see `Engine.close`."""
+        with self._lock:
+            self._closed = True
+            self._collections.clear()
+
+    def _find(self, ref: CollectionRef) -> Collection:
+        self._require_open()
+        collection = self._collections.get(ref)
+        if collection is None:
+            raise CollectionNotFound(
+                f"There is no collection {str(ref)!r}; create it first.", details={"collection": str(ref)}
+            )
+        return collection
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise Unavailable("The engine is closed.")
+
+
+def _check(deadline: float | None) -> None:
+    if deadline is not None and time.monotonic() >= deadline:
+        raise DeadlineExceeded("The deadline passed before the work was done; nothing was written. Allow more time.")

@@ -1,0 +1,80 @@
+"""The embedded engine passes the conformance suite and behaves like the reference engine."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from vectrograph.engines.base import Engine
+from vectrograph.engines.contract import DurabilityContract, EngineContract, engine_machine
+from vectrograph.engines.embedded import EmbeddedEngine
+
+
+class TestEmbeddedEngine(EngineContract, DurabilityContract):
+    """Every part."""
+
+    @pytest.fixture
+    def engine(self, scratch: Path) -> Iterator[Engine]:
+        """A fresh one in its own directory."""
+        engine = EmbeddedEngine.open(scratch / "data")
+        yield engine
+        engine.close()
+
+    @pytest.fixture
+    def reopen(self, scratch: Path) -> Iterator[Callable[[Engine], Engine]]:
+        """Close and open the same directory."""
+        opened: list[Engine] = []
+
+        def again(engine: Engine) -> Engine:
+            engine.close()
+            opened.append(EmbeddedEngine.open(scratch / "data"))
+            return opened[-1]
+
+        yield again
+        for engine in opened:
+            engine.close()
+
+
+class TemporaryEngine(EmbeddedEngine):
+    """An engine whose directory goes with it, unless it is reopened."""
+
+    directory: Path
+
+    @classmethod
+    def fresh(cls) -> Engine:
+        """In a new directory."""
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - fsync costs nothing there
+        return cls.at(Path(tempfile.mkdtemp(prefix="vectrograph-machine-", dir=memory)))
+
+    @classmethod
+    def at(cls, directory: Path) -> Engine:
+        """In this directory."""
+        engine = cls.open(directory)
+        assert isinstance(engine, TemporaryEngine)
+        engine.directory = directory
+        return engine
+
+    def close(self) -> None:
+        """Close, and remove everything."""
+        super().close()
+        shutil.rmtree(self.directory)
+
+    def reopened(self) -> Engine:
+        """Close, and open what is there."""
+        super().close()
+        return type(self).at(self.directory)
+
+
+def _reopen(engine: Engine) -> Engine:
+    assert isinstance(engine, TemporaryEngine)
+    return engine.reopened()
+
+
+TestEmbeddedBehavesLikeReference = engine_machine(TemporaryEngine.fresh, reopen=_reopen).TestCase
+TestEmbeddedBehavesLikeReference.settings = settings(
+    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+)

@@ -1,0 +1,20 @@
+"""The reference engine passes the conformance suite."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from vectrograph.engines.base import Engine
+from vectrograph.engines.contract import EngineContract
+from vectrograph.engines.reference import ReferenceEngine
+
+
+class TestReferenceEngine(EngineContract):
+    """Every part but durability, which it does not declare."""
+
+    @pytest.fixture
+    def engine(self) -> Iterator[Engine]:
+        """A fresh one."""
+        engine = ReferenceEngine()
+        yield engine
+        engine.close()
