@@ -1,0 +1,1 @@
+"""Accounts, sessions, API keys and feedback: what a server knows besides collections."""

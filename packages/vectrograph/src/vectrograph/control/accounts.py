@@ -1,0 +1,173 @@
+"""Accounts in the control database."""
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import delete, exc, select
+from sqlalchemy.orm import Session
+
+from vectrograph.control.clock import Clock
+from vectrograph.control.database import Database
+from vectrograph.control.models import LoginSession, User
+from vectrograph.control.records import StoredPassword, UserRecord
+from vectrograph.domain.access import ROLE_SCOPES, Role
+from vectrograph.domain.errors import AlreadyExists, InvalidCredentials, UserNotFound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUser:
+    """An account to be made. `encoded_password` is an argon2 hash; `password_is_default` marks a published password."""
+
+    user_id: str
+    username: str
+    role: Role
+    encoded_password: str = field(repr=False)
+    email: str | None = None
+    full_name: str | None = None
+    password_is_default: bool = False
+
+
+class Accounts:
+    """Accounts: make, read, change. Every change that may take rights away ends cached credentials at once."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def create(self, new: NewUser) -> UserRecord:
+        """Store an account.
+
+        Raises:
+            AlreadyExists: id, username or email is taken.
+        """
+        at = self._clock()
+        user = User(
+            user_id=new.user_id,
+            username=new.username,
+            email=new.email.lower() if new.email is not None else None,
+            full_name=new.full_name,
+            role=new.role.value,
+            plan="FREE",
+            disabled=False,
+            password_hash=new.encoded_password,
+            password_is_default=new.password_is_default,
+            created_at=at,
+            updated_at=at,
+        )
+        with self._database.write() as session:
+            session.add(user)
+            try:
+                session.flush()
+            except exc.IntegrityError as error:
+                raise AlreadyExists(
+                    f"An account with the username or email of {new.username!r} exists already; choose others."
+                ) from error
+            return user_record(user)
+
+    def get(self, user_id: str) -> UserRecord:
+        """One account.
+
+        Raises:
+            UserNotFound: there is none of that id.
+        """
+        with self._database.read() as session:
+            return user_record(_load(session, user_id))
+
+    def password(self, username: str) -> StoredPassword | None:
+        """An account with its password hash, by username; None when there is none."""
+        with self._database.read() as session:
+            user = session.scalars(select(User).where(User.username == username)).one_or_none()
+            return None if user is None else _stored_password(user)
+
+    def password_of(self, user_id: str) -> StoredPassword:
+        """An account with its password hash, by id.
+
+        Raises:
+            UserNotFound: there is none of that id.
+        """
+        with self._database.read() as session:
+            return _stored_password(_load(session, user_id))
+
+    def any(self) -> bool:
+        """Whether there is any account at all."""
+        with self._database.read() as session:
+            return session.scalars(select(User.user_id).limit(1)).first() is not None
+
+    def usernames_with_default_password(self) -> list[str]:
+        """Accounts whose published password is in force, sorted by username."""
+        with self._database.read() as session:
+            names = select(User.username).where(User.password_is_default).order_by(User.username)
+            return [*session.scalars(names)]
+
+    def rehash_password(self, user_id: str, old_encoded: str, new_encoded: str) -> None:
+        """Store the same password under newer hash parameters, unless it was changed meanwhile."""
+        with self._database.write() as session:
+            user = session.get(User, user_id, with_for_update=True)
+            if user is not None and user.password_hash == old_encoded:
+                user.password_hash = new_encoded
+
+    def change_password(self, user_id: str, old_encoded: str, new_encoded: str) -> None:
+        """Replace the password and end every session of the account, in one transaction.
+
+        Raises:
+            UserNotFound: there is none of that id.
+            InvalidCredentials: the password is no longer the one that was checked.
+        """
+        with self._database.write(invalidates=True) as session:
+            user = _load(session, user_id, locked=True)
+            if user.password_hash != old_encoded:
+                raise InvalidCredentials("The password was changed meanwhile; log in again.")
+            user.password_hash = new_encoded
+            user.password_is_default = False
+            user.updated_at = self._clock()
+            session.execute(delete(LoginSession).where(LoginSession.user_id == user_id))
+
+    def set_plan(self, user_id: str, plan: str) -> UserRecord:
+        """Store the plan.
+
+        Raises:
+            UserNotFound: there is none of that id.
+        """
+        with self._database.write() as session:
+            user = _load(session, user_id, locked=True)
+            user.plan = plan
+            user.updated_at = self._clock()
+            return user_record(user)
+
+    def set_disabled(self, user_id: str, disabled: bool) -> UserRecord:
+        """Disable an account, so that its sessions and keys cease to work at once, or enable it again.
+
+        Raises:
+            UserNotFound: there is none of that id.
+        """
+        with self._database.write(invalidates=True) as session:
+            user = _load(session, user_id, locked=True)
+            user.disabled = disabled
+            user.updated_at = self._clock()
+            return user_record(user)
+
+
+def user_record(user: User) -> UserRecord:
+    """The record of a row."""
+    role = Role(user.role)
+    return UserRecord(
+        user_id=user.user_id,
+        username=user.username,
+        email=user.email,
+        full_name=user.full_name,
+        role=role,
+        scopes=ROLE_SCOPES[role],
+        disabled=user.disabled,
+        plan=user.plan,
+        created_at=user.created_at,
+    )
+
+
+def _stored_password(user: User) -> StoredPassword:
+    return StoredPassword(user=user_record(user), encoded=user.password_hash)
+
+
+def _load(session: Session, user_id: str, *, locked: bool = False) -> User:
+    user = session.get(User, user_id, with_for_update=True if locked else None)
+    if user is None:
+        raise UserNotFound(f"Account {user_id!r} does not exist.", details={"user_id": user_id})
+    return user

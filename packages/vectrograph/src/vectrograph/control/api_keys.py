@@ -1,0 +1,153 @@
+"""API keys in the control database. The secret is shown once and kept only as a digest."""
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import exc, select, update
+from sqlalchemy.orm import Session
+
+from vectrograph.control.accounts import user_record
+from vectrograph.control.clock import Clock
+from vectrograph.control.database import Database
+from vectrograph.control.models import ApiKey, User
+from vectrograph.control.records import ApiKeyRecord, StoredKey
+from vectrograph.domain.errors import ApiKeyNotFound, Unavailable, UserNotFound
+
+KEY_MARK: Final = "ng_live_"
+PREFIX_CHARACTERS: Final = 16
+_SECRET_BYTES: Final = 32
+_ATTEMPTS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedKey:
+    """A new key with its secret, which exists nowhere else and is never shown again."""
+
+    record: ApiKeyRecord
+    secret: str = field(repr=False)
+
+
+def digest(secret: str) -> str:
+    """Hexadecimal SHA-256 of a key. A key holds 256 random bits, so a slow password hash would add nothing."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class ApiKeys:
+    """API keys: make, read, revoke, delete."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def create(self, owner: str, name: str, scopes: Sequence[str], expires_at: int | None) -> CreatedKey:
+        """Store a new key of an account; two keys never share their first 16 characters.
+
+        Raises:
+            UserNotFound: there is no such account.
+            Unavailable: the random numbers of this machine keep repeating.
+        """
+        for _ in range(_ATTEMPTS):
+            secret = KEY_MARK + secrets.token_urlsafe(_SECRET_BYTES)
+            key = ApiKey(
+                key_id=secrets.token_hex(8),
+                owner_id=owner,
+                name=name,
+                key_prefix=secret[:PREFIX_CHARACTERS],
+                digest=digest(secret),
+                scopes=sorted(scopes),
+                created_at=self._clock(),
+                expires_at=expires_at,
+            )
+            try:
+                with self._database.write() as session:
+                    if session.get(User, owner) is None:
+                        raise UserNotFound(f"Account {owner!r} does not exist.", details={"user_id": owner})
+                    session.add(key)
+            except exc.IntegrityError:
+                continue
+            return CreatedKey(self._record(key), secret)
+        raise Unavailable("No unused API key could be drawn; try again.")
+
+    def find(self, secret: str) -> StoredKey | None:
+        """The key that begins as `secret` does, with its owner, for comparing digests; None when there is none."""
+        if not secret.isascii():
+            return None
+        query = select(ApiKey, User).join(User).where(ApiKey.key_prefix == secret[:PREFIX_CHARACTERS])
+        with self._database.read() as session:
+            row = session.execute(query).one_or_none()
+            if row is None:
+                return None
+            return StoredKey(record=self._record(row[0]), digest=row[0].digest, owner=user_record(row[1]))
+
+    def list(self, owner: str | None) -> list[ApiKeyRecord]:
+        """The keys of an account, or of all (None), newest first."""
+        query = select(ApiKey).order_by(ApiKey.created_at.desc(), ApiKey.key_id)
+        if owner is not None:
+            query = query.where(ApiKey.owner_id == owner)
+        with self._database.read() as session:
+            return [self._record(key) for key in session.scalars(query)]
+
+    def get(self, key_id: str, owner: str | None) -> ApiKeyRecord:
+        """One key of an account, or of any (None).
+
+        Raises:
+            ApiKeyNotFound: there is none of that id.
+        """
+        with self._database.read() as session:
+            return self._record(_load(session, key_id, owner))
+
+    def revoke(self, key_id: str, owner: str | None) -> ApiKeyRecord:
+        """Make a key useless but keep its record; again is no error.
+
+        Raises:
+            ApiKeyNotFound: there is none of that id.
+        """
+        with self._database.write(invalidates=True) as session:
+            key = _load(session, key_id, owner)
+            if key.revoked_at is None:
+                key.revoked_at = self._clock()
+            return self._record(key)
+
+    def delete(self, key_id: str, owner: str | None) -> None:
+        """Remove a key for good.
+
+        Raises:
+            ApiKeyNotFound: there is none of that id.
+        """
+        with self._database.write(invalidates=True) as session:
+            session.delete(_load(session, key_id, owner))
+
+    def record_use(self, last_used: Mapping[str, int]) -> None:
+        """Store when keys were last used, in one transaction; keys that are gone are passed over."""
+        with self._database.write() as session:
+            for key_id, at in last_used.items():
+                session.execute(update(ApiKey).where(ApiKey.key_id == key_id).values(last_used_at=at))
+
+    def _record(self, key: ApiKey) -> ApiKeyRecord:
+        expired = key.expires_at is not None and key.expires_at <= self._clock()
+        return ApiKeyRecord(
+            key_id=key.key_id,
+            name=key.name,
+            key_prefix=key.key_prefix,
+            scopes=_texts(key.scopes),
+            owner=key.owner_id,
+            created_at=key.created_at,
+            expires_at=key.expires_at,
+            last_used_at=key.last_used_at,
+            revoked_at=key.revoked_at,
+            is_active=key.revoked_at is None and not expired,
+        )
+
+
+def _texts(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(str(value) for value in values)
+
+
+def _load(session: Session, key_id: str, owner: str | None) -> ApiKey:
+    key = session.get(ApiKey, key_id)
+    if key is None or (owner is not None and key.owner_id != owner):
+        raise ApiKeyNotFound(f"API key {key_id!r} does not exist among yours.", details={"key_id": key_id})
+    return key

@@ -1,0 +1,186 @@
+"""One connection pool, its transactions, and its failures translated to domain errors."""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, create_engine, event, exc, make_url, select, update
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from vectrograph.control.models import Epoch
+from vectrograph.domain.errors import InvalidArgument, OutOfSpace, StartupError, StorageReadOnly, Unavailable
+
+BUSY_SECONDS: Final = 10.0
+_EPOCH_ID: Final = 1
+_PRIMARY_CODE: Final = 0xFF
+
+
+class Database:
+    """Transactions on the control database. Thread-safe.
+
+    Writes are serialised inside this process. The epoch is kept in memory when this process is the only one (SQLite),
+    and read from the database each time otherwise.
+    """
+
+    def __init__(self, url: str | URL, *, shared: bool | None = None) -> None:
+        """Prepare a pool; nothing is connected yet.
+
+        Args:
+            url: SQLAlchemy URL; an SQLite one names a file.
+            shared: whether other processes use the same database; by default true for all but SQLite.
+
+        Raises:
+            StartupError: the URL cannot be understood, is SQLite in memory, or its driver is not installed.
+        """
+        self.url = _parsed(url)
+        self._on_sqlite = self.url.get_backend_name() == "sqlite"
+        self.shared = not self._on_sqlite if shared is None else shared
+        arguments: dict[str, Any] = {}
+        if self._on_sqlite:
+            _make_private(self.url)
+            arguments["connect_args"] = {"timeout": BUSY_SECONDS, "isolation_level": None}
+        try:
+            self._engine = create_engine(self.url, hide_parameters=True, **arguments)
+        except (exc.ArgumentError, ImportError) as error:
+            raise StartupError(f"Cannot use the control database {_shown(self.url)}: {error}.") from error
+        if self._on_sqlite:
+            event.listen(self._engine, "connect", _configure_sqlite)
+            event.listen(self._engine, "begin", _begin_sqlite)
+        self._writer = self._engine.execution_options(vectrograph_writes=True)
+        self._writing = threading.Lock()
+        self._epoch = 0
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A bare connection in one write transaction, for migrations.
+
+        Raises:
+            Unavailable: see `translated`.
+        """
+        with self._writing, translated(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that only reads.
+
+        Raises:
+            Unavailable: see `translated`.
+        """
+        with translated(), Session(self._engine) as session:
+            yield session
+
+    @contextmanager
+    def write(self, *, invalidates: bool = False) -> Iterator[Session]:
+        """One transaction, committed and on disk when the block ends without an error.
+
+        Args:
+            invalidates: credentials that were good may be so no more; the epoch rises in the same transaction.
+
+        Raises:
+            OutOfSpace, StorageReadOnly, Unavailable: see `translated`; nothing was written.
+        """
+        with self._writing, translated(), Session(self._writer, expire_on_commit=False) as session:
+            try:
+                yield session
+                if invalidates:
+                    session.execute(update(Epoch).where(Epoch.epoch_id == _EPOCH_ID).values(value=Epoch.value + 1))
+                session.commit()
+            finally:
+                # Also after a commit whose outcome is unknown: a needless rise costs a look-up, a missing one keeps
+                # a dead key alive.
+                if invalidates:
+                    self._epoch += 1
+
+    def epoch(self) -> int:
+        """A number that differs from every earlier one once a revocation has been acknowledged."""
+        if not self.shared:
+            return self._epoch
+        with self.read() as session:
+            return session.scalars(select(Epoch.value).where(Epoch.epoch_id == _EPOCH_ID)).one()
+
+    def close(self) -> None:
+        """Close every pooled connection; a later use opens new ones."""
+        self._engine.dispose()
+
+    def __repr__(self) -> str:
+        return f"Database({_shown(self.url)!r})"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn failures of the database into domain errors, without their SQL.
+
+    Raises:
+        InvalidArgument: a text in the request cannot be stored anywhere.
+        OutOfSpace: the disk is full.
+        StorageReadOnly: the disk refuses writes.
+        Unavailable: the database does not answer, is locked, or is damaged.
+    """
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise InvalidArgument("A text in the request is not valid Unicode: it holds half a surrogate pair.") from error
+    except (exc.OperationalError, exc.DatabaseError, exc.TimeoutError) as error:
+        if isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
+            raise
+        raise _domain_error(error) from error
+
+
+def _domain_error(error: exc.SQLAlchemyError) -> Unavailable:
+    original = getattr(error, "orig", None)
+    code = getattr(original, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    if code == sqlite3.SQLITE_FULL:
+        return OutOfSpace("The disk that holds accounts and keys is full; free some space and try again.")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return StorageReadOnly("The file that holds accounts and keys cannot be written; check disk and permissions.")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return Unavailable("The file that holds accounts and keys is damaged; restore it from a backup.")
+    return Unavailable("The database of accounts and keys does not answer; try again shortly.", retry_after=1.0)
+
+
+def _parsed(url: str | URL) -> URL:
+    try:
+        parsed = make_url(url)
+    except exc.ArgumentError as error:
+        raise StartupError("The URL of the control database cannot be understood; write sqlite:///FILE.") from error
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise StartupError("The control database must be a file, such as sqlite:///control.sqlite, not memory.")
+    return parsed
+
+
+def _make_private(url: URL) -> None:
+    """Create a missing SQLite file with mode 0600, which its journal inherits; SQLite would follow the umask."""
+    if "uri" in url.query:
+        return
+    path = Path(str(url.database))
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except PermissionError:
+        return  # A file that can only be read: opening it goes on, and a write says so.
+    except OSError as error:
+        raise StartupError(f"Cannot open the control database {path}: {error.strerror}.") from error
+
+
+def _configure_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=DELETE")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """Begin, which the driver leaves to us; a writer takes the lock before it reads what it acts on."""
+    writes = connection.get_execution_options().get("vectrograph_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _shown(url: URL) -> str:
+    return url.render_as_string(hide_password=True)

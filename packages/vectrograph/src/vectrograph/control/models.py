@@ -1,0 +1,119 @@
+"""Tables of the control plane. Written for any database that SQLAlchemy speaks to: no SQLite-only types or SQL.
+
+Times are integer microseconds since 1970-01-01 UTC. The signing secret is not here: it lives in a file of its own, so
+that a copy of the database forges no token.
+"""
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Index, MetaData, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """Common metadata. Constraints have fixed names, so that a migration can name them on every database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class User(Base):
+    """An account. `password_is_default` holds while a published development password is in force."""
+
+    __tablename__ = "users"
+
+    user_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    username: Mapped[str] = mapped_column(String(64), unique=True)
+    email: Mapped[str | None] = mapped_column(String(254), unique=True)
+    full_name: Mapped[str | None] = mapped_column(String(200))
+    role: Mapped[str] = mapped_column(String(16))
+    plan: Mapped[str] = mapped_column(String(16))
+    disabled: Mapped[bool] = mapped_column(Boolean)
+    password_hash: Mapped[str] = mapped_column(String(255))
+    password_is_default: Mapped[bool] = mapped_column(Boolean)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    updated_at: Mapped[int] = mapped_column(BigInteger)
+
+    def __repr__(self) -> str:
+        return f"User({self.user_id!r}, role={self.role!r})"
+
+
+class ApiKey(Base):
+    """An API key. `digest` is the hexadecimal SHA-256 of the whole key: 256 random bits need no slow hash."""
+
+    __tablename__ = "api_keys"
+
+    key_id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(ForeignKey("users.user_id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(100))
+    key_prefix: Mapped[str] = mapped_column(String(16), unique=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int | None] = mapped_column(BigInteger)
+    last_used_at: Mapped[int | None] = mapped_column(BigInteger)
+    revoked_at: Mapped[int | None] = mapped_column(BigInteger)
+
+    def __repr__(self) -> str:
+        return f"ApiKey({self.key_id!r}, owner={self.owner_id!r})"
+
+
+class LoginSession(Base):
+    """One login. Logout, password change and reuse of a refresh token delete the row, and with it the session."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index("ix_sessions_user_id_expires_at", "user_id", "expires_at"),)
+
+    session_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.user_id", ondelete="CASCADE"))
+    refresh_id: Mapped[str] = mapped_column(String(32))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+
+    def __repr__(self) -> str:
+        return f"LoginSession({self.session_id!r}, user={self.user_id!r})"
+
+
+class FeedbackSession(Base):
+    """One submission of feedback."""
+
+    __tablename__ = "feedback_sessions"
+
+    feedback_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64))
+    collection: Mapped[str] = mapped_column(String(255), index=True)
+    query: Mapped[str] = mapped_column(Text)
+    user_id: Mapped[str] = mapped_column(String(64))
+    context: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class FeedbackJudgement(Base):
+    """One judged hit of a submission; `ordinal` keeps the order in which they came."""
+
+    __tablename__ = "feedback_items"
+
+    feedback_id: Mapped[str] = mapped_column(
+        ForeignKey("feedback_sessions.feedback_id", ondelete="CASCADE"), primary_key=True
+    )
+    ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    result_id: Mapped[str] = mapped_column(Text)
+    relevance_score: Mapped[int]
+    clicked: Mapped[bool] = mapped_column(Boolean)
+    position: Mapped[int]
+    comment: Mapped[str] = mapped_column(Text)
+
+
+class Epoch(Base):
+    """One row: a number that rises whenever credentials that were good may have ceased to be."""
+
+    __tablename__ = "epoch"
+
+    epoch_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    value: Mapped[int] = mapped_column(BigInteger)

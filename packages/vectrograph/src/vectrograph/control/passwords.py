@@ -1,0 +1,89 @@
+"""Password hashes: argon2id, a few at a time."""
+
+import base64
+import secrets
+import threading
+from typing import Final
+
+from argon2 import PasswordHasher, Type
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+
+from vectrograph.domain.errors import Unavailable
+
+# OWASP Password Storage Cheat Sheet: argon2id with m=19 MiB, t=2, p=1.
+TIME_COST: Final = 2
+MEMORY_KIB: Final = 19 * 1024
+PARALLELISM: Final = 1
+AT_ONCE: Final = 2
+MAX_PASSWORD_BYTES: Final = 1024
+_SALT_BYTES: Final = 16
+_HASH_BYTES: Final = 32
+_QUEUE_SECONDS: Final = 10.0
+
+
+class Passwords:
+    """Hashes and checks passwords, at most two at once: a flood of logins leaves memory and cores for others."""
+
+    def __init__(
+        self, *, time_cost: int = TIME_COST, memory_kib: int = MEMORY_KIB, parallelism: int = PARALLELISM
+    ) -> None:
+        self._hasher = PasswordHasher(
+            time_cost=time_cost,
+            memory_cost=memory_kib,
+            parallelism=parallelism,
+            hash_len=_HASH_BYTES,
+            salt_len=_SALT_BYTES,
+            type=Type.ID,
+        )
+        self._nobody = _unmatched(time_cost, memory_kib, parallelism)
+
+    def encode(self, password: str) -> str:
+        """The hash to store, with its parameters and a fresh salt.
+
+        Raises:
+            Unavailable: too many passwords are being hashed.
+        """
+        with _Turn():
+            return self._hasher.hash(password)
+
+    def matches(self, encoded: str | None, password: str) -> bool:
+        """Whether this is the password. None (no such account) takes as long as a wrong password and is false.
+
+        Raises:
+            Unavailable: too many passwords are being hashed.
+        """
+        with _Turn():
+            try:
+                return self._hasher.verify(encoded if encoded is not None else self._nobody, password)
+            except VerifyMismatchError:
+                return False
+            except (InvalidHashError, VerificationError, UnicodeEncodeError):
+                return False
+
+    def is_outdated(self, encoded: str) -> bool:
+        """Whether a hash was made with other parameters than today's."""
+        return self._hasher.check_needs_rehash(encoded)
+
+
+_turns = threading.BoundedSemaphore(AT_ONCE)
+
+
+class _Turn:
+    """A place among the hashes that run now; given up on after ten seconds in the queue."""
+
+    def __enter__(self) -> None:
+        if not _turns.acquire(timeout=_QUEUE_SECONDS):
+            raise Unavailable("Too many people are logging in; try again shortly.", retry_after=_QUEUE_SECONDS)
+
+    def __exit__(self, *_: object) -> None:
+        _turns.release()
+
+
+def _unmatched(time_cost: int, memory_kib: int, parallelism: int) -> str:
+    """A well-formed hash that no password has (its result is random bytes); checking it costs what any check does."""
+    salt, result = (_base64(secrets.token_bytes(size)) for size in (_SALT_BYTES, _HASH_BYTES))
+    return f"$argon2id$v=19$m={memory_kib},t={time_cost},p={parallelism}${salt}${result}"
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode("ascii").rstrip("=")

@@ -1,0 +1,114 @@
+"""What the control store hands out: plain immutable records. Times are integer microseconds since 1970-01-01 UTC."""
+
+from dataclasses import dataclass, field
+
+from vectrograph.domain.access import Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserRecord:
+    """An account, without its password hash.
+
+    Attributes:
+        user_id: stable id; the development accounts use their username.
+        username: what the user logs in with.
+        email: lower-cased, None when there is none.
+        full_name: for display.
+        role: decides the scopes.
+        scopes: what the account may do; in the answer to "who am I", what the credentials presented may do.
+        disabled: a disabled account can neither log in nor use sessions or keys it has.
+        plan: "FREE", "PAID" or "" (unspecified); changes no limit.
+        created_at: microseconds.
+    """
+
+    user_id: str
+    username: str
+    email: str | None
+    full_name: str | None
+    role: Role
+    scopes: frozenset[str]
+    disabled: bool
+    plan: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKeyRecord:
+    """An API key, without its secret.
+
+    Attributes:
+        key_id: 16 hexadecimal digits.
+        name: the owner's label.
+        key_prefix: the first 16 characters of the key, for recognising it.
+        scopes: what was granted, sorted; what works is this as far as the owner's role still has it.
+        owner: user_id of the account that made it.
+        created_at, expires_at, last_used_at, revoked_at: microseconds.
+        is_active: neither revoked nor expired.
+    """
+
+    key_id: str
+    name: str
+    key_prefix: str
+    scopes: tuple[str, ...]
+    owner: str
+    created_at: int
+    expires_at: int | None
+    last_used_at: int | None
+    revoked_at: int | None
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRecord:
+    """One login: the family of tokens that descend from it.
+
+    `refresh_id` is the `jti` of the only refresh token that works now; a refresh replaces it.
+    """
+
+    session_id: str
+    user_id: str
+    refresh_id: str
+    created_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPassword:
+    """An account with the encoded hash of its password, for checking it; the hash stays out of `repr`."""
+
+    user: UserRecord
+    encoded: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredKey:
+    """An API key with the digest of its secret and its owner, for checking it; the digest stays out of `repr`."""
+
+    record: ApiKeyRecord
+    digest: str = field(repr=False)
+    owner: UserRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackItem:
+    """One judgement of one search hit. `relevance_score` is 1 (bad) to 5 (good); `position` counts from 0."""
+
+    result_id: str
+    relevance_score: int
+    clicked: bool = False
+    position: int = 0
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackRecord:
+    """Feedback as stored: who judged which hits of which query."""
+
+    feedback_id: str
+    tenant: str
+    collection: str
+    query: str
+    user_id: str
+    context: dict[str, str]
+    items: tuple[FeedbackItem, ...]
+    created_at: int

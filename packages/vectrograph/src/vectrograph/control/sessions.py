@@ -1,0 +1,98 @@
+"""Login sessions in the control database: who is logged in, and which refresh token is the next one."""
+
+import secrets
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import delete, select
+
+from vectrograph.control.accounts import user_record
+from vectrograph.control.clock import Clock
+from vectrograph.control.database import Database
+from vectrograph.control.models import LoginSession, User
+from vectrograph.control.records import SessionRecord, StoredPassword, UserRecord
+from vectrograph.domain.errors import InvalidCredentials
+
+_ID_BYTES: Final = 16
+
+
+class Rotation(StrEnum):
+    """What became of a refresh. ended: the session is over. reused: the token came again, which ended the session."""
+
+    ROTATED = "rotated"
+    ENDED = "ended"
+    REUSED = "reused"
+
+
+class LoginSessions:
+    """Sessions: start, look up, rotate, end."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def start(self, checked: StoredPassword, lifetime: int) -> SessionRecord:
+        """Begin a session of `lifetime` microseconds for an account whose password was just checked.
+
+        Raises:
+            InvalidCredentials: the password was changed, or the account disabled or removed, since it was checked.
+        """
+        at = self._clock()
+        login = LoginSession(
+            session_id=secrets.token_hex(_ID_BYTES),
+            user_id=checked.user.user_id,
+            refresh_id=secrets.token_hex(_ID_BYTES),
+            created_at=at,
+            expires_at=at + lifetime,
+        )
+        with self._database.write() as session:
+            user = session.get(User, login.user_id, with_for_update=True)
+            if user is None or user.disabled or user.password_hash != checked.encoded:
+                raise InvalidCredentials("Incorrect username or password.")
+            session.execute(
+                delete(LoginSession).where(LoginSession.user_id == login.user_id, LoginSession.expires_at <= at)
+            )
+            session.add(login)
+        return _record(login)
+
+    def find(self, session_id: str) -> tuple[SessionRecord, UserRecord] | None:
+        """A session that is not over, with its account; None when it is over."""
+        query = select(LoginSession, User).join(User).where(LoginSession.session_id == session_id)
+        with self._database.read() as session:
+            row = session.execute(query).one_or_none()
+            if row is None or row[0].expires_at <= self._clock():
+                return None
+            return _record(row[0]), user_record(row[1])
+
+    def rotate(self, session_id: str, presented: str, lifetime: int) -> tuple[Rotation, SessionRecord | None]:
+        """Exchange the refresh token that is due for the next one, and prolong the session to `lifetime` from now.
+
+        Of several callers with the same token one succeeds. Any other token of the session has been used before:
+        someone may have copied it, so the whole session ends, for the thief and for the owner.
+        """
+        at = self._clock()
+        with self._database.write() as session:
+            login = session.get(LoginSession, session_id, with_for_update=True)
+            if login is None or login.expires_at <= at:
+                return Rotation.ENDED, None
+            if secrets.compare_digest(login.refresh_id, presented):
+                login.refresh_id = secrets.token_hex(_ID_BYTES)
+                login.expires_at = at + lifetime
+                return Rotation.ROTATED, _record(login)
+        self.end(session_id)
+        return Rotation.REUSED, None
+
+    def end(self, session_id: str) -> None:
+        """End a session; all its tokens cease to work at once. One that is over is no error."""
+        with self._database.write(invalidates=True) as session:
+            session.execute(delete(LoginSession).where(LoginSession.session_id == session_id))
+
+
+def _record(login: LoginSession) -> SessionRecord:
+    return SessionRecord(
+        session_id=login.session_id,
+        user_id=login.user_id,
+        refresh_id=login.refresh_id,
+        created_at=login.created_at,
+        expires_at=login.expires_at,
+    )

@@ -1,0 +1,175 @@
+"""The signing secret, in a file of its own, and the JSON Web Tokens signed with it."""
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, Self
+
+import jwt
+
+from vectrograph.control.clock import SECOND, Clock, now
+from vectrograph.control.records import SessionRecord
+from vectrograph.domain.errors import InvalidToken, StartupError, TokenExpired
+
+ACCESS_SECONDS: Final = 15 * 60
+REFRESH_SECONDS: Final = 7 * 24 * 3600
+
+_ALGORITHM: Final = "HS256"
+_ISSUER: Final = "vectrograph"
+_AUDIENCE: Final = "vectrograph"
+_SECRET_BYTES: Final = 32
+_WRITTEN: Final = re.compile(r"[0-9a-f]{64}\n?")
+_REQUIRED: Final = ["sub", "jti", "sid", "iss", "aud", "iat", "exp", "token_type"]
+
+
+class TokenType(StrEnum):
+    """access: presented with every request. refresh: exchanged, once, for a new pair."""
+
+    ACCESS = "access"
+    REFRESH = "refresh"
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a verified token says, not whether its session is over. `expires_at` is microseconds."""
+
+    user_id: str
+    token_id: str
+    session_id: str
+    token_type: TokenType
+    expires_at: int
+
+
+class TokenSigner:
+    """Issues and verifies tokens with one secret. The algorithm is fixed; a token cannot choose it."""
+
+    def __init__(self, secret: bytes, clock: Clock = now) -> None:
+        self._secret = secret
+        self._key_id = hashlib.sha256(b"kid:" + secret).hexdigest()[:16]
+        self._clock = clock
+
+    @classmethod
+    def from_file(cls, path: Path, clock: Clock = now) -> Self:
+        """A signer with the secret in `path`, made at the first start: random, mode 0600, on disk before it is used.
+
+        Raises:
+            StartupError: the file cannot be read or made, others may read it, or it holds no secret.
+        """
+        try:
+            if not path.exists():
+                _create_secret(path)
+            return cls(_read_secret(path), clock)
+        except OSError as error:
+            raise StartupError(f"Cannot use the signing secret {path}: {error.strerror}.") from error
+
+    def access_token(self, session: SessionRecord) -> str:
+        """A token of a session, for 15 minutes."""
+        return self._sign(session, TokenType.ACCESS, secrets.token_hex(16), ACCESS_SECONDS)
+
+    def refresh_token(self, session: SessionRecord) -> str:
+        """The one refresh token of a session that is due, for 7 days."""
+        return self._sign(session, TokenType.REFRESH, session.refresh_id, REFRESH_SECONDS)
+
+    def verify(self, token: str, expected: TokenType) -> Claims:
+        """What a token of ours says.
+
+        Raises:
+            TokenExpired: its time is over.
+            InvalidToken: it is malformed, not signed by us, or of the other type.
+        """
+        claims = self._verified(token)
+        if claims["token_type"] != expected.value:
+            raise InvalidToken(f"This token is not of type {expected.value}; send the {expected.value} token.")
+        expires_at = claims["exp"]
+        if not isinstance(expires_at, int):
+            raise InvalidToken("The token is malformed; log in again.")
+        if expires_at * SECOND <= self._clock():
+            raise TokenExpired("The token has expired; refresh it or log in again.")
+        return Claims(
+            user_id=str(claims["sub"]),
+            token_id=str(claims["jti"]),
+            session_id=str(claims["sid"]),
+            token_type=expected,
+            expires_at=expires_at * SECOND,
+        )
+
+    def _sign(self, session: SessionRecord, kind: TokenType, token_id: str, seconds: int) -> str:
+        issued = self._clock() // SECOND
+        claims = {
+            "sub": session.user_id,
+            "jti": token_id,
+            "sid": session.session_id,
+            "iss": _ISSUER,
+            "aud": _AUDIENCE,
+            "iat": issued,
+            "exp": issued + seconds,
+            "token_type": kind.value,
+        }
+        return jwt.encode(claims, self._secret, algorithm=_ALGORITHM, headers={"kid": self._key_id})
+
+    def _verified(self, token: str) -> Mapping[str, Any]:
+        try:
+            decoded = jwt.decode_complete(
+                token,
+                self._secret,
+                algorithms=[_ALGORITHM],
+                audience=_AUDIENCE,
+                issuer=_ISSUER,
+                # Times are compared with this signer's own clock.
+                options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
+            )
+        except (jwt.InvalidTokenError, UnicodeError, ValueError) as error:
+            raise InvalidToken("The token is not valid; log in again.") from error
+        if not hmac.compare_digest(str(decoded["header"].get("kid")), self._key_id):
+            raise InvalidToken("The token was signed with another key; log in again.")
+        claims: Mapping[str, Any] = decoded["payload"]
+        return claims
+
+    def __repr__(self) -> str:
+        return f"TokenSigner(kid={self._key_id!r})"
+
+
+def _create_secret(path: Path) -> None:
+    """Write aside, then link: who comes second uses the first one's secret, and a crash leaves no half-written one."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(_SECRET_BYTES) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            return
+    finally:
+        aside.unlink()
+    _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_secret(path: Path) -> bytes:
+    with path.open(encoding="ascii", errors="replace") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        written = file.read(_SECRET_BYTES * 2 + 2)
+    if os.name == "posix" and mode & 0o077:
+        raise StartupError(f"Others may read the signing secret {path}; run: chmod 600 {path}")
+    if not _WRITTEN.fullmatch(written):
+        raise StartupError(f"{path} holds no signing secret; restore it, or delete it, which logs everyone out.")
+    return bytes.fromhex(written)

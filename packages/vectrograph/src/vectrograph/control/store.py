@@ -1,0 +1,91 @@
+"""The control store: one database with accounts, sessions, API keys and feedback."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import URL
+
+from vectrograph.control.accounts import Accounts
+from vectrograph.control.api_keys import ApiKeys
+from vectrograph.control.clock import Clock, now
+from vectrograph.control.database import Database
+from vectrograph.control.feedback import FeedbackLog
+from vectrograph.control.schema import bring_to_head
+from vectrograph.control.sessions import LoginSessions
+from vectrograph.domain.errors import StartupError
+
+
+class ControlStore:
+    """An open control database. Thread-safe.
+
+    Attributes:
+        accounts: who there is.
+        sessions: who is logged in.
+        api_keys: which keys there are.
+        feedback: what was said about search results.
+    """
+
+    def __init__(self, database: Database, clock: Clock = now) -> None:
+        self._database = database
+        self.accounts = Accounts(database, clock)
+        self.sessions = LoginSessions(database, clock)
+        self.api_keys = ApiKeys(database, clock)
+        self.feedback = FeedbackLog(database, clock)
+
+    @classmethod
+    def open(cls, url: str | URL, *, shared: bool | None = None, clock: Clock = now) -> Self:
+        """Open a control database, creating or upgrading its tables.
+
+        Args:
+            url: SQLAlchemy URL, such as `sqlite:////var/lib/vectrograph/control.sqlite`.
+            shared: whether other processes use the same database; by default true for all but SQLite. In a shared
+                database a revocation made elsewhere is seen at once too, for one query for each authentication.
+            clock: microseconds since 1970-01-01 UTC.
+
+        Raises:
+            StartupError: the URL cannot be used.
+            UnsupportedFormat: a newer version wrote the database.
+            Unavailable: the database does not answer.
+        """
+        database = Database(url, shared=shared)
+        try:
+            bring_to_head(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, clock)
+
+    @staticmethod
+    def copy_of(template: Path, path: Path) -> None:
+        """Begin the SQLite file `path` as a copy of a prepared one that nobody has open; faster than building it.
+
+        Raises:
+            StartupError: `path` exists already, or the template is missing or was not closed.
+        """
+        if template.with_name(f"{template.name}-journal").exists():
+            raise StartupError(f"The prepared control database {template} was not closed; close it before copying it.")
+        try:
+            with template.open("rb") as source:
+                descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+                with os.fdopen(descriptor, "wb") as target:
+                    shutil.copyfileobj(source, target)
+                    target.flush()
+                    os.fsync(target.fileno())
+        except OSError as error:
+            raise StartupError(
+                f"Cannot copy the prepared control database {template} to {path}: {error.strerror}."
+            ) from error
+
+    def epoch(self) -> int:
+        """A number that is another one once a revocation is acknowledged; guards caches of credentials."""
+        return self._database.epoch()
+
+    def has_users(self) -> bool:
+        """Whether there is any account at all."""
+        return self.accounts.any()
+
+    def close(self) -> None:
+        """Release the database."""
+        self._database.close()

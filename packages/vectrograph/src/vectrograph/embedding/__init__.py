@@ -1,0 +1,1 @@
+"""Text to vector: providers behind `domain.embedder.Embedder`."""

@@ -1,0 +1,34 @@
+"""Use cases: authorisation, limits and rules, over a given engine and control store. They know no transport."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from vectrograph.domain.limits import Limits
+from vectrograph.services.catalog import Catalog
+from vectrograph.services.embeddings import Embeddings
+from vectrograph.services.feedback import Feedback
+from vectrograph.services.health import Health
+from vectrograph.services.keys import Keys
+from vectrograph.services.points import Points
+from vectrograph.services.search import Search
+from vectrograph.services.sessions import Sessions
+from vectrograph.services.tokens import Tokens
+from vectrograph.services.users import Users
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything that a transport may call. `close` writes what is remembered for later; engine and store stay open."""
+
+    catalog: Catalog
+    points: Points
+    search: Search
+    tokens: Tokens
+    embeddings: Embeddings
+    sessions: Sessions
+    keys: Keys
+    users: Users
+    feedback: Feedback
+    health: Health
+    limits: Limits
+    close: Callable[[], None] = field(repr=False)

@@ -1,0 +1,66 @@
+"""All services of one server, put together over what they are given."""
+
+from pathlib import Path
+
+from vectrograph.control.clock import Clock, now
+from vectrograph.control.passwords import Passwords
+from vectrograph.control.signing import TokenSigner
+from vectrograph.control.store import ControlStore
+from vectrograph.domain.embedder import Embedder
+from vectrograph.domain.limits import Limits
+from vectrograph.engines.base import Engine
+from vectrograph.services import Services
+from vectrograph.services.catalog import Catalog
+from vectrograph.services.credentials import Credentials
+from vectrograph.services.embeddings import Embeddings
+from vectrograph.services.feedback import Feedback
+from vectrograph.services.health import Health
+from vectrograph.services.keys import Keys
+from vectrograph.services.points import Points
+from vectrograph.services.search import Search
+from vectrograph.services.sessions import Sessions
+from vectrograph.services.tokens import Tokens
+from vectrograph.services.usage import KeyUsage
+from vectrograph.services.users import Users
+
+
+def assemble(
+    *,
+    engine: Engine,
+    store: ControlStore,
+    embedder: Embedder,
+    secret_file: Path,
+    limits: Limits,
+    version: str,
+    clock: Clock = now,
+) -> Services:
+    """The services of one server.
+
+    Args:
+        engine: where collections live.
+        store: where accounts and keys live.
+        embedder: embeds the texts of tokens.
+        secret_file: holds the signing secret; made when missing.
+        limits: enforced and advertised.
+        version: of the server.
+        clock: microseconds since 1970-01-01 UTC, for tokens and keys.
+
+    Raises:
+        StartupError: the signing secret cannot be used.
+    """
+    signer = TokenSigner.from_file(secret_file, clock)
+    usage = KeyUsage(store.api_keys, clock)
+    return Services(
+        catalog=Catalog(engine, limits),
+        points=Points(engine, limits),
+        search=Search(engine, limits),
+        tokens=Tokens(engine, embedder, limits),
+        embeddings=Embeddings(embedder, limits),
+        sessions=Sessions(store, signer, Credentials(store, signer, usage, clock), Passwords()),
+        keys=Keys(store.api_keys, usage, clock),
+        users=Users(store.accounts),
+        feedback=Feedback(store.feedback, limits),
+        health=Health(engine, version),
+        limits=limits,
+        close=usage.flush,
+    )

@@ -1,0 +1,70 @@
+"""Who calls, and under which request id and deadline: the first argument of every use case."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vectrograph.domain.access import Role
+from vectrograph.domain.errors import PermissionDenied
+from vectrograph.domain.values import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionRef
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller.
+
+    Attributes:
+        user_id: the account; for an API key, the account that owns it.
+        username: name of that account.
+        role: the account's role; `bot` for an API key, whatever its owner is.
+        scopes: what this caller may do now: the role's scopes, or the key's as far as its owner still has them.
+        tenant: whose collections it sees.
+        key_id: set when an API key was presented.
+        token_id: `jti` of the JWT that was presented.
+        session_id: the login that this JWT belongs to.
+    """
+
+    user_id: str
+    username: str
+    role: Role
+    scopes: frozenset[str] = field(repr=False)
+    tenant: str = DEFAULT_TENANT
+    key_id: str | None = None
+    token_id: str | None = None
+    session_id: str | None = None
+
+
+Action = Literal["read", "write", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. `deadline` is absolute `time.monotonic()` seconds, None for no limit."""
+
+    principal: Principal
+    request_id: str
+    deadline: float | None = None
+
+    def require(self, scope: str) -> None:
+        """Go on only when the caller holds `scope`.
+
+        Raises:
+            PermissionDenied: it does not; `details["required_scope"]` names the scope.
+        """
+        if scope not in self.principal.scopes:
+            who = "this API key" if self.principal.key_id is not None else f"role {self.principal.role.value}"
+            raise PermissionDenied(
+                f"The scope {scope} is needed and {who} does not have it; use credentials that carry it.",
+                details={"required_scope": str(scope)},
+            )
+
+    def require_collection(self, name: str, action: Action) -> CollectionRef:
+        """Go on only when the caller may do `action` in the collection; returns it as one of the caller's tenant.
+
+        The reserved collection `tokens` is governed by `tokens:*`, every other one by `collections:*`.
+
+        Raises:
+            PermissionDenied: the scope is missing.
+        """
+        subject = "tokens" if name == TOKENS_COLLECTION else "collections"
+        self.require(f"{subject}:{action}")
+        return CollectionRef(self.principal.tenant, name)

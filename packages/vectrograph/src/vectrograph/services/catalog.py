@@ -1,0 +1,107 @@
+"""Collections: create, drop, list, describe."""
+
+from typing import Final
+
+from vectrograph.domain.errors import InvalidArgument, PermissionDenied, ReservedCollection
+from vectrograph.domain.limits import Limits
+from vectrograph.domain.values import TOKENS_COLLECTION, CollectionInfo, CollectionSpec, Distance
+from vectrograph.engines.base import Engine
+from vectrograph.services.admission import admit_name
+from vectrograph.services.call import Call
+
+_READ_SCOPES: Final = ("collections:read", "tokens:read")
+
+
+class Catalog:
+    """The collections of the caller's tenant. `tokens` is listed and described like any other, but is the server's."""
+
+    def __init__(self, engine: Engine, limits: Limits) -> None:
+        self._engine = engine
+        self._limits = limits
+
+    def create(self, call: Call, name: str, dimension: int, distance: str) -> CollectionInfo:
+        """Create an empty collection; `distance` is cosine, euclidean or dot, and "" means euclidean.
+
+        Raises:
+            PermissionDenied: collections:write is missing.
+            ReservedCollection: the name is `tokens`.
+            InvalidArgument: name, dimension or distance is not acceptable.
+            AlreadyExists: the name is taken.
+        """
+        ref = call.require_collection(name, "write")
+        _refuse_reserved(name, "created")
+        admit_name(name, "name", self._limits)
+        if not 1 <= dimension <= self._limits.max_dimension:
+            raise InvalidArgument.of(
+                "dimension",
+                f"is {dimension} and must be a positive number, at most {self._limits.max_dimension}",
+                "greater_than" if dimension < 1 else "less_than_equal",
+            )
+        return self._engine.create(CollectionSpec.dense(ref, dimension, parse_distance(distance)))
+
+    def drop(self, call: Call, name: str) -> None:
+        """Remove a collection with everything in it.
+
+        Raises:
+            PermissionDenied: collections:delete is missing.
+            ReservedCollection: the name is `tokens`.
+            CollectionNotFound: there is none.
+        """
+        ref = call.require_collection(name, "delete")
+        _refuse_reserved(name, "dropped")
+        self._engine.drop(ref)
+
+    def list(self, call: Call) -> list[CollectionInfo]:
+        """The collections that the caller may read, sorted by name.
+
+        Raises:
+            PermissionDenied: the caller may read none at all, neither `tokens` nor others.
+        """
+        scopes = call.principal.scopes
+        if not scopes.intersection(_READ_SCOPES):
+            raise PermissionDenied(
+                "Listing collections needs the scope collections:read; use credentials that carry it.",
+                details={"required_scope": _READ_SCOPES[0]},
+            )
+        collections_too, tokens_too = (scope in scopes for scope in _READ_SCOPES)
+        return [
+            info
+            for info in self._engine.list(call.principal.tenant)
+            if (tokens_too if info.spec.ref.name == TOKENS_COLLECTION else collections_too)
+        ]
+
+    def describe(self, call: Call, name: str) -> CollectionInfo:
+        """One collection as it stands.
+
+        Raises:
+            PermissionDenied: the read scope of that collection is missing.
+            CollectionNotFound: there is none.
+        """
+        return self._engine.describe(call.require_collection(name, "read"))
+
+
+def parse_distance(text: str) -> Distance:
+    """The distance that a text names.
+
+    Raises:
+        InvalidArgument: it names none; the message lists the three.
+
+    >>> parse_distance("")
+    <Distance.EUCLIDEAN: 'euclidean'>
+    """
+    if text == "":
+        return Distance.EUCLIDEAN
+    try:
+        return Distance(text)
+    except ValueError as error:
+        names = ", ".join(distance.value for distance in Distance)
+        shown = text if len(text) <= 40 else f"{text[:40]}…"
+        raise InvalidArgument.of("distance", f"is {shown!r} and must be one of {names}", "enum") from error
+
+
+def _refuse_reserved(name: str, what: str) -> None:
+    if name == TOKENS_COLLECTION:
+        raise ReservedCollection(
+            f"The collection {TOKENS_COLLECTION} belongs to the server and cannot be {what}; use another name.",
+            details={"collection": name},
+        )

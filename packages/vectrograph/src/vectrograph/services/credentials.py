@@ -1,0 +1,121 @@
+"""From a credential to the caller it stands for, remembered until anything is revoked."""
+
+import hashlib
+import hmac
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from vectrograph.control.api_keys import digest
+from vectrograph.control.clock import Clock, now
+from vectrograph.control.signing import TokenSigner, TokenType
+from vectrograph.control.store import ControlStore
+from vectrograph.domain.access import Role
+from vectrograph.domain.errors import InvalidApiKey, InvalidToken, TokenExpired, Unauthenticated
+from vectrograph.services.call import Principal
+from vectrograph.services.usage import KeyUsage
+
+API_KEY_MARKS: Final = ("ng_", "vkey-")
+MAX_REMEMBERED: Final = 10_000
+MAX_CREDENTIAL_CHARACTERS: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    principal: Principal
+    expires_at: int | None
+    epoch: int
+
+
+class Credentials:
+    """Checks API keys and access tokens.
+
+    A checked credential is remembered by its SHA-256, together with the store's epoch as it was before the check. Every
+    revocation, password change and deletion raises the epoch before it is acknowledged, and an entry of another epoch
+    is checked anew: revocation is effective at once however warm this memory is. Refusals are not remembered.
+    """
+
+    def __init__(self, store: ControlStore, signer: TokenSigner, usage: KeyUsage, clock: Clock = now) -> None:
+        self._store = store
+        self._signer = signer
+        self._usage = usage
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
+
+    def authenticate(self, credential: str) -> Principal:
+        """The caller that a raw API key or an access token stands for.
+
+        Raises:
+            Unauthenticated: it is empty.
+            InvalidApiKey: no such key, or it is revoked or expired, or its owner is disabled.
+            InvalidToken, TokenExpired: no token of ours, or its time or session is over.
+        """
+        if not credential:
+            raise Unauthenticated("No credentials were sent; send an API key or log in.")
+        if len(credential) > MAX_CREDENTIAL_CHARACTERS:
+            raise InvalidToken("The credential is too long to be one of ours; send an API key or log in.")
+        name = hashlib.sha256(credential.encode("utf-8", "surrogatepass")).digest()
+        epoch = self._store.epoch()
+        known = self._remembered.get(name)
+        if known is None or known.epoch != epoch:
+            known = self._check(credential, epoch)
+            self._remember(name, known)
+        if known.expires_at is not None and known.expires_at <= self._clock():
+            raise _expired(known.principal)
+        if known.principal.key_id is not None:
+            self._usage.touch(known.principal.key_id)
+        return known.principal
+
+    def _remember(self, name: bytes, entry: _Remembered) -> None:
+        with self._lock:
+            self._remembered[name] = entry
+            self._remembered.move_to_end(name)
+            while len(self._remembered) > MAX_REMEMBERED:
+                self._remembered.popitem(last=False)
+
+    def _check(self, credential: str, epoch: int) -> _Remembered:
+        if credential.startswith(API_KEY_MARKS):
+            return self._check_key(credential, epoch)
+        return self._check_token(credential, epoch)
+
+    def _check_key(self, secret: str, epoch: int) -> _Remembered:
+        stored = self._store.api_keys.find(secret)
+        if stored is None or not hmac.compare_digest(stored.digest, digest(secret)):
+            raise InvalidApiKey("The API key is not known here; check it, or create a new one.")
+        record, owner = stored.record, stored.owner
+        if not record.is_active or owner.disabled:
+            raise InvalidApiKey(
+                f"The API key {record.key_prefix}… is revoked, expired, or its account is disabled; create a new one."
+            )
+        principal = Principal(
+            user_id=owner.user_id,
+            username=owner.username,
+            role=Role.BOT,
+            scopes=owner.scopes.intersection(record.scopes),
+            key_id=record.key_id,
+        )
+        return _Remembered(principal, record.expires_at, epoch)
+
+    def _check_token(self, token: str, epoch: int) -> _Remembered:
+        claims = self._signer.verify(token, TokenType.ACCESS)
+        found = self._store.sessions.find(claims.session_id)
+        if found is None or found[0].user_id != claims.user_id or found[1].disabled:
+            raise InvalidToken("The session of this token is over; log in again.")
+        user = found[1]
+        principal = Principal(
+            user_id=user.user_id,
+            username=user.username,
+            role=user.role,
+            scopes=user.scopes,
+            token_id=claims.token_id,
+            session_id=claims.session_id,
+        )
+        return _Remembered(principal, claims.expires_at, epoch)
+
+
+def _expired(principal: Principal) -> Unauthenticated:
+    if principal.key_id is not None:
+        return InvalidApiKey("The API key has expired; create a new one.")
+    return TokenExpired("The token has expired; refresh it or log in again.")

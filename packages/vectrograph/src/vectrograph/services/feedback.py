@@ -1,0 +1,74 @@
+"""Feedback on search results."""
+
+from collections.abc import Mapping, Sequence
+
+from vectrograph.control.feedback import FeedbackLog
+from vectrograph.control.records import FeedbackItem
+from vectrograph.domain.errors import InvalidArgument, TooLarge
+from vectrograph.domain.limits import Limits
+from vectrograph.services.admission import admit_batch, admit_name, admit_payload, utf8_bytes
+from vectrograph.services.call import Call
+
+
+class Feedback:
+    """Takes judgements of search hits; the collection they speak of need not exist any more."""
+
+    def __init__(self, log: FeedbackLog, limits: Limits) -> None:
+        self._log = log
+        self._limits = limits
+
+    def submit(
+        self,
+        call: Call,
+        collection: str,
+        query: str,
+        items: Sequence[FeedbackItem],
+        context: Mapping[str, str],
+    ) -> str:
+        """Store judgements of the hits of one query under the caller's name; `context` is kept as it is.
+
+        Returns:
+            The id of the submission, a UUID.
+
+        Raises:
+            PermissionDenied: the read scope of that collection is missing.
+            InvalidArgument: the collection is empty, there are no items, or a relevance score is not from 1 to 5.
+            TooLarge: there are more than `max_batch` items, or a text or the context is over its limit.
+        """
+        ref = call.require_collection(collection, "read")
+        if not collection:
+            raise InvalidArgument.of("collection", "collection name cannot be empty", "string_too_short")
+        admit_name(collection, "collection", self._limits)
+        if not items:
+            raise InvalidArgument.of("feedback_items", "feedback items cannot be empty", "too_short")
+        admit_batch(items, "feedback_items", self._limits)
+        self._admit_length(query, "query")
+        admit_payload(context, "context", self._limits)
+        for position, item in enumerate(items):
+            self._admit_item(item, f"feedback_items[{position}]")
+        return self._log.create(
+            tenant=ref.tenant,
+            collection=collection,
+            query=query,
+            user_id=call.principal.user_id,
+            context=context,
+            items=items,
+        )
+
+    def _admit_item(self, item: FeedbackItem, place: str) -> None:
+        if not 1 <= item.relevance_score <= 5:
+            raise InvalidArgument.of(
+                f"{place}.relevance_score",
+                f"is {item.relevance_score}; relevance score must be between 1 and 5",
+                "out_of_range",
+            )
+        self._admit_length(item.result_id, f"{place}.result_id")
+        self._admit_length(item.comment, f"{place}.comment")
+
+    def _admit_length(self, text: str, field: str) -> None:
+        size = utf8_bytes(text, field)
+        if size > self._limits.max_text_bytes:
+            raise TooLarge(
+                f"{field} is {size} bytes and the limit max_text_bytes is {self._limits.max_text_bytes}; shorten it.",
+                details={"field": field, "limit": self._limits.max_text_bytes, "unit": "bytes"},
+            )

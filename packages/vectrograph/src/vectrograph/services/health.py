@@ -1,0 +1,171 @@
+"""Live facts about this server: is it well, since when, how much."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from vectrograph.domain.errors import DomainError
+from vectrograph.domain.values import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionInfo, CollectionState
+from vectrograph.engines.base import Engine
+from vectrograph.services.call import Call
+
+_MIB = 1024 * 1024
+
+
+class Wellness(StrEnum):
+    """healthy: everything serves. degraded: some collection is set aside. unhealthy: storage does not answer."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthReport:
+    """What anyone may know; names nothing that is stored.
+
+    Attributes:
+        status: see `Wellness`.
+        version: of the server.
+        uptime_seconds: since this server started.
+        quarantined: how many collections are set aside because their files are damaged.
+    """
+
+    status: Wellness
+    version: str
+    uptime_seconds: float
+    quarantined: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests can be answered."""
+        return self.status is not Wellness.UNHEALTHY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemStatus:
+    """What a caller with `status:read` may know.
+
+    Attributes:
+        status: see `Wellness`.
+        version: of the server.
+        engine: name of the storage engine.
+        engine_versions: the libraries that it stands on.
+        uptime_seconds: since this server started.
+        tokens_count: tokens stored.
+        collections_count: collections, `tokens` included.
+        memory_usage_mb: resident memory of the process, in MiB.
+        requests_total: requests answered since this server started.
+        quarantined: collections set aside, with what is wrong.
+    """
+
+    status: Wellness
+    version: str
+    engine: str
+    engine_versions: dict[str, str]
+    uptime_seconds: float
+    tokens_count: int
+    collections_count: int
+    memory_usage_mb: float
+    requests_total: int
+    quarantined: dict[str, str]
+
+
+class Health:
+    """Reports on the server that it belongs to. Its uptime counts from construction."""
+
+    def __init__(self, engine: Engine, version: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
+        self._version = version
+        self._clock = clock
+        self._started = clock()
+        self._requests = 0
+        self._lock = threading.Lock()
+
+    def count_request(self) -> None:
+        """Note one more request; every transport calls this once for each."""
+        with self._lock:
+            self._requests += 1
+
+    def check(self) -> HealthReport:
+        """Whether the server is well, for anyone who asks. Never raises."""
+        collections = self._collections()
+        return HealthReport(
+            status=_wellness(collections),
+            version=self._version,
+            uptime_seconds=self._uptime(),
+            quarantined=len(_quarantined(collections or [])),
+        )
+
+    def status(self, call: Call) -> SystemStatus:
+        """The server in numbers.
+
+        Raises:
+            PermissionDenied: status:read is missing.
+        """
+        call.require("status:read")
+        found = self._collections()
+        collections = found or []
+        return SystemStatus(
+            status=_wellness(found),
+            version=self._version,
+            engine=self._engine.capabilities.name,
+            engine_versions=dict(self._engine.capabilities.versions),
+            uptime_seconds=self._uptime(),
+            tokens_count=sum(info.count for info in collections if info.spec.ref.name == TOKENS_COLLECTION),
+            collections_count=len(collections),
+            memory_usage_mb=memory_usage_mb(),
+            requests_total=self._requests,
+            quarantined=_quarantined(collections),
+        )
+
+    def _uptime(self) -> float:
+        return round(self._clock() - self._started, 3)
+
+    def _collections(self) -> list[CollectionInfo] | None:
+        """None when storage does not answer: that is the finding, not a failure of the report."""
+        try:
+            return self._engine.list(DEFAULT_TENANT)
+        except DomainError:
+            return None
+
+
+def _wellness(collections: list[CollectionInfo] | None) -> Wellness:
+    if collections is None:
+        return Wellness.UNHEALTHY
+    return Wellness.DEGRADED if _quarantined(collections) else Wellness.HEALTHY
+
+
+def _quarantined(collections: list[CollectionInfo]) -> dict[str, str]:
+    return {
+        info.spec.ref.name: info.problem or "its file is damaged"
+        for info in collections
+        if info.state is CollectionState.QUARANTINED
+    }
+
+
+def memory_usage_mb() -> float:
+    """Resident memory of this process in MiB: the current one on Linux, elsewhere the peak, and 0.0 on Windows.
+
+    >>> memory_usage_mb() > 1
+    True
+    """
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return _peak_memory_mb()
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / _MIB, 2)
+
+
+def _peak_memory_mb() -> float:
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    in_bytes = peak if os.uname().sysname == "Darwin" else peak * 1024
+    return round(in_bytes / _MIB, 2)

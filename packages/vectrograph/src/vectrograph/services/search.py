@@ -1,0 +1,65 @@
+"""Nearest points of any collection."""
+
+import numpy as np
+
+from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.filters import Filter
+from vectrograph.domain.limits import Limits
+from vectrograph.domain.values import DenseLeg, Include, SearchRequest, SearchResult, Vector
+from vectrograph.engines.base import Engine
+from vectrograph.services.admission import admit_batch, admit_top_k
+from vectrograph.services.call import Call
+
+
+class Search:
+    """Nearest neighbours; `score` is a distance, lower is closer."""
+
+    def __init__(self, engine: Engine, limits: Limits) -> None:
+        self._engine = engine
+        self._limits = limits
+
+    def search(
+        self,
+        call: Call,
+        collection: str,
+        vectors: Vector,
+        top_k: int,
+        *,
+        filter: Filter | None = None,
+        include: Include = Include(),
+        max_score: float | None = None,
+        exact: bool = False,
+    ) -> list[SearchResult]:
+        """The nearest points of each row of `vectors`, ascending by score, equal scores newest first.
+
+        Args:
+            call: who asks.
+            collection: where to look.
+            vectors: float32, shape (queries, dimension).
+            top_k: hits per query; 0 means the default.
+            filter: only points that match.
+            include: parts of the points to return.
+            max_score: drop hits farther away than this.
+            exact: scan everything instead of using an index.
+
+        Raises:
+            PermissionDenied: the read scope of that collection is missing.
+            CollectionNotFound: there is no such collection.
+            InvalidArgument: `top_k` is out of range, or a vector has the wrong dimension, NaN or infinities.
+            TooLarge: there are more than `max_batch` query vectors.
+        """
+        ref = call.require_collection(collection, "read")
+        if vectors.ndim != 2 or len(vectors) == 0:
+            raise InvalidArgument.of(
+                "vector", "must be at least one vector, in shape (queries, dimension)", "too_short"
+            )
+        admit_batch(vectors, "vector", self._limits)
+        request = SearchRequest(
+            legs=(DenseLeg(vectors=np.ascontiguousarray(vectors, dtype=np.float32)),),
+            k=admit_top_k(top_k, self._limits, queries=len(vectors)),
+            filter=filter,
+            max_score=max_score,
+            include=include,
+            exact=exact,
+        )
+        return self._engine.search(ref, request, deadline=call.deadline)
