@@ -1,0 +1,61 @@
+"""Puts the HTTP application together: the table of routes inside, the middleware around it."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+from vectrograph.rest.context import Application
+from vectrograph.rest.endpoint import Endpoint, PathEndpoint
+from vectrograph.rest.errors import RouteNotFound
+from vectrograph.rest.middleware.access_log import AccessLog
+from vectrograph.rest.middleware.body_limit import BodyLimit
+from vectrograph.rest.middleware.failures import Failures
+from vectrograph.rest.middleware.host_allow_list import HostAllowList
+from vectrograph.rest.middleware.media_type import MediaType
+from vectrograph.rest.middleware.request_id import RequestId
+from vectrograph.rest.middleware.security_headers import SecurityHeaders
+from vectrograph.rest.openapi import openapi_document
+from vectrograph.rest.operation import Operation
+from vectrograph.rest.routes import OPERATIONS
+from vectrograph.rest.workers import Workers
+from vectrograph.services import Services
+
+
+def build_http_app(services: Services, *, allowed_hosts: Sequence[str], version: str) -> ASGIApp:
+    """The REST API as an ASGI application. It serves one event loop, on any number of ports.
+
+    Args:
+        services: the use cases behind it; its limits bound the bodies.
+        allowed_hosts: names, without ports, that a Host header may carry. No wildcards.
+        version: of the server, shown in the answers and in the OpenAPI document.
+    """
+    document = msgspec.json.encode(openapi_document(OPERATIONS, version))
+    application = Application(services, version, document)
+    app: ASGIApp = Router(_routes(OPERATIONS, application), redirect_slashes=False, default=_no_route)
+    app = MediaType(app)
+    app = BodyLimit(app, services.limits.max_body_bytes)
+    app = HostAllowList(app, allowed_hosts)
+    app = Failures(app)
+    app = SecurityHeaders(app)
+    app = AccessLog(app, services.health.count_request)
+    return RequestId(app)
+
+
+def _routes(operations: Iterable[Operation], application: Application) -> list[Route]:
+    """One route per path, in the order of the table, so that a wrong method is told all that exist."""
+    workers = Workers()
+    paths: dict[str, dict[str, Endpoint]] = {}
+    for operation in operations:
+        endpoint = Endpoint(operation, application, workers)
+        paths.setdefault(operation.path, {})[operation.method] = endpoint
+    return [Route(path, PathEndpoint(endpoints)) for path, endpoints in paths.items()]
+
+
+async def _no_route(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await WebSocketClose()(scope, receive, send)
+        return
+    raise RouteNotFound("There is no such path here; /docs lists those that exist.", details={"docs": "/docs"})

@@ -1,0 +1,111 @@
+"""What clients send: one struct per request body or query string.
+
+Wrong types are refused by msgspec, wrong values by the services. A field that a body does not know is refused, so that
+a misspelt one is not silently dropped; only login, refresh and logout ignore extra fields, because official clients
+differ there.
+"""
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+Embedding = Annotated[list[float], Meta(description="Finite numbers, as many as the collection has dimensions.")]
+Metadata = Annotated[dict[str, Any], Meta(description="Any JSON object.")]
+Text = Annotated[str, Meta(description="The text; at most `max_text_bytes` of UTF-8.")]
+Scopes = Annotated[
+    list[str],
+    Meta(description="Null: the creator's, less key and administration scopes; never wider than the creator's."),
+]
+Limit = Annotated[int, Meta(description="How many items; 100, or `max_page` if that is less, unless given.")]
+Secret = Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class _Credentials(Struct, frozen=True, kw_only=True):
+    """A body that holds a secret: its repr shows none of it."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+class Login(_Credentials, frozen=True, kw_only=True):
+    """Username and password."""
+
+    username: Annotated[str, Meta(min_length=1, max_length=255)]
+    password: Secret
+
+
+class Refresh(_Credentials, frozen=True, kw_only=True):
+    """A refresh token, good for one use."""
+
+    refresh_token: Secret
+
+
+class Logout(_Credentials, frozen=True, kw_only=True):
+    """Accepted as official clients send it; what ends is the session of the Authorization header."""
+
+    access_token: str | None = None
+    token: str | None = None
+
+
+class PasswordChange(_Credentials, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The password in force and the one to come."""
+
+    old_password: Secret
+    new_password: Secret
+
+
+class TokenCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A token to be: a text, which is then embedded, or an embedding, or both."""
+
+    text: Text | None = None
+    metadata: Metadata | None = None
+    embedding: Embedding | None = None
+
+
+class TokenBatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tokens to be, stored all or none."""
+
+    tokens: Annotated[list[TokenCreate], Meta(description="At most `max_batch` tokens.")]
+
+
+class TokenUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An absent field stays as it is; null clears text and metadata, and has the text embedded again.
+
+    New text is embedded unless an embedding comes with it.
+    """
+
+    text: Text | UnsetType | None = UNSET
+    embedding: Embedding | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
+
+
+class TokenQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A vector to find the nearest tokens of."""
+
+    query_vector: Embedding
+    top_k: Annotated[int, Meta(description="How many hits; 0 means `default_top_k`.")] | None = None
+    threshold: Annotated[float, Meta(description="Least similarity of a hit, itself included.")] | None = None
+
+
+class EmbeddingRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Texts to turn into vectors; nothing is stored."""
+
+    texts: Annotated[list[str], Meta(description="At most `max_batch` texts.")]
+
+
+class ApiKeyCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An API key to be."""
+
+    name: str
+    scopes: Scopes | None = None
+    expires_in_days: Annotated[int, Meta(description="Null: never expires.")] | None = None
+
+
+class Page(Struct, frozen=True, kw_only=True):
+    """Which part of a list, from the query string."""
+
+    limit: (
+        Annotated[int, Meta(description="How many items; 100, or `max_page` if that is less, unless given.")]
+        | UnsetType
+    ) = UNSET
+    offset: Annotated[int, Meta(description="How many items to skip.")] = 0

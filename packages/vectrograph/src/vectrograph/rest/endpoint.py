@@ -1,0 +1,175 @@
+"""From an operation to an ASGI application: who calls, what they send, the handler, the answer.
+
+A request costs one hop to a worker thread, and that thread does all that takes time: authentication, parsing, the use
+case and writing JSON, so that a large body never holds up the event loop.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from starlette.datastructures import Headers, QueryParams
+from starlette.types import Receive, Scope, Send
+
+from vectrograph.rest.context import Application, Context, Page
+from vectrograph.rest.credentials import credential_of, deadline_of, refuse_late
+from vectrograph.rest.decoding import decode, decode_query
+from vectrograph.rest.errors import ClientDisconnected, MethodNotAllowed, body_too_large
+from vectrograph.rest.middleware.request_id import request_id_of
+from vectrograph.rest.operation import Answer, Operation, Work
+from vectrograph.rest.workers import Workers
+from vectrograph.services.call import Call
+
+_SMALL_BODY: Final = 65_536
+_JSON: Final = b"application/json"
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """An answer as it goes out."""
+
+    status: int
+    body: bytes = field(repr=False)
+    headers: list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a handler's thread needs of a request."""
+
+    request_id: str
+    credential: str | None = field(repr=False)
+    deadline: float | None
+    path: Mapping[str, str]
+    query: bytes
+    body: bytes = field(repr=False)
+
+
+class Endpoint:
+    """Serves one operation."""
+
+    def __init__(self, operation: Operation, application: Application, workers: Workers) -> None:
+        self._operation = operation
+        self._application = application
+        self._workers = workers
+        self._decoder = None if operation.body is None else msgspec.json.Decoder(operation.body)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request.
+
+        Raises:
+            DomainError, RequestRefused: to be answered with an error.
+            ClientDisconnected: there is nobody left to answer.
+        """
+        headers = Headers(scope=scope)
+        deadline = deadline_of(headers, time.monotonic())
+        credential = None if self._operation.public else credential_of(headers)
+        body = await self._receive_body(headers, credential, deadline, receive)
+        request = Request(
+            request_id=request_id_of(scope),
+            credential=credential,
+            deadline=deadline,
+            path=scope["path_params"],
+            query=scope["query_string"],
+            body=body,
+        )
+        rendered = await self._workers.run(self._operation.work, deadline, partial(self._work, request))
+        await send({"type": "http.response.start", "status": rendered.status, "headers": rendered.headers})
+        await send({"type": "http.response.body", "body": rendered.body})
+
+    async def _receive_body(
+        self, headers: Headers, credential: str | None, deadline: float | None, receive: Receive
+    ) -> bytes:
+        """The body, where the operation has one. Only callers with valid credentials may send a large one."""
+        if self._operation.body is None:
+            return b""
+        if credential is None:
+            return await _read(receive, _SMALL_BODY)
+        if int(headers.get("content-length", _SMALL_BODY + 1)) > _SMALL_BODY:
+            authenticate = partial(self._application.services.sessions.authenticate, credential)
+            await self._workers.run(Work.THREADED, deadline, authenticate)
+        return await _read(receive)
+
+    def _work(self, request: Request) -> Rendered:
+        refuse_late(request.deadline)
+        context = Context(self._application, self._caller(request), request.path)
+        answer = self._operation.handler(context, self._given(request))
+        return _rendered(self._operation.status, answer)
+
+    def _caller(self, request: Request) -> Call | None:
+        if request.credential is None:
+            return None
+        principal = self._application.services.sessions.authenticate(request.credential)
+        call = Call(principal, request.request_id, request.deadline)
+        if self._operation.scope is not None:
+            call.require(self._operation.scope)
+        return call
+
+    def _given(self, request: Request) -> Any:
+        """What the handler gets as its second argument."""
+        operation = self._operation
+        if self._decoder is not None:
+            if not operation.body_required and not request.body.strip():
+                return self._decoder.decode(b"{}")
+            return decode(self._decoder, request.body)
+        if operation.query is not None:
+            return decode_query(operation.query, dict(QueryParams(request.query)))
+        return None
+
+
+class PathEndpoint:
+    """Serves all methods of one path."""
+
+    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
+        self._endpoints = dict(endpoints)
+        if "GET" in self._endpoints:
+            self._endpoints["HEAD"] = self._endpoints["GET"]
+        self._allowed = sorted(self._endpoints)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand over to the endpoint of the method.
+
+        Raises:
+            MethodNotAllowed: the path has no such method.
+        """
+        endpoint = self._endpoints.get(scope["method"])
+        if endpoint is None:
+            raise MethodNotAllowed(
+                f"This path has no method {scope['method']}; use {' or '.join(self._allowed)}.",
+                details={"allowed": self._allowed},
+                headers={"Allow": ", ".join(self._allowed)},
+            )
+        await endpoint(scope, receive, send)
+
+
+async def _read(receive: Receive, limit: int | None = None) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if limit is not None and size > limit:
+            raise body_too_large(limit)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _rendered(status: int, answer: Answer) -> Rendered:
+    if answer is None:
+        return Rendered(status, b"", [])
+    if isinstance(answer, Page):
+        own = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
+        return Rendered(status, answer.body, [*_content(answer.media_type.encode(), answer.body), *own])
+    body = _encoder.encode(answer)
+    return Rendered(status, body, _content(_JSON, body))
+
+
+def _content(media_type: bytes, body: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"content-type", media_type), (b"content-length", str(len(body)).encode())]

@@ -1,0 +1,32 @@
+"""Handlers of API keys."""
+
+from vectrograph.rest import answers, bodies
+from vectrograph.rest.context import Context
+
+
+def create(context: Context, body: bodies.ApiKeyCreate) -> answers.ApiKeyCreated:
+    """POST /api/v1/api-keys."""
+    created = context.services.keys.create(context.call, body.name, body.scopes, body.expires_in_days)
+    return answers.ApiKeyCreated.with_secret(created.record, created.secret)
+
+
+def list_all(context: Context, _: None) -> answers.ApiKeyList:
+    """GET /api/v1/api-keys."""
+    records = context.services.keys.list(context.call)
+    return answers.ApiKeyList(api_keys=[answers.ApiKey.of(record) for record in records], total=len(records))
+
+
+def get(context: Context, _: None) -> answers.ApiKey:
+    """GET /api/v1/api-keys/{key_id}."""
+    return answers.ApiKey.of(context.services.keys.get(context.call, context.path["key_id"]))
+
+
+def revoke(context: Context, _: None) -> answers.ApiKeyRevoked:
+    """POST /api/v1/api-keys/{key_id}/revoke."""
+    context.services.keys.revoke(context.call, context.path["key_id"])
+    return answers.ApiKeyRevoked(key_id=context.path["key_id"])
+
+
+def delete(context: Context, _: None) -> None:
+    """DELETE /api/v1/api-keys/{key_id}."""
+    context.services.keys.delete(context.call, context.path["key_id"])

@@ -1,0 +1,53 @@
+"""Every exception becomes an answer in the one envelope, and those that are our fault become a log line too."""
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from vectrograph.domain.errors import DomainError
+from vectrograph.rest.errors import ClientDisconnected, RequestRefused, error_answer
+from vectrograph.rest.middleware.request_id import request_id_of
+
+log = structlog.get_logger("vectrograph.rest")
+
+
+class Failures:
+    """Answers what the inner application raises. An exception after the answer has begun is logged and raised again."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through; answer what it raises."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def send_watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_watched)
+        except ClientDisconnected:
+            log.info("client disconnected before its request was complete")
+        except Exception as error:
+            if begun:
+                log.exception("failed while sending an answer")
+                raise
+            await _send_error(error, request_id_of(scope), send)
+
+
+async def _send_error(error: Exception, request_id: str, send: Send) -> None:
+    answer = error_answer(error, request_id)
+    if answer.status == 500:
+        log.error("internal error", exc_info=error)
+    elif answer.status > 500:
+        reason = error.message if isinstance(error, DomainError | RequestRefused) else None
+        log.warning("request not served", status=answer.status, reason=reason)
+    headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
+    headers.append((b"content-type", b"application/json"))
+    headers.append((b"content-length", str(len(answer.body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -1,0 +1,182 @@
+"""The OpenAPI 3.1 document, made from the table of routes and the structs on the wire."""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from apispec import APISpec
+
+from vectrograph.domain import errors
+from vectrograph.rest import answers
+from vectrograph.rest.credentials import DEADLINE_HEADER
+from vectrograph.rest.errors import (
+    HostNotAllowed,
+    MalformedRequest,
+    UnsupportedMediaType,
+    status_of,
+)
+from vectrograph.rest.examples import EXAMPLES
+from vectrograph.rest.operation import Operation, Work
+
+_TEMPLATE: Final = "#/components/schemas/{name}"
+_DESCRIPTION: Final = (
+    "One vector database, two mother tongues: this is NeuroGraph's REST API. Send an access token or an API key as "
+    "`Authorization: Bearer …`, or an API key as `X-API-Key`. Every error has the same shape, see `Error`; quote its "
+    "`request_id` when you report one. Fields may be added to answers at any time; ignore those you do not know."
+)
+_TAGS: Final = (
+    ("tokens", "Texts with vectors, and the search for the nearest."),
+    ("auth", "Sessions and the account behind them."),
+    ("api-keys", "Keys for programs, never wider than their creator."),
+    ("system", "What the server says about itself."),
+)
+_PATH_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "token_id": {"schema": {"type": "integer"}, "description": "Number of a token.", "example": 7},
+    "key_id": {
+        "schema": {"type": "string", "minLength": 1},
+        "description": "Id of an API key.",
+        "example": "3f9c2a7b51d0e846",
+    },
+}
+_HEADER_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "RequestId": {
+        "name": "X-Request-ID",
+        "in": "header",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+        "description": "Your name for the request, also read from `X-Correlation-ID`; one is made up otherwise.",
+    },
+    "Timeout": {
+        "name": DEADLINE_HEADER,
+        "in": "header",
+        "schema": {"type": "integer", "minimum": 1},
+        "description": "Milliseconds after which you stop waiting. Past them nothing is written and the answer is 504.",
+    },
+}
+
+
+def openapi_document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
+    """The document as plain dictionaries; every route, body, answer, error and credential is in it."""
+    operations = tuple(operations)
+    spec = APISpec(
+        title="vectrograph",
+        version=version,
+        openapi_version="3.1.0",
+        info={
+            "description": _DESCRIPTION,
+            "license": {"name": "AGPL-3.0-or-later", "identifier": "AGPL-3.0-or-later"},
+        },
+        tags=[{"name": name, "description": text} for name, text in _TAGS],
+        servers=[{"url": "/"}],
+    )
+    spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
+    spec.components.security_scheme("api_key", {"type": "apiKey", "in": "header", "name": "X-API-Key"})
+    for name, parameter in _HEADER_PARAMETERS.items():
+        spec.components.parameter(name, "header", dict(parameter))
+    for name, schema in _schemas(operations).items():
+        spec.components.schema(name, schema)
+    for operation in operations:
+        spec.path(path=operation.path, operations={operation.method.lower(): _described(operation)})
+    document: dict[str, Any] = spec.to_dict()
+    return document
+
+
+def _schemas(operations: Iterable[Operation]) -> dict[str, dict[str, Any]]:
+    structs = {o.body for o in operations} | {o.answer for o in operations} | {answers.Error}
+    known = [struct for struct in structs if struct is not None]
+    _, schemas = msgspec.json.schema_components(known, ref_template=_TEMPLATE)
+    for struct in known:
+        if struct in EXAMPLES:
+            schemas[struct.__name__]["examples"] = [msgspec.to_builtins(EXAMPLES[struct])]
+    for name, schema in schemas.items():
+        schema["description"] = inspect.cleandoc(schema["description"])
+        if hasattr(answers, name) and name != answers.ErrorDetails.__name__:
+            # A default only saves handlers from writing it: what is in an answer's struct is always sent.
+            schema["required"] = list(schema["properties"])
+    # Which details an error has depends on its code: the struct names those that have a fixed shape, and more may come.
+    schemas[answers.ErrorDetails.__name__]["additionalProperties"] = True
+    return dict(sorted(schemas.items()))
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.handler.__name__
+        if operation.tag == "system"
+        else f"{operation.tag.replace('-', '_')}_{operation.handler.__name__}",
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "parameters": _parameters(operation),
+        "responses": _responses(operation),
+        "security": _security(operation),
+    }
+    if operation.description:
+        described["description"] = operation.description
+    if operation.body is not None:
+        described["requestBody"] = {
+            "required": operation.body_required,
+            "content": {"application/json": {"schema": _reference(operation.body)}},
+        }
+    return described
+
+
+def _parameters(operation: Operation) -> list[dict[str, Any] | str]:
+    parameters: list[dict[str, Any] | str] = [
+        {"name": name, "in": "path", "required": True, **_PATH_PARAMETERS[name]} for name in operation.path_parameters
+    ]
+    if operation.query is not None:
+        _, schemas = msgspec.json.schema_components([operation.query])
+        for name, schema in schemas[operation.query.__name__]["properties"].items():
+            text = schema.pop("description", "")
+            parameters.append({"name": name, "in": "query", "schema": schema, "description": text})
+    return [*parameters, *_HEADER_PARAMETERS]
+
+
+def _responses(operation: Operation) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase}
+    if operation.answer is not None:
+        success["content"] = {operation.media_type: {"schema": _reference(operation.answer)}}
+    elif operation.status != HTTPStatus.NO_CONTENT:
+        is_json = operation.media_type == "application/json"
+        success["content"] = {operation.media_type: {"schema": {"type": "object" if is_json else "string"}}}
+    responses = {str(operation.status): success}
+    for status, codes in sorted(_failures(operation).items()):
+        text = f"{HTTPStatus(status).phrase}: {', '.join(sorted(codes))}"
+        content = {"application/json": {"schema": _reference(answers.Error)}}
+        responses[str(status)] = {"description": text, "content": content}
+    return responses
+
+
+def _failures(operation: Operation) -> dict[int, set[str]]:
+    """Statuses with the codes behind them: those of every route, those that this one's parts bring, and its own."""
+    failures: dict[int, set[str]] = {
+        400: {MalformedRequest.code, HostNotAllowed.code},
+        413: {errors.TooLarge.code},
+    }
+    kinds: list[type[errors.DomainError]] = [
+        errors.InvalidArgument,
+        errors.InternalError,
+        *operation.raises,
+    ]
+    if operation.work is not Work.INLINE:
+        kinds += [errors.DeadlineExceeded, errors.Unavailable]
+    if not operation.public:
+        kinds += [errors.Unauthenticated, errors.InvalidToken, errors.TokenExpired, errors.InvalidApiKey]
+    if operation.scope is not None:
+        kinds.append(errors.PermissionDenied)
+    if operation.method not in ("GET", "HEAD"):
+        failures[415] = {UnsupportedMediaType.code}
+    for kind in kinds:
+        failures.setdefault(status_of(kind), set()).add(kind.code)
+    return failures
+
+
+def _security(operation: Operation) -> list[dict[str, list[str]]]:
+    if operation.public:
+        return []
+    scopes = [] if operation.scope is None else [operation.scope.value]
+    return [{"bearer": scopes}, {"api_key": scopes}]
+
+
+def _reference(struct: type[msgspec.Struct]) -> dict[str, str]:
+    return {"$ref": _TEMPLATE.format(name=struct.__name__)}

@@ -1,0 +1,95 @@
+"""One route as data: everything that serving it and describing it have in common."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+import msgspec
+
+from vectrograph.domain.access import Scope
+from vectrograph.domain.errors import DomainError
+from vectrograph.rest.context import Context, Page
+
+
+class Access(StrEnum):
+    """Who may call, where no scope says it: anyone, or anyone with credentials that hold."""
+
+    PUBLIC = "public"
+    AUTHENTICATED = "authenticated"
+
+
+class Work(StrEnum):
+    """Where a handler runs.
+
+    inline: on the event loop, for what neither computes nor waits. threaded: in a worker thread. hashing: in one of
+    very few, because a password hash takes tens of milliseconds and megabytes.
+    """
+
+    INLINE = "inline"
+    THREADED = "threaded"
+    HASHING = "hashing"
+
+
+Answer: TypeAlias = msgspec.Struct | Page | None
+Handler: TypeAlias = Callable[[Context, Any], Answer]
+"""Synchronous. The second argument is the decoded body, else the decoded query string, else None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A method of a path.
+
+    Attributes:
+        method: upper case; GET also answers HEAD.
+        path: with `{name}` for each part that varies.
+        handler: what it does.
+        summary: one line for the documentation.
+        description: what the summary leaves out.
+        tag: the resource it belongs to.
+        access: the scope that is needed, or who may call without one.
+        body: struct of the request body, None for no body.
+        body_required: False lets the body be absent; the handler then receives the struct's defaults.
+        query: struct of the query string.
+        answer: struct of the answer; None means 204, or `media_type` when that is not JSON.
+        status: of the answer.
+        media_type: of the answer.
+        raises: errors of its own, besides those that every route has.
+        work: where the handler runs.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    tag: str
+    access: Scope | Access
+    description: str = ""
+    body: type[msgspec.Struct] | None = None
+    body_required: bool = True
+    query: type[msgspec.Struct] | None = None
+    answer: type[msgspec.Struct] | None = None
+    status: int = 200
+    media_type: str = "application/json"
+    raises: tuple[type[DomainError], ...] = ()
+    work: Work = Work.THREADED
+
+    @property
+    def public(self) -> bool:
+        """Whether no credentials are looked at."""
+        return self.access is Access.PUBLIC
+
+    @property
+    def scope(self) -> Scope | None:
+        """The scope that is needed, if one is."""
+        return self.access if isinstance(self.access, Scope) else None
+
+    @property
+    def path_parameters(self) -> tuple[str, ...]:
+        """Names of the parts of the path that vary.
+
+        >>> from vectrograph.rest.routes import OPERATIONS
+        >>> next(o for o in OPERATIONS if o.method == "PUT").path_parameters
+        ('token_id',)
+        """
+        return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))

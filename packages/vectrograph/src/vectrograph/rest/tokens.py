@@ -1,0 +1,92 @@
+"""Handlers of tokens and embeddings."""
+
+from typing import Any, Final
+
+from msgspec import UNSET, UnsetType
+
+from vectrograph.domain.values import KEEP, Keep, Vector
+from vectrograph.rest import answers, bodies
+from vectrograph.rest.context import Context
+from vectrograph.rest.decoding import as_vector, decode_id
+from vectrograph.services.tokens import NewToken
+
+_PAGE: Final = 100
+
+
+def create(context: Context, body: bodies.TokenCreate) -> answers.Token:
+    """POST /api/v1/tokens."""
+    point = context.services.tokens.create(context.call, body.text, body.metadata, _vector_or_none(body.embedding))
+    return answers.Token.of(point)
+
+
+def create_many(context: Context, body: bodies.TokenBatch) -> answers.TokensCreated:
+    """POST /api/v1/tokens/batch."""
+    items = [NewToken(item.text, item.metadata, _vector_or_none(item.embedding)) for item in body.tokens]
+    points = context.services.tokens.create_many(context.call, items)
+    return answers.TokensCreated(tokens=[answers.Token.of(point) for point in points])
+
+
+def list_page(context: Context, query: bodies.Page) -> answers.TokenPage:
+    """GET /api/v1/tokens."""
+    largest = context.services.limits.max_page
+    limit = min(_PAGE, largest) if isinstance(query.limit, UnsetType) else query.limit
+    page = context.services.tokens.list(context.call, limit, query.offset)
+    return answers.TokenPage(
+        tokens=[answers.Token.of(point) for point in page.tokens],
+        total=page.total,
+        limit=page.limit,
+        offset=page.offset,
+    )
+
+
+def get(context: Context, _: None) -> answers.Token:
+    """GET /api/v1/tokens/{token_id}."""
+    return answers.Token.of(context.services.tokens.get(context.call, _token_id(context)))
+
+
+def update(context: Context, body: bodies.TokenUpdate) -> answers.Token:
+    """PUT /api/v1/tokens/{token_id}."""
+    embedding: Vector | Keep | None = KEEP if isinstance(body.embedding, UnsetType) else _vector_or_none(body.embedding)
+    point = context.services.tokens.update(
+        context.call,
+        _token_id(context),
+        text=_given_or_keep(body.text),
+        embedding=embedding,
+        metadata=_given_or_keep(body.metadata),
+    )
+    return answers.Token.of(point)
+
+
+def delete(context: Context, _: None) -> None:
+    """DELETE /api/v1/tokens/{token_id}."""
+    context.services.tokens.delete(context.call, _token_id(context))
+
+
+def query(context: Context, body: bodies.TokenQuery) -> answers.QueryResults:
+    """POST /api/v1/tokens/query."""
+    hits = context.services.tokens.query(context.call, as_vector(body.query_vector), body.top_k or 0, body.threshold)
+    return answers.QueryResults(
+        results=[
+            answers.QueryHit(token=answers.Token.of(hit.token), similarity=hit.similarity, distance=hit.distance)
+            for hit in hits
+        ]
+    )
+
+
+def embed(context: Context, body: bodies.EmbeddingRequest) -> answers.Embeddings:
+    """POST /api/v1/embeddings."""
+    embeddings = context.services.embeddings
+    rows = embeddings.embed(context.call, body.texts)
+    return answers.Embeddings(embeddings=rows.tolist(), model=embeddings.model, dimension=embeddings.dimension)
+
+
+def _token_id(context: Context) -> int:
+    return decode_id("token_id", context.path["token_id"])
+
+
+def _vector_or_none(values: list[float] | None) -> Vector | None:
+    return None if values is None else as_vector(values)
+
+
+def _given_or_keep(value: Any) -> Any:
+    return KEEP if value is UNSET else value
