@@ -1,0 +1,83 @@
+"""From domain errors to gRPC: one table to status codes, and the trailers that say what a code cannot.
+
+Trailers of a failed call: `x-error-code` (the error's own name, which tells rate limit, size limit and full disk apart
+under RESOURCE_EXHAUSTED), `x-request-id`, `retry-after` (seconds) and `x-error-details-bin` (the details as JSON).
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import grpc
+import msgspec
+
+from vectrograph.domain import errors
+from vectrograph.domain.errors import DomainError
+
+#: A class that is not in the table has the status of its nearest ancestor that is. StorageReadOnly and
+#: CollectionQuarantined are not UNAVAILABLE, because clients retry that and nothing changes until a person acts.
+STATUSES: Final[Mapping[type[DomainError], grpc.StatusCode]] = {
+    errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    errors.Conflict: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.RateLimited: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.OutOfSpace: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.StorageReadOnly: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.CollectionQuarantined: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.InternalError: grpc.StatusCode.INTERNAL,
+}
+
+# Clients refuse trailers over 8 KiB in all. A message may triple when it is percent-encoded, and binary trailers grow
+# by a third, so these leave room for the rest.
+_MAX_MESSAGE_BYTES: Final = 1_000
+_MAX_DETAILS_BYTES: Final = 3_000
+
+
+def status_of(error: DomainError) -> grpc.StatusCode:
+    """The gRPC status of an error.
+
+    >>> status_of(errors.PointNotFound("no point 'a'")).name
+    'NOT_FOUND'
+    """
+    return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+
+
+def message_of(error: DomainError) -> str:
+    """The status message: the error's own, cut to a length that every client takes."""
+    encoded = error.message.encode("utf-8", "replace")
+    if len(encoded) <= _MAX_MESSAGE_BYTES:
+        return encoded.decode("utf-8")
+    return encoded[:_MAX_MESSAGE_BYTES].decode("utf-8", "ignore") + "…"
+
+
+def trailers_of(error: DomainError, request_id: str) -> tuple[tuple[str, str | bytes], ...]:
+    """Trailing metadata of a failed call.
+
+    >>> trailers_of(errors.RateLimited("slow down", retry_after=1.5), "r-1")
+    (('x-request-id', 'r-1'), ('x-error-code', 'RATE_LIMIT_EXCEEDED'), ('retry-after', '1.5'))
+    """
+    trailers: list[tuple[str, str | bytes]] = [("x-request-id", request_id), ("x-error-code", error.code)]
+    if error.retry_after is not None:
+        trailers.append(("retry-after", f"{error.retry_after:g}"))
+    if details := _details(error.details):
+        trailers.append(("x-error-details-bin", details))
+    return tuple(trailers)
+
+
+def _details(details: Mapping[str, Any]) -> bytes:
+    """Details as JSON within the limit: a list of errors loses its tail, anything else that is too long stays out."""
+    encoded = _json(details)
+    listed = details.get("errors") or []
+    while len(encoded) > _MAX_DETAILS_BYTES and listed:
+        listed = listed[: len(listed) // 2]
+        encoded = _json({**details, "errors": listed})
+    return encoded if 2 < len(encoded) <= _MAX_DETAILS_BYTES else b""
+
+
+def _json(details: Mapping[str, Any]) -> bytes:
+    return msgspec.json.encode(dict(details), enc_hook=str)

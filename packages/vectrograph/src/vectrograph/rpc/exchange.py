@@ -1,0 +1,116 @@
+"""One call on the wire, from its metadata to its status: request id, credentials, message bytes, errors, access log."""
+
+import math
+import re
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Final, Self
+from uuid import uuid4
+
+import grpc
+import structlog
+
+from vectrograph.domain.errors import DomainError, InternalError, InvalidArgument
+from vectrograph.domain.limits import Limits
+from vectrograph.rpc.auth import credential_of
+from vectrograph.rpc.errors import message_of, status_of, trailers_of
+from vectrograph.rpc.framing import admit_fields, max_fields
+from vectrograph.services import Services
+from vectrograph.services.call import Call
+
+log = structlog.get_logger("vectrograph.rpc")
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+# A call without a deadline reports hundreds of years or infinity.
+_NO_DEADLINE_SECONDS: Final = 10 * 365 * 86_400
+
+
+class Exchange:
+    """A context that turns whatever its block raises into a gRPC status with trailers, and writes one access line.
+
+    The order inside the block is the caller's: `authenticate`, then `receive`, so that no byte of a message is read,
+    let alone parsed, before the credentials hold.
+    """
+
+    __slots__ = ("_context", "_metadata", "_method", "_started", "request_id")
+
+    def __init__(self, method: str, context: grpc.ServicerContext) -> None:
+        self._method = method
+        self._context = context
+        self._started = time.perf_counter()
+        self._metadata = context.invocation_metadata()
+        self.request_id = _request_id(self._metadata)
+
+    def __enter__(self) -> Self:
+        structlog.contextvars.bind_contextvars(request_id=self.request_id)
+        self._context.set_trailing_metadata((("x-request-id", self.request_id),))
+        return self
+
+    def announce(self) -> None:
+        """Send the request id ahead of the answers. On a single answer it would cost more than it tells."""
+        self._context.send_initial_metadata((("x-request-id", self.request_id),))
+
+    def authenticate(self, services: Services) -> Call:
+        """The caller, request id and deadline of this call.
+
+        Raises:
+            Unauthenticated: no credential, or one that does not hold.
+        """
+        services.health.count_request()
+        deadline = self._deadline()
+        principal = services.sessions.authenticate(credential_of(self._metadata))
+        return Call(principal, self.request_id, deadline)
+
+    def receive(self, messages: Iterator[bytes], limits: Limits) -> bytes:
+        """The bytes of the call's one message.
+
+        Raises:
+            InvalidArgument: the caller closed its side without sending one.
+            TooLarge: it has more fields than any message within the limits.
+        """
+        body = next(messages, None)
+        if body is None:
+            raise InvalidArgument.of("body", f"{self._method} needs exactly one request message", "missing")
+        admit_fields(body, max_fields(limits))
+        return body
+
+    def _deadline(self) -> float | None:
+        remaining = self._context.time_remaining()
+        if not math.isfinite(remaining) or remaining > _NO_DEADLINE_SECONDS:
+            return None
+        return time.monotonic() + remaining
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._record(grpc.StatusCode.OK)
+        elif isinstance(error, DomainError) and not isinstance(error, InternalError):
+            self._fail(error)
+        elif isinstance(error, grpc.RpcError | GeneratorExit):
+            # The client went away; grpc tells by raising, or by closing the generator of a stream.
+            self._record(grpc.StatusCode.CANCELLED)
+        elif isinstance(error, Exception):
+            # Also for an InternalError that an engine raises: its words are for the log, not for the caller.
+            log.error("unexpected error", method=self._method, exc_info=error)
+            self._fail(InternalError(f"internal error; the server's log has it under request {self.request_id}"))
+
+    def _fail(self, error: DomainError) -> None:
+        status = status_of(error)
+        self._record(status, error.code)
+        self._context.set_trailing_metadata(trailers_of(error, self.request_id))
+        self._context.abort(status, message_of(error))
+
+    def _record(self, status: grpc.StatusCode, error_code: str | None = None) -> None:
+        milliseconds = round((time.perf_counter() - self._started) * 1000, 3)
+        facts = {} if error_code is None else {"error_code": error_code}
+        log.info("rpc", method=self._method, code=status.name, milliseconds=milliseconds, **facts)
+
+
+def _request_id(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+    """The caller's own `x-request-id` when it is safe to log and send back, else a new one."""
+    for key, value in metadata:
+        if key == "x-request-id" and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+            return value
+    return uuid4().hex

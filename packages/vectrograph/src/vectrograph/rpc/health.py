@@ -1,0 +1,92 @@
+"""The standard health service (grpc.health.v1), on threads of its own so that it answers while all others are busy."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2
+
+from vectrograph.rpc._pb.methods import VECTRON_SERVICE
+from vectrograph.rpc.threads import OnThreads
+
+SERVICE: Final[str] = health.SERVICE_NAME
+_THREADS: Final = 2
+
+
+class Health:
+    """Whether the server (name "") and its Vectron service serve; needs no credentials. Both serve until `leave`."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rpc-health")
+        self._servicer = health.HealthServicer()
+        self._lock = threading.Lock()
+        self._streams: set[_Stream] = set()
+        self._serving = True
+        for name in (health.OVERALL_HEALTH, VECTRON_SERVICE):
+            self._servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
+        """The methods Check and Watch."""
+        codec = {
+            "request_deserializer": health_pb2.HealthCheckRequest.FromString,
+            "response_serializer": health_pb2.HealthCheckResponse.SerializeToString,
+        }
+        check = OnThreads(self._servicer.Check, self._threads)
+        watch = OnThreads(self._watch, self._threads, experimental_non_blocking=True)
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                "Check": grpc.unary_unary_rpc_method_handler(check, **codec),
+                "Watch": grpc.unary_stream_rpc_method_handler(watch, **codec),
+            },
+        )
+
+    def _watch(self, request: Any, context: grpc.ServicerContext, send: Callable[[Any], None]) -> None:
+        stream = _Stream(send)
+        with self._lock:
+            self._streams.add(stream)
+        context.add_callback(lambda: self._forget(stream))
+        self._servicer.Watch(request, context, stream)
+
+    def _forget(self, stream: "_Stream") -> None:
+        with self._lock:
+            self._streams.discard(stream)
+
+    def leave(self) -> None:
+        """Tell every watcher that nothing serves from now on, and end its stream, which would outlast any grace period.
+
+        Returns at once; a watcher that does not read cannot delay the server's stop.
+        """
+        with self._lock:
+            first, self._serving = self._serving, False
+        if first:
+            self._threads.submit(self._say_goodbye)
+
+    def close(self) -> None:
+        """Let the threads end; only when the server takes no more calls."""
+        self.leave()
+        self._threads.shutdown(wait=False)
+
+    def _say_goodbye(self) -> None:
+        self._servicer.enter_graceful_shutdown()
+        with self._lock:
+            streams = list(self._streams)
+        for stream in streams:
+            stream(None)
+
+
+class _Stream:
+    """Sends to one watcher; None ends the stream, and whatever comes after that is dropped."""
+
+    def __init__(self, send: Callable[[Any], None]) -> None:
+        self._send = send
+        self._lock = threading.Lock()
+        self._open = True
+
+    def __call__(self, response: Any) -> None:
+        with self._lock:
+            if self._open:
+                self._open = response is not None
+                self._send(response)

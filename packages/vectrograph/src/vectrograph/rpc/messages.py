@@ -1,0 +1,155 @@
+"""Between protobuf bytes and domain values. Vectors go straight from the buffer to numpy and back.
+
+A packed `repeated float` and a `bytes` field are the same bytes, so messages with vectors are read in a second view in
+which vectors are `bytes` (`_pb/bytesview_pb`). Legal but unusual encodings lose something there: floats sent one by
+one become unknown fields, and of a packed field sent in pieces only the last is kept. Both show: without unknown
+fields, the view's own encoding is then shorter than the message was. Such a message is parsed in the ordinary view.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, TypeVar
+
+import msgspec
+import numpy as np
+from google.protobuf.message import DecodeError, Message
+
+from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.values import Hit, Include, Payload, Point, Put, Vector
+from vectrograph.rpc._pb import bytesview_pb, vectron_pb
+
+M = TypeVar("M", bound=Message)
+AnyPoint: TypeAlias = bytesview_pb.Point | vectron_pb.Point
+
+_FLOAT: Final = np.dtype("<f4")
+# What a Vectron message of a point can carry: it has no field for the text.
+POINT: Final = Include(vector=True, payload=True, text=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """A SearchRequest as it was asked: `vector` has shape (1, dimension), `timeout_ms` 0 means none."""
+
+    collection: str
+    vector: Vector
+    top_k: int
+    timeout_ms: int
+    include: Include
+
+
+def parse(kind: type[M], body: bytes) -> M:
+    """A message from its bytes.
+
+    Raises:
+        InvalidArgument: they are not an encoding of that message.
+    """
+    message = kind()
+    try:
+        message.ParseFromString(body)
+    except (DecodeError, ValueError) as error:
+        name = f"vectron.v1.{kind.DESCRIPTOR.name}"
+        raise InvalidArgument.of("body", f"is not a valid {name}; see proto/vectron/v1/vectron.proto") from error
+    return message
+
+
+def decode_upsert(body: bytes) -> tuple[str, list[Put]]:
+    """Collection and points of an UpsertRequest; vectors are read-only views of its bytes.
+
+    Raises:
+        InvalidArgument: the message or a `payload_json` is malformed; names the point's position.
+    """
+    request = parse(bytesview_pb.UpsertRequest, body)
+    points = list(request.points)
+    buffers = [point.vector for point in points]
+    if _lossless(request, buffers, body):
+        vectors = [np.frombuffer(buffer, _FLOAT) for buffer in buffers]
+        return request.collection, _puts(points, vectors)
+    plain = parse(vectron_pb.UpsertRequest, body)
+    return plain.collection, _puts(plain.points, [np.array(point.vector, _FLOAT) for point in plain.points])
+
+
+def decode_search(body: bytes) -> SearchQuery:
+    """What a SearchRequest asks.
+
+    Raises:
+        InvalidArgument: the message is malformed.
+    """
+    view = parse(bytesview_pb.SearchRequest, body)
+    if _lossless(view, [view.vector], body):
+        return _query(view, np.frombuffer(view.vector, _FLOAT))
+    plain = parse(vectron_pb.SearchRequest, body)
+    return _query(plain, np.array(plain.vector, _FLOAT))
+
+
+def encode_hits(hits: Sequence[Hit]) -> bytes:
+    """A SearchResponse with the parts of each point that are there."""
+    response = bytesview_pb.SearchResponse()
+    for hit in hits:
+        result = response.results.add(id=hit.point.id, score=hit.score)
+        _fill(result, hit.point)
+    return response.SerializeToString()
+
+
+def encode_point(point: Point) -> bytes:
+    """A GetResponse."""
+    response = bytesview_pb.GetResponse()
+    response.point.id = point.id
+    _fill(response.point, point)
+    return response.SerializeToString()
+
+
+def _lossless(view: Message, buffers: Sequence[bytes], body: bytes) -> bool:
+    """Whether the view holds all that was sent; drops its unknown fields."""
+    if any(len(buffer) % _FLOAT.itemsize for buffer in buffers):
+        return False
+    view.DiscardUnknownFields()
+    return view.ByteSize() == len(body)
+
+
+def _puts(points: Sequence[AnyPoint], vectors: Sequence[Vector]) -> list[Put]:
+    return [
+        Put(id=point.id, vector=vector, payload=_payload(point, position))
+        for position, (point, vector) in enumerate(zip(points, vectors, strict=True))
+    ]
+
+
+def _payload(point: AnyPoint, position: int) -> Payload:
+    """`payload_json` when it is there, else the map of strings."""
+    if not point.payload_json:
+        return dict(point.payload)
+    try:
+        payload = msgspec.json.decode(point.payload_json)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument.of(f"points[{position}].payload_json", "must be valid JSON") from error
+    if not isinstance(payload, dict):
+        raise InvalidArgument.of(f"points[{position}].payload_json", "must be a JSON object")
+    return payload
+
+
+def _query(request: bytesview_pb.SearchRequest | vectron_pb.SearchRequest, vector: Vector) -> SearchQuery:
+    return SearchQuery(
+        collection=request.collection,
+        vector=vector.reshape(1, -1),
+        top_k=request.top_k,
+        timeout_ms=request.timeout_ms,
+        include=Include(vector=request.include_vectors, payload=not request.omit_payload, text=False),
+    )
+
+
+def _fill(target: bytesview_pb.Point | bytesview_pb.SearchResult, point: Point) -> None:
+    """Write vector and payload into a message of the bytes view."""
+    if point.vector is not None:
+        target.vector = np.ascontiguousarray(point.vector, _FLOAT).tobytes()
+    if point.payload:
+        _fill_payload(target, point.payload)
+
+
+def _fill_payload(target: bytesview_pb.Point | bytesview_pb.SearchResult, payload: Mapping[str, Any]) -> None:
+    """Strings as they are, other values as their JSON text, and the whole as JSON when there are any."""
+    others = {key: value for key, value in payload.items() if not isinstance(value, str)}
+    if not others:
+        target.payload.update(payload)
+        return
+    for key, value in payload.items():
+        target.payload[key] = value if key not in others else msgspec.json.encode(value).decode()
+    target.payload_json = msgspec.json.encode(payload)

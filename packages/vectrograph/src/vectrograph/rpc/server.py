@@ -1,0 +1,139 @@
+"""The gRPC server: Vectron's service for authenticated callers, health and reflection for everyone."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import grpc
+
+from vectrograph.rpc._pb.methods import VECTRON_SERVICE
+from vectrograph.rpc.exchange import Exchange
+from vectrograph.rpc.health import Health
+from vectrograph.rpc.reflection import Reflection
+from vectrograph.rpc.vectron import Streaming, Unary, VectronService
+from vectrograph.services import Services
+
+_MIN_PING_INTERVAL_MS: Final = 10_000
+
+
+def build_grpc_server(services: Services, *, max_message_bytes: int, threads: int) -> grpc.Server:
+    """A server that is neither bound to a port nor started.
+
+    Args:
+        services: what answers.
+        max_message_bytes: largest request message; a larger one ends with RESOURCE_EXHAUSTED before it is read whole.
+        threads: how many Vectron calls are answered at once; further ones wait. Health and reflection have threads of
+            their own.
+
+    `stop(grace)` finishes calls in flight within `grace` seconds, refuses new ones (UNAVAILABLE; CANCELLED when a call
+    crosses the news of the stop on the wire) and tells those who watch the health service.
+    """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="rpc")
+    health, reflection = Health(), Reflection()
+    inner = grpc.server(
+        pool,
+        handlers=[_vectron_handler(services), health.handler(), reflection.handler()],
+        options=_options(max_message_bytes),
+    )
+    return GracefulServer(inner, pool, health, reflection)
+
+
+def _options(max_message_bytes: int) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        # Two servers on one port would share its calls at random; the second is to fail instead.
+        ("grpc.so_reuseport", 0),
+        # Vectron's clients ping every 30 seconds during a call. By default a server takes that for abuse after the
+        # third ping and closes the connection.
+        ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]
+
+
+def _vectron_handler(services: Services) -> "grpc.GenericRpcHandler[bytes, bytes]":
+    service = VectronService(services)
+    handlers = {name: _unary(services, name, answer) for name, answer in service.unary_methods().items()}
+    handlers |= {name: _streaming(services, name, answer) for name, answer in service.streaming_methods().items()}
+    return grpc.method_handlers_generic_handler(VECTRON_SERVICE, handlers)
+
+
+# All methods are registered as streams of raw request messages, which on the wire is the same as a single one. For a
+# single one grpc reads and parses the message before it calls the method; here nothing is read before the credentials
+# hold, so that strangers can neither make the server parse nor occupy a thread by sending slowly.
+
+
+def _unary(services: Services, name: str, answer: Unary) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    def behaviour(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        with Exchange(name, context) as exchange:
+            call = exchange.authenticate(services)
+            return answer(call, exchange.receive(requests, services.limits))
+
+    return grpc.stream_unary_rpc_method_handler(behaviour)
+
+
+def _streaming(services: Services, name: str, answer: Streaming) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    def behaviour(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        with Exchange(name, context) as exchange:
+            exchange.announce()
+            call = exchange.authenticate(services)
+            yield from answer(call, exchange.receive(requests, services.limits))
+
+    return grpc.stream_stream_rpc_method_handler(behaviour)
+
+
+class GracefulServer(grpc.Server):
+    """A grpc server together with the pools and side services that stop with it."""
+
+    def __init__(self, inner: grpc.Server, pool: ThreadPoolExecutor, health: Health, reflection: Reflection) -> None:
+        self._inner = inner
+        self._pool = pool
+        self._health = health
+        self._reflection = reflection
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable["grpc.GenericRpcHandler[Any, Any]"]) -> None:
+        """Add services of others; they bring their own authentication."""
+        self._inner.add_generic_rpc_handlers(generic_rpc_handlers)
+
+    def add_insecure_port(self, address: str) -> int:
+        """Bind an address; port 0 picks a free one. Returns the port.
+
+        Raises:
+            RuntimeError: the address cannot be bound.
+        """
+        return self._inner.add_insecure_port(address)
+
+    def add_secure_port(self, address: str, server_credentials: grpc.ServerCredentials) -> int:
+        """Bind an address with TLS. Returns the port.
+
+        Raises:
+            RuntimeError: the address cannot be bound.
+        """
+        return self._inner.add_secure_port(address, server_credentials)
+
+    def start(self) -> None:
+        """Begin to answer. A server starts once."""
+        self._inner.start()
+
+    def stop(self, grace: float | None = None) -> threading.Event:
+        """Take no more calls; give those in flight `grace` seconds, or with None cancel them and wait for that.
+
+        Returns:
+            An event that is set when every call is over. Stopping twice is fine.
+        """
+        self._health.leave()
+        stopped = self._inner.stop(grace)
+        threading.Thread(target=self._release, args=(stopped,), name="rpc-release", daemon=True).start()
+        return stopped
+
+    def _release(self, stopped: threading.Event) -> None:
+        """Let the pools go. Earlier, a call that was accepted and not begun would bring down grpc's serving thread."""
+        stopped.wait()
+        self._health.close()
+        self._reflection.close()
+        self._pool.shutdown(wait=False)
+
+    def wait_for_termination(self, timeout: float | None = None) -> bool:
+        """Wait until the server has stopped. Returns whether `timeout` seconds passed first."""
+        return self._inner.wait_for_termination(timeout)

@@ -1,0 +1,164 @@
+"""The eleven methods of vectron.v1.VectronService: message bytes in, services asked, message bytes out."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+from vectrograph.control.records import FeedbackItem, UserRecord
+from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.values import CollectionState, Hit
+from vectrograph.rpc import messages
+from vectrograph.rpc._pb import auth_pb, vectron_pb
+from vectrograph.rpc.messages import SearchQuery, parse
+from vectrograph.services import Services
+from vectrograph.services.call import Call
+
+Unary: TypeAlias = Callable[[Call, bytes], bytes]
+Streaming: TypeAlias = Callable[[Call, bytes], Iterator[bytes]]
+
+_MICROSECONDS: Final = 1_000_000
+
+
+class VectronService:
+    """Answers each method for an authenticated caller; raises domain errors only."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def unary_methods(self) -> Mapping[str, Unary]:
+        """The methods with one answer, by name."""
+        return {
+            "CreateCollection": self.create_collection,
+            "DeleteCollection": self.delete_collection,
+            "Upsert": self.upsert,
+            "Search": self.search,
+            "Get": self.get,
+            "Delete": self.delete,
+            "ListCollections": self.list_collections,
+            "GetCollectionStatus": self.get_collection_status,
+            "UpdateUserProfile": self.update_user_profile,
+            "SubmitFeedback": self.submit_feedback,
+        }
+
+    def streaming_methods(self) -> Mapping[str, Streaming]:
+        """The methods with a stream of answers, by name."""
+        return {"SearchStream": self.search_stream}
+
+    def create_collection(self, call: Call, body: bytes) -> bytes:
+        """Create an empty collection; an empty distance means euclidean."""
+        request = parse(vectron_pb.CreateCollectionRequest, body)
+        self._services.catalog.create(call, request.name, request.dimension, request.distance)
+        return vectron_pb.CreateCollectionResponse(success=True).SerializeToString()
+
+    def delete_collection(self, call: Call, body: bytes) -> bytes:
+        """Remove a collection with its points."""
+        request = parse(vectron_pb.DeleteCollectionRequest, body)
+        self._services.catalog.drop(call, _collection(request.name, "name"))
+        return vectron_pb.DeleteCollectionResponse(success=True).SerializeToString()
+
+    def list_collections(self, call: Call, body: bytes) -> bytes:
+        """The names of all collections that the caller may read, sorted."""
+        parse(vectron_pb.ListCollectionsRequest, body)
+        names = sorted(info.spec.ref.name for info in self._services.catalog.list(call))
+        return vectron_pb.ListCollectionsResponse(collections=names).SerializeToString()
+
+    def get_collection_status(self, call: Call, body: bytes) -> bytes:
+        """Dimension, distance, and the one shard a collection has here: ready when it can answer."""
+        request = parse(vectron_pb.GetCollectionStatusRequest, body)
+        info = self._services.catalog.describe(call, _collection(request.name, "name"))
+        shard = vectron_pb.ShardStatus(shard_id=1, replicas=[1], leader_id=1, ready=info.state is CollectionState.READY)
+        return vectron_pb.GetCollectionStatusResponse(
+            name=info.spec.ref.name,
+            dimension=info.spec.dimension,
+            distance=info.spec.distance.value,
+            shards=[shard],
+        ).SerializeToString()
+
+    def upsert(self, call: Call, body: bytes) -> bytes:
+        """Store points, replacing those of the same id; answers how many were sent."""
+        collection, points = messages.decode_upsert(body)
+        if not points:
+            raise InvalidArgument.of("points", "at least one point is required for upsert", "too_short")
+        count = self._services.points.upsert(call, _collection(collection), points)
+        return vectron_pb.UpsertResponse(upserted=count).SerializeToString()
+
+    def search(self, call: Call, body: bytes) -> bytes:
+        """The nearest points, closest first."""
+        return messages.encode_hits(self._hits(call, messages.decode_search(body)))
+
+    def search_stream(self, call: Call, body: bytes) -> Iterator[bytes]:
+        """Snapshots of the result, each replacing the one before: with one partition the first is the exact one."""
+        yield messages.encode_hits(self._hits(call, messages.decode_search(body)))
+
+    def _hits(self, call: Call, query: SearchQuery) -> tuple[Hit, ...]:
+        if query.timeout_ms:
+            own = time.monotonic() + query.timeout_ms / 1000
+            call = replace(call, deadline=own if call.deadline is None else min(own, call.deadline))
+        [result] = self._services.search.search(
+            call, _collection(query.collection), query.vector, query.top_k, include=query.include
+        )
+        return result.hits
+
+    def get(self, call: Call, body: bytes) -> bytes:
+        """One point with vector and payload."""
+        request = parse(vectron_pb.GetRequest, body)
+        collection = _collection(request.collection)
+        return messages.encode_point(self._services.points.get(call, collection, request.id, messages.POINT))
+
+    def delete(self, call: Call, body: bytes) -> bytes:
+        """Remove a point; a missing id is no error."""
+        request = parse(vectron_pb.DeleteRequest, body)
+        self._services.points.delete(call, _collection(request.collection), request.id)
+        return vectron_pb.DeleteResponse().SerializeToString()
+
+    def update_user_profile(self, call: Call, body: bytes) -> bytes:
+        """Set the caller's own plan; no limit depends on it."""
+        request = parse(vectron_pb.UpdateUserProfileRequest, body)
+        user = self._services.users.set_plan(call, _plan(request.plan))
+        return vectron_pb.UpdateUserProfileResponse(user=_profile(user)).SerializeToString()
+
+    def submit_feedback(self, call: Call, body: bytes) -> bytes:
+        """Store judgements on search results; answers their id."""
+        request = parse(vectron_pb.SubmitFeedbackRequest, body)
+        items = [
+            FeedbackItem(
+                result_id=item.result_id,
+                relevance_score=item.relevance_score,
+                clicked=item.clicked,
+                position=item.position,
+                comment=item.comment,
+            )
+            for item in request.feedback_items
+        ]
+        feedback_id = self._services.feedback.submit(
+            call, request.collection, request.query, items, dict(request.context)
+        )
+        return vectron_pb.SubmitFeedbackResponse(success=True, feedback_id=feedback_id).SerializeToString()
+
+
+def _collection(name: str, field: str = "collection") -> str:
+    """The name, unless it is empty: a caller that forgot the field should not read that "" does not exist."""
+    if not name:
+        raise InvalidArgument.of(field, "collection name cannot be empty", "string_too_short")
+    return name
+
+
+def _plan(number: int) -> str:
+    """The name of a plan, "" for unspecified."""
+    try:
+        plan = auth_pb.Plan(number)
+    except ValueError as error:
+        known = ", ".join(f"{plan.name} = {plan.value}" for plan in auth_pb.Plan)
+        raise InvalidArgument.of("plan", f"is {number} and must be one of {known}", "enum") from error
+    return "" if plan is auth_pb.Plan.PLAN_UNSPECIFIED else plan.name
+
+
+def _profile(user: UserRecord) -> auth_pb.UserProfile:
+    return auth_pb.UserProfile(
+        id=user.user_id,
+        email=user.email or "",
+        created_at=user.created_at // _MICROSECONDS,
+        plan=auth_pb.Plan[user.plan] if user.plan else auth_pb.Plan.PLAN_UNSPECIFIED,
+        subscription_status=auth_pb.SubscriptionStatus.ACTIVE,
+    )

@@ -1,0 +1,134 @@
+"""Health and reflection: open to everyone, answering while every worker is busy."""
+
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from vectrograph.domain.access import Role
+from vectrograph.domain.limits import Limits
+from vectrograph.rpc._pb.methods import VECTRON_SERVICE, VECTRON_SERVICE_METHODS
+from vectrograph.services.call import Principal
+
+SERVICES = ["grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection", VECTRON_SERVICE]
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Busy:
+    """Services that hold every call until released."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.inside = threading.Semaphore(0)
+
+    def authenticate(self, credential: str) -> Principal:
+        return Principal("u", "u", Role.ADMIN, frozenset())
+
+    def count_request(self) -> None:
+        pass
+
+    def list(self, call: Any) -> list[Any]:
+        self.inside.release()
+        assert self.release.wait(20)
+        return []
+
+
+@pytest.fixture
+def busy(serve: Callable[..., tuple[grpc.Server, Any]]) -> Iterator[tuple[Any, list[Any]]]:
+    """A server with two workers, both in the middle of a call, and two more calls waiting."""
+    script = Busy()
+    _, channel = serve(SimpleNamespace(sessions=script, health=script, catalog=script, limits=Limits()), threads=2)
+    stub = channel.unary_unary(VECTRON_SERVICE_METHODS["ListCollections"].path)
+    calls = [stub.future(b"", metadata=(("x-api-key", "k"),), timeout=30) for _ in range(4)]
+    for _ in range(2):
+        assert script.inside.acquire(timeout=20)
+    yield channel, calls
+    script.release.set()
+    assert [call.result(timeout=20) for call in calls] == [b""] * 4
+
+
+def reflect(channel: Any, **question: Any) -> Any:
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    request = reflection_pb2.ServerReflectionRequest(**question)
+    [answer] = stub.ServerReflectionInfo(iter([request]), timeout=20)
+    return answer
+
+
+@pytest.mark.parametrize("service", ["", VECTRON_SERVICE])
+def test_health_answers_without_credentials_while_all_workers_are_busy(
+    busy: tuple[Any, list[Any]], service: str
+) -> None:
+    stub = health_pb2_grpc.HealthStub(busy[0])
+    assert stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=20).status == SERVING
+    assert not any(call.done() for call in busy[1])
+
+
+def test_health_does_not_know_other_services(channel: Any) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="x"), timeout=20)
+    error: Any = caught.value
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_watchers_hold_no_threads(busy: tuple[Any, list[Any]]) -> None:
+    stub = health_pb2_grpc.HealthStub(busy[0])
+    watches = [stub.Watch(health_pb2.HealthCheckRequest(), timeout=20) for _ in range(8)]
+    assert [next(watch).status for watch in watches] == [SERVING] * 8
+    assert stub.Check(health_pb2.HealthCheckRequest(), timeout=20).status == SERVING
+    for watch in watches:
+        watch.cancel()
+
+
+def test_reflection_lists_exactly_what_is_served(busy: tuple[Any, list[Any]]) -> None:
+    listed = reflect(busy[0], list_services="").list_services_response.service
+    assert [service.name for service in listed] == SERVICES
+
+
+def files_of(answer: Any) -> list[FileDescriptorProto]:
+    return [FileDescriptorProto.FromString(data) for data in answer.file_descriptor_response.file_descriptor_proto]
+
+
+def test_reflection_describes_every_service_with_what_it_imports(channel: Any) -> None:
+    for name in SERVICES:
+        files = files_of(reflect(channel, file_containing_symbol=name))
+        found = {f"{file.package}.{service.name}": service for file in files for service in file.service}
+        assert name in found
+        if name == VECTRON_SERVICE:
+            assert {method.name for method in found[name].method} == set(VECTRON_SERVICE_METHODS)
+            assert {file.package for file in files} == {"vectron.v1", "vectron.auth.v1"}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"file_containing_symbol": "vectrograph.bytesview.v1.Point"},
+        {"file_by_filename": "vectrograph/bytesview/v1/bytesview.proto"},
+    ],
+)
+def test_the_bytes_view_stays_private(channel: Any, question: dict[str, str]) -> None:
+    assert reflect(channel, **question).error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+def test_idle_reflection_streams_stop_nobody_else(channel: Any, key: str) -> None:
+    hold = threading.Event()
+
+    def idle() -> Iterator[Any]:
+        hold.wait(20)
+        yield from ()
+
+    streams = [reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(idle()) for _ in range(12)]
+    try:
+        stub = channel.unary_unary(VECTRON_SERVICE_METHODS["ListCollections"].path)
+        assert stub(b"", metadata=(("x-api-key", key),), timeout=20)
+        health = health_pb2_grpc.HealthStub(channel)
+        assert health.Check(health_pb2.HealthCheckRequest(), timeout=20).status == SERVING
+    finally:
+        hold.set()
+        for stream in streams:
+            stream.cancel()
