@@ -1,0 +1,194 @@
+"""Every call of the API as a value: what to send, and how to read the answer. No I/O."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+from urllib.parse import urlencode
+
+from pydantic import BaseModel
+
+from neurograph import decoding
+from neurograph.encoding import encode, json_object, segment, texts, vector
+from neurograph.exceptions import ValidationError
+from neurograph.models import (
+    APIKey,
+    APIKeyCreated,
+    HealthStatus,
+    LoginResponse,
+    SystemStatus,
+    Token,
+    TokenCreate,
+    TokenPage,
+    TokenQueryResult,
+)
+from neurograph.unset import UNSET, Unset
+from neurograph.wire import Call, Request
+from wirekit.batching import batches
+
+NewToken: TypeAlias = "str | Mapping[str, Any] | TokenCreate"
+
+# A server of this family takes 10,000 items and 64 MiB; a tenth of both keeps answers quick and memory small.
+MAX_BATCH_COUNT = 1_000
+MAX_BATCH_BYTES = 6 * 1024 * 1024
+
+_TOKENS = "/api/v1/tokens"
+_API_KEYS = "/api/v1/api-keys"
+_TOKEN_FIELDS = frozenset(TokenCreate.model_fields)
+
+
+def login(username: str, password: str) -> Call[LoginResponse]:
+    """Buy an access token with a password."""
+    body = encode({"username": username, "password": password})
+    return Call(Request("POST", "/api/v1/auth/login", body), decoding.login, public=True)
+
+
+def refresh(refresh_token: str) -> Call[LoginResponse]:
+    """Buy an access token with a refresh token, which may be good for one use only: not to be repeated."""
+    body = encode({"refresh_token": refresh_token})
+    return Call(Request("POST", "/api/v1/auth/refresh", body), decoding.login, idempotent=False, public=True)
+
+
+def create_token(text: str, metadata: Mapping[str, Any] | None = None, embedding: Any = None) -> Call[Token]:
+    """Create one token."""
+    body = _new_token({"text": text, "metadata": metadata, "embedding": embedding})
+    return Call(Request("POST", _TOKENS, encode(body)), decoding.token, idempotent=False)
+
+
+def create_tokens(items: Iterable[NewToken]) -> Iterator[Call[list[Token]]]:
+    """Create many tokens: one call per batch, cut lazily by count and bytes.
+
+    Raises:
+        ValidationError: an item that is no token; its batch is not sent.
+    """
+    if isinstance(items, (str, bytes, Mapping)):
+        raise ValidationError.of(
+            "items", f"is one {type(items).__name__}; pass an iterable of texts, dictionaries or TokenCreate"
+        )
+    encoded = (encode(_new_token(_fields(item, index), f"tokens.{index}.")) for index, item in enumerate(items))
+    for batch in batches(encoded, max_count=MAX_BATCH_COUNT, max_bytes=MAX_BATCH_BYTES, size=len):
+        body = b'{"tokens":[' + b",".join(batch) + b"]}"
+        yield Call(Request("POST", f"{_TOKENS}/batch", body), decoding.tokens, idempotent=False)
+
+
+def get_token(token_id: int) -> Call[Token]:
+    """Read one token."""
+    return Call(Request("GET", _token_path(token_id)), decoding.token)
+
+
+def list_tokens(limit: int, offset: int) -> Call[TokenPage]:
+    """Read a page of tokens, by rising id."""
+    query = urlencode({"limit": limit, "offset": offset})
+    return Call(Request("GET", f"{_TOKENS}?{query}"), decoding.token_page(limit, offset))
+
+
+def update_token(
+    token_id: int,
+    text: str | Unset | None,
+    embedding: Any,
+    metadata: Mapping[str, Any] | Unset | None,
+) -> Call[Token]:
+    """Change what is given of a token; None clears, UNSET leaves."""
+    body: dict[str, Any] = {}
+    if text is not UNSET:
+        body["text"] = text
+    if embedding is not UNSET:
+        body["embedding"] = None if embedding is None else vector(embedding, "embedding")
+    if metadata is not UNSET:
+        body["metadata"] = json_object(metadata, "metadata")
+    if not body:
+        raise ValidationError.of("update", "changes nothing; pass text, embedding or metadata (None clears)")
+    return Call(Request("PUT", _token_path(token_id), encode(body)), decoding.token)
+
+
+def delete_token(token_id: int) -> Call[bool]:
+    """Remove one token."""
+    return Call(Request("DELETE", _token_path(token_id)), decoding.nothing)
+
+
+def query_tokens(query_vector: Any, top_k: int, threshold: float | None) -> Call[list[TokenQueryResult]]:
+    """Find the tokens nearest to a vector."""
+    body: dict[str, Any] = {"query_vector": vector(query_vector, "query_vector"), "top_k": top_k}
+    if threshold is not None:
+        body["threshold"] = threshold
+    return Call(Request("POST", f"{_TOKENS}/query", encode(body)), decoding.hits)
+
+
+def embed(values: Sequence[str]) -> Iterator[Call[list[list[float]]]]:
+    """Turn texts into vectors: one call per batch."""
+    encoded = (encode(text) for text in texts(values, "texts"))
+    for batch in batches(encoded, max_count=MAX_BATCH_COUNT, max_bytes=MAX_BATCH_BYTES, size=len):
+        body = b'{"texts":[' + b",".join(batch) + b"]}"
+        yield Call(Request("POST", "/api/v1/embeddings", body), decoding.vectors)
+
+
+def create_api_key(name: str, scopes: Sequence[str] | None, expires_in_days: int | None) -> Call[APIKeyCreated]:
+    """Make an API key."""
+    body: dict[str, Any] = {"name": name}
+    if scopes is not None:
+        body["scopes"] = texts(scopes, "scopes")
+    if expires_in_days is not None:
+        body["expires_in_days"] = expires_in_days
+    return Call(Request("POST", _API_KEYS, encode(body)), decoding.created_api_key, idempotent=False)
+
+
+def list_api_keys() -> Call[list[APIKey]]:
+    """Read all API keys that the caller may see."""
+    return Call(Request("GET", _API_KEYS), decoding.api_keys)
+
+
+def get_api_key(key_id: str) -> Call[APIKey]:
+    """Read one API key, without its secret."""
+    return Call(Request("GET", _key_path(key_id)), decoding.api_key)
+
+
+def revoke_api_key(key_id: str) -> Call[bool]:
+    """Disable an API key but keep its record; a repeat changes nothing."""
+    return Call(Request("POST", f"{_key_path(key_id)}/revoke"), decoding.nothing)
+
+
+def delete_api_key(key_id: str) -> Call[bool]:
+    """Remove an API key and its record."""
+    return Call(Request("DELETE", _key_path(key_id)), decoding.nothing)
+
+
+def check_health() -> Call[HealthStatus]:
+    """Ask whether the server is well; needs no credentials."""
+    return Call(Request("GET", "/api/v1/health"), decoding.health, public=True)
+
+
+def get_status() -> Call[SystemStatus]:
+    """Ask what the server holds and uses."""
+    return Call(Request("GET", "/api/v1/status"), decoding.status)
+
+
+def _token_path(token_id: int) -> str:
+    return f"{_TOKENS}/{segment(token_id, 'token_id')}"
+
+
+def _key_path(key_id: str) -> str:
+    return f"{_API_KEYS}/{segment(key_id, 'key_id')}"
+
+
+def _fields(item: NewToken, index: int) -> Mapping[str, Any]:
+    if isinstance(item, str):
+        return {"text": item}
+    if isinstance(item, BaseModel):
+        return item.model_dump()
+    place = f"tokens.{index}"
+    if not isinstance(item, Mapping):
+        raise ValidationError.of(place, f"is {type(item).__name__}; pass a text, a dictionary or a TokenCreate")
+    unknown = [name for name in item if name not in _TOKEN_FIELDS]
+    if unknown or "text" not in item:
+        raise ValidationError.of(
+            place, f"has the keys {', '.join(map(str, item))}; needed is text, allowed are metadata and embedding"
+        )
+    return item
+
+
+def _new_token(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    body: dict[str, Any] = {"text": fields["text"]}
+    metadata = json_object(fields.get("metadata"), f"{prefix}metadata")
+    if metadata is not None:
+        body["metadata"] = metadata
+    if fields.get("embedding") is not None:
+        body["embedding"] = vector(fields["embedding"], f"{prefix}embedding")
+    return body

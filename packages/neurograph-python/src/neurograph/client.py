@@ -1,0 +1,92 @@
+# Generated from async_client.py by tools/unasync.py; do not edit.
+"""The synchronous client of a NeuroGraph server."""
+
+from types import TracebackType
+
+from neurograph.executor import Executor
+from neurograph.options import ApiKey, Password, resolve
+from neurograph.resources.api_keys import APIKeys
+from neurograph.resources.embeddings import Embeddings
+from neurograph.resources.health import Health
+from neurograph.resources.tokens import Tokens
+
+
+class NeuroGraphClient:
+    """Talks to a NeuroGraph server; synchronous.
+
+    Nothing is sent before the first call. With a name and password the client logs in by itself, renews
+    its token before it expires, and logs in again when the server has forgotten it; any number of
+    concurrent calls makes one login. One client serves any number of callers at once, and survives a
+    fork.
+
+    Without any credentials only public calls work, such as `health.check()`.
+
+    Args:
+        base_url: where the server is, a path included; else `NEUROGRAPH_BASE_URL`, else
+            http://localhost:8000.
+        username: else `NEUROGRAPH_USERNAME`.
+        password: else `NEUROGRAPH_PASSWORD`.
+        api_key: used instead of name and password; else `NEUROGRAPH_API_KEY`.
+        timeout: seconds for a whole call, its repeats and a login included; None waits for ever.
+        verify_ssl: whether to check the server's certificate.
+        max_retries: how often a call that failed in a passing way (no connection, 429, 502, 503, 504) is
+            repeated, with growing pauses that keep to the server's `Retry-After`. Calls that create
+            something are only repeated when no connection was made.
+
+    Attributes:
+        tokens: create, get, list, iterate, update, delete and query tokens.
+        api_keys: create, list, get, revoke and delete API keys.
+        embeddings: turn texts into vectors.
+        health: ask how the server is.
+
+    Raises:
+        ConfigurationError: an argument is empty, half of a pair, or no URL.
+
+    >>> client = NeuroGraphClient("http://localhost:8000", username="developer", password="developer123")
+    >>> client
+    NeuroGraphClient('http://localhost:8000', username='developer')
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        api_key: str | None = None,
+        timeout: float | None = 30.0,
+        verify_ssl: bool = True,
+        *,
+        max_retries: int = 2,
+    ) -> None:
+        self._options = resolve(base_url, username, password, api_key, timeout, verify_ssl, max_retries)
+        self._executor = Executor(self._options)
+        self.tokens = Tokens(self._executor)
+        self.api_keys = APIKeys(self._executor)
+        self.embeddings = Embeddings(self._executor)
+        self.health = Health(self._executor)
+
+    @property
+    def base_url(self) -> str:
+        """Where the server is, without a slash at the end."""
+        return self._options.base_url
+
+    def close(self) -> None:
+        """Closes the connections; a second call does nothing. Later calls raise ClientClosedError."""
+        self._executor.close()
+
+    def __enter__(self) -> "NeuroGraphClient":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        credentials = self._options.credentials
+        caller = ""
+        if isinstance(credentials, Password):
+            caller = f", username={credentials.username!r}"
+        elif isinstance(credentials, ApiKey):
+            caller = ", api_key=…"
+        return f"{type(self).__name__}({self._options.base_url!r}{caller})"

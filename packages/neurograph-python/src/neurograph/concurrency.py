@@ -1,0 +1,90 @@
+"""The few things that differ between threads and tasks: a lock with a deadline, and sleeping."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from threading import Lock as ThreadLock
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from neurograph.exceptions import TimeoutError
+from neurograph.forking import forget_after_fork
+from wirekit.deadline import Deadline
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+class Lock:
+    """Excludes threads; starts over in a child process, should another thread have held it at the fork."""
+
+    def __init__(self) -> None:
+        self._lock = ThreadLock()
+        forget_after_fork(self)
+
+    @contextmanager
+    def hold(self, deadline: Deadline) -> Iterator[None]:
+        """Holds the lock.
+
+        Raises:
+            TimeoutError: it was not free by the deadline.
+        """
+        lock = self._lock
+        timeout = deadline.timeout()
+        if not lock.acquire(timeout=-1 if timeout is None else timeout):
+            raise _waited_too_long()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def after_fork(self) -> None:
+        """Forgets who held it."""
+        self._lock = ThreadLock()
+
+
+class AsyncLock:
+    """Excludes the tasks of one event loop; every loop has a lock of its own."""
+
+    def __init__(self) -> None:
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+    @asynccontextmanager
+    async def hold(self, deadline: Deadline) -> AsyncIterator[None]:
+        """Holds the lock.
+
+        Raises:
+            TimeoutError: it was not free by the deadline.
+        """
+        import asyncio
+
+        lock = self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        acquiring = asyncio.ensure_future(lock.acquire())
+        try:
+            # Unlike wait_for, wait never loses a lock that is acquired in the moment of a time-out or
+            # cancellation.
+            await asyncio.wait({acquiring}, timeout=deadline.timeout())
+            if not acquiring.done():
+                raise _waited_too_long()
+            yield
+        finally:
+            if acquiring.done() and not acquiring.cancelled():
+                lock.release()
+            else:
+                acquiring.cancel()
+
+
+def _waited_too_long() -> TimeoutError:
+    return TimeoutError("Waited too long for the login that another call is making", request_sent=False)
+
+
+def sleep(seconds: float) -> None:
+    """Pauses this thread."""
+    time.sleep(seconds)
+
+
+async def async_sleep(seconds: float) -> None:
+    """Pauses this task."""
+    import asyncio
+
+    await asyncio.sleep(seconds)

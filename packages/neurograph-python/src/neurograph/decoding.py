@@ -1,0 +1,229 @@
+"""From responses to models: a tolerant reader.
+
+It reads flat objects, objects wrapped in `{success, data, …}`, and the field names that servers of this
+family are known to use. Whatever else comes with a success status is an InvalidResponseError.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from pydantic import ValidationError as ModelError
+from pydantic_core import from_json
+
+from neurograph.exceptions import InvalidResponseError
+from neurograph.failures import failure
+from neurograph.models import (
+    APIKey,
+    APIKeyCreated,
+    HealthStatus,
+    LoginResponse,
+    SystemStatus,
+    Token,
+    TokenPage,
+    TokenQueryResult,
+)
+from neurograph.wire import Response
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+_PREFIX_LENGTH = 12
+
+
+def token(response: Response) -> Token:
+    """One token."""
+    return _model(response, Token, _token_fields(_object(response, "id", "token_id")))
+
+
+def tokens(response: Response) -> list[Token]:
+    """A list of tokens, in the order sent."""
+    _, rows = _rows(response, "tokens", "items")
+    return [_model(response, Token, _token_fields(row)) for row in rows]
+
+
+def token_page(limit: int, offset: int) -> Callable[[Response], TokenPage]:
+    """Reads a page of tokens that was asked for with this limit and offset."""
+
+    def decode(response: Response) -> TokenPage:
+        holder, rows = _rows(response, "tokens", "items")
+        page = [_model(response, Token, _token_fields(row)) for row in rows]
+        return TokenPage(page, total=_total(holder), limit=limit, offset=offset)
+
+    return decode
+
+
+def hits(response: Response) -> list[TokenQueryResult]:
+    """The hits of a query, best first as sent."""
+    _, rows = _rows(response, "results", "matches")
+    return [_model(response, TokenQueryResult, _hit_fields(row)) for row in rows]
+
+
+def vectors(response: Response) -> list[list[float]]:
+    """One vector per text, in the order asked."""
+    _, rows = _rows(response, "embeddings")
+    if not all(isinstance(row, list) and all(isinstance(x, (int, float)) for x in row) for row in rows):
+        raise _invalid(response, "the embeddings are not lists of numbers")
+    return rows
+
+
+def api_key(response: Response) -> APIKey:
+    """One API key without its secret."""
+    return _model(response, APIKey, _key_fields(_object(response, "key_id")))
+
+
+def api_keys(response: Response) -> list[APIKey]:
+    """API keys without their secrets."""
+    _, rows = _rows(response, "api_keys", "keys")
+    return [_model(response, APIKey, _key_fields(row)) for row in rows]
+
+
+def created_api_key(response: Response) -> APIKeyCreated:
+    """A new API key with its secret."""
+    fields = _key_fields(_object(response, "key_id"))
+    secret = _first(fields, "api_key", "key_secret", "key")
+    fields["api_key"] = secret
+    if fields.get("key_prefix") is None and isinstance(secret, str):
+        fields["key_prefix"] = secret[:_PREFIX_LENGTH]
+    return _model(response, APIKeyCreated, fields)
+
+
+def login(response: Response) -> LoginResponse:
+    """The tokens of a login or a refresh."""
+    return _model(response, LoginResponse, _object(response, "access_token"))
+
+
+def health(response: Response) -> HealthStatus:
+    """Whether the server is well."""
+    return _model(response, HealthStatus, _object(response, "status"))
+
+
+def status(response: Response) -> SystemStatus:
+    """What the server holds and uses."""
+    fields = _object(response, "api_version", "version")
+    fields.setdefault("api_version", fields.get("version"))
+    counted = fields.get("tokens")
+    if isinstance(counted, dict):
+        fields.setdefault("tokens_count", counted.get("total"))
+    return _model(response, SystemStatus, {name: value for name, value in fields.items() if value is not None})
+
+
+def nothing(response: Response) -> bool:
+    """True: the call has succeeded, and its body does not matter."""
+    return True
+
+
+def _body(response: Response) -> Any:
+    try:
+        body = from_json(response.body)
+    except ValueError as error:
+        raise _invalid(response, f"the body is not JSON: {error}") from error
+    if isinstance(body, dict) and body.get("success") is False:
+        raise failure(response)
+    return body
+
+
+def _unwrap(body: Any, wanted: tuple[str, ...]) -> Any:
+    """The inside of an envelope, unless the wanted keys are already on top."""
+    if isinstance(body, dict) and not any(name in body for name in wanted):
+        inside = body.get("data")
+        if isinstance(inside, (dict, list)):
+            return inside
+    return body
+
+
+def _object(response: Response, *wanted: str) -> dict[str, Any]:
+    found = _unwrap(_body(response), wanted)
+    if not isinstance(found, dict):
+        raise _invalid(response, f"expected a JSON object, found {_kind(found)}")
+    return found
+
+
+def _rows(response: Response, *names: str) -> tuple[dict[str, Any], list[Any]]:
+    """The object that holds a list (its own envelope when the list is bare), and the list."""
+    body = _body(response)
+    found = _unwrap(body, names)
+    rows = _first(found, *names) if isinstance(found, dict) else found
+    if not isinstance(rows, list):
+        raise _invalid(response, f"expected a list under {' or '.join(map(repr, names))}, found {_kind(rows)}")
+    if isinstance(found, dict):
+        return found, rows
+    return (body, rows) if isinstance(body, dict) else ({}, rows)
+
+
+def _total(holder: dict[str, Any]) -> int | None:
+    meta = holder.get("meta")
+    for place in (holder, meta if isinstance(meta, dict) else {}):
+        total = _first(place, "total", "count")
+        if isinstance(total, int):
+            return total
+    return None
+
+
+def _token_fields(row: Any) -> Any:
+    if not isinstance(row, dict):
+        return row
+    fields = dict(row)
+    _rename(fields, "token_id", "id")
+    _rename(fields, "timestamp", "created_at")
+    if fields.get("embedding") is None:
+        fields["embedding"] = []
+    return fields
+
+
+def _hit_fields(row: Any) -> Any:
+    if not isinstance(row, dict):
+        return row
+    fields = dict(row)
+    fields["token"] = _token_fields(fields.get("token"))
+    _rename(fields, "score", "similarity")
+    return fields
+
+
+def _key_fields(row: Any) -> Any:
+    if not isinstance(row, dict):
+        return row
+    fields = dict(row)
+    if "is_active" not in fields and isinstance(fields.get("disabled"), bool):
+        fields["is_active"] = not fields["disabled"]
+    if fields.get("scopes") is None:
+        fields["scopes"] = []
+    return fields
+
+
+def _rename(fields: dict[str, Any], old: str, new: str) -> None:
+    if new not in fields and old in fields:
+        fields[new] = fields.pop(old)
+
+
+def _first(fields: dict[str, Any], *names: str) -> Any:
+    return next((fields[name] for name in names if fields.get(name) is not None), None)
+
+
+def _model(response: Response, kind: type[M], fields: Any) -> M:
+    try:
+        return kind.model_validate(fields)
+    except ModelError as error:
+        raise _invalid(response, f"this is no {kind.__name__}: {_summary(error)}") from error
+
+
+def _summary(error: ModelError) -> str:
+    """Where and why, without the values: they may be secret."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(_problem(problem["loc"], problem["msg"]) for problem in problems[:3])
+
+
+def _problem(place: Iterable[int | str], message: str) -> str:
+    return f"{'.'.join(map(str, place)) or 'body'}: {message}"
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else type(value).__name__
+
+
+def _invalid(response: Response, reason: str) -> InvalidResponseError:
+    return InvalidResponseError(
+        f"The server answered {response.status} to {response.request}, but {reason}. "
+        "Does base_url name a NeuroGraph server?",
+        status_code=response.status,
+        request_id=response.request_id,
+    )

@@ -1,0 +1,192 @@
+"""Everything that can go wrong in a call, as one tree.
+
+    NeuroGraphError              base of all; also any status without a class of its own
+    ├── AuthenticationError      401: no credentials, or they do not hold
+    ├── AuthorizationError       403: known, but not allowed
+    ├── NotFoundError            404: no such thing
+    ├── ConflictError            409: the state of the thing forbids it
+    ├── PayloadTooLargeError     413: a body over the server's limit
+    ├── ValidationError          422: a wrong argument; also found here, before anything is sent
+    ├── RateLimitError           429: too many calls; `retry_after` says when to come back
+    ├── ServerError              500 and above
+    ├── ConnectionError          no connection, or it broke (also a built-in ConnectionError)
+    ├── TimeoutError             no answer in time (also a built-in TimeoutError)
+    ├── InvalidResponseError     success, but the body is not what was promised
+    ├── ConfigurationError       the client was constructed with arguments that cannot work (also a
+    ValueError) └── ClientClosedError        the client was used after `close()` (also a RuntimeError)
+
+Every error survives pickling, and none shows a password, key or token.
+"""
+
+import builtins
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+_RETRYABLE_STATUS = frozenset({429, 502, 503, 504})
+
+
+class NeuroGraphError(Exception):
+    """Base of all errors of this library.
+
+    Attributes:
+        message: what happened, to which item, and what to do.
+        status_code: HTTP status of the answer; None when no answer is behind the error.
+        error_code: stable machine-readable name, such as `RESOURCE_NOT_FOUND`; None when the server sent
+            none.
+        details: further facts; `details["errors"]` of a ValidationError lists `{field, message, type}`.
+        retry_after: seconds after which the server invites a repeat, when it said so.
+        request_id: the server's name for this request, to be quoted in a report.
+        retryable: whether the same call may succeed later without a change.
+        request_sent: whether the server may have acted on the request; when false a repeat is safe
+            whatever it does.
+
+    >>> error = NotFoundError("no token 7", status_code=404, error_code="TOKEN_NOT_FOUND")
+    >>> str(error), error.retryable
+    ('[TOKEN_NOT_FOUND] no token 7', False)
+    """
+
+    _retryable: ClassVar[bool] = False
+    _error_code: ClassVar[str | None] = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        error_code: str | None = None,
+        details: Mapping[str, Any] | None = None,
+        retry_after: float | None = None,
+        request_id: str | None = None,
+        retryable: bool | None = None,
+        request_sent: bool = True,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status_code = status_code
+        self.error_code = error_code if error_code is not None else self._error_code
+        self.details: dict[str, Any] = dict(details or {})
+        self.retry_after = retry_after
+        self.request_id = request_id
+        self.retryable = retryable if retryable is not None else self._retryable or status_code in _RETRYABLE_STATUS
+        self.request_sent = request_sent
+
+    def __str__(self) -> str:
+        code = "" if self.error_code is None else f"[{self.error_code}] "
+        request = "" if self.request_id is None else f" (request {self.request_id})"
+        return f"{code}{self.message}{request}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r}, status_code={self.status_code})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = dict(self.__dict__)
+        return _rebuild, (type(self), fields.pop("message"), fields)
+
+
+def _rebuild(kind: type[NeuroGraphError], message: str, fields: dict[str, Any]) -> NeuroGraphError:
+    error = kind.__new__(kind, message)
+    NeuroGraphError.__init__(error, message)
+    error.__dict__.update(fields)
+    return error
+
+
+class AuthenticationError(NeuroGraphError):
+    """No credentials were given, or they do not hold (401)."""
+
+
+class AuthorizationError(NeuroGraphError):
+    """The caller is known but not allowed to do this (403)."""
+
+
+class NotFoundError(NeuroGraphError):
+    """The thing named does not exist (404)."""
+
+
+class ConflictError(NeuroGraphError):
+    """The state of the thing forbids the call (409)."""
+
+
+class PayloadTooLargeError(NeuroGraphError):
+    """The body is over the server's limit (413)."""
+
+
+class ValidationError(NeuroGraphError):
+    """An argument is wrong (422); `details["errors"]` names each field.
+
+    `status_code` is None when the argument was refused before anything was sent: what JSON cannot carry,
+    such as NaN.
+    """
+
+    _error_code = "VALIDATION_ERROR"
+
+    @classmethod
+    def of(cls, field: str, message: str, kind: str = "value_error") -> "ValidationError":
+        """One error about one argument, found before anything was sent.
+
+        >>> ValidationError.of("metadata.score", "is NaN").details["errors"]
+        [{'field': 'metadata.score', 'message': 'is NaN', 'type': 'value_error'}]
+        """
+        details = {"errors": [{"field": field, "message": message, "type": kind}], "count": 1}
+        return cls(f"{field} {message}", details=details, request_sent=False)
+
+
+class RateLimitError(NeuroGraphError):
+    """Too many calls (429); come back after `retry_after` seconds."""
+
+    _retryable = True
+
+
+class ServerError(NeuroGraphError):
+    """The server failed (500 and above); 502, 503 and 504 are retryable."""
+
+
+class ConnectionError(NeuroGraphError, builtins.ConnectionError):
+    """The server cannot be reached, or the connection broke."""
+
+    _retryable = True
+    _error_code = "CONNECTION_ERROR"
+
+
+class TimeoutError(NeuroGraphError, builtins.TimeoutError):
+    """The call was not over in time."""
+
+    _retryable = True
+    _error_code = "TIMEOUT_ERROR"
+
+
+class InvalidResponseError(NeuroGraphError):
+    """The server reports success, but its body is not what was promised; another service may answer at this address."""
+
+    _error_code = "INVALID_RESPONSE"
+
+
+class ConfigurationError(NeuroGraphError, ValueError):
+    """The client was constructed with arguments, or an environment, that cannot work."""
+
+    _error_code = "CONFIGURATION_ERROR"
+
+
+class ClientClosedError(NeuroGraphError, RuntimeError):
+    """The client was used after `close()`; make a new one."""
+
+    _error_code = "CLIENT_CLOSED"
+
+
+_BY_STATUS: dict[int, type[NeuroGraphError]] = {
+    401: AuthenticationError,
+    403: AuthorizationError,
+    404: NotFoundError,
+    409: ConflictError,
+    413: PayloadTooLargeError,
+    422: ValidationError,
+    429: RateLimitError,
+}
+
+
+def error_class(status: int) -> type[NeuroGraphError]:
+    """The exception that stands for an HTTP status.
+
+    >>> error_class(404).__name__, error_class(507).__name__, error_class(418).__name__
+    ('NotFoundError', 'ServerError', 'NeuroGraphError')
+    """
+    return ServerError if status >= 500 else _BY_STATUS.get(status, NeuroGraphError)

@@ -1,0 +1,50 @@
+# Generated from async_executor.py by tools/unasync.py; do not edit.
+"""Runs calls: performs what their flows ask for."""
+
+from typing import Any, TypeVar
+
+from neurograph.auth import Authenticate, Session, authorized
+from neurograph.concurrency import Lock, sleep
+from neurograph.exchange import Exchange
+from neurograph.options import Options
+from neurograph.wire import Call
+from wirekit.deadline import Deadline
+from wirekit.flow import Send, run
+from wirekit.retry import RetryPolicy
+
+T = TypeVar("T")
+
+
+class Executor:
+    """What a client and its resources share: connections, credentials, and the one way to run a call."""
+
+    def __init__(self, options: Options) -> None:
+        # Imported here because httpx2 takes longer to import than all the rest.
+        from neurograph.transport import Transport
+
+        self._timeout = options.timeout
+        self._transport = Transport(options)
+        self._session = Session(options.credentials)
+        self._lock = Lock()
+        self._exchange = Exchange(RetryPolicy(max_retries=options.max_retries))
+
+    def run(self, call: Call[T]) -> T:
+        """Runs one call, with the login and the repeats it needs, within the client's time-out.
+
+        Raises:
+            NeuroGraphError: the call failed.
+        """
+        flow = authorized(call, self._session, self._exchange, Deadline.after(self._timeout))
+        return run(flow, self._perform)
+
+    def close(self) -> None:
+        """Closes the connections; a second call does nothing."""
+        self._transport.close()
+
+    def _perform(self, effect: Any) -> Any:
+        if isinstance(effect, Send):
+            return self._transport.send(effect.request, effect.deadline)
+        if isinstance(effect, Authenticate):
+            with self._lock.hold(effect.deadline):
+                return run(self._session.renew(effect, self._exchange), self._perform)
+        return sleep(effect.seconds)

@@ -1,0 +1,252 @@
+"""What goes to the server and what comes back, as pydantic models.
+
+Fields that a server adds are kept and readable as attributes. A model's repr never shows a secret.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_SHOWN_COMPONENTS = 3
+
+
+# Schemas are built at first use: together they take as long as importing this whole package.
+_LAZY = ConfigDict(defer_build=True)
+
+
+class _Question(BaseModel):
+    """Base of everything that goes to a server."""
+
+    model_config = _LAZY
+
+
+class _Answer(BaseModel):
+    """Base of everything a server sends."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, **_LAZY)
+
+
+class Token(_Answer):
+    """A text with its vector.
+
+    Attributes:
+        id: small positive integer, never reused.
+        text: None when the token has only a vector.
+        embedding: float32 components; empty when the server sent none.
+        metadata: any JSON object.
+        created_at: with time zone.
+    """
+
+    id: int
+    text: str | None = None
+    embedding: list[float]
+    metadata: dict[str, Any] | None = None
+    created_at: datetime | None = None
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, _Shortened(value) if name == "embedding" else value
+
+
+class _Shortened:
+    """The repr of a vector, cut after a few components."""
+
+    def __init__(self, components: list[float]) -> None:
+        self._components = components
+
+    def __repr__(self) -> str:
+        if len(self._components) <= _SHOWN_COMPONENTS:
+            return repr(self._components)
+        shown = ", ".join(map(repr, self._components[:_SHOWN_COMPONENTS]))
+        return f"[{shown}, … {len(self._components)} in all]"
+
+
+class TokenPage(list[Token]):
+    """The tokens of one page: a plain list that also knows where it stands.
+
+    Attributes:
+        total: tokens on the server altogether; None when the server does not tell.
+        limit: tokens asked for.
+        offset: tokens before this page.
+    """
+
+    def __init__(self, tokens: Iterable[Token] = (), *, total: int | None = None, limit: int, offset: int) -> None:
+        super().__init__(tokens)
+        self.total = total
+        self.limit = limit
+        self.offset = offset
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _page, (list(self), self.total, self.limit, self.offset)
+
+
+def _page(tokens: list[Token], total: int | None, limit: int, offset: int) -> TokenPage:
+    return TokenPage(tokens, total=total, limit=limit, offset=offset)
+
+
+class TokenCreate(_Question):
+    """A token to be created.
+
+    Attributes:
+        text: what the token says.
+        metadata: any JSON object.
+        embedding: its vector; the server embeds the text when absent.
+    """
+
+    text: str
+    metadata: dict[str, Any] | None = None
+    embedding: list[float] | None = None
+
+
+class TokenQuery(_Question):
+    """A search by vector.
+
+    Attributes:
+        query_vector: as many components as the server's model has.
+        top_k: hits wanted; 0 means the server's default.
+        threshold: least cosine similarity of a hit, itself included.
+    """
+
+    query_vector: list[float]
+    top_k: int = 10
+    threshold: float | None = None
+
+
+class TokenQueryResult(_Answer):
+    """One hit of a query.
+
+    Attributes:
+        token: the token found.
+        similarity: cosine similarity, 1 for the same direction, higher is closer.
+        distance: 1 − similarity, lower is closer.
+    """
+
+    token: Token
+    similarity: float
+    distance: float | None = None
+
+
+class APIKey(_Answer):
+    """An API key as it can be looked at: without its secret.
+
+    Attributes:
+        key_id: its name in calls.
+        name: what its creator called it.
+        key_prefix: the first characters of the secret.
+        scopes: what it may do.
+        created_at: with time zone.
+        expires_at: None when it does not expire.
+        last_used_at: None when it was never used.
+        is_active: false once revoked.
+    """
+
+    key_id: str
+    name: str
+    key_prefix: str
+    scopes: list[str] = Field(default_factory=list)
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    is_active: bool = True
+
+
+class APIKeyCreate(_Question):
+    """An API key to be created.
+
+    Attributes:
+        name: what to call it.
+        scopes: what it may do; None means what the creator may, less the administration of keys.
+        expires_in_days: None means never.
+    """
+
+    name: str
+    scopes: list[str] | None = None
+    expires_in_days: int | None = None
+
+
+class APIKeyCreated(_Answer):
+    """A new API key with its secret, which is told only once; the repr hides it.
+
+    Attributes:
+        api_key: the secret; store it now.
+    """
+
+    key_id: str
+    name: str
+    api_key: str = Field(repr=False)
+    key_prefix: str
+    scopes: list[str] = Field(default_factory=list)
+    created_at: datetime
+    expires_at: datetime | None = None
+
+
+class User(_Answer):
+    """An account.
+
+    Attributes:
+        role: admin, developer, viewer or bot.
+        scopes: what the account may do.
+    """
+
+    user_id: str
+    username: str
+    email: str | None = None
+    full_name: str | None = None
+    role: str
+    scopes: list[str] = Field(default_factory=list)
+    disabled: bool = False
+    created_at: datetime | None = None
+
+
+class LoginResponse(_Answer):
+    """The answer to a login or a refresh; the repr hides both tokens.
+
+    Attributes:
+        access_token: bearer token of the next calls.
+        refresh_token: buys the next access token, once; None when the server gives none.
+        expires_in: lifetime of the access token, in seconds; None when the server does not tell.
+    """
+
+    access_token: str = Field(repr=False)
+    refresh_token: str | None = Field(default=None, repr=False)
+    token_type: str = "bearer"  # noqa: S105 - the name of a scheme
+    expires_in: float | None = None
+    user: User | None = None
+
+
+class HealthStatus(_Answer):
+    """Whether the server is well.
+
+    Attributes:
+        status: `healthy`, or what is wrong.
+        version: of the server.
+        uptime_seconds: since its start.
+        timestamp: when it answered.
+    """
+
+    status: str
+    version: str
+    uptime_seconds: float | None = None
+    timestamp: datetime | None = None
+
+
+class SystemStatus(_Answer):
+    """What the server holds and uses.
+
+    Attributes:
+        api_version: of the API.
+        runtime_version: of what runs behind it.
+        tokens_count: tokens stored.
+        uptime_seconds: since its start.
+        memory_usage_mb: resident memory.
+        requests_total: requests answered since its start.
+    """
+
+    api_version: str
+    runtime_version: str | None = None
+    tokens_count: int = 0
+    uptime_seconds: float | None = None
+    memory_usage_mb: float | None = None
+    requests_total: int = 0

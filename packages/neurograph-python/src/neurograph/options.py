@@ -1,0 +1,126 @@
+"""What a client was told at construction, by its arguments and by the environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from neurograph.exceptions import ConfigurationError
+
+DEFAULT_BASE_URL = "http://localhost:8000"
+_PREFIX = "NEUROGRAPH_"
+
+
+@dataclass(frozen=True, slots=True)
+class Password:
+    """Log in with a name and a password."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """Send an API key; there is nothing to log in to."""
+
+    api_key: str = field(repr=False)
+
+
+Credentials: TypeAlias = "Password | ApiKey | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Checked options of a client.
+
+    Attributes:
+        base_url: without a slash at its end.
+        credentials: None allows public calls only.
+        timeout: seconds for a whole call, its repeats and a login included; None waits for ever.
+        verify_ssl: whether certificates are checked.
+        max_retries: repeats of a call that failed in a passing way.
+    """
+
+    base_url: str
+    credentials: Credentials
+    timeout: float | None
+    verify_ssl: bool
+    max_retries: int
+
+
+def resolve(
+    base_url: str | None,
+    username: str | None,
+    password: str | None,
+    api_key: str | None,
+    timeout: float | None,
+    verify_ssl: bool,
+    max_retries: int,
+    environ: Mapping[str, str] | None = None,
+) -> Options:
+    """Joins arguments and environment, and refuses what cannot work.
+
+    An argument wins over its environment variable. An API key wins over a password, except that a name
+    or password given as an argument wins over an API key from the environment. Empty variables count as
+    absent.
+
+    Raises:
+        ConfigurationError: says which argument is wrong and what to pass.
+    """
+    environ = os.environ if environ is None else environ
+    if timeout is not None and not timeout > 0:
+        raise ConfigurationError(f"timeout must be a positive number of seconds or None, not {timeout}")
+    if max_retries < 0:
+        raise ConfigurationError(f"max_retries must be 0 or more, not {max_retries}")
+    url = base_url if base_url is not None else environ.get(f"{_PREFIX}BASE_URL") or DEFAULT_BASE_URL
+    return Options(
+        base_url=_checked_url(url),
+        credentials=_credentials(username, password, api_key, environ),
+        timeout=timeout,
+        verify_ssl=verify_ssl,
+        max_retries=max_retries,
+    )
+
+
+def _credentials(
+    username: str | None, password: str | None, api_key: str | None, environ: Mapping[str, str]
+) -> Credentials:
+    for name, value in (("username", username), ("password", password), ("api_key", api_key)):
+        if value == "":
+            raise ConfigurationError(f"{name} is empty; pass a value or leave it out")
+    if api_key is None and username is None and password is None:
+        api_key = environ.get(f"{_PREFIX}API_KEY") or None
+    if api_key is not None:
+        return ApiKey(_checked_key(api_key))
+    username = username or environ.get(f"{_PREFIX}USERNAME") or None
+    password = password or environ.get(f"{_PREFIX}PASSWORD") or None
+    if username is None and password is None:
+        return None
+    if username is None or password is None:
+        given, missing = ("username", "password") if password is None else ("password", "username")
+        raise ConfigurationError(
+            f"{given} is given but {missing} is not; pass both, or set {_PREFIX}{missing.upper()}, or pass api_key"
+        )
+    return Password(username, password)
+
+
+def _checked_key(api_key: str) -> str:
+    if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+        raise ConfigurationError("api_key contains blanks or characters that no HTTP header can carry")
+    return api_key
+
+
+def _checked_url(base_url: str) -> str:
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"base_url {base_url!r} is no URL: {error}") from error
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError("base_url contains credentials; pass username and password instead")
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ConfigurationError(f"base_url {base_url!r} must look like {DEFAULT_BASE_URL} or https://host/path")
+    if parts.query or parts.fragment:
+        raise ConfigurationError(f"base_url {base_url!r} must end with its path, without ? and #")
+    return base_url.rstrip("/")

@@ -1,0 +1,1 @@
+"""The parts of the API: an asynchronous class for each, and its synchronous twin."""

@@ -1,0 +1,32 @@
+# Generated from async_embeddings.py by tools/unasync.py; do not edit.
+"""Text to vectors without storing anything; synchronous."""
+
+from collections.abc import Sequence
+
+from neurograph import calls
+from neurograph.executor import Executor
+
+
+class Embeddings:
+    """Turn texts into vectors with the server's model."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def create(self, texts: Sequence[str]) -> list[list[float]]:
+        """Turns texts into vectors; nothing is stored.
+
+        Args:
+            texts: any number of them; sent in batches.
+
+        Returns:
+            A vector per text, in the same order, of the dimension of the server's model.
+
+        Raises:
+            ValidationError: an empty or too long text.
+        """
+        vectors: list[list[float]] = []
+        for call in calls.embed(texts):
+            batch = self._executor.run(call)
+            vectors += batch
+        return vectors

@@ -1,0 +1,16 @@
+"""The difference between leaving a field alone and clearing it."""
+
+from enum import Enum
+from typing import Literal, TypeAlias
+
+
+class _Unset(Enum):
+    UNSET = "UNSET"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+Unset: TypeAlias = Literal[_Unset.UNSET]
+UNSET: Unset = _Unset.UNSET
+"""Says "leave this field as it is", where None says "clear it"."""

@@ -1,0 +1,70 @@
+"""Requests and responses as values, and calls that join the one to the meaning of the other."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, before it meets a server.
+
+    Attributes:
+        method: GET, POST, PUT or DELETE.
+        target: path and query, quoted, beginning with a slash.
+        body: JSON text, or None.
+        bearer: what to send as `Authorization: Bearer`; None sends no such header.
+    """
+
+    method: str
+    target: str
+    body: bytes | None = field(default=None, repr=False)
+    bearer: str | None = field(default=None, repr=False)
+
+    def authorized(self, bearer: str | None) -> "Request":
+        """The same request with this credential."""
+        return replace(self, bearer=bearer)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.target.partition('?')[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP answer.
+
+    Attributes:
+        request: what it answers.
+        status: HTTP status.
+        headers: names in lower case.
+        body: decompressed.
+    """
+
+    request: Request
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    @property
+    def request_id(self) -> str | None:
+        """The server's name for this request, if it gave one."""
+        return self.headers.get("x-request-id") or self.headers.get("x-correlation-id")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One call of the API: what to send, and how to read the answer.
+
+    Attributes:
+        request: without a credential.
+        decode: reads a successful response; raises InvalidResponseError.
+        idempotent: whether a repeat changes nothing, so that a lost answer may be asked for again.
+        public: whether it goes without credentials.
+    """
+
+    request: Request
+    decode: Callable[[Response], T]
+    idempotent: bool = True
+    public: bool = False

@@ -1,0 +1,43 @@
+"""README and examples against the real server: what they show is what happens."""
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vectrograph import RunningServer
+
+PACKAGE = Path(__file__).resolve().parents[1]
+EXAMPLES = sorted((PACKAGE / "examples").glob("*.py"))
+
+
+def test_the_readme_runs_from_top_to_bottom(
+    vectrograph_server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: dict[str, Any] = {}
+    readme = (PACKAGE / "README.md").read_text(encoding="utf-8")
+    for code in re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL):
+        placed = code.replace("http://localhost:8000", vectrograph_server.http_url)
+        exec(compile(placed, "README.md", "exec"), names)  # noqa: S102
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "hello world: 1.00"
+    assert printed[2:] == ["10", "final {'state': 'new'}", "final {}", "3", "404 False", "query_vector.1"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(
+    example: Path,
+    vectrograph_server: RunningServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NEUROGRAPH_BASE_URL", vectrograph_server.http_url)
+    runpy.run_path(str(example), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert "read a file line by line" in printed or "10 of 10 tokens found themselves first" in printed
+
+
+def test_there_are_examples() -> None:
+    assert [example.stem for example in EXAMPLES] == ["async_usage", "basic_usage"]

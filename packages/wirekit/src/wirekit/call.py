@@ -1,0 +1,49 @@
+"""One call from its first attempt to its answer, or to giving up."""
+
+import random as _random
+from collections.abc import Callable
+from typing import TypeVar
+
+from wirekit.deadline import Deadline
+from wirekit.flow import Flow, Sleep
+from wirekit.retry import RetryPolicy, next_pause
+
+T = TypeVar("T")
+
+
+def attempts(
+    attempt: Callable[[], Flow[T]],
+    policy: RetryPolicy,
+    deadline: Deadline,
+    random: Callable[[], float] = _random.random,
+) -> Flow[T]:
+    """Runs an attempt until it succeeds or the policy gives up; the only retry loop there is.
+
+    Args:
+        attempt: makes a fresh flow for one attempt.
+        policy: how often and how patiently.
+        deadline: of all attempts and pauses together.
+        random: a number from 0 up to 1, for the jitter.
+
+    Yields:
+        The effects of the attempts, and a Sleep between them.
+
+    Returns:
+        What the first successful attempt returns. Raises what the last attempt raised.
+
+    >>> from wirekit.flow import Send, run
+    >>> def ask():
+    ...     return (yield Send("question", Deadline.after(1)))
+    >>> run(attempts(ask, RetryPolicy(), Deadline.after(1)), lambda effect: "answer")
+    'answer'
+    """
+    failures = 0
+    while True:
+        try:
+            return (yield from attempt())
+        except Exception as error:
+            failures += 1
+            pause = next_pause(policy, error, failures, deadline, random)
+            if pause is None:
+                raise
+        yield Sleep(pause)
