@@ -1,0 +1,53 @@
+"""Python client for the Vectron gRPC API, synchronous and asynchronous.
+
+from vectron_client import Point, VectronClient
+
+with VectronClient("localhost:8081", api_key="YOUR_API_KEY") as client:
+    client.create_collection("docs", dimension=4, distance="cosine")
+    client.upsert("docs", [Point("vec1", [0.1, 0.2, 0.3, 0.4], {"title": "first"})])
+    for result in client.search("docs", [0.1, 0.2, 0.3, 0.4], top_k=1):
+        print(result.id, result.score)  # a distance: lower is closer
+"""
+
+from vectron_client.async_client import AsyncVectronClient
+from vectron_client.client import VectronClient
+from vectron_client.exceptions import (
+    AlreadyExistsError,
+    AuthenticationError,
+    DeadlineExceededError,
+    FailedPreconditionError,
+    InternalServerError,
+    InvalidArgumentError,
+    MessageTooLargeError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    UnavailableError,
+    VectronError,
+)
+from vectron_client.models import CollectionStatus, Point, SearchResult, ShardStatus
+from vectron_client.options import ClientOptions
+
+__version__ = "0.60.0.dev0"
+
+__all__ = [
+    "AlreadyExistsError",
+    "AsyncVectronClient",
+    "AuthenticationError",
+    "ClientOptions",
+    "CollectionStatus",
+    "DeadlineExceededError",
+    "FailedPreconditionError",
+    "InternalServerError",
+    "InvalidArgumentError",
+    "MessageTooLargeError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "Point",
+    "RateLimitError",
+    "SearchResult",
+    "ShardStatus",
+    "UnavailableError",
+    "VectronClient",
+    "VectronError",
+]

@@ -1,0 +1,214 @@
+"""The asynchronous client: a thin shell around `calls`, which knows the operations, and a channel, which sends."""
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TypeVar
+
+from vectron_client import calls
+from vectron_client.channel import AsyncChannel
+from vectron_client.endpoint import endpoint
+from vectron_client.exceptions import VectronError
+from vectron_client.lanes import run_lanes_async
+from vectron_client.models import CollectionStatus, Point, SearchResult, VectorLike
+from vectron_client.options import ClientOptions, own_options
+from vectron_client.retries import RetryPlan, seconds
+from wirekit.flow import run_async
+
+T = TypeVar("T")
+
+
+class AsyncVectronClient:
+    """Talks to a Vectron server. A context manager: leaving the block closes it.
+
+    The connection is opened by the first call and opened again when it is lost. A client may be made before a fork and
+    used on both sides, and may be shared (by threads, or by the tasks of one event loop after another).
+
+    Every method takes `timeout`, the seconds the whole call may take, repeats included; None means the option's
+    `timeout_seconds`. Every failure is a `VectronError`: reads are repeated where that can help, writes only with the
+    option `retry_on_writes`.
+
+    Args:
+        host: the address of the server's gRPC port, such as `localhost:8081`.
+        api_key: an API key or a token, sent with every call; None sends none.
+        options: everything else; the defaults when absent. Later changes to it do not reach this client.
+
+    Raises:
+        InvalidArgumentError: an argument or option makes no sense.
+    """
+
+    def __init__(self, host: str, api_key: str | None = None, options: ClientOptions | None = None) -> None:
+        self._options = own_options(options)
+        self._retries = RetryPlan(self._options)
+        self._channel = AsyncChannel(endpoint(host, api_key, self._options))
+        self._host = host
+
+    def __repr__(self) -> str:
+        return f"AsyncVectronClient(host={self._host!r})"
+
+    async def __aenter__(self) -> "AsyncVectronClient":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connection; calls after this raise a `VectronError`. Closing again does nothing."""
+        await self._channel.close()
+
+    async def create_collection(
+        self, name: str, dimension: int, distance: str = "euclidean", *, timeout: float | None = None
+    ) -> None:
+        """Creates an empty collection.
+
+        Args:
+            name: its name.
+            dimension: components of each of its vectors, 1 or more.
+            distance: `cosine`, `euclidean` or `dot`; what scores mean, see `SearchResult`.
+            timeout: seconds for the call.
+
+        Raises:
+            AlreadyExistsError: the name is taken.
+            InvalidArgumentError: the name is empty, the dimension below 1 or the distance unknown.
+        """
+        await self._run(calls.create_collection(name, dimension, distance), timeout)
+
+    async def delete_collection(self, name: str, *, timeout: float | None = None) -> None:
+        """Deletes a collection with all its points.
+
+        Raises:
+            NotFoundError: there is none of that name.
+            FailedPreconditionError: it belongs to the system.
+        """
+        await self._run(calls.delete_collection(name), timeout)
+
+    async def list_collections(self, *, timeout: float | None = None) -> list[str]:
+        """The names of all collections."""
+        return await self._run(calls.list_collections(), timeout)
+
+    async def get_collection_status(self, name: str, *, timeout: float | None = None) -> CollectionStatus:
+        """Dimension, distance and shards of a collection.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        return await self._run(calls.get_collection_status(name), timeout)
+
+    async def upsert(self, collection: str, points: Iterable[Point], *, timeout: float | None = None) -> int:
+        """Stores points in one message, replacing those of the same id: all of them or, after an error, none.
+
+        Args:
+            collection: where to.
+            points: any number; none at all sends nothing. Vectors are checked before anything is sent.
+            timeout: seconds for the call.
+
+        Returns:
+            The number of points stored.
+
+        Raises:
+            InvalidArgumentError: a point is wrong; message and `details` name its id and position.
+            MessageTooLargeError: they are too many for one message; `upsert_batch` splits them.
+            NotFoundError: there is no such collection.
+        """
+        call = calls.upsert(collection, points, self._options)
+        return 0 if call is None else await self._run(call, timeout)
+
+    async def upsert_batch(
+        self,
+        collection: str,
+        points: Iterable[Point],
+        batch_size: int = 256,
+        concurrency: int = 1,
+        *,
+        timeout: float | None = None,
+    ) -> int:
+        """Stores any number of points in as many messages as it takes; each message is stored whole or not at all.
+
+        The points are read as they are needed, so that a generator of millions is fine.
+
+        Args:
+            collection: where to.
+            points: vectors are checked before their message is sent.
+            batch_size: most points in a message. Options limit its bytes: `max_batch_bytes`, `max_send_message_length`.
+            concurrency: messages on their way at once; beyond 1 they may be stored in any order.
+            timeout: seconds for each message.
+
+        Returns:
+            The number of points stored.
+
+        Raises:
+            VectronError: the first error. Messages still on their way are cancelled; `details["upserted"]` counts the
+                points that the server had confirmed by then.
+        """
+        limit = seconds(timeout, self._options)
+        lanes = calls.whole("concurrency", concurrency, 1)
+        stored: list[int] = []
+        batches = calls.upsert_batches(collection, points, batch_size, self._options)
+        flows = (calls.flow(call, self._retries, limit) for call in batches)
+        try:
+            await run_lanes_async(flows, self._channel, lanes, stored.append)
+        except VectronError as error:
+            error.details["upserted"] = sum(stored)
+            raise
+        return sum(stored)
+
+    async def search(
+        self,
+        collection: str,
+        vector: VectorLike,
+        top_k: int = 10,
+        *,
+        include_vectors: bool = False,
+        include_payload: bool = True,
+        query: str = "",
+        timeout: float | None = None,
+    ) -> list[SearchResult]:
+        """The points nearest to a vector, closest first; `score` is a distance, so lower is closer.
+
+        Args:
+            collection: where to look.
+            vector: list, tuple, numpy array or buffer, of the collection's dimension.
+            top_k: how many at most; 0 leaves it to the server, which takes 10.
+            include_vectors: bring the vectors along.
+            include_payload: bring the payloads along.
+            query: text for servers that rerank results by it.
+            timeout: seconds for the call.
+
+        Raises:
+            InvalidArgumentError: the vector is empty, of another dimension, or has a component that is not finite.
+            NotFoundError: there is no such collection.
+        """
+        call = calls.search(
+            collection,
+            vector,
+            top_k,
+            self._options,
+            include_vectors=include_vectors,
+            include_payload=include_payload,
+            query=query,
+        )
+        return await self._run(call, timeout)
+
+    async def get(self, collection: str, point_id: str, *, timeout: float | None = None) -> Point:
+        """One point with its vector and payload.
+
+        Raises:
+            NotFoundError: there is no such collection or point.
+        """
+        return await self._run(calls.get(collection, point_id), timeout)
+
+    async def delete(self, collection: str, point_id: str, *, timeout: float | None = None) -> None:
+        """Deletes a point; one that does not exist is no error.
+
+        Raises:
+            NotFoundError: there is no such collection.
+        """
+        await self._run(calls.delete(collection, point_id), timeout)
+
+    async def _run(self, call: calls.Call[T], timeout: float | None) -> T:
+        flow = calls.flow(call, self._retries, seconds(timeout, self._options))
+        return await run_async(flow, self._channel.perform)

@@ -1,0 +1,247 @@
+"""The two channels, synchronous and asynchronous: the only module that imports grpc.
+
+Each performs the effects of a flow (`calls.flow`) and turns whatever gRPC raises into a `VectronError`.
+
+A connection belongs to the process that opened it, and an asynchronous one to its event loop as well. Both channels
+keep their connections in a dictionary under that owner and open one at first use, so that a client made before a fork,
+or used on one loop after another, works. What a child process inherits stays in the dictionary, untouched.
+"""
+
+import asyncio
+import os
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import grpc
+import grpc.aio
+
+from vectron_client._pb.methods import VECTRON_SERVICE_METHODS
+from vectron_client.calls import Request
+from vectron_client.endpoint import Endpoint
+from vectron_client.exceptions import VectronError
+from vectron_client.statuses import error_of
+from wirekit.flow import Send, Sleep
+
+Effect: TypeAlias = Send[Request] | Sleep
+
+#: What gRPC raises: failed calls, cancelled ones, and calls on a channel that another thread or task has closed.
+_GRPC_ERRORS = (grpc.RpcError, grpc.FutureCancelledError, grpc.aio.BaseError, ValueError)
+
+
+class _Connection:
+    """An open gRPC channel and its methods, made once each.
+
+    Args:
+        endpoint: where to.
+        library: `grpc` or `grpc.aio`.
+    """
+
+    def __init__(self, endpoint: Endpoint, library: Any) -> None:
+        self.process = os.getpid()
+        arguments: dict[str, Any] = {
+            "options": endpoint.arguments,
+            "compression": grpc.Compression.Gzip if endpoint.gzip else None,
+        }
+        if endpoint.tls:
+            credentials = grpc.ssl_channel_credentials(root_certificates=endpoint.root_certificates)
+            self.channel = library.secure_channel(endpoint.address, credentials, **arguments)
+        else:
+            self.channel = library.insecure_channel(endpoint.address, **arguments)
+        self._methods: dict[str, Callable[..., Any]] = {}
+
+    def method(self, name: str) -> Any:
+        """What calls the method; takes and gives bytes."""
+        method = self._methods.get(name)
+        if method is None:
+            method = self._methods[name] = self.channel.unary_unary(VECTRON_SERVICE_METHODS[name].path)
+        return method
+
+
+class PendingCall:
+    """A call on its way."""
+
+    def __init__(self, future: Any, translated: Callable[[Exception], VectronError]) -> None:
+        self._future = future
+        self._translated = translated
+
+    def when_done(self, callback: Callable[[], None]) -> None:
+        """Calls back from another thread, once, when the answer or an error is there."""
+        self._future.add_done_callback(lambda _: callback())
+
+    def result(self) -> bytes:
+        """The answer; waits for it, and raises a `VectronError` when there is none."""
+        try:
+            answer: bytes = self._future.result()
+        except _GRPC_ERRORS as error:
+            raise self._translated(error) from error
+        return answer
+
+    def cancel(self) -> None:
+        """Gives the call up; it is done afterwards, with an answer if one had come already."""
+        self._future.cancel()
+
+
+class Channel:
+    """Performs effects and blocks while it does; may be shared by threads."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._connections: dict[int, _Connection] = {}
+        self._closed = False
+
+    def perform(self, effect: Effect) -> bytes | None:
+        """Sends a request and returns the answer, or sleeps.
+
+        Raises:
+            VectronError: there is no answer.
+        """
+        if isinstance(effect, Sleep):
+            time.sleep(effect.seconds)
+            return None
+        method = self._connection().method(effect.request.method)
+        try:
+            answer: bytes = method(
+                effect.request.body, timeout=effect.deadline.timeout(), metadata=self._endpoint.metadata
+            )
+        except _GRPC_ERRORS as error:
+            raise _translated(error, effect.request, self._endpoint, self._closed) from error
+        return answer
+
+    def start(self, send: Send[Request]) -> PendingCall:
+        """Sends a request without waiting for the answer."""
+        method = self._connection().method(send.request.method)
+        arguments = {"timeout": send.deadline.timeout(), "metadata": self._endpoint.metadata}
+
+        def translated(error: Exception) -> VectronError:
+            return _translated(error, send.request, self._endpoint, self._closed)
+
+        try:
+            return PendingCall(method.future(send.request.body, **arguments), translated)
+        except _GRPC_ERRORS as error:
+            raise translated(error) from error
+
+    def _connection(self) -> _Connection:
+        process = os.getpid()
+        connection = self._connections.get(process)
+        if connection is None:
+            mine = _Connection(self._endpoint, grpc)
+            # No lock, since a fork could copy it locked: of two threads here at once the second adopts the first's.
+            connection = self._connections.setdefault(process, mine)
+            if connection is not mine:
+                mine.channel.close()
+        if self._closed:
+            self.close()
+            raise _closed_error()
+        return connection
+
+    def close(self) -> None:
+        """Closes the connection; calls in other threads end with an error. A second time does nothing."""
+        self._closed = True
+        connection = self._connections.pop(os.getpid(), None)
+        if connection is not None:
+            connection.channel.close()
+
+
+#: Asynchronous connections that are open in this process or were so in the one it was forked from.
+_open_async: "weakref.WeakSet[_Connection]" = weakref.WeakSet()
+
+
+class AsyncChannel:
+    """Performs effects on whatever event loop it is awaited on."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._connections: dict[asyncio.AbstractEventLoop, _Connection] = {}
+        self._closed = False
+
+    async def perform(self, effect: Effect) -> bytes | None:
+        """Sends a request and returns the answer, or sleeps.
+
+        Raises:
+            VectronError: there is no answer.
+        """
+        if isinstance(effect, Sleep):
+            await asyncio.sleep(effect.seconds)
+            return None
+        method = self._connection().method(effect.request.method)
+        try:
+            answer: bytes = await method(
+                effect.request.body, timeout=effect.deadline.timeout(), metadata=self._endpoint.metadata
+            )
+        except asyncio.CancelledError as error:
+            # gRPC also cancels the calls of a channel that is closed, and then nobody has cancelled this task.
+            if self._closed and not _may_be_cancelled():
+                raise _closed_error() from error
+            raise
+        except _GRPC_ERRORS as error:
+            raise _translated(error, effect.request, self._endpoint, self._closed) from error
+        return answer
+
+    def _connection(self) -> _Connection:
+        if self._closed:
+            raise _closed_error()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError as error:
+            raise VectronError("AsyncVectronClient needs a running asyncio event loop") from error
+        connection = self._connections.get(loop)
+        if connection is None or connection.process != os.getpid():
+            connection = self._open(loop)
+        return connection
+
+    def _open(self, loop: asyncio.AbstractEventLoop) -> _Connection:
+        process = os.getpid()
+        if any(connection.process != process for connection in _open_async):
+            # gRPC's asyncio transport has one thread for the whole process, and a child has none: its calls would hang.
+            raise VectronError(
+                "this process was forked while an AsyncVectronClient was open, and gRPC's asyncio transport does not "
+                "survive that; close the client before forking, start processes with 'spawn', or use VectronClient",
+                code="FAILED_PRECONDITION",
+            )
+        for ended in [other for other in self._connections if other.is_closed()]:
+            del self._connections[ended]
+        connection = self._connections[loop] = _Connection(self._endpoint, grpc.aio)
+        _open_async.add(connection)
+        return connection
+
+    async def close(self) -> None:
+        """Closes the connections of all loops; calls under way end with an error. A second time does nothing."""
+        self._closed = True
+        connections, self._connections = self._connections, {}
+        for loop, connection in connections.items():
+            if connection.process != os.getpid():
+                continue
+            if loop.is_running() and loop is not asyncio.get_running_loop():
+                asyncio.run_coroutine_threadsafe(connection.channel.close(), loop)
+            else:
+                await connection.channel.close()
+
+
+def _may_be_cancelled() -> bool:
+    """Whether somebody has cancelled the current task; before Python 3.11 nobody can tell."""
+    cancelling = getattr(asyncio.current_task(), "cancelling", None)
+    return cancelling is None or cancelling() > 0
+
+
+def _closed_error() -> VectronError:
+    return VectronError("this client is closed; make a new one", code="FAILED_PRECONDITION")
+
+
+def _translated(error: Exception, request: Request, endpoint: Endpoint, closed: bool) -> VectronError:
+    if closed:
+        return _closed_error()
+    if isinstance(error, grpc.FutureCancelledError):
+        return VectronError(f"{request.method} was cancelled", code="CANCELLED")
+    if not isinstance(error, grpc.RpcError):
+        return VectronError(f"gRPC refuses to send {request.method}: {error}")
+    trailers: Any = error.trailing_metadata() or ()
+    return error_of(
+        error.code().name,
+        error.details() or "",
+        [(key, value) for key, value in trailers],
+        method=request.method,
+        address=endpoint.address,
+        timeout=request.timeout,
+    )

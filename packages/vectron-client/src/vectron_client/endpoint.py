@@ -1,0 +1,115 @@
+"""Where a client sends its calls, and with what: the checked arguments of its constructor. Pure."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from vectron_client.exceptions import InvalidArgumentError
+from vectron_client.options import ClientOptions
+
+USER_AGENT = "vectron-python"
+
+#: A gRPC server with default settings accepts a keepalive check every five minutes (gRFC A8); a little more than that,
+#: so that an early timer is not one too many.
+_POLITE_KEEPALIVE_MS = 330_000
+
+#: After a lost connection the next attempts come after 0.2 s, growing to 5 s; gRPC's own two minutes would keep
+#: clients away long after a restart.
+_RECONNECT = (
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A server as the channels see it.
+
+    Attributes:
+        address: a gRPC target, such as `localhost:8081`.
+        metadata: sent with every call; has the credential and stays out of `repr`.
+        arguments: gRPC channel arguments.
+        tls: whether to encrypt.
+        root_certificates: PEM of the authorities to trust; None for gRPC's own.
+        gzip: whether to compress requests.
+    """
+
+    address: str
+    metadata: tuple[tuple[str, str], ...] = field(repr=False)
+    arguments: tuple[tuple[str, int | str], ...]
+    tls: bool
+    root_certificates: bytes | None = field(repr=False)
+    gzip: bool
+
+
+def endpoint(host: Any, api_key: Any, options: ClientOptions) -> Endpoint:
+    """Checks what a client was given.
+
+    Raises:
+        InvalidArgumentError: the host is empty or a URL, the key cannot be a header, a certificate file cannot be read.
+
+    >>> endpoint("localhost:8081", "vkey-1", ClientOptions()).metadata
+    (('authorization', 'Bearer vkey-1'),)
+    """
+    return Endpoint(
+        address=_address(host),
+        metadata=_metadata(api_key),
+        arguments=_arguments(options),
+        tls=options.use_tls,
+        root_certificates=_root_certificates(options.tls_root_certificates),
+        gzip=options.compression == "gzip",
+    )
+
+
+def _address(host: Any) -> str:
+    if not isinstance(host, str) or not host.strip():
+        raise InvalidArgumentError("host must be an address such as 'localhost:8081'", details={"field": "host"})
+    if host.lower().startswith(("http://", "https://", "grpc://", "grpcs://")) or any(c.isspace() for c in host):
+        raise InvalidArgumentError(
+            f"host {host!r} must be an address such as 'localhost:8081', without a scheme; encrypt with use_tls",
+            details={"field": "host"},
+        )
+    return host
+
+
+def _metadata(api_key: Any) -> tuple[tuple[str, str], ...]:
+    if api_key is None or api_key == "":
+        return ()
+    if not isinstance(api_key, str) or not all(" " < character < "\x7f" for character in api_key):
+        # The key itself stays out of the message.
+        raise InvalidArgumentError(
+            "api_key must be text of visible ASCII characters; is there a blank or a line break at its end?",
+            details={"field": "api_key"},
+        )
+    return (("authorization", f"Bearer {api_key}"),)
+
+
+def _arguments(options: ClientOptions) -> tuple[tuple[str, int | str], ...]:
+    official_default = options.keepalive_time_ms == ClientOptions.keepalive_time_ms
+    arguments: tuple[tuple[str, int | str], ...] = (
+        ("grpc.primary_user_agent", USER_AGENT),
+        ("grpc.max_receive_message_length", options.max_recv_message_length),
+        ("grpc.max_send_message_length", options.max_send_message_length),
+        ("grpc.keepalive_time_ms", _POLITE_KEEPALIVE_MS if official_default else options.keepalive_time_ms),
+        ("grpc.keepalive_timeout_ms", options.keepalive_timeout_ms),
+        # Newer gRPC (seen in 1.85) waits for this one, a minute by default, and no longer looks at the one above.
+        ("grpc.http2.ping_timeout_ms", options.keepalive_timeout_ms),
+        ("grpc.keepalive_permit_without_calls", int(options.keepalive_permit_without_calls)),
+        *_RECONNECT,
+    )
+    if options.tls_server_name:
+        arguments += (("grpc.ssl_target_name_override", options.tls_server_name),)
+    return arguments
+
+
+def _root_certificates(given: bytes | str | os.PathLike[str] | None) -> bytes | None:
+    if given is None or isinstance(given, bytes):
+        return given
+    try:
+        with open(given, "rb") as file:
+            return file.read()
+    except (OSError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"ClientOptions.tls_root_certificates: {os.fspath(given)!r} cannot be read: {error}",
+            details={"field": "tls_root_certificates"},
+        ) from error

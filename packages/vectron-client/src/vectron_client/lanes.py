@@ -1,0 +1,146 @@
+"""Several flows at once, a bounded number of them: the one thing that the two clients do differently.
+
+Both drivers draw flows lazily, in order, and run at most `concurrency` of them side by side. At the first error nothing
+new begins, what is on its way is cancelled, and the error is raised; results that had arrived by then still count.
+The synchronous driver has no threads of its own: gRPC tells it when an answer has come.
+"""
+
+import asyncio
+import heapq
+import itertools
+import queue
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from vectron_client.channel import AsyncChannel, Channel, PendingCall
+from vectron_client.exceptions import VectronError
+from wirekit.flow import Flow, Sleep, run, run_async
+
+T = TypeVar("T")
+
+
+def run_lanes(flows: Iterable[Flow[T]], channel: Channel, concurrency: int, done: Callable[[T], None]) -> None:
+    """Runs flows to their ends, `concurrency` at a time.
+
+    Args:
+        flows: drawn one by one when there is room.
+        channel: performs their effects.
+        concurrency: how many at once, 1 or more.
+        done: receives each result, in the order in which they come.
+
+    Raises:
+        Exception: the first that a flow, or drawing one, raised.
+    """
+    if concurrency == 1:
+        for flow in flows:
+            done(run(flow, channel.perform))
+        return
+    lanes = _Lanes(channel, done)
+    try:
+        for flow in flows:
+            lanes.advance(flow)
+            while lanes.busy >= concurrency:
+                lanes.step()
+        while lanes.busy:
+            lanes.step()
+    finally:
+        lanes.cancel()
+
+
+class _Lanes:
+    """The flows under way: each waits for an answer or sleeps."""
+
+    def __init__(self, channel: Channel, done: Callable[[Any], None]) -> None:
+        self._channel = channel
+        self._done = done
+        self._answered: queue.SimpleQueue[Flow[Any]] = queue.SimpleQueue()
+        self._pending: dict[Flow[Any], PendingCall] = {}
+        self._sleeping: list[tuple[float, int, Flow[Any]]] = []
+        self._order = itertools.count()
+
+    @property
+    def busy(self) -> int:
+        """How many flows are under way."""
+        return len(self._pending) + len(self._sleeping)
+
+    def advance(self, flow: Flow[Any], answer: Any = None, error: VectronError | None = None) -> None:
+        """Takes a flow to its next effect, which begins, or to its end."""
+        while True:
+            try:
+                effect = flow.send(answer) if error is None else flow.throw(error)
+            except StopIteration as end:
+                self._done(end.value)
+                return
+            if isinstance(effect, Sleep):
+                heapq.heappush(self._sleeping, (time.monotonic() + effect.seconds, next(self._order), flow))
+                return
+            try:
+                pending = self._pending[flow] = self._channel.start(effect)
+            except VectronError as refusal:
+                error = refusal
+            else:
+                pending.when_done(lambda: self._answered.put(flow))
+                return
+
+    def step(self) -> None:
+        """Waits until an answer comes or a sleep is over, and takes that flow on."""
+        wait = max(0.0, self._sleeping[0][0] - time.monotonic()) if self._sleeping else None
+        try:
+            flow = self._answered.get(timeout=wait)
+        except queue.Empty:
+            self.advance(heapq.heappop(self._sleeping)[2])
+            return
+        try:
+            answer = self._pending.pop(flow).result()
+        except VectronError as error:
+            self.advance(flow, error=error)
+        else:
+            self.advance(flow, answer)
+
+    def cancel(self) -> None:
+        """Gives up what is on its way; answers that are there already still count."""
+        for pending in self._pending.values():
+            pending.cancel()
+        for flow, pending in self._pending.items():
+            self._settle(flow, pending)
+        self._pending.clear()
+
+    def _settle(self, flow: Flow[Any], pending: PendingCall) -> None:
+        try:
+            flow.send(pending.result())
+        except StopIteration as end:
+            self._done(end.value)
+        except VectronError:
+            flow.close()
+
+
+async def run_lanes_async(
+    flows: Iterable[Flow[T]], channel: AsyncChannel, concurrency: int, done: Callable[[T], None]
+) -> None:
+    """Runs flows to their ends, `concurrency` at a time; arguments and errors as in `run_lanes`."""
+    running: set[asyncio.Task[T]] = set()
+    try:
+        for flow in flows:
+            running.add(asyncio.create_task(run_async(flow, channel.perform)))
+            while len(running) >= concurrency:
+                await _collect(running, done)
+        while running:
+            await _collect(running, done)
+    finally:
+        for task in running:
+            pass
+        for outcome in await asyncio.gather(*running, return_exceptions=True):
+            if not isinstance(outcome, BaseException):
+                done(outcome)
+
+
+async def _collect(running: "set[asyncio.Task[T]]", done: Callable[[T], None]) -> None:
+    """Waits until tasks have ended, takes them out, hands results on; then raises if one of them failed."""
+    ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    running -= ended
+    failed = [task for task in ended if task.exception() is not None]
+    for task in ended.difference(failed):
+        done(task.result())
+    for task in failed:
+        task.result()

@@ -1,0 +1,159 @@
+"""How a client behaves: one dataclass, checked when it is made and again when a client is built with it."""
+
+import math
+import os
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vectron_client.exceptions import InvalidArgumentError
+
+MIB = 1024 * 1024
+
+#: Statuses after which a call may be repeated, unless the options name others.
+RETRYABLE_STATUSES = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"})
+
+#: Names of the gRPC statuses that stand for an error.
+STATUSES = RETRYABLE_STATUSES | {
+    "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
+    "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "DATA_LOSS", "UNAUTHENTICATED",
+}  # fmt: skip
+
+
+@dataclass
+class ClientOptions:
+    """Everything about a client that has a default.
+
+    Attributes:
+        timeout_seconds: time for each call, its repeats included; 0 or less means no limit. Every method takes its own
+            `timeout` as well.
+        use_tls: encrypt, and verify the server's certificate.
+        tls_root_certificates: PEM bytes, or the path of a PEM file, of the authorities to trust instead of gRPC's own.
+        tls_server_name: the name the certificate must carry when it is not the host's.
+        max_recv_message_length: longest answer to accept, in bytes; -1 means no limit.
+        max_send_message_length: longest request to send, in bytes; -1 means no limit. `upsert_batch` keeps below it.
+        keepalive_time_ms: silence after which a running call checks the connection. At the default of 30000 the
+            check comes after 330 s all the same: servers with gRPC's own defaults close connections that check more
+            often than every five minutes. Any other value acts as given.
+        keepalive_timeout_ms: how long the answer to that check may take.
+        keepalive_permit_without_calls: check idle connections too.
+        expected_vector_dim: refuse vectors of another dimension before sending; 0 means any.
+        compression: `gzip` or None.
+        max_batch_bytes: bytes in one message of `upsert_batch`, below max_send_message_length; 0 means only the latter.
+        retry_max_attempts: attempts in all, the first included.
+        retry_initial_backoff_ms: pause before the first repeat.
+        retry_max_backoff_ms: where pauses stop growing.
+        retry_backoff_multiplier: growth of the pause from repeat to repeat, 1 to 10.
+        retry_jitter: share by which a pause is randomly longer or shorter, 0 to 1.
+        retry_on_writes: repeat `upsert` and `delete` as well, which do no harm a second time. Creating and deleting
+            collections is never repeated: the second attempt would fail on the success of the first.
+        retryable_statuses: statuses after which to repeat, by name or as `grpc.StatusCode`; None means UNAVAILABLE,
+            RESOURCE_EXHAUSTED and DEADLINE_EXCEEDED.
+
+    Raises:
+        InvalidArgumentError: a value makes no sense; the message names the field.
+    """
+
+    timeout_seconds: float = 10.0
+    use_tls: bool = False
+    tls_root_certificates: bytes | str | os.PathLike[str] | None = None
+    tls_server_name: str | None = None
+    max_recv_message_length: int = 16 * MIB
+    max_send_message_length: int = 16 * MIB
+    keepalive_time_ms: int = 30_000
+    keepalive_timeout_ms: int = 10_000
+    keepalive_permit_without_calls: bool = False
+    expected_vector_dim: int = 0
+    compression: str | None = None
+    max_batch_bytes: int = 0
+    retry_max_attempts: int = 3
+    retry_initial_backoff_ms: float = 100
+    retry_max_backoff_ms: float = 2_000
+    retry_backoff_multiplier: float = 2.0
+    retry_jitter: float = 0.2
+    retry_on_writes: bool = False
+    retryable_statuses: Collection[Any] | None = None
+
+    def __post_init__(self) -> None:
+        value: dict[str, Any] = vars(self)
+        for name in ("use_tls", "keepalive_permit_without_calls", "retry_on_writes"):
+            self._require(name, isinstance(value[name], bool), "must be True or False")
+        for name in ("max_recv_message_length", "max_send_message_length"):
+            holds = _is_whole(value[name], 1) or value[name] == -1
+            self._require(name, holds, "must be a number of bytes from 1, or -1 for no limit")
+        for name, least in _LEAST.items():
+            self._require(name, _is_whole(value[name], least), f"must be a whole number from {least}")
+        for name, (lowest, highest) in _RANGES.items():
+            self._require(
+                name, _is_real(value[name], lowest, highest), f"must be a number from {lowest:g} to {highest:g}"
+            )
+        self._require("compression", value["compression"] in (None, "gzip"), "must be None or 'gzip'")
+        self._check_tls(value["tls_root_certificates"], value["tls_server_name"])
+        self.statuses()
+
+    def _check_tls(self, roots: Any, name: Any) -> None:
+        pem = roots is None or isinstance(roots, (bytes, str, os.PathLike))
+        self._require("tls_root_certificates", pem, "must be PEM bytes or the path of a PEM file")
+        self._require("tls_server_name", name is None or isinstance(name, str), "must be a host name")
+        # Certificates that are not used would leave the API key on the wire in clear text.
+        used = self.use_tls or (roots is None and name is None)
+        self._require("use_tls", used, "must be True when other tls_ options are set")
+
+    def _require(self, name: str, holds: bool, rule: str) -> None:
+        if not holds:
+            value = getattr(self, name)
+            shown = type(value).__name__ if isinstance(value, bytes) else repr(value)
+            raise InvalidArgumentError(f"ClientOptions.{name} {rule}, not {shown}", details={"field": name})
+
+    def statuses(self) -> frozenset[str]:
+        """The names of the statuses after which to repeat.
+
+        >>> sorted(ClientOptions(retryable_statuses=["unavailable"]).statuses())
+        ['UNAVAILABLE']
+        """
+        if self.retryable_statuses is None:
+            return RETRYABLE_STATUSES
+        given: Any = self.retryable_statuses
+        listed = isinstance(given, Collection) and not isinstance(given, (str, bytes))
+        self._require("retryable_statuses", listed, "must be a list or set of statuses")
+        names = frozenset(str(getattr(status, "name", status)).upper() for status in given)
+        self._require("retryable_statuses", names <= STATUSES, f"must be among {', '.join(sorted(STATUSES))}")
+        return names
+
+
+def own_options(options: ClientOptions | None) -> ClientOptions:
+    """A copy for a client to keep, checked again because its fields can be assigned to; the defaults for None.
+
+    Raises:
+        InvalidArgumentError: a value makes no sense, or these are no `ClientOptions`.
+    """
+    if options is not None and not isinstance(options, ClientOptions):
+        raise InvalidArgumentError(f"options must be ClientOptions, not {type(options).__name__}")
+    return ClientOptions() if options is None else replace(options)
+
+
+#: Options that are whole numbers, and their least value.
+_LEAST = {
+    "keepalive_time_ms": 1,
+    "keepalive_timeout_ms": 1,
+    "expected_vector_dim": 0,
+    "max_batch_bytes": 0,
+    "retry_max_attempts": 1,
+}
+
+#: Options that are numbers, and their range.
+_RANGES = {
+    "timeout_seconds": (-math.inf, math.inf),
+    "retry_initial_backoff_ms": (0, 3_600_000),
+    "retry_max_backoff_ms": (0, 3_600_000),
+    "retry_backoff_multiplier": (1, 10),
+    "retry_jitter": (0, 1),
+}
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31
+
+
+def _is_real(value: Any, least: float, most: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most

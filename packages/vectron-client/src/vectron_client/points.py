@@ -1,0 +1,186 @@
+"""Points and search results between dataclasses and their bytes on the wire. Pure.
+
+Messages are built and read through a wire-compatible view in which a vector is `bytes`, so that a vector goes from the
+buffer it is in to the message, and back, without a Python number per component. Encodings that are legal but that
+nobody uses (unpacked, or a packed field in two pieces) would lose components in that view; answers that look like it
+are read again in the ordinary one.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from vectron_client import payloads
+from vectron_client._pb import bytesview_pb as view
+from vectron_client._pb import vectron_pb as wire
+from vectron_client.exceptions import InvalidArgumentError, MessageTooLargeError
+from vectron_client.models import PackedVector, Point, SearchResult, given_vector
+from wirekit.vectors import VectorError, pack, to_list
+
+#: Tag of `UpsertRequest.points`: field 2, length-delimited.
+_POINTS_TAG = bytes([2 << 3 | 2])
+
+
+def encode_vector(vector: Any, dimension: int) -> bytes:
+    """A query vector as float32 bytes.
+
+    Args:
+        vector: anything that `Point.vector` takes.
+        dimension: components it must have; 0 means any number but none.
+
+    Raises:
+        InvalidArgumentError: empty, of another dimension, or with a component that is no finite number.
+
+    >>> encode_vector([1.0, -2.0], 2).hex()
+    '0000803f000000c0'
+    """
+    try:
+        packed = _pack(vector)
+        _check_dimension(packed, dimension, "expected_vector_dim is")
+    except ValueError as error:
+        raise InvalidArgumentError(str(error), details=_facts("vector", error)) from error
+    return packed
+
+
+def encode_points(points: Iterable[Point], *, dimension: int, max_bytes: int) -> Iterator[bytes]:
+    """Each point as its share of an UpsertRequest, tag and length included; joined they make up the whole list.
+
+    Args:
+        points: read lazily, one at a time.
+        dimension: components each vector must have; 0 means as many as the first one has.
+        max_bytes: longest share.
+
+    Raises:
+        InvalidArgumentError: a point is wrong; message and `details` name its id and position.
+        MessageTooLargeError: a point does not fit into a message even alone.
+    """
+    reason = "expected_vector_dim is"
+    for position, point in enumerate(_iterated(points)):
+        try:
+            vector = _checked_vector(point)
+            _check_dimension(vector, dimension, reason)
+            encoded = _encode(point, vector)
+        except (ValueError, TypeError) as error:
+            raise _about(point, position, error) from error
+        if not dimension:
+            dimension, reason = len(vector) // 4, "the points before it have"
+        share = _POINTS_TAG + _varint(len(encoded)) + encoded
+        if len(share) > max_bytes:
+            raise MessageTooLargeError(
+                f"point {point.id!r} (position {position}) takes {len(share)} bytes where {max_bytes} fit into a "
+                "message; shorten its payload or raise ClientOptions.max_send_message_length",
+                details={"position": position, "point_id": point.id, "size": len(share), "limit": max_bytes},
+            )
+        yield share
+
+
+def _about(point: Any, position: int, error: Exception) -> InvalidArgumentError:
+    """What is wrong with one of several points, with its name."""
+    name = f"points[{position}]"
+    facts = {**_facts(name, error), "position": position}
+    if isinstance(point, Point):
+        name = f"point {point.id!r} (position {position})"
+        facts["point_id"] = str(point.id)
+    return InvalidArgumentError(f"{name}: {error}", details=facts)
+
+
+def _iterated(points: Any) -> Iterator[Any]:
+    try:
+        return iter(points)
+    except TypeError as error:
+        message = f"points is {type(points).__name__}; pass a list or another iterable of Point"
+        raise InvalidArgumentError(message, details={"field": "points"}) from error
+
+
+def _checked_vector(point: Any) -> bytes:
+    if not isinstance(point, Point):
+        raise TypeError(f"is {type(point).__name__}; pass a vectron_client.Point")
+    id: Any = point.id
+    if not isinstance(id, str) or not id:
+        raise TypeError("id must be a text that is not empty")
+    return _pack(given_vector(point))
+
+
+def _encode(point: Point, vector: bytes) -> bytes:
+    texts, whole = payloads.encode(point.payload)
+    return view.Point(id=point.id, vector=vector, payload=texts, payload_json=whole).SerializeToString()
+
+
+def _pack(vector: Any) -> bytes:
+    if isinstance(vector, PackedVector):  # it may hold anything the server sent, so it is checked like any other
+        vector = memoryview(vector).cast("f") if sys.byteorder == "little" else to_list(vector)
+    return pack(vector)
+
+
+def _check_dimension(packed: bytes, dimension: int, reason: str) -> None:
+    if not packed:
+        raise VectorError("vector", "is empty")
+    if dimension and len(packed) != 4 * dimension:
+        raise VectorError("vector", f"has {len(packed) // 4} components; {reason} {dimension}")
+
+
+def _facts(field: str, error: Exception) -> dict[str, Any]:
+    component = getattr(error, "position", None)
+    return {"field": field} if component is None else {"field": field, "component": component}
+
+
+def _varint(number: int) -> bytes:
+    """A number as protobuf writes lengths: seven bits a byte, lowest first, the high bit on all but the last.
+
+    >>> _varint(300).hex()
+    'ac02'
+    """
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+def decode_results(answer: bytes, dimension: int) -> list[SearchResult]:
+    """The hits of a SearchResponse, closest first.
+
+    Args:
+        answer: the message.
+        dimension: components each vector must have; 0 when none were asked for.
+
+    Raises:
+        ValueError: a payload cannot be read.
+    """
+    results: Any = view.SearchResponse.FromString(answer).results
+    if dimension and any(len(result.vector) != 4 * dimension for result in results):
+        results = wire.SearchResponse.FromString(answer).results
+    return [
+        SearchResult(
+            result.id,
+            result.score,
+            payloads.decode(result.payload, result.payload_json),
+            _read_vector(result.vector) if dimension else (),
+        )
+        for result in results
+    ]
+
+
+def decode_point(answer: bytes) -> Point | None:
+    """The point of a GetResponse, or None when it has none.
+
+    Raises:
+        ValueError: its payload cannot be read.
+    """
+    message = view.GetResponse.FromString(answer)
+    if not message.HasField("point"):
+        return None
+    point: Any = message.point
+    # A second piece of a packed field makes the message shorter, an unpacked component is left over as unknown.
+    unusual = message.ByteSize() != len(answer) or len(UnknownFieldSet(point))
+    if unusual or not point.vector or len(point.vector) % 4:
+        point = wire.GetResponse.FromString(answer).point
+    return Point(point.id, _read_vector(point.vector), payloads.decode(point.payload, point.payload_json))
+
+
+def _read_vector(vector: Any) -> Any:
+    """The vector of a message for a model: packed from the view, a list from the ordinary message."""
+    return PackedVector(vector) if isinstance(vector, bytes) else list(vector)

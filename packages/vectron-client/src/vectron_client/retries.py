@@ -1,0 +1,82 @@
+"""Which calls are repeated, how often and how patiently, and by when a call must be over. Pure."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from vectron_client.exceptions import InvalidArgumentError, VectronError
+from vectron_client.options import RETRYABLE_STATUSES, ClientOptions
+from wirekit.retry import RetryPolicy
+
+
+class RetryPlan:
+    """What the options say about repeats, worked out once for a client.
+
+    Attributes:
+        spread: draws the factor by which a pause is longer or shorter.
+
+    >>> plan = RetryPlan(ClientOptions())
+    >>> [plan.policy(writes=writes, repeatable=True).max_retries for writes in (False, True)]
+    [2, 0]
+    """
+
+    def __init__(self, options: ClientOptions) -> None:
+        statuses = options.statuses()
+
+        def passes(error: Exception) -> bool:
+            if not isinstance(error, VectronError) or error.code not in statuses:
+                return False
+            # The error knows better than its status (a full disk is no rate limit), unless the user chose the status.
+            return error.retryable or error.code not in RETRYABLE_STATUSES
+
+        self.spread = spread(options.retry_jitter)
+        self._writes = options.retry_on_writes
+        self._repeated = RetryPolicy(
+            max_retries=options.retry_max_attempts - 1,
+            first_pause=options.retry_initial_backoff_ms / 1000,
+            multiplier=options.retry_backoff_multiplier,
+            longest_pause=options.retry_max_backoff_ms / 1000,
+            retryable=passes,
+        )
+        self._once = replace(self._repeated, max_retries=0)
+
+    def policy(self, *, writes: bool, repeatable: bool) -> RetryPolicy:
+        """The policy for a call: whether it changes anything, and whether a second run does no harm."""
+        return self._repeated if repeatable and (self._writes or not writes) else self._once
+
+
+def spread(jitter: float) -> Callable[[], float]:
+    """Draws factors for pauses, evenly from `1 - jitter` to `1 + jitter`.
+
+    >>> spread(0.0)()
+    1.0
+    """
+    return lambda: random.uniform(1 - jitter, 1 + jitter)  # noqa: S311 - spreads load, guards nothing
+
+
+def seconds(timeout: Any, options: ClientOptions) -> float | None:
+    """The time of a call in seconds; None means no limit.
+
+    Args:
+        timeout: what the caller gave; None for the option's value.
+        options: whose `timeout_seconds` of 0 or less means no limit.
+
+    Raises:
+        InvalidArgumentError: not a number above 0.
+
+    >>> seconds(None, ClientOptions()), seconds(2, ClientOptions()), seconds(None, ClientOptions(timeout_seconds=0))
+    (10.0, 2.0, None)
+    """
+    if timeout is None:
+        timeout = options.timeout_seconds if options.timeout_seconds > 0 else _FOREVER
+    elif isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+        raise InvalidArgumentError(
+            f"timeout must be a number of seconds above 0, or None for ClientOptions.timeout_seconds, not {timeout!r}",
+            details={"field": "timeout"},
+        )
+    return float(timeout) if timeout < _FOREVER else None
+
+
+#: A year. gRPC counts nanoseconds in 64 bits, so that much longer times overflow; nobody waits for either.
+_FOREVER = 365 * 86_400.0

@@ -1,0 +1,170 @@
+"""A real gRPC server on loopback that answers as it is told, and clients of both kinds to call it with."""
+
+import asyncio
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+
+from vectron_client import AsyncVectronClient, ClientOptions, VectronClient
+
+Behaviour = Callable[[bytes, grpc.ServicerContext], bytes]
+
+
+@dataclass
+class Seen:
+    """One request as the server saw it."""
+
+    method: str
+    body: bytes
+    metadata: dict[str, str | bytes]
+    time_remaining: float | None
+    at: float = field(default_factory=time.monotonic)
+
+
+class ScriptedServer:
+    """Answers each method with the behaviours it was given, in order; the last one stays."""
+
+    def __init__(self, port: int = 0, credentials: grpc.ServerCredentials | None = None, **options: int) -> None:
+        self.seen: list[Seen] = []
+        self._scripts: dict[str, deque[Behaviour]] = defaultdict(deque)
+        self._changed = threading.Condition()
+        arguments = [("grpc.so_reuseport", 0), *((f"grpc.{name}", value) for name, value in options.items())]
+        self._server = grpc.server(ThreadPoolExecutor(16), options=arguments)
+        self._server.add_generic_rpc_handlers((_Handlers(self._handle),))
+        address = f"127.0.0.1:{port}"
+        if credentials is None:
+            self.port = self._server.add_insecure_port(address)
+        else:
+            self.port = self._server.add_secure_port(address, credentials)
+        self._server.start()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        self._server.stop(0).wait()
+
+    def script(self, method: str, *behaviours: Behaviour) -> None:
+        self._scripts[method].extend(behaviours)
+
+    def answers(self, method: str, *answers: Message | bytes) -> None:
+        for answer in answers:
+            self.script(method, _answering(answer if isinstance(answer, bytes) else answer.SerializeToString()))
+
+    def fails(self, method: str, status: str, message: str = "no", times: int = 1, **trailers: str | bytes) -> None:
+        metadata = tuple((key.replace("_", "-"), value) for key, value in trailers.items())
+
+        def fail(_request: bytes, context: grpc.ServicerContext) -> bytes:
+            context.set_trailing_metadata(metadata)
+            context.abort(grpc.StatusCode[status], message)
+            raise AssertionError("abort raises")
+
+        self.script(method, *[fail] * times)
+
+    def hangs(self, method: str) -> threading.Event:
+        """Lets a call wait until the event it returns is set, then answers with an empty message."""
+        release = threading.Event()
+
+        def wait(_request: bytes, _context: grpc.ServicerContext) -> bytes:
+            release.wait(10)
+            return b""
+
+        self.script(method, wait)
+        return release
+
+    def wait_for_a_call(self) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.seen, timeout=10)
+
+    def methods(self) -> list[str]:
+        return [seen.method for seen in self.seen]
+
+    def _handle(self, path: str, body: bytes, context: grpc.ServicerContext) -> bytes:
+        method = path.rpartition("/")[2]
+        metadata = {key: value for key, value in context.invocation_metadata()}  # noqa: C416 - triples, as it is typed
+        remaining = context.time_remaining()
+        with self._changed:
+            self.seen.append(Seen(method, body, metadata, remaining))
+            self._changed.notify_all()
+            script = self._scripts[method]
+            behaviour = (script.popleft() if len(script) > 1 else script[0]) if script else None
+        if behaviour is None or not path.startswith("/vectron.v1.VectronService/"):
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, f"nothing scripted for {path}")
+            raise AssertionError("abort raises")
+        return behaviour(body, context)
+
+
+def _answering(body: bytes) -> Behaviour:
+    return lambda _request, _context: body
+
+
+class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs only
+    def __init__(self, handle: Callable[[str, bytes, grpc.ServicerContext], bytes]) -> None:
+        self._handle = handle
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        path = handler_call_details.method
+        return grpc.unary_unary_rpc_method_handler(lambda body, context: self._handle(path, body, context))
+
+
+class _Awaited:
+    """An asynchronous client whose methods can be called as if they were synchronous."""
+
+    def __init__(self, client: AsyncVectronClient, runner: asyncio.Runner) -> None:
+        self._client = client
+        self._runner = runner
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._client, name)
+        return lambda *args, **kwargs: self._runner.run(method(*args, **kwargs))
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., ScriptedServer]]:
+    """Starts servers; arguments as `ScriptedServer` takes them, gRPC's without their prefix `grpc.`."""
+    servers: list[ScriptedServer] = []
+
+    def make(*args: Any, **options: Any) -> ScriptedServer:
+        servers.append(ScriptedServer(*args, **options))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def server(start: Callable[..., ScriptedServer]) -> ScriptedServer:
+    return start()
+
+
+Connect = Callable[..., VectronClient]
+
+
+@pytest.fixture(params=["sync", "async"])
+def connect(request: pytest.FixtureRequest, server: ScriptedServer) -> Iterator[Connect]:
+    """Makes clients of the server, once with each kind of client behind the synchronous methods."""
+    clients: list[VectronClient] = []
+    with asyncio.Runner() as runner:
+
+        def make(api_key: str | None = "key-1", address: str = server.address, **options: Any) -> VectronClient:
+            configured = ClientOptions(**{"retry_initial_backoff_ms": 5, **options})
+            if request.param == "sync":
+                clients.append(VectronClient(address, api_key, configured))
+            else:
+                awaited = _Awaited(AsyncVectronClient(address, api_key, configured), runner)
+                clients.append(cast(VectronClient, awaited))
+            return clients[-1]
+
+        yield make
+        for client in clients:
+            client.close()

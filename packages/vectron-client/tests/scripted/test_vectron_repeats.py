@@ -1,0 +1,183 @@
+"""Which calls are sent again, when, and how long that may take in all."""
+
+import itertools
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+from vectron_client import Point
+from vectron_client._pb import vectron_pb as wire
+from vectron_client.exceptions import (
+    DeadlineExceededError,
+    RateLimitError,
+    UnavailableError,
+    VectronError,
+)
+
+if TYPE_CHECKING:
+    from scripted.conftest import Connect, ScriptedServer
+
+POINT = Point("a", [1.0])
+NAMES = wire.ListCollectionsResponse(collections=["docs"])
+
+
+@pytest.mark.parametrize("status", ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"])
+def test_reads_are_repeated(server: "ScriptedServer", connect: "Connect", status: str) -> None:
+    client = connect()
+    reads: dict[str, Callable[[], Any]] = {
+        "ListCollections": client.list_collections,
+        "GetCollectionStatus": lambda: client.get_collection_status("docs"),
+        "Search": lambda: client.search("docs", [1.0]),
+        "Get": lambda: client.get("docs", "a"),
+    }
+    for method, read in reads.items():
+        server.fails(method, status, times=2, retry_after="0")
+        server.answers(method, wire.GetResponse(point=wire.Point(id="a")) if method == "Get" else b"")
+        read()
+    assert server.methods() == [method for method in reads for _ in range(3)]
+
+
+def test_attempts_end(server: "ScriptedServer", connect: "Connect") -> None:
+    server.fails("Search", "UNAVAILABLE", "busy", x_request_id="r-9")
+    with pytest.raises(UnavailableError, match="busy"):
+        connect(retry_max_attempts=4).search("docs", [1.0])
+    assert len(server.seen) == 4
+    with pytest.raises(UnavailableError):
+        connect(retry_max_attempts=1).search("docs", [1.0])
+    assert len(server.seen) == 5
+
+
+@pytest.mark.parametrize("status", ["INTERNAL", "INVALID_ARGUMENT", "NOT_FOUND", "UNAUTHENTICATED", "UNKNOWN"])
+def test_lasting_errors_are_not_repeated(server: "ScriptedServer", connect: "Connect", status: str) -> None:
+    server.fails("Search", status)
+    with pytest.raises(VectronError):
+        connect().search("docs", [1.0])
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "error_code"),
+    [
+        ("RESOURCE_EXHAUSTED", "REQUEST_TOO_LARGE"),
+        ("RESOURCE_EXHAUSTED", "OUT_OF_SPACE"),
+        ("UNAVAILABLE", "STORAGE_READ_ONLY"),
+        ("UNAVAILABLE", "COLLECTION_QUARANTINED"),
+    ],
+)
+def test_a_lasting_error_code_stops_repeats(
+    server: "ScriptedServer", connect: "Connect", status: str, error_code: str
+) -> None:
+    server.fails("Search", status, x_error_code=error_code)
+    with pytest.raises(VectronError) as caught:
+        connect().search("docs", [1.0])
+    assert len(server.seen) == 1
+    assert not caught.value.retryable
+
+
+def test_writes_are_sent_once_by_default(server: "ScriptedServer", connect: "Connect") -> None:
+    client = connect()
+    for method in ("Upsert", "Delete", "CreateCollection", "DeleteCollection"):
+        server.fails(method, "UNAVAILABLE")
+    for write in (
+        lambda: client.upsert("docs", [POINT]),
+        lambda: client.upsert_batch("docs", [POINT]),
+        lambda: client.delete("docs", "a"),
+        lambda: client.create_collection("docs", 4),
+        lambda: client.delete_collection("docs"),
+    ):
+        with pytest.raises(UnavailableError):
+            write()
+    assert server.methods() == ["Upsert", "Upsert", "Delete", "CreateCollection", "DeleteCollection"]
+
+
+def test_idempotent_writes_are_repeated_on_demand(server: "ScriptedServer", connect: "Connect") -> None:
+    client = connect(retry_on_writes=True)
+    server.fails("Upsert", "UNAVAILABLE")
+    server.answers("Upsert", wire.UpsertResponse(upserted=1))
+    server.fails("Delete", "UNAVAILABLE")
+    server.answers("Delete", b"")
+    server.fails("CreateCollection", "UNAVAILABLE")
+    assert client.upsert("docs", [POINT]) == 1
+    client.delete("docs", "a")
+    with pytest.raises(UnavailableError):
+        client.create_collection("docs", 4)
+    assert server.methods() == ["Upsert", "Upsert", "Delete", "Delete", "CreateCollection"]
+    assert server.seen[0].body == server.seen[1].body
+
+
+def test_other_statuses_can_be_chosen(server: "ScriptedServer", connect: "Connect") -> None:
+    client = connect(retryable_statuses=[grpc.StatusCode.INTERNAL])
+    server.fails("ListCollections", "INTERNAL")
+    server.answers("ListCollections", NAMES)
+    server.fails("Search", "UNAVAILABLE")
+    assert client.list_collections() == ["docs"]
+    with pytest.raises(UnavailableError):
+        client.search("docs", [1.0])
+    assert server.methods() == ["ListCollections", "ListCollections", "Search"]
+
+
+def test_a_wait_the_server_asked_for_is_kept(server: "ScriptedServer", connect: "Connect") -> None:
+    server.fails("Search", "RESOURCE_EXHAUSTED", retry_after="0.3")
+    server.answers("Search", b"")
+    connect().search("docs", [1.0])
+    first, second = server.seen
+    assert 0.3 <= second.at - first.at < 1.5
+
+
+def test_a_rate_limit_without_a_word_outlasts_a_window_of_a_second(
+    server: "ScriptedServer", connect: "Connect"
+) -> None:
+    server.fails("Search", "RESOURCE_EXHAUSTED", "rate limit of 100 RPS exceeded")
+    server.answers("Search", b"")
+    connect().search("docs", [1.0])
+    assert server.seen[1].at - server.seen[0].at >= 1
+
+
+def test_a_wait_beyond_the_deadline_is_not_begun(server: "ScriptedServer", connect: "Connect") -> None:
+    server.fails("Search", "RESOURCE_EXHAUSTED", retry_after="5")
+    begun = time.monotonic()
+    with pytest.raises(RateLimitError) as caught:
+        connect().search("docs", [1.0], timeout=2)
+    assert time.monotonic() - begun < 1
+    assert caught.value.retry_after == 5
+
+
+def test_all_attempts_share_one_deadline(server: "ScriptedServer", connect: "Connect") -> None:
+    server.fails("Search", "UNAVAILABLE", retry_after="0.2", times=2)
+    server.answers("Search", b"")
+    connect().search("docs", [1.0], timeout=3)
+    remaining = [seen.time_remaining or 0 for seen in server.seen]
+    assert remaining[0] <= 3.1
+    assert remaining[1] <= remaining[0] - 0.15
+    assert remaining[2] <= remaining[1] - 0.15
+
+
+def test_a_deadline_ends_the_call_in_the_middle_of_its_attempts(server: "ScriptedServer", connect: "Connect") -> None:
+    server.fails("Search", "UNAVAILABLE")
+    release = server.hangs("Search")
+    begun = time.monotonic()
+    with pytest.raises(DeadlineExceededError, match=r"within 0\.4 s"):
+        connect().search("docs", [1.0], timeout=0.4)
+    release.set()
+    assert 0.3 < time.monotonic() - begun < 2
+    assert len(server.seen) == 2
+
+
+def test_pauses_grow_by_the_options(server: "ScriptedServer", connect: "Connect") -> None:
+    server.fails("Search", "UNAVAILABLE")
+    client = connect(
+        retry_max_attempts=5,
+        retry_initial_backoff_ms=50,
+        retry_backoff_multiplier=4,
+        retry_max_backoff_ms=200,
+        retry_jitter=0.1,
+    )
+    with pytest.raises(UnavailableError):
+        client.search("docs", [1.0])
+    times = [seen.at for seen in server.seen]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+    for pause, expected in zip(pauses, (0.05, 0.2, 0.2, 0.2), strict=True):
+        assert 0.9 * expected <= pause < 1.1 * expected + 0.3

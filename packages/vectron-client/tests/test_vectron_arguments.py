@@ -1,0 +1,217 @@
+"""Bad arguments and options are refused before anything is sent, with the name of what is wrong."""
+
+import array
+import math
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vectron_client import AsyncVectronClient, ClientOptions, Point, VectronClient
+from vectron_client.exceptions import InvalidArgumentError, MessageTooLargeError, VectronError
+
+#: Nothing listens there; a call that were sent would be an UnavailableError.
+CLIENT = VectronClient("127.0.0.1:1", options=ClientOptions(retry_max_attempts=1))
+DIMENSIONED = VectronClient("127.0.0.1:1", options=ClientOptions(expected_vector_dim=3))
+NAN, INF = math.nan, math.inf
+any_: Any = object()
+text: Any = "12"
+key: Any = 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda c: c.create_collection("", 4), "name must not be empty"),
+        (lambda c: c.create_collection(None, 4), "name must be text, not NoneType"),
+        (lambda c: c.create_collection("\ud800", 4), "name is not Unicode text"),
+        (lambda c: c.create_collection("docs", 0), "dimension must be 1 or more, not 0"),
+        (lambda c: c.create_collection("docs", -1), "dimension must be 1 or more, not -1"),
+        (lambda c: c.create_collection("docs", 2**31), "dimension must be at most 2147483647"),
+        (lambda c: c.create_collection("docs", 4.0), "dimension must be a whole number, not float"),
+        (lambda c: c.create_collection("docs", 4, None), "distance must be text, not NoneType"),
+        (lambda c: c.delete_collection(""), "name must not be empty"),
+        (lambda c: c.get_collection_status(""), "name must not be empty"),
+        (lambda c: c.get("", "a"), "collection must not be empty"),
+        (lambda c: c.get("docs", ""), "point_id must not be empty"),
+        (lambda c: c.get("docs", 7), "point_id must be text, not int"),
+        (lambda c: c.delete("docs", ""), "point_id must not be empty"),
+        (lambda c: c.upsert("", []), "collection must not be empty"),
+        (lambda c: c.upsert("docs", None), "points is NoneType; pass a list or another iterable of Point"),
+        (lambda c: c.upsert("docs", Point("a", [1.0])), "points is Point; pass a list"),
+        (lambda c: c.upsert("docs", [Point("a", [1.0]), {}]), "points[1]: is dict; pass a vectron_client.Point"),
+        (lambda c: c.upsert("docs", [Point("", [1.0])]), "point '' (position 0): id must be a text that is not empty"),
+        (lambda c: c.upsert("docs", [Point(any_, [1.0])]), "id must be a text"),
+        (lambda c: c.upsert("docs", [Point("\ud800", [1.0])]), "position 0"),
+        (lambda c: c.upsert("docs", [Point("a", [1.0]), Point("b", [])]), "point 'b' (position 1): vector is empty"),
+        (
+            lambda c: c.upsert("docs", [Point("a", [1.0, 2.0]), Point("b", [1.0])]),
+            "point 'b' (position 1): vector has 1 components; the points before it have 2",
+        ),
+        (lambda c: c.upsert("docs", [Point("a", [1.0, NAN])]), "point 'a' (position 0): vector[1] is nan"),
+        (lambda c: c.upsert("docs", [Point("a", np.array([INF]))]), "vector[0] is inf"),
+        (lambda c: c.upsert("docs", [Point("a", array.array("d", [1e300]))]), "vector[0] is inf"),
+        (lambda c: c.upsert("docs", [Point("a", any_)]), "point 'a' (position 0): vector"),
+        (lambda c: c.upsert("docs", [Point("a", text)]), "vector is str"),
+        (lambda c: c.upsert("docs", [Point("a", np.zeros((2, 2)))]), "vector has 2 dimensions"),
+        (lambda c: c.upsert("docs", [Point("a", [1.0], {key: "x"})]), "payload key 1 is int; keys must be text"),
+        (lambda c: c.upsert("docs", [Point("a", [1.0], {"k": any_})]), "payload['k'] is not JSON: object"),
+        (lambda c: c.upsert("docs", [Point("a", [1.0], {"k": NAN})]), "payload['k'] is not JSON"),
+        (lambda c: c.upsert("docs", [Point("a", [1.0], {"k": "\ud800"})]), "point 'a' (position 0)"),
+        (lambda c: c.upsert("docs", [Point("a", [1.0], {"k": ["\ud800"]})]), "not Unicode"),
+        (lambda c: c.upsert("docs", [Point("a", [1.0], any_)]), "payload is object; it must be a dictionary"),
+        (lambda c: c.upsert_batch("", []), "collection must not be empty"),
+        (lambda c: c.upsert_batch("docs", [], 0), "batch_size must be 1 or more, not 0"),
+        (lambda c: c.upsert_batch("docs", [], 1, 0), "concurrency must be 1 or more, not 0"),
+        (lambda c: c.upsert_batch("docs", [], "2"), "batch_size must be a whole number, not str"),
+        (lambda c: c.search("", [1.0]), "collection must not be empty"),
+        (lambda c: c.search("docs", []), "vector is empty"),
+        (lambda c: c.search("docs", [1.0, -INF]), "vector[1] is -inf"),
+        (lambda c: c.search("docs", None), "vector "),
+        (lambda c: c.search("docs", ["x"]), "vector[0] is str"),
+        (lambda c: c.search("docs", [1.0], -1), "top_k must be 0 or more, not -1"),
+        (lambda c: c.search("docs", [1.0], 2**32), "top_k must be at most 4294967295"),
+        (lambda c: c.search("docs", [1.0], 1.5), "top_k must be a whole number, not float"),
+        (lambda c: c.search("docs", [1.0], query=None), "query must be text, not NoneType"),
+        (lambda c: c.search("docs", [1.0], timeout=0), "timeout must be a number of seconds above 0"),
+        (lambda c: c.search("docs", [1.0], timeout=-1), "timeout must be a number of seconds above 0"),
+        (lambda c: c.search("docs", [1.0], timeout=NAN), "timeout must be a number of seconds above 0"),
+        (lambda c: c.search("docs", [1.0], timeout="3"), "timeout must be a number of seconds above 0"),
+        (lambda c: c.upsert_batch("docs", [], timeout=0), "timeout must be a number of seconds above 0"),
+    ],
+)
+def test_bad_arguments(call: Callable[[Any], Any], message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=re.escape(message)) as caught:
+        call(CLIENT)
+    assert caught.value.code == "INVALID_ARGUMENT"
+    assert not caught.value.retryable
+
+
+def test_a_wrong_point_is_named_in_the_details() -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        CLIENT.upsert("docs", [Point("a", [1.0, 2.0]), Point("b", [1.0, NAN])])
+    assert caught.value.details == {"field": "points[1]", "position": 1, "point_id": "b", "component": 1}
+
+
+def test_the_expected_dimension_holds_for_points_and_queries() -> None:
+    for call in (
+        lambda: DIMENSIONED.upsert("docs", [Point("a", [1.0, 2.0])]),
+        lambda: DIMENSIONED.upsert_batch("docs", [Point("a", [1.0, 2.0])]),
+        lambda: DIMENSIONED.search("docs", [1.0, 2.0]),
+    ):
+        with pytest.raises(InvalidArgumentError, match=r"vector has 2 components; expected_vector_dim is 3"):
+            call()
+
+
+def test_numbers_of_other_kinds_are_numbers() -> None:
+    with pytest.raises(VectronError) as caught:
+        CLIENT.upsert("docs", [Point("a", [1, True, Decimal("0.5"), np.float16(2)])])
+    assert caught.value.code == "UNAVAILABLE", "the points must be accepted and sent"
+
+
+def test_a_point_that_fits_no_message_is_named() -> None:
+    client = VectronClient("127.0.0.1:1", options=ClientOptions(max_send_message_length=1000))
+    for call in (client.upsert, client.upsert_batch):
+        with pytest.raises(MessageTooLargeError, match=r"point 'big' \(position 1\) takes \d+ bytes") as caught:
+            call("docs", [Point("small", [1.0]), Point("big", [1.0], {"text": "x" * 1000})])
+        assert caught.value.details["point_id"] == "big"
+
+
+@pytest.mark.parametrize("kind", [VectronClient, AsyncVectronClient])
+@pytest.mark.parametrize(
+    ("host", "api_key", "message"),
+    [
+        ("", None, "host must be an address"),
+        ("  ", None, "host must be an address"),
+        (None, None, "host must be an address"),
+        ("http://localhost:8081", None, "without a scheme"),
+        ("local host:8081", None, "without a scheme"),
+        ("localhost:8081", 7, "api_key must be text"),
+        ("localhost:8081", "key\n", "api_key must be text of visible ASCII characters"),
+        ("localhost:8081", "schlüssel", "api_key must be text of visible ASCII characters"),
+    ],
+)
+def test_bad_constructor_arguments(kind: Any, host: Any, api_key: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        kind(host, api_key)
+
+
+def test_options_must_be_options() -> None:
+    options: Any = {"timeout_seconds": 3}
+    with pytest.raises(InvalidArgumentError, match="options must be ClientOptions, not dict"):
+        VectronClient("h:1", options=options)
+
+
+def test_official_defaults() -> None:
+    assert vars(ClientOptions()) == {
+        "timeout_seconds": 10.0,
+        "use_tls": False,
+        "tls_root_certificates": None,
+        "tls_server_name": None,
+        "max_recv_message_length": 16 * 1024 * 1024,
+        "max_send_message_length": 16 * 1024 * 1024,
+        "keepalive_time_ms": 30_000,
+        "keepalive_timeout_ms": 10_000,
+        "keepalive_permit_without_calls": False,
+        "expected_vector_dim": 0,
+        "compression": None,
+        "max_batch_bytes": 0,
+        "retry_max_attempts": 3,
+        "retry_initial_backoff_ms": 100,
+        "retry_max_backoff_ms": 2_000,
+        "retry_backoff_multiplier": 2.0,
+        "retry_jitter": 0.2,
+        "retry_on_writes": False,
+        "retryable_statuses": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("timeout_seconds", NAN),
+        ("timeout_seconds", None),
+        ("use_tls", 1),
+        ("max_recv_message_length", 0),
+        ("max_send_message_length", -2),
+        ("max_send_message_length", 2**31),
+        ("keepalive_time_ms", 0),
+        ("keepalive_timeout_ms", 1.5),
+        ("expected_vector_dim", -1),
+        ("compression", "zip"),
+        ("max_batch_bytes", True),
+        ("retry_max_attempts", 0),
+        ("retry_initial_backoff_ms", -1),
+        ("retry_max_backoff_ms", INF),
+        ("retry_backoff_multiplier", 0.5),
+        ("retry_jitter", 1.1),
+        ("retry_on_writes", "yes"),
+        ("retryable_statuses", "UNAVAILABLE"),
+        ("retryable_statuses", ["BUSY"]),
+        ("tls_root_certificates", 7),
+        ("tls_server_name", 7),
+    ],
+)
+def test_bad_options_name_the_field(name: str, value: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"ClientOptions.{name} "):
+        ClientOptions(**{name: value})
+    changed = ClientOptions()
+    setattr(changed, name, value)
+    with pytest.raises(InvalidArgumentError, match=f"ClientOptions.{name} "):
+        VectronClient("h:1", options=changed)
+
+
+def test_certificates_without_tls_are_refused() -> None:
+    for options in ({"tls_root_certificates": b"pem"}, {"tls_server_name": "example.org"}):
+        with pytest.raises(InvalidArgumentError, match="use_tls must be True"):
+            ClientOptions(**options)
+
+
+def test_a_certificate_file_that_cannot_be_read(tmp_path: Path) -> None:
+    options = ClientOptions(use_tls=True, tls_root_certificates=tmp_path / "missing.pem")
+    with pytest.raises(InvalidArgumentError, match=r"missing\.pem' cannot be read"):
+        VectronClient("h:1", options=options)
