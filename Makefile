@@ -31,8 +31,10 @@ lint: setup  ## ruff, formatting, types, layers, freshness of generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy packages/neurograph-python/examples/*.py
+	$(BIN)/mypy packages/vectron-client/examples/*.py
 	$(BIN)/mypy --python-version 3.10 packages/wirekit/src packages/neurograph-python/src packages/vectron-client/src
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/generate.py --check
 
 fix: setup  ## repair what ruff can repair, regenerate what is generated

@@ -65,7 +65,7 @@ def test_of_many_refreshes_with_one_token_exactly_one_wins_and_the_session_ends(
     results: list[Rotation] = []
 
     def refresh() -> None:
-        gate.wait()
+        gate.wait(20)
         results.append(store.sessions.rotate(session.session_id, session.refresh_id, WEEK)[0])
 
     threads = [threading.Thread(target=refresh) for _ in range(8)]
@@ -135,17 +135,16 @@ def test_writers_in_two_processes_wait_for_each_other(database_file: Path) -> No
     gate = threading.Barrier(2)
 
     def refresh(store: ControlStore) -> None:
-        session = store.sessions.start(store.accounts.password_of("u1"), WEEK)
-        gate.wait()
-        for _ in range(25):
-            try:
+        try:
+            session = store.sessions.start(store.accounts.password_of("u1"), WEEK)
+            gate.wait(20)
+            for _ in range(25):
                 rotation, renewed = store.sessions.rotate(session.session_id, session.refresh_id, WEEK)
                 assert rotation is Rotation.ROTATED
                 assert renewed is not None
                 session = renewed
-            except Exception as error:  # noqa: BLE001  (reported by the test's own thread)
-                failures.append(error)
-                return
+        except Exception as error:  # noqa: BLE001  (reported by the test's own thread)
+            failures.append(error)
 
     threads = [threading.Thread(target=refresh, args=(store,)) for store in stores]
     for thread in threads:

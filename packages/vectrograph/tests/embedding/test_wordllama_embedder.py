@@ -129,7 +129,7 @@ def test_threads_that_come_first_together_load_once(monkeypatch: pytest.MonkeyPa
     rows: list[Vector] = []
 
     def work() -> None:
-        gate.wait()
+        gate.wait(20)
         rows.append(embedder.embed(["hello world"]))
 
     threads = [threading.Thread(target=work) for _ in range(4)]

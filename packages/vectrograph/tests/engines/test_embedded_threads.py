@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vectrograph.domain.errors import AlreadyExists, CollectionNotFound, DeadlineExceeded
-from vectrograph.domain.filters import Exists
+from vectrograph.domain.filters import Exists, Filter
 from vectrograph.domain.values import (
     CollectionRef,
     CollectionSpec,
@@ -26,6 +26,8 @@ from vectrograph.domain.values import (
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.subject import everything, found, make, nearest, put, vector
 from vectrograph.engines.embedded import EmbeddedEngine
+from vectrograph.engines.embedded.scan import ExactScan, Question, Ranking
+from vectrograph.engines.embedded.view import View
 
 SECONDS = 1.5
 STAYING = [f"s{n:02}" for n in range(30)]
@@ -106,6 +108,36 @@ def test_no_reader_sees_a_state_that_never_was(engine: Engine) -> None:
         assert engine.count(ref, Exists(("x",))) in (31, 71)
 
     run_together([overwrite, overwrite, patch, churn, search, search, search, scroll, count])
+
+
+class WriteInBetween:
+    """A searcher during whose work others write: after the rows are ranked, before the points are read."""
+
+    def __init__(self, write: Callable[[], object]) -> None:
+        self._write = write
+
+    def search(self, view: View, question: Question, check: Callable[[], None]) -> list[Ranking]:
+        rankings = ExactScan().search(view, question, check)
+        self._write()
+        return rankings
+
+
+@pytest.mark.parametrize("condition", [None, Exists(("generation",))])
+def test_ranks_and_points_are_of_one_state(engine: Engine, condition: Filter | None) -> None:
+    """A batch patches one point and brings another: who sees the patch must see the newcomer."""
+    ref = make(engine, "docs")
+    assert isinstance(engine, EmbeddedEngine)
+    put(engine, ref, "a", (0, 0), {"generation": 0})
+    generations = iter(range(1, 100))
+
+    def write() -> None:
+        generation = {"generation": next(generations)}
+        engine.write(ref, [Patch(id="a", payload=generation), Put(id="new", vector=vector(0, 0), payload=generation)])
+
+    engine._searcher = WriteInBetween(write)
+    for _ in range(3):
+        seen = {hit.point.id: hit.point.payload for hit in nearest(engine, ref, (0, 0), filter=condition)}
+        assert seen["a"] == seen.get("new", {"generation": 0})
 
 
 def test_what_is_acknowledged_is_visible_and_stays(engine: Engine) -> None:

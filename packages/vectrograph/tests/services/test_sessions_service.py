@@ -142,7 +142,7 @@ def test_of_two_refreshes_at_once_exactly_one_wins(sessions: Sessions, pair: Tok
     lost: list[DomainError] = []
 
     def refresh() -> None:
-        gate.wait()
+        gate.wait(20)
         try:
             won.append(sessions.refresh(pair.refresh_token))
         except DomainError as error:

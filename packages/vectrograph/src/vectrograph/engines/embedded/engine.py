@@ -38,7 +38,7 @@ from vectrograph.engines.embedded.collection import Collection, check_deadline
 from vectrograph.engines.embedded.durable import make_directory
 from vectrograph.engines.embedded.lock import DirectoryLock
 from vectrograph.engines.embedded.manifest import require_known_format, save_format
-from vectrograph.engines.embedded.scan import ExactScan
+from vectrograph.engines.embedded.scan import ExactScan, Searcher
 from vectrograph.engines.embedded.search import search
 from vectrograph.engines.embedded.verify import verify
 
@@ -83,7 +83,7 @@ class EmbeddedEngine:
         self._lock = lock
         self._catalog = catalog
         self._clock = clock
-        self._searcher = ExactScan()
+        self._searcher: Searcher = ExactScan()
         self._closed = False
 
     @classmethod

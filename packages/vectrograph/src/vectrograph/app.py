@@ -1,0 +1,219 @@
+"""The composition root: the only place that constructs engines, stores, services and transports, and stops them in
+order.
+"""
+
+import socket
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import grpc
+import uvicorn
+from starlette.types import ASGIApp
+
+from vectrograph.control.seeding import default_password_in_force, seed_development_accounts
+from vectrograph.control.store import ControlStore
+from vectrograph.domain.errors import StartupError
+from vectrograph.embedding.wordllama import WordllamaEmbedder
+from vectrograph.engines.base import Engine
+from vectrograph.engines.embedded import EmbeddedEngine
+from vectrograph.listening import bind, port_in_use
+from vectrograph.rest.app import build_http_app
+from vectrograph.rpc.server import build_grpc_server
+from vectrograph.services import Services
+from vectrograph.services.assembly import assemble
+from vectrograph.settings import Settings
+from vectrograph.version import VERSION
+
+CONTROL_FILE = "control.sqlite"
+SECRET_FILE = "signing.key"  # noqa: S105  (a file name)
+_READY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a running server listens."""
+
+    host: str
+    http_port: int
+    vectron_http_port: int
+    grpc_port: int
+
+    @property
+    def http(self) -> str:
+        """Base URL of the REST API."""
+        return f"http://{self._host}:{self.http_port}"
+
+    @property
+    def vectron_http(self) -> str:
+        """Base URL of the same application on its second port."""
+        return f"http://{self._host}:{self.vectron_http_port}"
+
+    @property
+    def grpc(self) -> str:
+        """Target of the gRPC API."""
+        return f"{self._host}:{self.grpc_port}"
+
+    @property
+    def _host(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+
+class Server:
+    """A server that is up: data open, ports bound, every transport answering. Made by `start`, ended by `stop`."""
+
+    def __init__(
+        self, settings: Settings, engine: Engine, services: Services, addresses: Addresses, closing: ExitStack
+    ) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.services = services
+        self.addresses = addresses
+        self._closing = closing
+
+    @classmethod
+    def start(cls, settings: Settings, *, control_template: Path | None = None) -> Self:
+        """Open the data directory and serve it.
+
+        Args:
+            settings: every knob.
+            control_template: a prepared control database to begin a new data directory with, instead of building one.
+
+        Raises:
+            StartupError: a port or the directory is taken, the data is of a newer format, or the address is not safe
+            to listen on.
+        """
+        with ExitStack() as stack:
+            engine = _open_engine(settings, stack)
+            services = _open_services(settings, engine, stack, control_template)
+            http_sockets = [
+                stack.enter_context(bind(settings.host, settings.http_port, "http-port")),
+                stack.enter_context(bind(settings.host, settings.vectron_http_port, "vectron-http-port")),
+            ]
+            rpc_server = build_grpc_server(
+                services, max_message_bytes=settings.max_body_bytes, threads=settings.grpc_threads
+            )
+            grpc_port = _bind_grpc(rpc_server, settings)
+            application = build_http_app(services, allowed_hosts=settings.host_names, version=VERSION)
+            http_server = _HttpServer(application, settings.shutdown_seconds)
+            stack.callback(_stop_together, http_server, rpc_server, settings.shutdown_seconds)
+            http_server.start(http_sockets)
+            rpc_server.start()
+            ports = [sock.getsockname()[1] for sock in http_sockets]
+            addresses = Addresses(settings.host, ports[0], ports[1], grpc_port)
+            closing = stack.pop_all()
+        return cls(settings, engine, services, addresses, closing)
+
+    def stop(self) -> None:
+        """Finish what is in flight within `shutdown_seconds`, then close everything. Stopping twice is fine."""
+        self._closing.close()
+
+
+def _open_engine(settings: Settings, stack: ExitStack) -> Engine:
+    settings.data.mkdir(parents=True, exist_ok=True)
+    engine = EmbeddedEngine.open(settings.data)
+    stack.callback(engine.close)
+    return engine
+
+
+def _open_services(settings: Settings, engine: Engine, stack: ExitStack, control_template: Path | None) -> Services:
+    path = settings.data / CONTROL_FILE
+    if control_template is not None and not path.exists():
+        ControlStore.copy_of(control_template, path)
+    store = ControlStore.open(f"sqlite:///{path}")
+    stack.callback(store.close)
+    if settings.loopback:
+        seed_development_accounts(store)
+    _refuse_unsafe_address(settings, store)
+    services = assemble(
+        engine=engine,
+        store=store,
+        embedder=WordllamaEmbedder(),
+        secret_file=settings.data / SECRET_FILE,
+        limits=settings.limits,
+        version=VERSION,
+    )
+    stack.callback(services.close)
+    services.tokens.ensure()
+    return services
+
+
+def prepare_control_database(path: Path) -> None:
+    """Write a control database that holds the development accounts, to begin new data directories with."""
+    store = ControlStore.open(f"sqlite:///{path}")
+    try:
+        seed_development_accounts(store)
+    finally:
+        store.close()
+
+
+def _refuse_unsafe_address(settings: Settings, store: ControlStore) -> None:
+    if settings.loopback:
+        return
+    names = default_password_in_force(store)
+    if names:
+        raise StartupError(
+            f"Refusing to listen on {settings.host}: the default password of {', '.join(names)} is in force. "
+            "Start on 127.0.0.1, change it (POST /api/v1/auth/change-password), then start again."
+        )
+    if not store.has_users():
+        raise StartupError(
+            f"Refusing to listen on {settings.host}: there is no account yet. "
+            "Start once on 127.0.0.1, change the default passwords, then start again."
+        )
+
+
+def _bind_grpc(server: grpc.Server, settings: Settings) -> int:
+    if settings.grpc_port:
+        # gRPC's own refusal comes with lines of its C core on standard error; this one is a single clear sentence.
+        bind(settings.host, settings.grpc_port, "grpc-port").close()
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    try:
+        port = server.add_insecure_port(f"{host}:{settings.grpc_port}")
+    except RuntimeError as error:
+        raise port_in_use(settings.host, settings.grpc_port, "grpc-port") from error
+    return int(port)
+
+
+def _stop_together(http_server: "_HttpServer", rpc_server: grpc.Server, seconds: float) -> None:
+    """Both transports drain at the same time, so that stopping takes one grace period, not two."""
+    http_server.ask_to_stop()
+    stopped = rpc_server.stop(seconds)
+    stopped.wait()
+    http_server.join()
+
+
+class _HttpServer:
+    """Uvicorn in a thread of its own, on sockets that are bound already."""
+
+    def __init__(self, application: ASGIApp, shutdown_seconds: float) -> None:
+        config = uvicorn.Config(
+            application,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=max(1, int(shutdown_seconds)),
+        )
+        self._server = uvicorn.Server(config)
+        self._thread: threading.Thread | None = None
+
+    def start(self, sockets: list[socket.socket]) -> None:
+        self._thread = threading.Thread(target=self._server.run, args=(sockets,), name="vectrograph-http", daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + _READY_SECONDS
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                raise StartupError("The HTTP server did not come up; the lines above say why.")
+            time.sleep(0.002)
+
+    def ask_to_stop(self) -> None:
+        self._server.should_exit = True
+
+    def join(self) -> None:
+        if self._thread is not None:
+            self._thread.join()

@@ -1,0 +1,117 @@
+"""The command `vectrograph`."""
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import structlog
+import typer
+
+from vectrograph.domain.errors import StartupError
+from vectrograph.settings import LogFormat, LogLevel, Settings
+from vectrograph.version import VERSION
+
+app = typer.Typer(
+    name="vectrograph",
+    help="The vector database with two mother tongues: NeuroGraph's REST and Vectron's gRPC over one engine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"vectrograph {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """The vector database with two mother tongues: NeuroGraph's REST and Vectron's gRPC over one engine."""
+
+
+def _option(name: str) -> Any:
+    field = Settings.model_fields[name]
+    return typer.Option(f"--{name.replace('_', '-')}", help=field.description, show_default=str(field.default))
+
+
+@app.command()
+def serve(
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")] = None,
+    data: Annotated[Path | None, _option("data")] = None,
+    host: Annotated[str | None, _option("host")] = None,
+    http_port: Annotated[int | None, _option("http_port")] = None,
+    vectron_http_port: Annotated[int | None, _option("vectron_http_port")] = None,
+    grpc_port: Annotated[int | None, _option("grpc_port")] = None,
+    allowed_hosts: Annotated[list[str] | None, _option("allowed_hosts")] = None,
+    grpc_threads: Annotated[int | None, _option("grpc_threads")] = None,
+    shutdown_seconds: Annotated[float | None, _option("shutdown_seconds")] = None,
+    log_level: Annotated[LogLevel | None, _option("log_level")] = None,
+    log_format: Annotated[LogFormat | None, _option("log_format")] = None,
+    max_body_bytes: Annotated[int | None, _option("max_body_bytes")] = None,
+    max_batch: Annotated[int | None, _option("max_batch")] = None,
+    max_top_k: Annotated[int | None, _option("max_top_k")] = None,
+    max_page: Annotated[int | None, _option("max_page")] = None,
+    max_dimension: Annotated[int | None, _option("max_dimension")] = None,
+    max_text_bytes: Annotated[int | None, _option("max_text_bytes")] = None,
+    max_payload_bytes: Annotated[int | None, _option("max_payload_bytes")] = None,
+) -> None:
+    """Serve a data directory until SIGTERM or Ctrl-C."""
+    given = dict(locals())
+    path = given.pop("config")
+    given["allowed_hosts"] = tuple(allowed_hosts) if allowed_hosts else None
+    try:
+        _serve(Settings.load(path, **given))
+    except StartupError as error:
+        typer.echo(f"vectrograph: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _serve(settings: Settings) -> None:
+    from vectrograph import logs
+    from vectrograph.app import Server
+
+    logs.configure(settings.log_level, settings.log_format)
+    log = structlog.get_logger("vectrograph.cli")
+    asked = threading.Event()
+
+    def ask(signal_number: int, _: FrameType | None) -> None:
+        asked.set()
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    server = Server.start(settings)
+    try:
+        addresses = server.addresses
+        log.info(
+            "serving",
+            version=VERSION,
+            data=str(settings.data),
+            http=addresses.http,
+            vectron_http=addresses.vectron_http,
+            grpc=addresses.grpc,
+        )
+        if settings.loopback:
+            log.warning(
+                "development mode: the accounts admin, developer and viewer have their documented passwords "
+                "until changed; only this machine can connect"
+            )
+        asked.wait()
+        log.info("stopping", seconds_at_most=settings.shutdown_seconds)
+    finally:
+        server.stop()
+    log.info("stopped")
+    sys.stderr.flush()

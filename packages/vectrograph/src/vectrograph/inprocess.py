@@ -1,0 +1,130 @@
+"""The real server inside this process: for tests, notebooks and the demo.
+
+>>> from vectrograph import running
+>>> with running() as server, server.neurograph() as client:
+...     token = client.tokens.create(text="hello world")
+...     [hit.token.id for hit in client.tokens.query(query_vector=token.embedding, top_k=1)]
+[1]
+"""
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vectrograph import logs
+from vectrograph.app import Server, prepare_control_database
+from vectrograph.domain.errors import StartupError
+from vectrograph.settings import Settings
+
+if TYPE_CHECKING:
+    from neurograph import AsyncNeuroGraphClient, NeuroGraphClient
+    from vectron_client import AsyncVectronClient, VectronClient
+
+_USER, _PASSWORD = "developer", "developer123"
+
+
+class RunningServer:
+    """A server in this process: its addresses, and clients that are ready to use.
+
+    Attributes:
+        server: the running server; `server.services` is its inside.
+        http_url: base URL of the REST API.
+        vectron_http_url: base URL of the same application on its second port.
+        grpc_address: `host:port` of the gRPC API.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.http_url = server.addresses.http
+        self.vectron_http_url = server.addresses.vectron_http
+        self.grpc_address = server.addresses.grpc
+
+    def __repr__(self) -> str:
+        return f"RunningServer(http_url={self.http_url!r}, grpc_address={self.grpc_address!r})"
+
+    @cached_property
+    def api_key(self) -> str:
+        """An API key of the account `developer`, made at first use."""
+        with self.neurograph() as client:
+            created = client.api_keys.create(name="in-process")
+        return created.api_key
+
+    def neurograph(self, **options: Any) -> "NeuroGraphClient":
+        """A synchronous NeuroGraph client, logged in as `developer` unless credentials are given."""
+        from neurograph import NeuroGraphClient
+
+        return NeuroGraphClient(self.http_url, **_with_account(options))
+
+    def async_neurograph(self, **options: Any) -> "AsyncNeuroGraphClient":
+        """An asynchronous NeuroGraph client, logged in as `developer` unless credentials are given."""
+        from neurograph import AsyncNeuroGraphClient
+
+        return AsyncNeuroGraphClient(self.http_url, **_with_account(options))
+
+    def vectron(self, **options: Any) -> "VectronClient":
+        """A synchronous Vectron client with an API key of `developer` unless one is given."""
+        from vectron_client import VectronClient
+
+        return VectronClient(self.grpc_address, **{"api_key": self.api_key, **options})
+
+    def async_vectron(self, **options: Any) -> "AsyncVectronClient":
+        """An asynchronous Vectron client with an API key of `developer` unless one is given."""
+        from vectron_client import AsyncVectronClient
+
+        return AsyncVectronClient(self.grpc_address, **{"api_key": self.api_key, **options})
+
+
+def _with_account(options: dict[str, Any]) -> dict[str, Any]:
+    if options.keys() & {"username", "password", "api_key"}:
+        return options
+    return {"username": _USER, "password": _PASSWORD, **options}
+
+
+@contextmanager
+def running(path: str | Path | None = None, **settings: Any) -> Iterator[RunningServer]:
+    """Run the server in this process on free loopback ports.
+
+    Args:
+        path: data directory, kept afterwards; None uses a temporary one that is removed.
+        settings: fields of `vectrograph.settings.Settings`, such as `http_port` or `max_top_k`.
+
+    Raises:
+        StartupError: a port or the directory is taken, or the host is not loopback.
+    """
+    if settings.get("host", "127.0.0.1") not in ("127.0.0.1", "localhost", "::1"):
+        raise StartupError(
+            "An in-process server listens on loopback only; use `vectrograph serve` for other addresses."
+        )
+    logs.configure_embedded()
+    ports = {"http_port": 0, "vectron_http_port": 0, "grpc_port": 0}
+    with ExitStack() as stack:
+        if path is None:
+            path = stack.enter_context(tempfile.TemporaryDirectory(prefix="vectrograph-"))
+        chosen = Settings.load(**{**ports, "data": Path(path), **settings})
+        server = Server.start(chosen, control_template=_template.path())
+        stack.callback(server.stop)
+        yield RunningServer(server)
+
+
+class _Template:
+    """A control database with the development accounts, built once per process: three password hashes take longer than
+    all the rest.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+
+    def path(self) -> Path:
+        with self._lock:
+            if self._directory is None:
+                self._directory = tempfile.TemporaryDirectory(prefix="vectrograph-template-")
+                prepare_control_database(Path(self._directory.name) / "control.sqlite")
+            return Path(self._directory.name) / "control.sqlite"
+
+
+_template = _Template()

@@ -1,0 +1,84 @@
+"""Where log lines go: structlog for ours, one formatter for other libraries', human on a terminal and JSON
+otherwise.
+"""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+from vectrograph.settings import LogFormat, LogLevel
+
+Processor = structlog.typing.Processor
+
+
+def configure(level: LogLevel, form: LogFormat, stream: TextIO | None = None) -> None:
+    """Send this process's log lines to `stream` (default: standard error). Called by the command line only."""
+    out = stream if stream is not None else sys.stderr
+    human = form is LogFormat.HUMAN or (form is LogFormat.AUTO and out.isatty())
+    shared = _shared_processors()
+    renderer = _renderer(human, out)
+    number = logging.getLevelNamesMapping()[level.value.upper()]
+    structlog.configure(
+        processors=[*shared, *([] if human else [structlog.processors.format_exc_info]), renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=out),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *([] if human else [structlog.processors.format_exc_info]),
+                renderer,
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def configure_embedded() -> None:
+    """Inside someone else's process: warnings go to the standard logger `vectrograph`, and a host's own structlog
+    set-up is left alone.
+    """
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=_StandardLogger,
+    )
+
+
+def _StandardLogger(*_: Any) -> logging.Logger:  # noqa: N802  (structlog calls it as a class)
+    return logging.getLogger("vectrograph")
+
+
+def _shared_processors() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _drop_color_message,
+    ]
+
+
+def _renderer(human: bool, out: TextIO) -> Processor:
+    if human:
+        # The default formatter prints local variables, credentials and bodies among them.
+        return structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    return structlog.processors.JSONRenderer()
+
+
+def _drop_color_message(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Uvicorn repeats each message with terminal colours in it."""
+    event.pop("color_message", None)
+    return event

@@ -1,0 +1,182 @@
+"""Every knob of the server in one class: command line over environment over TOML file over default.
+
+`docs/settings.md` is written from this class and held fresh by `make lint`.
+"""
+
+import ipaddress
+import os
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from vectrograph.domain.errors import StartupError
+from vectrograph.domain.limits import Limits
+
+ENV_PREFIX = "VECTROGRAPH_"
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+_DEFAULTS = Limits()
+
+
+class LogFormat(StrEnum):
+    """auto: human on a terminal, JSON otherwise."""
+
+    AUTO = "auto"
+    HUMAN = "human"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least severe line that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Settings(BaseSettings):
+    """Settings of one server.
+
+    Names of variables in the environment are the field names in capitals behind `VECTROGRAPH_`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
+
+    data: Path = Field(default=Path("vectrograph-data"), description="Directory of all data; made when missing.")
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to listen on. Anything but loopback is refused while a default password is in force.",
+    )
+    http_port: int = Field(default=8000, ge=0, le=65535, description="Port of the REST API; 0 picks a free one.")
+    vectron_http_port: int = Field(
+        default=8080,
+        ge=0,
+        le=65535,
+        description="Second port of the same HTTP application, for Vectron's users.",
+    )
+    grpc_port: int = Field(default=8081, ge=0, le=65535, description="Port of the gRPC API; 0 picks a free one.")
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Host names a request may name, besides loopback names and `host`; a JSON list in the environment.",
+    )
+    grpc_threads: int = Field(default=16, ge=1, le=1024, description="Threads that answer gRPC calls.")
+    shutdown_seconds: float = Field(
+        default=8.0, gt=0, le=60, description="Time that requests in flight get to finish after SIGTERM."
+    )
+    log_level: LogLevel = Field(default=LogLevel.INFO, description="Least severe line that is logged.")
+    log_format: LogFormat = Field(
+        default=LogFormat.AUTO, description="human, json, or auto: human on a terminal, JSON otherwise."
+    )
+    max_body_bytes: int = Field(
+        default=_DEFAULTS.max_body_bytes, ge=1024, description="Largest HTTP body and gRPC message, in bytes."
+    )
+    max_batch: int = Field(default=_DEFAULTS.max_batch, ge=1, description="Most points or texts in one request.")
+    max_top_k: int = Field(default=_DEFAULTS.max_top_k, ge=1, description="Largest `top_k` of a search.")
+    max_page: int = Field(default=_DEFAULTS.max_page, ge=1, description="Largest `limit` of a list.")
+    max_dimension: int = Field(
+        default=_DEFAULTS.max_dimension, ge=1, le=8192, description="Most components of a vector."
+    )
+    max_text_bytes: int = Field(default=_DEFAULTS.max_text_bytes, ge=1, description="Longest text, in bytes of UTF-8.")
+    max_payload_bytes: int = Field(
+        default=_DEFAULTS.max_payload_bytes, ge=2, description="Largest payload of a point, in bytes of JSON."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what the caller passes and the environment: no `.env` file is read from wherever the server happens to
+        start.
+        """
+        return init_settings, env_settings
+
+    @classmethod
+    def load(cls, config: Path | None = None, **given: Any) -> Self:
+        """Settings from what was given, else the environment, else the TOML file, else the defaults.
+
+        Args:
+            config: a TOML file of field names; None reads none.
+            given: values that win over everything; None means not given.
+
+        Raises:
+            StartupError: the file cannot be read, or a name or value is not acceptable; one line that names it.
+        """
+        from_file = _read_toml(config) if config is not None else {}
+        in_environment = {name for name in cls.model_fields if f"{ENV_PREFIX}{name.upper()}" in os.environ}
+        values = {name: value for name, value in from_file.items() if name not in in_environment}
+        values.update((name, value) for name, value in given.items() if value is not None)
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise StartupError(f"Setting {name}: {first['msg']}.") from error
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the server can be reached from this machine only."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """Names that the Host header of a request may carry."""
+        return (*LOOPBACK_NAMES, self.host, *self.allowed_hosts)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that services enforce and advertise."""
+        return Limits(
+            max_body_bytes=self.max_body_bytes,
+            max_batch=self.max_batch,
+            max_top_k=self.max_top_k,
+            max_page=self.max_page,
+            max_dimension=self.max_dimension,
+            max_text_bytes=self.max_text_bytes,
+            max_payload_bytes=self.max_payload_bytes,
+        )
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StartupError(f"Cannot read the settings file {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StartupError(f"The settings file {path} is not TOML: {error}.") from error
+
+
+def settings_table() -> str:
+    """The settings as a Markdown table, one row a field.
+
+    >>> "VECTROGRAPH_HTTP_PORT" in settings_table()
+    True
+    """
+    rows = ["| option, TOML key | environment | default | meaning |", "|---|---|---|---|"]
+    for name, info in Settings.model_fields.items():
+        option = f"`--{name.replace('_', '-')}`, `{name}`"
+        rows.append(f"| {option} | `{ENV_PREFIX}{name.upper()}` | {_shown(info)} | {info.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _shown(info: FieldInfo) -> str:
+    value = info.default
+    if isinstance(value, StrEnum):
+        return f"`{value.value}`"
+    if isinstance(value, tuple):
+        return "`[]`"
+    return f"`{value}`"
