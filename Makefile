@@ -7,7 +7,7 @@ DISTRIBUTIONS := packages/wirekit packages/neurograph-python packages/vectron-cl
 MANIFESTS := requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix bench generate lock clean
+.PHONY: help setup demo test lint fix bench bench-engine generate lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -28,7 +28,7 @@ test: lint  ## every check and every test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: setup  ## ruff, formatting, types, layers, freshness of generated files
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy packages/neurograph-python/examples/*.py
@@ -45,8 +45,12 @@ fix: setup  ## repair what ruff can repair, regenerate what is generated
 generate: setup  ## rewrite generated files: synchronous twins, protobuf modules, settings table
 	$(BIN)/python tools/generate.py
 
-bench: setup  ## measure engine, server and clients
-	$(BIN)/python -m benchmarks
+bench: bench-engine  ## every measurement there is
+
+bench-engine: setup  ## this engine beside its embedded peers (hours; ARGS=--quick for a look)
+	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet .venv-bench
+	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --group bench -e packages/wirekit -e packages/vectrograph
+	.venv-bench/bin/python -m benchmarks.engine $(ARGS)
 
 lock: setup  ## resolve requirements.lock anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \

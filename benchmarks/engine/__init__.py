@@ -1,0 +1,1 @@
+"""The embedded engine beside zvec, qdrant-edge, lancedb, chroma and bare faiss."""
