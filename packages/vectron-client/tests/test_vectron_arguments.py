@@ -113,6 +113,13 @@ def test_numbers_of_other_kinds_are_numbers() -> None:
     assert caught.value.code == "UNAVAILABLE", "the points must be accepted and sent"
 
 
+def test_a_name_that_fits_no_message_is_refused() -> None:
+    client = VectronClient("127.0.0.1:1", options=ClientOptions(max_send_message_length=5))
+    for call in (client.upsert, client.upsert_batch):
+        with pytest.raises(MessageTooLargeError):
+            call("a long name", [Point("a", [1.0])])
+
+
 def test_a_point_that_fits_no_message_is_named() -> None:
     client = VectronClient("127.0.0.1:1", options=ClientOptions(max_send_message_length=1000))
     for call in (client.upsert, client.upsert_batch):

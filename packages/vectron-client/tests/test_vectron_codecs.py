@@ -6,11 +6,12 @@ import json
 import math
 import pickle
 import struct
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vectron_client import ClientOptions, Point, SearchResult, calls, exceptions, payloads
@@ -21,6 +22,9 @@ from vectron_client.points import decode_point, decode_results, encode_points, e
 from vectron_client.retries import RetryPlan, spread
 from vectron_client.statuses import error_of
 from wirekit.flow import run
+
+#: A busy machine may take its time for an example.
+unhurried = settings(deadline=None)
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 json_values = st.recursive(
@@ -39,6 +43,7 @@ def sent(*points: Point) -> wire.UpsertRequest:
     return wire.UpsertRequest.FromString(b"".join(encode_points(points, dimension=0, max_bytes=10**9)))
 
 
+@unhurried
 @given(any_payload)
 def test_a_payload_survives_the_wire(payload: dict[str, Any]) -> None:
     texts, whole = payloads.encode(payload)
@@ -46,6 +51,7 @@ def test_a_payload_survives_the_wire(payload: dict[str, Any]) -> None:
     assert bool(whole) is not all(isinstance(value, str) for value in payload.values())
 
 
+@unhurried
 @given(any_payload)
 def test_a_server_that_knows_only_text_loses_no_value(payload: dict[str, Any]) -> None:
     texts, _ = payloads.encode(payload)
@@ -60,6 +66,21 @@ def test_numpy_values_of_payloads_become_plain_ones() -> None:
     assert payloads.decode(texts, whole) == {"a": 3, "b": [[1, 2]], "c": [0.5, True], "d": "x"}
 
 
+@pytest.mark.parametrize("payload", [{"title": "x"}, {"year": 2024}])
+def test_any_mapping_is_a_payload(payload: dict[str, Any]) -> None:
+    read_only: Any = MappingProxyType(payload)
+    point = sent(Point("a", [1.0], read_only)).points[0]
+    assert payloads.decode(point.payload, point.payload_json) == payload
+
+
+def test_a_payload_that_is_nested_too_deeply_is_refused() -> None:
+    value: Any = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(payloads.PayloadError):
+        payloads.encode({"a": value})
+
+
 def test_a_payload_that_contains_itself_is_refused() -> None:
     payload: dict[str, Any] = {"a": []}
     payload["a"].append(payload["a"])
@@ -67,6 +88,7 @@ def test_a_payload_that_contains_itself_is_refused() -> None:
         payloads.encode(payload)
 
 
+@unhurried
 @given(ids, vectors, any_payload)
 def test_a_point_is_read_by_the_public_messages(id_: str, vector: list[float], payload: dict[str, Any]) -> None:
     point = sent(Point(id_, vector, payload)).points[0]
@@ -75,6 +97,7 @@ def test_a_point_is_read_by_the_public_messages(id_: str, vector: list[float], p
     assert payloads.decode(point.payload, point.payload_json) == payload
 
 
+@unhurried
 @given(st.lists(st.tuples(ids, st.lists(float32, min_size=3, max_size=3)), max_size=5))
 def test_points_are_encoded_byte_for_byte_as_public_messages(points: list[tuple[str, list[float]]]) -> None:
     encoded = b"".join(encode_points([Point(*point) for point in points], dimension=3, max_bytes=10**9))
@@ -82,6 +105,7 @@ def test_points_are_encoded_byte_for_byte_as_public_messages(points: list[tuple[
     assert encoded == expected.SerializeToString()
 
 
+@unhurried
 @given(vectors)
 def test_every_kind_of_vector_has_the_same_bytes(vector: list[float]) -> None:
     expected = struct.pack(f"<{len(vector)}f", *vector)
@@ -91,6 +115,7 @@ def test_every_kind_of_vector_has_the_same_bytes(vector: list[float]) -> None:
         assert encode_vector(form, len(vector)) == expected
 
 
+@unhurried
 @given(st.lists(st.floats(width=32), min_size=1, max_size=8))
 def test_a_vector_is_sent_exactly_when_it_is_finite(vector: list[float]) -> None:
     for form in (vector, np.array(vector, dtype=np.float32), PackedVector(struct.pack(f"<{len(vector)}f", *vector))):
@@ -103,6 +128,7 @@ def test_a_vector_is_sent_exactly_when_it_is_finite(vector: list[float]) -> None
             assert caught.value.details["component"] == first
 
 
+@unhurried
 @given(st.lists(st.tuples(ids, float32, vectors, any_payload), max_size=4))
 def test_results_are_read(hits: list[tuple[str, float, list[float], dict[str, Any]]]) -> None:
     hits = [(id_, score, (vector * 4)[:4], payload) for id_, score, vector, payload in hits]
@@ -166,6 +192,7 @@ broken = st.binary(max_size=40) | st.builds(
 )
 
 
+@unhurried
 @given(broken, st.booleans())
 def test_no_answer_however_broken_escapes_as_anything_but_our_errors(answer: bytes, include_vectors: bool) -> None:
     options = ClientOptions()
@@ -213,6 +240,7 @@ def test_long_vectors_are_shown_short() -> None:
 classes = [value for value in vars(exceptions).values() if isinstance(value, type) and issubclass(value, VectronError)]
 
 
+@unhurried
 @given(
     st.sampled_from(classes),
     st.text(),
@@ -258,6 +286,7 @@ trailers = st.dictionaries(
 )
 
 
+@unhurried
 @given(st.sampled_from(["NOT_FOUND", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "SOMETHING_NEW"]), st.text(), trailers)
 def test_whatever_the_trailers_say_there_is_an_error(
     status: str, message: str, trailers: dict[str, str | bytes]
@@ -269,6 +298,7 @@ def test_whatever_the_trailers_say_there_is_an_error(
     pickle.dumps(error)
 
 
+@unhurried
 @given(st.floats(0, 1))
 def test_pauses_are_spread_around_their_length(jitter: float) -> None:
     draw = spread(jitter)

@@ -1,11 +1,17 @@
 """Directories for engines under test."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from vectrograph.domain.values import Put
+from vectrograph.engines.contract.subject import make
+from vectrograph.engines.embedded import EmbeddedEngine
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - where there is one, fsync costs nothing there
 
@@ -18,3 +24,23 @@ def scratch(tmp_path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="vectrograph-", dir=_MEMORY, ignore_cleanup_errors=True) as directory:
         yield Path(directory)
+
+
+@pytest.fixture
+def data(scratch: Path) -> Path:
+    """A closed database of two collections with some points."""
+    directory = scratch / "data"
+    engine = EmbeddedEngine.open(directory)
+    for name in ("docs", "other"):
+        ref = make(engine, name, dimension=64)
+        points = np.arange(200 * 64, dtype=np.float32).reshape(200, 64)
+        engine.write(ref, [Put(id=f"{n}", vector=row, payload={"n": n}) for n, row in enumerate(points)])
+    engine.close()
+    return directory
+
+
+@pytest.fixture
+def homes(data: Path) -> dict[str, Path]:
+    """The sub-directory of each collection of `data`, by name."""
+    manifests = data.glob("collections/*/manifest.json")
+    return {json.loads(path.read_text())["spec"]["name"]: path.parent for path in manifests}

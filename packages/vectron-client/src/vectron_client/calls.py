@@ -165,8 +165,9 @@ def upsert_batches(
     count = whole("batch_size", batch_size, 1)
     room = _message_limit(options) - len(head)
     shares = encode_points(points, dimension=options.expected_vector_dim, max_bytes=room)
-    max_bytes = max(1, min(room, options.max_batch_bytes - len(head))) if options.max_batch_bytes else room
-    return (_upsert(head, batch) for batch in batches(shares, max_count=count, max_bytes=max_bytes, size=len))
+    max_bytes = min(room, options.max_batch_bytes - len(head)) if options.max_batch_bytes else room
+    cut = batches(shares, max_count=count, max_bytes=max(1, max_bytes), size=len)
+    return (_upsert(head, batch) for batch in cut)
 
 
 def _upsert(head: bytes, shares: list[bytes]) -> Call[int]:

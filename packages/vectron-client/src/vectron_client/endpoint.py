@@ -1,4 +1,7 @@
-"""Where a client sends its calls, and with what: the checked arguments of its constructor. Pure."""
+"""Where a client sends its calls, and with what: the checked arguments of its constructor.
+
+Pure but for one thing: it reads the file of root certificates, once.
+"""
 
 import os
 from dataclasses import dataclass, field

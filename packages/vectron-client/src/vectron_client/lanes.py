@@ -129,7 +129,7 @@ async def run_lanes_async(
             await _collect(running, done)
     finally:
         for task in running:
-            pass
+            task.cancel()
         for outcome in await asyncio.gather(*running, return_exceptions=True):
             if not isinstance(outcome, BaseException):
                 done(outcome)

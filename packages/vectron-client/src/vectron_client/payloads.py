@@ -34,15 +34,18 @@ def encode(payload: Mapping[str, Any] | None) -> tuple[Mapping[str, str], bytes]
         if not isinstance(key, str):
             raise PayloadError(f"payload key {key!r} is {type(key).__name__}; keys must be text")
         plain = plain and isinstance(value, str)
+    payload = dict(payload)
     return (payload, b"") if plain else _with_json(payload)
 
 
-def _with_json(payload: Mapping[str, Any]) -> tuple[dict[str, str], bytes]:
+def _with_json(payload: dict[str, Any]) -> tuple[dict[str, str], bytes]:
     texts = {key: value if isinstance(value, str) else _json(key, value) for key, value in payload.items()}
     try:
-        whole = _ENCODER.encode(dict(payload)).encode()
+        whole = _ENCODER.encode(payload).encode()
     except UnicodeEncodeError as error:
         raise PayloadError(f"payload has text that is not Unicode: {error.reason}") from error
+    except RecursionError as error:
+        raise PayloadError("payload is nested too deeply") from error
     return texts, whole
 
 

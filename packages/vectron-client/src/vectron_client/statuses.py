@@ -113,8 +113,8 @@ def _explained(kind: type[VectronError], message: str, method: str, address: str
         )
     if kind is UnavailableError:
         return (
-            f"{method}: the server at {address} cannot be reached; check that it runs, that the address is its gRPC "
-            f"port and that use_tls fits ({message})"
+            f"{method}: the server at {address} cannot be reached or cannot answer; check that it runs, that the "
+            f"address is its gRPC port and that use_tls fits ({message})"
         )
     if kind is MessageTooLargeError:
         return (

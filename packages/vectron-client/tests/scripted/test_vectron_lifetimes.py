@@ -262,7 +262,8 @@ def test_an_async_client_that_was_open_at_the_fork_is_refused_in_the_child(serve
         from vectron_client import AsyncVectronClient, VectronClient, VectronError
 
         client = AsyncVectronClient(sys.argv[1])
-        print(asyncio.run(client.list_collections()), flush=True)
+        blocking = VectronClient(sys.argv[1])
+        print(asyncio.run(client.list_collections()), blocking.list_collections(), flush=True)
         child = os.fork()
         if child == 0:
             for other in (client, AsyncVectronClient(sys.argv[1])):
@@ -270,13 +271,14 @@ def test_an_async_client_that_was_open_at_the_fork_is_refused_in_the_child(serve
                     asyncio.run(other.list_collections())
                 except VectronError as error:
                     print(error, flush=True)
-            print(VectronClient(sys.argv[1]).list_collections(), flush=True)
+            print(blocking.list_collections(), flush=True)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
-        print(asyncio.run(client.list_collections()))
+        print(asyncio.run(client.list_collections()), blocking.list_collections())
     """
     printed = run_script(script, server.address, GRPC_VERBOSITY="NONE").splitlines()
-    assert printed[0] == printed[3] == printed[4] == "['docs']"
+    assert printed[0] == printed[4] == "['docs'] ['docs']"
+    assert printed[3] == "['docs']", "the synchronous client works all the same, over a connection of its own"
     assert all("forked while an AsyncVectronClient was open" in line for line in printed[1:3])
 
 
@@ -327,7 +329,7 @@ def test_nothing_is_left_behind(server: "ScriptedServer", kind: str, close: bool
 
         cycle(3)
         before = held()
-        cycle(30)
+        cycle(15)
         until = time.monotonic() + 10  # gRPC closes sockets in its own time
         while any(now > then for now, then in zip(held(), before)) and time.monotonic() < until:
             time.sleep(0.02)

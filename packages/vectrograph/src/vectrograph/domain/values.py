@@ -241,7 +241,10 @@ class OutcomeStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Result of one operation, in the order of the operations. A DeleteWhere yields one per deleted point."""
+    """Result of one operation, in the order of the operations. A DeleteWhere yields one per deleted point.
+
+    version: the seq of the change; of a skipped operation that of the stored point; 0 where there is no point.
+    """
 
     id: str
     status: OutcomeStatus

@@ -94,6 +94,8 @@ class Engine(Protocol):
             CollectionNotFound: there is no such collection.
             InvalidArgument: an id, vector or payload is not acceptable; names the operation's position. Nothing is
             written.
+            TooLarge: more operations, or a larger payload or text, than the limits among the capabilities.
+            Conflict: the numbers of a serial collection are used up.
             IdempotencyConflict: the key was used with another body.
             OutOfSpace, StorageReadOnly, CollectionQuarantined: the storage refuses.
             DeadlineExceeded: the deadline passed before the commit.

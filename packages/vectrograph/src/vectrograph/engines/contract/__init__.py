@@ -33,6 +33,7 @@ pytest.register_assert_rewrite(
             "preconditions",
             "scrolling",
             "searching",
+            "subject",
             "writing",
         )
     )

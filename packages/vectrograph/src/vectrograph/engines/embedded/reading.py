@@ -14,7 +14,7 @@ from vectrograph.engines.embedded.view import Labels
 
 _IDS_AT_A_TIME: Final = 4096
 _PAYLOADS_AT_FIRST: Final = 256
-_CHUNK_CHARACTERS: Final = 2 << 20
+_CHUNK_CHARACTERS: Final = 1 << 19
 
 
 def read_by_ids(connection: apsw.Connection, ids: Sequence[bytes], include: Include) -> list[Record]:
