@@ -9,17 +9,10 @@ from typing import Any, NoReturn
 
 import httpx2
 import pytest
-import structlog
 from rest.envelope import error_of, field_error
 from rest.serving import Served, Start
 
 from vectrograph.domain import errors as domain
-
-
-@pytest.fixture
-def lines() -> Iterator[list[Any]]:
-    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as captured:
-        yield captured
 
 
 @pytest.fixture

@@ -208,12 +208,6 @@ def test_every_request_is_counted(served: Served, developer: httpx2.Client) -> N
     assert developer.get("/api/v1/status").json()["requests_total"] == before + 3
 
 
-@pytest.fixture
-def lines() -> Iterator[list[Any]]:
-    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as captured:
-        yield captured
-
-
 def access_lines(lines: list[Any]) -> list[Any]:
     return [line for line in lines if line["event"] == "request"]
 

@@ -53,6 +53,8 @@ def scores(distance: Distance, query: Vector, rows: Vector, *, between: Callable
         if between is not None and start:
             between()
         result[start : start + len(chunk)] = np.clip(kernel(wide, chunk), -_LARGEST, _LARGEST)
+    # Minus zero becomes zero: it would be printed as such.
+    result += np.float32(0.0)
     return result
 
 
@@ -101,8 +103,7 @@ def _euclidean(query: Wide, rows: Wide) -> Wide:
 def _dot(query: Wide, rows: Wide) -> Wide:
     rows *= query
     sums: Wide = np.add.reduce(rows, axis=1)
-    # Subtracted from zero, not negated: a score of minus zero would be printed as such.
-    return 0.0 - sums
+    return -sums
 
 
 _KERNELS: Final[Mapping[Distance, Callable[[Wide, Wide], Wide]]] = {
