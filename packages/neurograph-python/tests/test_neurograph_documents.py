@@ -23,7 +23,16 @@ def test_the_readme_runs_from_top_to_bottom(
         exec(compile(placed, "README.md", "exec"), names)  # noqa: S102
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "hello world: 1.00"
-    assert printed[2:] == ["10", "final {'state': 'new'}", "final {}", "3", "404 False", "query_vector.1"]
+    assert printed[2:] == [
+        "10",
+        "final {'state': 'new'}",
+        "final {}",
+        "['bonjour']",
+        "1",
+        "3",
+        "404 False",
+        "query_vector.1",
+    ]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

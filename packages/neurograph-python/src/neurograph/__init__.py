@@ -23,10 +23,12 @@ from neurograph.exceptions import (
     TimeoutError,
     ValidationError,
 )
+from neurograph.filters import Field, Filter, each, field
 from neurograph.models import (
     APIKey,
     APIKeyCreate,
     APIKeyCreated,
+    DeletedTokens,
     HealthStatus,
     LoginResponse,
     SystemStatus,
@@ -52,6 +54,9 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "ConnectionError",
+    "DeletedTokens",
+    "Field",
+    "Filter",
     "HealthStatus",
     "InvalidResponseError",
     "LoginResponse",
@@ -71,4 +76,6 @@ __all__ = [
     "User",
     "ValidationError",
     "__version__",
+    "each",
+    "field",
 ]

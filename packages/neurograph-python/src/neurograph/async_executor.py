@@ -1,14 +1,18 @@
 """Runs calls: performs what their flows ask for."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from neurograph.auth import Authenticate, Session, authorized
 from neurograph.concurrency import AsyncLock, async_sleep
 from neurograph.exchange import Exchange
 from neurograph.options import Options
-from neurograph.wire import Call
+from neurograph.wire import Call, Response
 from wirekit.deadline import Deadline
 from wirekit.flow import Send, run_async
+from wirekit.lines import LineSplitter
 from wirekit.retry import RetryPolicy
 
 T = TypeVar("T")
@@ -23,7 +27,7 @@ class AsyncExecutor:
 
         self._timeout = options.timeout
         self._transport = AsyncTransport(options)
-        self._session = Session(options.credentials)
+        self.session = Session(options.credentials)
         self._lock = AsyncLock()
         self._exchange = Exchange(RetryPolicy(max_retries=options.max_retries))
 
@@ -33,8 +37,25 @@ class AsyncExecutor:
         Raises:
             NeuroGraphError: the call failed.
         """
-        flow = authorized(call, self._session, self._exchange, Deadline.after(self._timeout))
+        flow = authorized(call, self.session, self._exchange, Deadline.after(self._timeout))
         return await run_async(flow, self._perform)
+
+    async def lines(self, call: Call[Response]) -> AsyncGenerator[Response, None]:
+        """Runs a call whose answer is NDJSON; yields a response for each line as it arrives.
+
+        The client's time-out bounds the time until the answer begins, and each wait for more of it.
+
+        Raises:
+            NeuroGraphError: the call failed, or its answer broke off.
+        """
+        response = await self.run(call)
+        splitter = LineSplitter()
+        async with aclosing(response.chunks) as chunks:
+            async for chunk in chunks:
+                for line in splitter.feed(chunk):
+                    yield replace(response, body=line, chunks=None)
+        for line in splitter.flush():
+            yield replace(response, body=line, chunks=None)
 
     async def close(self) -> None:
         """Closes the connections; a second call does nothing."""
@@ -45,5 +66,5 @@ class AsyncExecutor:
             return await self._transport.send(effect.request, effect.deadline)
         if isinstance(effect, Authenticate):
             async with self._lock.hold(effect.deadline):
-                return await run_async(self._session.renew(effect, self._exchange), self._perform)
+                return await run_async(self.session.renew(effect, self._exchange), self._perform)
         return await async_sleep(effect.seconds)
