@@ -6,6 +6,7 @@
 """
 
 from neurograph.async_client import AsyncNeuroGraphClient
+from neurograph.bulk import BulkResult, FailedItem
 from neurograph.client import NeuroGraphClient
 from neurograph.exceptions import (
     AuthenticationError,
@@ -50,11 +51,13 @@ __all__ = [
     "AsyncNeuroGraphClient",
     "AuthenticationError",
     "AuthorizationError",
+    "BulkResult",
     "ClientClosedError",
     "ConfigurationError",
     "ConflictError",
     "ConnectionError",
     "DeletedTokens",
+    "FailedItem",
     "Field",
     "Filter",
     "HealthStatus",

@@ -5,9 +5,12 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from neurograph import calls
 from neurograph.auth import Authenticate, Session, authorized
 from neurograph.concurrency import AsyncLock, async_sleep
+from neurograph.exceptions import AuthenticationError, InvalidResponseError, NotFoundError
 from neurograph.exchange import Exchange
+from neurograph.models import ServerLimits
 from neurograph.options import Options
 from neurograph.wire import Call, Response
 from wirekit.deadline import Deadline
@@ -29,6 +32,7 @@ class AsyncExecutor:
         self._transport = AsyncTransport(options)
         self.session = Session(options.credentials)
         self._lock = AsyncLock()
+        self._limits: ServerLimits | None = None
         self._exchange = Exchange(RetryPolicy(max_retries=options.max_retries))
 
     async def run(self, call: Call[T]) -> T:
@@ -56,6 +60,15 @@ class AsyncExecutor:
                     yield replace(response, body=line, chunks=None)
         for line in splitter.flush():
             yield replace(response, body=line, chunks=None)
+
+    async def limits(self) -> ServerLimits:
+        """The limits that the server advertises, asked for once; empty when it advertises none."""
+        if self._limits is None:
+            try:
+                self._limits = await self.run(calls.get_limits())
+            except (AuthenticationError, NotFoundError, InvalidResponseError):
+                self._limits = ServerLimits()  # a server that has no such page
+        return self._limits
 
     async def close(self) -> None:
         """Closes the connections; a second call does nothing."""

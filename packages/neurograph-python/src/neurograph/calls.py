@@ -14,6 +14,7 @@ from neurograph.models import (
     APIKeyCreated,
     HealthStatus,
     LoginResponse,
+    ServerLimits,
     SystemStatus,
     Token,
     TokenCreate,
@@ -57,20 +58,19 @@ def create_token(
     return Call(Request("POST", TOKENS, encode(body), idempotency_key=idempotency_key or new_key()), decoding.token)
 
 
-def create_tokens(items: Iterable[NewToken]) -> Iterator[Call[list[Token]]]:
-    """Create many tokens: one call per batch, cut lazily by count and bytes.
+def encoded_token(item: NewToken, index: int) -> bytes:
+    """One of many tokens to be created, as JSON text.
 
     Raises:
-        ValidationError: an item that is no token; its batch is not sent.
+        ValidationError: the item at this index is no token.
     """
-    if isinstance(items, (str, bytes, Mapping)):
-        raise ValidationError.of(
-            "items", f"is one {type(items).__name__}; pass an iterable of texts, dictionaries or TokenCreate"
-        )
-    encoded = (encode(_new_token(_fields(item, index), f"tokens.{index}.")) for index, item in enumerate(items))
-    for batch in batches(encoded, max_count=MAX_BATCH_COUNT, max_bytes=MAX_BATCH_BYTES, size=len):
-        body = b'{"tokens":[' + b",".join(batch) + b"]}"
-        yield Call(Request("POST", f"{TOKENS}/batch", body, idempotency_key=new_key()), decoding.tokens)
+    return encode(_new_token(_fields(item, index), f"tokens.{index}."))
+
+
+def create_tokens(encoded: Iterable[bytes]) -> Call[list[Token]]:
+    """Create many tokens in one write, once however often it is sent; items as of `encoded_token`."""
+    body = b'{"tokens":[' + b",".join(encoded) + b"]}"
+    return Call(Request("POST", f"{TOKENS}/batch", body, idempotency_key=new_key()), decoding.tokens)
 
 
 def get_token(token_id: int) -> Call[Token]:
@@ -144,6 +144,11 @@ def rotate_api_key(key_id: str, overlap_seconds: int) -> Call[APIKeyCreated]:
 def delete_api_key(key_id: str) -> Call[bool]:
     """Remove an API key and its record."""
     return Call(Request("DELETE", _key_path(key_id)), decoding.nothing)
+
+
+def get_limits() -> Call[ServerLimits]:
+    """Ask for the largest things that the server takes."""
+    return Call(Request("GET", "/api/v1/limits"), decoding.limits, public=True)
 
 
 def me() -> Call[User]:

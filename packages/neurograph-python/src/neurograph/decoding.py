@@ -19,6 +19,7 @@ from neurograph.models import (
     DeletedTokens,
     HealthStatus,
     LoginResponse,
+    ServerLimits,
     SystemStatus,
     Token,
     TokenPage,
@@ -76,6 +77,11 @@ def hit_lists(response: Response) -> list[list[TokenQueryResult]]:
 def deleted(response: Response) -> DeletedTokens:
     """What became of a request to delete many tokens."""
     return _model(response, DeletedTokens, _object(response, "deleted"))
+
+
+def limits(response: Response) -> ServerLimits:
+    """The largest things that the server takes."""
+    return _model(response, ServerLimits, _object(response, "max_batch", "max_body_bytes"))
 
 
 def user(response: Response) -> User:

@@ -6,9 +6,12 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from neurograph import calls
 from neurograph.auth import Authenticate, Session, authorized
 from neurograph.concurrency import Lock, sleep
+from neurograph.exceptions import AuthenticationError, InvalidResponseError, NotFoundError
 from neurograph.exchange import Exchange
+from neurograph.models import ServerLimits
 from neurograph.options import Options
 from neurograph.wire import Call, Response
 from wirekit.deadline import Deadline
@@ -30,6 +33,7 @@ class Executor:
         self._transport = Transport(options)
         self.session = Session(options.credentials)
         self._lock = Lock()
+        self._limits: ServerLimits | None = None
         self._exchange = Exchange(RetryPolicy(max_retries=options.max_retries))
 
     def run(self, call: Call[T]) -> T:
@@ -57,6 +61,15 @@ class Executor:
                     yield replace(response, body=line, chunks=None)
         for line in splitter.flush():
             yield replace(response, body=line, chunks=None)
+
+    def limits(self) -> ServerLimits:
+        """The limits that the server advertises, asked for once; empty when it advertises none."""
+        if self._limits is None:
+            try:
+                self._limits = self.run(calls.get_limits())
+            except (AuthenticationError, NotFoundError, InvalidResponseError):
+                self._limits = ServerLimits()  # a server that has no such page
+        return self._limits
 
     def close(self) -> None:
         """Closes the connections; a second call does nothing."""

@@ -235,6 +235,22 @@ class LoginResponse(_Answer):
     user: User | None = None
 
 
+class ServerLimits(_Answer):
+    """The largest things a server takes; None where it does not tell.
+
+    Attributes:
+        max_body_bytes: one request body.
+        max_batch: tokens, texts or queries in one request.
+        max_top_k: hits of one query.
+        max_page: tokens of one page.
+    """
+
+    max_body_bytes: int | None = None
+    max_batch: int | None = None
+    max_top_k: int | None = None
+    max_page: int | None = None
+
+
 class HealthStatus(_Answer):
     """Whether the server is well.
 

@@ -1,24 +1,22 @@
 """Tokens: texts with their vectors; asynchronous."""
 
-import builtins
 import os
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, BinaryIO
 
 from neurograph import calls, decoding, token_calls
-from neurograph.calls import NewToken
-from neurograph.exceptions import NeuroGraphError
 from neurograph.files import writing
 from neurograph.filters import FilterLike
 from neurograph.models import DeletedTokens, Token
+from neurograph.resources.async_bulk import AsyncBulkCreate
 from neurograph.resources.async_pages import AsyncLinkedTokenPage
 from neurograph.resources.async_token_queries import AsyncTokenQueries
 from neurograph.unset import UNSET, Unset
 from wirekit.paging import OffsetWalk
 
 
-class AsyncTokens(AsyncTokenQueries):
+class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
     """Create, read, change, remove and find tokens.
 
     A vector argument may be a list, a tuple, an `array.array`, a numpy array, or anything else with the
@@ -47,33 +45,6 @@ class AsyncTokens(AsyncTokenQueries):
             ConflictError: the key was used for another token.
         """
         return await self._executor.run(calls.create_token(text, metadata, embedding, idempotency_key))
-
-    async def create_many(self, items: Iterable[NewToken]) -> builtins.list[Token]:
-        """Creates many tokens in few requests.
-
-        The items are read as they are needed and sent in batches, each of which is written completely or
-        not at all.
-
-        Args:
-            items: texts, dictionaries with `text` and optionally `metadata` and `embedding`, or
-                TokenCreate models.
-
-        Returns:
-            The tokens in the order of the items.
-
-        Raises:
-            ValidationError: an item is wrong; its batch was not written. `details["created_ids"]` of
-                this and any other error lists the tokens of the batches before it.
-        """
-        created: builtins.list[Token] = []
-        try:
-            for call in calls.create_tokens(items):
-                batch = await self._executor.run(call)
-                created += batch
-        except NeuroGraphError as error:
-            error.details["created_ids"] = [token.id for token in created]
-            raise
-        return created
 
     async def get(self, token_id: int) -> Token:
         """Reads one token.
