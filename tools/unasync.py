@@ -61,6 +61,7 @@ RULES = Rules(
     names={
         "__aenter__": "__enter__",
         "__aexit__": "__exit__",
+        "aclosing": "closing",
     },
     patterns={
         r"Async([A-Z]\w*)": r"\1",
@@ -79,6 +80,10 @@ _VECTRON = "packages/vectron-client/src/vectron_client"
 PAIRS: tuple[Pair, ...] = (
     Pair(f"{_NEUROGRAPH}/async_client.py", f"{_NEUROGRAPH}/client.py"),
     Pair(f"{_NEUROGRAPH}/async_executor.py", f"{_NEUROGRAPH}/executor.py"),
+    Pair(f"{_NEUROGRAPH}/resources/async_auth.py", f"{_NEUROGRAPH}/resources/auth.py"),
+    Pair(f"{_NEUROGRAPH}/resources/async_bulk.py", f"{_NEUROGRAPH}/resources/bulk.py"),
+    Pair(f"{_NEUROGRAPH}/resources/async_pages.py", f"{_NEUROGRAPH}/resources/pages.py"),
+    Pair(f"{_NEUROGRAPH}/resources/async_token_queries.py", f"{_NEUROGRAPH}/resources/token_queries.py"),
     Pair(f"{_NEUROGRAPH}/resources/async_api_keys.py", f"{_NEUROGRAPH}/resources/api_keys.py"),
     Pair(f"{_NEUROGRAPH}/resources/async_embeddings.py", f"{_NEUROGRAPH}/resources/embeddings.py"),
     Pair(f"{_NEUROGRAPH}/resources/async_health.py", f"{_NEUROGRAPH}/resources/health.py"),
@@ -86,12 +91,16 @@ PAIRS: tuple[Pair, ...] = (
     Pair(f"{_NEUROGRAPH_TESTS}/async_client_setup.py", f"{_NEUROGRAPH_TESTS}/client_setup.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_failures.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_failures.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_login.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_login.py"),
+    Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_once.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_once.py"),
+    Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_bulk.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_bulk.py"),
+    Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_surface.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_surface.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_requests.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_requests.py"),
     Pair(f"{_VECTRON}/async_client.py", f"{_VECTRON}/client.py"),
 )
 
-# Names sort differently without their prefix, and a loop that only yields needs no loop when it does not await.
-_TIDY = ("check", "--quiet", "--fix", "--unsafe-fixes", "--select", "I,UP028")
+# Names sort differently without their prefix, and a loop that only yields or collects needs no loop when it does not
+# await.
+_TIDY = ("check", "--quiet", "--fix", "--unsafe-fixes", "--select", "I,UP028,C416")
 
 Edit = tuple[int, int, str]
 

@@ -28,6 +28,7 @@ from neurograph import (
     ValidationError,
 )
 
+KEYS = "/api/v1/api-keys"
 UNTRUSTED = Path(__file__).with_name("untrusted.pem")
 
 server = pytest.fixture(scripted)
@@ -84,14 +85,25 @@ class TestRepeats:
         assert len(pauses) == 1
 
     @pytest.mark.parametrize("answer", [error_reply(503), error_reply(429), Cut(), Cut(50)])
-    def test_creating_is_not_repeated(self, server: ScriptedServer, answer: Reply | Cut) -> None:
+    def test_creating_a_token_is_repeated_under_the_same_key(
+        self, server: ScriptedServer, pauses: list[float], answer: Reply | Cut
+    ) -> None:
         server.on("POST", TOKENS, answer, Reply(201, token_body()))
         with with_key(server) as client:
+            client.tokens.create("once")
+            client.tokens.create("twice")
+        first, again, other = (seen.headers["idempotency-key"] for seen in server.arrived)
+        assert first == again != other
+
+    @pytest.mark.parametrize("answer", [error_reply(503), error_reply(429), Cut(), Cut(50)])
+    def test_creating_what_has_no_key_is_not_repeated(self, server: ScriptedServer, answer: Reply | Cut) -> None:
+        server.on("POST", KEYS, answer, error_reply(500))
+        with with_key(server) as client:
             with pytest.raises(NeuroGraphError) as caught:
-                client.tokens.create("once")
+                client.api_keys.create("once")
         assert caught.value.retryable
         assert caught.value.request_sent
-        assert server.count("POST", TOKENS) == 1
+        assert server.count("POST", KEYS) == 1
 
     def test_creating_is_repeated_when_no_connection_was_made(self, pauses: list[float]) -> None:
         with ScriptedServer() as gone:

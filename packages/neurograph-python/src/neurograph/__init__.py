@@ -6,6 +6,7 @@
 """
 
 from neurograph.async_client import AsyncNeuroGraphClient
+from neurograph.bulk import BulkResult, FailedItem
 from neurograph.client import NeuroGraphClient
 from neurograph.exceptions import (
     AuthenticationError,
@@ -23,10 +24,12 @@ from neurograph.exceptions import (
     TimeoutError,
     ValidationError,
 )
+from neurograph.filters import Field, Filter, each, field
 from neurograph.models import (
     APIKey,
     APIKeyCreate,
     APIKeyCreated,
+    DeletedTokens,
     HealthStatus,
     LoginResponse,
     SystemStatus,
@@ -48,10 +51,15 @@ __all__ = [
     "AsyncNeuroGraphClient",
     "AuthenticationError",
     "AuthorizationError",
+    "BulkResult",
     "ClientClosedError",
     "ConfigurationError",
     "ConflictError",
     "ConnectionError",
+    "DeletedTokens",
+    "FailedItem",
+    "Field",
+    "Filter",
     "HealthStatus",
     "InvalidResponseError",
     "LoginResponse",
@@ -71,4 +79,6 @@ __all__ = [
     "User",
     "ValidationError",
     "__version__",
+    "each",
+    "field",
 ]

@@ -5,6 +5,7 @@ from types import TracebackType
 from neurograph.async_executor import AsyncExecutor
 from neurograph.options import ApiKey, Password, resolve
 from neurograph.resources.async_api_keys import AsyncAPIKeys
+from neurograph.resources.async_auth import AsyncAuth
 from neurograph.resources.async_embeddings import AsyncEmbeddings
 from neurograph.resources.async_health import AsyncHealth
 from neurograph.resources.async_tokens import AsyncTokens
@@ -29,12 +30,14 @@ class AsyncNeuroGraphClient:
         timeout: seconds for a whole call, its repeats and a login included; None waits for ever.
         verify_ssl: whether to check the server's certificate.
         max_retries: how often a call that failed in a passing way (no connection, 429, 502, 503, 504) is
-            repeated, with growing pauses that keep to the server's `Retry-After`. Calls that create
-            something are only repeated when no connection was made.
+            repeated, with growing pauses that keep to the server's `Retry-After`. Tokens are created under
+            an idempotency key, so that a repeat creates nothing twice; calls that make API keys or change a
+            password are only repeated when no connection was made.
 
     Attributes:
-        tokens: create, get, list, iterate, update, delete and query tokens.
-        api_keys: create, list, get, revoke and delete API keys.
+        tokens: create, get, list, iterate, stream, export, update, delete and query tokens.
+        api_keys: create, list, iterate, get, rotate, revoke and delete API keys.
+        auth: who the caller is, logout, change of password.
         embeddings: turn texts into vectors.
         health: ask how the server is.
 
@@ -61,6 +64,7 @@ class AsyncNeuroGraphClient:
         self._executor = AsyncExecutor(self._options)
         self.tokens = AsyncTokens(self._executor)
         self.api_keys = AsyncAPIKeys(self._executor)
+        self.auth = AsyncAuth(self._executor)
         self.embeddings = AsyncEmbeddings(self._executor)
         self.health = AsyncHealth(self._executor)
 

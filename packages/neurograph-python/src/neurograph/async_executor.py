@@ -1,14 +1,21 @@
 """Runs calls: performs what their flows ask for."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, TypeVar
 
+from neurograph import calls
 from neurograph.auth import Authenticate, Session, authorized
 from neurograph.concurrency import AsyncLock, async_sleep
+from neurograph.exceptions import AuthenticationError, InvalidResponseError, NotFoundError
 from neurograph.exchange import Exchange
+from neurograph.models import ServerLimits
 from neurograph.options import Options
-from neurograph.wire import Call
+from neurograph.wire import Call, Response
 from wirekit.deadline import Deadline
 from wirekit.flow import Send, run_async
+from wirekit.lines import LineSplitter
 from wirekit.retry import RetryPolicy
 
 T = TypeVar("T")
@@ -23,8 +30,9 @@ class AsyncExecutor:
 
         self._timeout = options.timeout
         self._transport = AsyncTransport(options)
-        self._session = Session(options.credentials)
+        self.session = Session(options.credentials)
         self._lock = AsyncLock()
+        self._limits: ServerLimits | None = None
         self._exchange = Exchange(RetryPolicy(max_retries=options.max_retries))
 
     async def run(self, call: Call[T]) -> T:
@@ -33,8 +41,34 @@ class AsyncExecutor:
         Raises:
             NeuroGraphError: the call failed.
         """
-        flow = authorized(call, self._session, self._exchange, Deadline.after(self._timeout))
+        flow = authorized(call, self.session, self._exchange, Deadline.after(self._timeout))
         return await run_async(flow, self._perform)
+
+    async def lines(self, call: Call[Response]) -> AsyncGenerator[Response, None]:
+        """Runs a call whose answer is NDJSON; yields a response for each line as it arrives.
+
+        The client's time-out bounds the time until the answer begins, and each wait for more of it.
+
+        Raises:
+            NeuroGraphError: the call failed, or its answer broke off.
+        """
+        response = await self.run(call)
+        splitter = LineSplitter()
+        async with aclosing(response.chunks) as chunks:
+            async for chunk in chunks:
+                for line in splitter.feed(chunk):
+                    yield replace(response, body=line, chunks=None)
+        for line in splitter.flush():
+            yield replace(response, body=line, chunks=None)
+
+    async def limits(self) -> ServerLimits:
+        """The limits that the server advertises, asked for once; empty when it advertises none."""
+        if self._limits is None:
+            try:
+                self._limits = await self.run(calls.get_limits())
+            except (AuthenticationError, NotFoundError, InvalidResponseError):
+                self._limits = ServerLimits()  # a server that has no such page
+        return self._limits
 
     async def close(self) -> None:
         """Closes the connections; a second call does nothing."""
@@ -45,5 +79,5 @@ class AsyncExecutor:
             return await self._transport.send(effect.request, effect.deadline)
         if isinstance(effect, Authenticate):
             async with self._lock.hold(effect.deadline):
-                return await run_async(self._session.renew(effect, self._exchange), self._perform)
+                return await run_async(self.session.renew(effect, self._exchange), self._perform)
         return await async_sleep(effect.seconds)

@@ -68,6 +68,17 @@ class Session:
         self._failure: NeuroGraphError | None = None
         self.renewals = 0
 
+    @property
+    def signed_in(self) -> bool:
+        """Whether there is a session on the server to end: a password has bought a token."""
+        return self._grant is not None
+
+    def forget(self, password: str | None = None) -> None:
+        """Drops what the credentials have bought; the next call logs in again, with this password if given."""
+        self._grant = self._failure = None
+        if password is not None and isinstance(self._credentials, Password):
+            self._credentials = Password(self._credentials.username, password)
+
     def bearer(self) -> str | None:
         """The credential to send, or None when it must be renewed first."""
         if isinstance(self._credentials, ApiKey):

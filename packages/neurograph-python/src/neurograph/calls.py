@@ -1,8 +1,8 @@
 """Every call of the API as a value: what to send, and how to read the answer. No I/O."""
 
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
-from urllib.parse import urlencode
 
 from pydantic import BaseModel
 
@@ -14,11 +14,11 @@ from neurograph.models import (
     APIKeyCreated,
     HealthStatus,
     LoginResponse,
+    ServerLimits,
     SystemStatus,
     Token,
     TokenCreate,
-    TokenPage,
-    TokenQueryResult,
+    User,
 )
 from neurograph.unset import UNSET, Unset
 from neurograph.wire import Call, Request
@@ -30,7 +30,7 @@ NewToken: TypeAlias = "str | Mapping[str, Any] | TokenCreate"
 MAX_BATCH_COUNT = 1_000
 MAX_BATCH_BYTES = 6 * 1024 * 1024
 
-_TOKENS = "/api/v1/tokens"
+TOKENS = "/api/v1/tokens"
 _API_KEYS = "/api/v1/api-keys"
 _TOKEN_FIELDS = frozenset(TokenCreate.model_fields)
 
@@ -47,37 +47,35 @@ def refresh(refresh_token: str) -> Call[LoginResponse]:
     return Call(Request("POST", "/api/v1/auth/refresh", body), decoding.login, idempotent=False, public=True)
 
 
-def create_token(text: str, metadata: Mapping[str, Any] | None = None, embedding: Any = None) -> Call[Token]:
-    """Create one token."""
+def create_token(
+    text: str,
+    metadata: Mapping[str, Any] | None = None,
+    embedding: Any = None,
+    idempotency_key: str | None = None,
+) -> Call[Token]:
+    """Create one token, once however often it is sent."""
     body = _new_token({"text": text, "metadata": metadata, "embedding": embedding})
-    return Call(Request("POST", _TOKENS, encode(body)), decoding.token, idempotent=False)
+    return Call(Request("POST", TOKENS, encode(body), idempotency_key=idempotency_key or new_key()), decoding.token)
 
 
-def create_tokens(items: Iterable[NewToken]) -> Iterator[Call[list[Token]]]:
-    """Create many tokens: one call per batch, cut lazily by count and bytes.
+def encoded_token(item: NewToken, index: int) -> bytes:
+    """One of many tokens to be created, as JSON text.
 
     Raises:
-        ValidationError: an item that is no token; its batch is not sent.
+        ValidationError: the item at this index is no token.
     """
-    if isinstance(items, (str, bytes, Mapping)):
-        raise ValidationError.of(
-            "items", f"is one {type(items).__name__}; pass an iterable of texts, dictionaries or TokenCreate"
-        )
-    encoded = (encode(_new_token(_fields(item, index), f"tokens.{index}.")) for index, item in enumerate(items))
-    for batch in batches(encoded, max_count=MAX_BATCH_COUNT, max_bytes=MAX_BATCH_BYTES, size=len):
-        body = b'{"tokens":[' + b",".join(batch) + b"]}"
-        yield Call(Request("POST", f"{_TOKENS}/batch", body), decoding.tokens, idempotent=False)
+    return encode(_new_token(_fields(item, index), f"tokens.{index}."))
+
+
+def create_tokens(encoded: Iterable[bytes]) -> Call[list[Token]]:
+    """Create many tokens in one write, once however often it is sent; items as of `encoded_token`."""
+    body = b'{"tokens":[' + b",".join(encoded) + b"]}"
+    return Call(Request("POST", f"{TOKENS}/batch", body, idempotency_key=new_key()), decoding.tokens)
 
 
 def get_token(token_id: int) -> Call[Token]:
     """Read one token."""
     return Call(Request("GET", _token_path(token_id)), decoding.token)
-
-
-def list_tokens(limit: int, offset: int) -> Call[TokenPage]:
-    """Read a page of tokens, by rising id."""
-    query = urlencode({"limit": limit, "offset": offset})
-    return Call(Request("GET", f"{_TOKENS}?{query}"), decoding.token_page(limit, offset))
 
 
 def update_token(
@@ -102,14 +100,6 @@ def update_token(
 def delete_token(token_id: int) -> Call[bool]:
     """Remove one token."""
     return Call(Request("DELETE", _token_path(token_id)), decoding.nothing)
-
-
-def query_tokens(query_vector: Any, top_k: int, threshold: float | None) -> Call[list[TokenQueryResult]]:
-    """Find the tokens nearest to a vector."""
-    body: dict[str, Any] = {"query_vector": vector(query_vector, "query_vector"), "top_k": top_k}
-    if threshold is not None:
-        body["threshold"] = threshold
-    return Call(Request("POST", f"{_TOKENS}/query", encode(body)), decoding.hits)
 
 
 def embed(values: Sequence[str]) -> Iterator[Call[list[list[float]]]]:
@@ -145,9 +135,41 @@ def revoke_api_key(key_id: str) -> Call[bool]:
     return Call(Request("POST", f"{_key_path(key_id)}/revoke"), decoding.nothing)
 
 
+def rotate_api_key(key_id: str, overlap_seconds: int) -> Call[APIKeyCreated]:
+    """Replace an API key by a new one."""
+    request = Request("POST", f"{_key_path(key_id)}/rotate", encode({"overlap_seconds": overlap_seconds}))
+    return Call(request, decoding.created_api_key, idempotent=False)
+
+
 def delete_api_key(key_id: str) -> Call[bool]:
     """Remove an API key and its record."""
     return Call(Request("DELETE", _key_path(key_id)), decoding.nothing)
+
+
+def get_limits() -> Call[ServerLimits]:
+    """Ask for the largest things that the server takes."""
+    return Call(Request("GET", "/api/v1/limits"), decoding.limits, public=True)
+
+
+def me() -> Call[User]:
+    """Read the caller's account."""
+    return Call(Request("GET", "/api/v1/auth/me"), decoding.user)
+
+
+def logout() -> Call[bool]:
+    """End the session of the credential that is sent."""
+    return Call(Request("POST", "/api/v1/auth/logout", b"{}"), decoding.nothing)
+
+
+def change_password(old: str, new: str) -> Call[bool]:
+    """Change the caller's password; not to be repeated, the old one holds only once."""
+    body = encode({"old_password": old, "new_password": new})
+    return Call(Request("POST", "/api/v1/auth/change-password", body), decoding.nothing, idempotent=False)
+
+
+def check_ready() -> Call[bool]:
+    """Ask whether the server can answer requests; whoever polls wants the answer of this moment, not of a repeat."""
+    return Call(Request("GET", "/readyz"), decoding.nothing, idempotent=False, public=True)
 
 
 def check_health() -> Call[HealthStatus]:
@@ -160,8 +182,13 @@ def get_status() -> Call[SystemStatus]:
     return Call(Request("GET", "/api/v1/status"), decoding.status)
 
 
+def new_key() -> str:
+    """A name for one request that no other has."""
+    return uuid.uuid4().hex
+
+
 def _token_path(token_id: int) -> str:
-    return f"{_TOKENS}/{segment(token_id, 'token_id')}"
+    return f"{TOKENS}/{segment(token_id, 'token_id')}"
 
 
 def _key_path(key_id: str) -> str:

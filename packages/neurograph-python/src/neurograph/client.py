@@ -6,6 +6,7 @@ from types import TracebackType
 from neurograph.executor import Executor
 from neurograph.options import ApiKey, Password, resolve
 from neurograph.resources.api_keys import APIKeys
+from neurograph.resources.auth import Auth
 from neurograph.resources.embeddings import Embeddings
 from neurograph.resources.health import Health
 from neurograph.resources.tokens import Tokens
@@ -30,12 +31,14 @@ class NeuroGraphClient:
         timeout: seconds for a whole call, its repeats and a login included; None waits for ever.
         verify_ssl: whether to check the server's certificate.
         max_retries: how often a call that failed in a passing way (no connection, 429, 502, 503, 504) is
-            repeated, with growing pauses that keep to the server's `Retry-After`. Calls that create
-            something are only repeated when no connection was made.
+            repeated, with growing pauses that keep to the server's `Retry-After`. Tokens are created under
+            an idempotency key, so that a repeat creates nothing twice; calls that make API keys or change a
+            password are only repeated when no connection was made.
 
     Attributes:
-        tokens: create, get, list, iterate, update, delete and query tokens.
-        api_keys: create, list, get, revoke and delete API keys.
+        tokens: create, get, list, iterate, stream, export, update, delete and query tokens.
+        api_keys: create, list, iterate, get, rotate, revoke and delete API keys.
+        auth: who the caller is, logout, change of password.
         embeddings: turn texts into vectors.
         health: ask how the server is.
 
@@ -62,6 +65,7 @@ class NeuroGraphClient:
         self._executor = Executor(self._options)
         self.tokens = Tokens(self._executor)
         self.api_keys = APIKeys(self._executor)
+        self.auth = Auth(self._executor)
         self.embeddings = Embeddings(self._executor)
         self.health = Health(self._executor)
 

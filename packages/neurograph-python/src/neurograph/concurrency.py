@@ -1,10 +1,11 @@
 """The few things that differ between threads and tasks: a lock with a deadline, and sleeping."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from threading import Lock as ThreadLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from neurograph.exceptions import TimeoutError
@@ -76,6 +77,40 @@ class AsyncLock:
 
 def _waited_too_long() -> TimeoutError:
     return TimeoutError("Waited too long for the login that another call is making", request_sent=False)
+
+
+T = TypeVar("T")
+Job: TypeAlias = Callable[[], T]
+AsyncJob: TypeAlias = Callable[[], Awaitable[T]]
+
+
+def in_turn(jobs: Iterable[Job[T]], at_once: int) -> Generator[T, None, None]:
+    """Runs jobs one after the other, whatever `at_once` says, and yields their results."""
+    for job in jobs:
+        yield job()
+
+
+async def async_in_turn(jobs: Iterable[AsyncJob[T]], at_once: int) -> AsyncGenerator[T, None]:
+    """Runs jobs, so many at once, and yields their results in the order of the jobs.
+
+    No job is taken before there is room for it. When one fails, or the caller leaves, the others are cancelled.
+    """
+    import asyncio
+
+    running: deque[asyncio.Future[T]] = deque()
+    try:
+        for job in jobs:
+            running.append(asyncio.ensure_future(job()))
+            if len(running) >= at_once:
+                yield await running[0]
+                running.popleft()
+        while running:
+            yield await running[0]
+            running.popleft()
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 def sleep(seconds: float) -> None:

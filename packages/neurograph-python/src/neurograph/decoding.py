@@ -16,12 +16,15 @@ from neurograph.failures import failure
 from neurograph.models import (
     APIKey,
     APIKeyCreated,
+    DeletedTokens,
     HealthStatus,
     LoginResponse,
+    ServerLimits,
     SystemStatus,
     Token,
     TokenPage,
     TokenQueryResult,
+    User,
 )
 from neurograph.wire import Response
 
@@ -56,6 +59,49 @@ def hits(response: Response) -> list[TokenQueryResult]:
     """The hits of a query, best first as sent."""
     _, rows = _rows(response, "results", "matches")
     return [_model(response, TokenQueryResult, _hit_fields(row)) for row in rows]
+
+
+def hit(response: Response) -> TokenQueryResult:
+    """One hit of a query, where hits come one by one."""
+    return _model(response, TokenQueryResult, _hit_fields(_object(response, "token")))
+
+
+def hit_lists(response: Response) -> list[list[TokenQueryResult]]:
+    """The hits of many queries, in the order asked."""
+    _, lists = _rows(response, "results")
+    if not all(isinstance(rows, list) for rows in lists):
+        raise _invalid(response, "the results are not lists of hits")
+    return [[_model(response, TokenQueryResult, _hit_fields(row)) for row in rows] for rows in lists]
+
+
+def deleted(response: Response) -> DeletedTokens:
+    """What became of a request to delete many tokens."""
+    return _model(response, DeletedTokens, _object(response, "deleted"))
+
+
+def limits(response: Response) -> ServerLimits:
+    """The largest things that the server takes."""
+    return _model(response, ServerLimits, _object(response, "max_batch", "max_body_bytes"))
+
+
+def user(response: Response) -> User:
+    """An account."""
+    return _model(response, User, _object(response, "user_id", "username"))
+
+
+def refuse_error(response: Response) -> None:
+    """Passes a line of a stream that is no error.
+
+    Raises:
+        NeuroGraphError: the server put an error in the place of a line.
+    """
+    if b'"error"' in response.body:
+        _body(response)
+
+
+def itself(response: Response) -> Response:
+    """The response, for those who read its body as it arrives."""
+    return response
 
 
 def vectors(response: Response) -> list[list[float]]:

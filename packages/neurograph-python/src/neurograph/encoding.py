@@ -87,6 +87,20 @@ def vector(value: Any, field: str) -> list[float]:
         raise ValidationError.of(place, error.reason) from error
 
 
+def vector_list(values: Any, field: str) -> list[list[float]]:
+    """Vectors as JSON carries them; a matrix will do.
+
+    Raises:
+        ValidationError: names the first vector and component that are at fault.
+
+    >>> vector_list([(1, 2), (3, 4)], "query_vectors")
+    [[1.0, 2.0], [3.0, 4.0]]
+    """
+    if isinstance(values, (str, bytes, Mapping)) or not hasattr(values, "__iter__"):
+        raise ValidationError.of(field, f"is {type(values).__name__}; pass a list of vectors")
+    return [vector(value, f"{field}.{index}") for index, value in enumerate(values)]
+
+
 def segment(value: object, field: str) -> str:
     """An id as one segment of a path.
 

@@ -78,6 +78,13 @@ class TokenPage(list[Token]):
         self.limit = limit
         self.offset = offset
 
+    @property
+    def has_more(self) -> bool:
+        """Whether tokens come after this page; a guess by its length when the server tells no total."""
+        if self.total is None:
+            return len(self) >= self.limit > 0
+        return bool(self) and self.offset + len(self) < self.total
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _page, (list(self), self.total, self.limit, self.offset)
 
@@ -126,6 +133,18 @@ class TokenQueryResult(_Answer):
     token: Token
     similarity: float
     distance: float | None = None
+
+
+class DeletedTokens(_Answer):
+    """What became of a request to delete many tokens.
+
+    Attributes:
+        deleted: tokens that existed and are gone now.
+        missing: ids asked for that no token has.
+    """
+
+    deleted: int
+    missing: list[int] = Field(default_factory=list)
 
 
 class APIKey(_Answer):
@@ -214,6 +233,22 @@ class LoginResponse(_Answer):
     token_type: str = "bearer"  # noqa: S105 - the name of a scheme
     expires_in: float | None = None
     user: User | None = None
+
+
+class ServerLimits(_Answer):
+    """The largest things a server takes; None where it does not tell.
+
+    Attributes:
+        max_body_bytes: one request body.
+        max_batch: tokens, texts or queries in one request.
+        max_top_k: hits of one query.
+        max_page: tokens of one page.
+    """
+
+    max_body_bytes: int | None = None
+    max_batch: int | None = None
+    max_top_k: int | None = None
+    max_page: int | None = None
 
 
 class HealthStatus(_Answer):

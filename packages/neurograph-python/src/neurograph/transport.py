@@ -7,7 +7,7 @@ failure.
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from socket import socket
 from threading import Lock
 from typing import Any, NoReturn
@@ -31,6 +31,9 @@ from wirekit.deadline import Deadline
 # Servers commonly close idle connections after 5 seconds (uvicorn does). Letting go a little earlier
 # means that no request is sent into a connection that is being closed.
 _LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=4.0)
+
+# Servers read no more than twelve digits; this is more than eleven days.
+_LONGEST_MS = 999_999_999
 
 # Raised before anything has reached the server.
 _NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
@@ -64,6 +67,9 @@ class Transport:
         try:
             response = client.send(_prepared(client, request, self._options, deadline), stream=True)
             self._remember(response)
+            if request.streamed and response.is_success:
+                chunks_to_come = self._chunks(response, request)
+                return Response(request, response.status_code, response.headers, b"", chunks_to_come)
             try:
                 chunks = []
                 for chunk in response.iter_bytes():
@@ -91,6 +97,14 @@ class Transport:
         self._lock = Lock()
         self._client = None
         self._sockets = WeakSet()
+
+    def _chunks(self, response: httpx2.Response, request: Request) -> Iterator[bytes]:
+        try:
+            yield from response.iter_bytes()
+        except (httpx2.RequestError, RuntimeError) as error:
+            raise _translated(error, request, self._options, self._closed) from error
+        finally:
+            response.close()
 
     def _open(self) -> httpx2.Client:
         client = self._client
@@ -124,6 +138,9 @@ class AsyncTransport:
         client = await self._open()
         try:
             response = await client.send(_prepared(client, request, self._options, deadline), stream=True)
+            if request.streamed and response.is_success:
+                chunks_to_come = self._chunks(response, request)
+                return Response(request, response.status_code, response.headers, b"", chunks_to_come)
             try:
                 chunks = []
                 async for chunk in response.aiter_bytes():
@@ -146,6 +163,15 @@ class AsyncTransport:
         """Leaves the parent's loops and connections to the parent."""
         _inherited.append(self._pools)
         self._pools = {}
+
+    async def _chunks(self, response: httpx2.Response, request: Request) -> AsyncGenerator[bytes, None]:
+        try:
+            async for chunk in response.aiter_bytes():
+                yield chunk
+        except (httpx2.RequestError, RuntimeError) as error:
+            raise _translated(error, request, self._options, self._closed) from error
+        finally:
+            await response.aclose()
 
     async def _open(self) -> httpx2.AsyncClient:
         if self._closed:
@@ -188,7 +214,7 @@ class _Pool:
 
 
 def _configuration(options: Options) -> dict[str, Any]:
-    headers = {"User-Agent": f"neurograph-python/{__version__}", "Accept": "application/json"}
+    headers = {"User-Agent": f"neurograph-python/{__version__}"}
     return {"verify": _verification(options), "headers": headers, "limits": _LIMITS, "follow_redirects": False}
 
 
@@ -205,7 +231,12 @@ def _prepared(
     client: httpx2.Client | httpx2.AsyncClient, request: Request, options: Options, deadline: Deadline
 ) -> httpx2.Request:
     _check(deadline, request, options, sent=False)
-    headers = {}
+    headers = {"Accept": request.accept}
+    timeout = deadline.timeout()
+    if timeout is not None and not request.streamed:
+        headers["X-Request-Timeout-Ms"] = str(min(max(1, int(timeout * 1000)), _LONGEST_MS))
+    if request.idempotency_key is not None:
+        headers["Idempotency-Key"] = request.idempotency_key
     if request.bearer is not None:
         headers["Authorization"] = f"Bearer {request.bearer}"
     if request.body is not None:
@@ -215,7 +246,7 @@ def _prepared(
         options.base_url + request.target,
         content=request.body,
         headers=headers,
-        timeout=deadline.timeout(),
+        timeout=timeout,
     )
 
 

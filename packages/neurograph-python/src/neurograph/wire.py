@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -16,12 +16,18 @@ class Request:
         target: path and query, quoted, beginning with a slash.
         body: JSON text, or None.
         bearer: what to send as `Authorization: Bearer`; None sends no such header.
+        accept: media type to ask for.
+        idempotency_key: the request's own name, the same in all attempts; None sends none.
+        streamed: read the body of a success as it arrives instead of at once.
     """
 
     method: str
     target: str
     body: bytes | None = field(default=None, repr=False)
     bearer: str | None = field(default=None, repr=False)
+    accept: str = "application/json"
+    idempotency_key: str | None = None
+    streamed: bool = False
 
     def authorized(self, bearer: str | None) -> "Request":
         """The same request with this credential."""
@@ -40,12 +46,15 @@ class Response:
         status: HTTP status.
         headers: names in lower case.
         body: decompressed.
+        chunks: the body in pieces as they arrive, an iterator or asynchronous iterator of bytes; only of a
+            streamed request that succeeded.
     """
 
     request: Request
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+    chunks: Any = field(default=None, repr=False)
 
     @property
     def request_id(self) -> str | None:
@@ -60,7 +69,8 @@ class Call(Generic[T]):
     Attributes:
         request: without a credential.
         decode: reads a successful response; raises InvalidResponseError.
-        idempotent: whether a repeat changes nothing, so that a lost answer may be asked for again.
+        idempotent: whether a repeat changes nothing, so that a lost answer may be asked for again; so it is
+            with an idempotency key.
         public: whether it goes without credentials.
     """
 

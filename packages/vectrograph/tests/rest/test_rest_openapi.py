@@ -66,9 +66,11 @@ def test_the_routes_are_those_of_the_contract() -> None:
     expected = """
         POST auth/login  POST auth/refresh  POST auth/logout  GET auth/me  POST auth/change-password
         POST tokens  GET tokens  POST tokens/batch  POST tokens/query
+        POST tokens/query/many  POST tokens/delete  GET tokens/export
         GET tokens/{token_id}  PUT tokens/{token_id}  DELETE tokens/{token_id}
         POST embeddings
         POST api-keys  GET api-keys  GET api-keys/{key_id}  DELETE api-keys/{key_id}  POST api-keys/{key_id}/revoke
+        POST api-keys/{key_id}/rotate
         GET health  GET status  GET limits
     """
     api = {f"{method} /api/v1/{path}" for method, path in re.findall(r"(\w+) (\S+)", expected)}

@@ -79,4 +79,6 @@ def test_roles_do_what_the_contract_says(served: Served) -> None:
             allowed[role] = {o.path.rsplit("/", 1)[-1] + o.method for o in SCOPED if call(client, o).status_code != 403}
     everything = {o.path.rsplit("/", 1)[-1] + o.method for o in SCOPED}
     assert allowed["admin"] == allowed["developer"] == everything
-    assert allowed["viewer"] == {"queryPOST", "tokensGET", "{token_id}GET", "embeddingsPOST", "statusGET"}
+    assert allowed["viewer"] == {
+        "queryPOST", "manyPOST", "exportGET", "tokensGET", "{token_id}GET", "embeddingsPOST", "statusGET"
+    }  # fmt: skip

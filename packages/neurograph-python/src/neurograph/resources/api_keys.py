@@ -2,7 +2,7 @@
 """API keys; synchronous."""
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from neurograph import calls
 from neurograph.executor import Executor
@@ -38,6 +38,26 @@ class APIKeys:
     def list(self) -> builtins.list[APIKey]:
         """Reads all API keys that the caller may see, without their secrets."""
         return self._executor.run(calls.list_api_keys())
+
+    def iterate(self) -> Iterator[APIKey]:
+        """Walks over all API keys that the caller may see; servers of this family send them in one page."""
+        yield from self.list()
+
+    def rotate(self, key_id: str, overlap_seconds: int = 0) -> APIKeyCreated:
+        """Replaces an API key by a new one of the same name, scopes and lifetime.
+
+        Args:
+            key_id: the key to replace.
+            overlap_seconds: how long the old key goes on working, up to a week; 0 ends it at once.
+
+        Returns:
+            The new key with its secret, which is told only now.
+
+        Raises:
+            NotFoundError: there is none with this id.
+            ConflictError: the key is revoked or expired.
+        """
+        return self._executor.run(calls.rotate_api_key(key_id, overlap_seconds))
 
     def get(self, key_id: str) -> APIKey:
         """Reads one API key, without its secret.

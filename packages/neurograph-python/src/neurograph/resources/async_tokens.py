@@ -1,67 +1,50 @@
 """Tokens: texts with their vectors; asynchronous."""
 
-import builtins
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, BinaryIO
 
-from neurograph import calls
-from neurograph.async_executor import AsyncExecutor
-from neurograph.calls import NewToken
-from neurograph.exceptions import NeuroGraphError
-from neurograph.models import Token, TokenPage, TokenQueryResult
+from neurograph import calls, decoding, token_calls
+from neurograph.files import writing
+from neurograph.filters import FilterLike
+from neurograph.models import DeletedTokens, Token
+from neurograph.resources.async_bulk import AsyncBulkCreate
+from neurograph.resources.async_pages import AsyncLinkedTokenPage
+from neurograph.resources.async_token_queries import AsyncTokenQueries
 from neurograph.unset import UNSET, Unset
 from wirekit.paging import OffsetWalk
 
 
-class AsyncTokens:
+class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
     """Create, read, change, remove and find tokens.
 
     A vector argument may be a list, a tuple, an `array.array`, a numpy array, or anything else with the
     buffer protocol. Every method may raise any NeuroGraphError; those named are the ones to expect.
     """
 
-    def __init__(self, executor: AsyncExecutor) -> None:
-        self._executor = executor
-
-    async def create(self, text: str, metadata: Mapping[str, Any] | None = None, embedding: Any = None) -> Token:
-        """Creates a token.
+    async def create(
+        self,
+        text: str,
+        metadata: Mapping[str, Any] | None = None,
+        embedding: Any = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Token:
+        """Creates a token, once: should the answer be lost, the request is repeated under the same idempotency key.
 
         Args:
             text: what it says.
             metadata: any JSON object.
             embedding: its vector; the server embeds the text when absent.
+            idempotency_key: a name of your own for this creation, so that it also happens once when your
+                program repeats it within 24 hours; made up when absent.
 
         Raises:
             ValidationError: empty or too long a text, wrong dimension, metadata that JSON cannot carry.
+            ConflictError: the key was used for another token.
         """
-        return await self._executor.run(calls.create_token(text, metadata, embedding))
-
-    async def create_many(self, items: Iterable[NewToken]) -> builtins.list[Token]:
-        """Creates many tokens in few requests.
-
-        The items are read as they are needed and sent in batches, each of which is written completely or
-        not at all.
-
-        Args:
-            items: texts, dictionaries with `text` and optionally `metadata` and `embedding`, or
-                TokenCreate models.
-
-        Returns:
-            The tokens in the order of the items.
-
-        Raises:
-            ValidationError: an item is wrong; its batch was not written. `details["created_ids"]` of
-                this and any other error lists the tokens of the batches before it.
-        """
-        created: builtins.list[Token] = []
-        try:
-            for call in calls.create_tokens(items):
-                batch = await self._executor.run(call)
-                created += batch
-        except NeuroGraphError as error:
-            error.details["created_ids"] = [token.id for token in created]
-            raise
-        return created
+        return await self._executor.run(calls.create_token(text, metadata, embedding, idempotency_key))
 
     async def get(self, token_id: int) -> Token:
         """Reads one token.
@@ -71,33 +54,47 @@ class AsyncTokens:
         """
         return await self._executor.run(calls.get_token(token_id))
 
-    async def list(self, limit: int = 100, offset: int = 0) -> TokenPage:
+    async def list(
+        self,
+        limit: int = 100,
+        offset: int = 0,
+        *,
+        filter: FilterLike | None = None,
+        include: Sequence[str] | None = None,
+    ) -> AsyncLinkedTokenPage:
         """Reads a page of tokens, by rising id.
 
         Args:
             limit: most tokens to return.
             offset: tokens to skip.
+            filter: only tokens whose metadata match: a dictionary, or made with `neurograph.field`.
+            include: parts of the tokens to return, of `text`, `metadata` and `embedding`; all when absent.
 
         Returns:
-            A list that also knows the `total`.
+            A list that also knows the `total`, whether it `has_more`, and its `next_page()`.
 
         Raises:
-            ValidationError: limit or offset out of range.
+            ValidationError: limit or offset out of range, or a filter that is none.
         """
-        return await self._executor.run(calls.list_tokens(limit, offset))
+        page = await self._executor.run(token_calls.list_tokens(limit, offset, filter, include))
+        return AsyncLinkedTokenPage(page, self._executor, filter, include)
 
-    async def iterate(self, page_size: int = 100) -> AsyncIterator[Token]:
+    async def iterate(
+        self, page_size: int = 100, *, filter: FilterLike | None = None, include: Sequence[str] | None = None
+    ) -> AsyncIterator[Token]:
         """Walks over all tokens, by rising id, reading a page at a time.
 
         A token present throughout comes exactly once, also when others are deleted meanwhile.
 
         Args:
             page_size: tokens to read at a time.
+            filter: see `list`.
+            include: see `list`.
         """
         walk = OffsetWalk[Token](page_size=page_size, key=lambda token: token.id)
         while (window := walk.window) is not None:
             offset, limit = window
-            page = await self._executor.run(calls.list_tokens(limit, offset))
+            page = await self._executor.run(token_calls.list_tokens(limit, offset, filter, include))
             for token in walk.feed(page, page.total):
                 yield token
 
@@ -137,20 +134,63 @@ class AsyncTokens:
         """
         return await self._executor.run(calls.delete_token(token_id))
 
-    async def query(
-        self, query_vector: Any, top_k: int = 10, threshold: float | None = None
-    ) -> builtins.list[TokenQueryResult]:
-        """Finds the tokens nearest to a vector.
-
-        Args:
-            query_vector: as many components as the server's model has.
-            top_k: most hits to return; 0 means the server's default.
-            threshold: least cosine similarity of a hit, from −1 to 1, itself included.
+    async def delete_many(
+        self, token_ids: Iterable[int] | None = None, *, filter: FilterLike | None = None
+    ) -> DeletedTokens:
+        """Removes many tokens in one write: by their ids, or all whose metadata match a filter.
 
         Returns:
-            Hits by falling similarity; among equals the newest token first.
+            How many are gone, and which of the ids no token had; that is no error.
 
         Raises:
-            ValidationError: wrong dimension, a component that is no finite number, `top_k` out of range.
+            ValidationError: not exactly one of ids and filter, or a filter that is none.
+            PayloadTooLargeError: more ids than the server takes at once.
         """
-        return await self._executor.run(calls.query_tokens(query_vector, top_k, threshold))
+        return await self._executor.run(token_calls.delete_tokens(token_ids, filter))
+
+    async def stream(
+        self, *, filter: FilterLike | None = None, include: Sequence[str] | None = None
+    ) -> AsyncIterator[Token]:
+        """Yields all tokens, by rising id, in one request, as they arrive.
+
+        The client's time-out bounds each wait, not the whole. A token present throughout comes exactly once.
+
+        Args:
+            filter: see `list`.
+            include: see `list`.
+
+        Raises:
+            ConnectionError: the stream broke off; what came before is right.
+        """
+        async with aclosing(self._executor.lines(token_calls.stream_tokens(filter, include))) as lines:
+            async for line in lines:
+                yield decoding.token(line)
+
+    async def export(
+        self,
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        filter: FilterLike | None = None,
+        include: Sequence[str] | None = None,
+    ) -> int:
+        """Writes all tokens into a file as NDJSON, a token a line, as they arrive.
+
+        Args:
+            target: a path, whose file appears when everything is in it, or a binary file that is open.
+            filter: see `list`.
+            include: see `list`.
+
+        Returns:
+            How many were written.
+
+        Raises:
+            ConnectionError: the stream broke off.
+            OSError: the file cannot be written.
+        """
+        with writing(target) as file:
+            count = 0
+            async for line in self._executor.lines(token_calls.stream_tokens(filter, include)):
+                decoding.refuse_error(line)
+                file.write(line.body + b"\n")
+                count += 1
+        return count

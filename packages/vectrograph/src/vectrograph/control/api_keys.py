@@ -111,6 +111,17 @@ class ApiKeys:
                 key.revoked_at = self._clock()
             return self._record(key)
 
+    def expire(self, key_id: str, owner: str | None, at: int) -> ApiKeyRecord:
+        """Let a key work until `at`, microseconds since 1970-01-01 UTC, and no longer; never longer than before.
+
+        Raises:
+            ApiKeyNotFound: there is none of that id.
+        """
+        with self._database.write(invalidates=True) as session:
+            key = _load(session, key_id, owner)
+            key.expires_at = at if key.expires_at is None else min(at, key.expires_at)
+            return self._record(key)
+
     def delete(self, key_id: str, owner: str | None) -> None:
         """Remove a key for good.
 

@@ -134,6 +134,19 @@ class QueryResults(Struct, frozen=True, kw_only=True):
     results: list[QueryHit]
 
 
+class QueryManyResults(Struct, frozen=True, kw_only=True):
+    """Hits for each query, in the order of the request."""
+
+    results: list[list[QueryHit]]
+
+
+class TokensDeleted(Struct, frozen=True, kw_only=True):
+    """What became of a request to delete many."""
+
+    deleted: Annotated[int, Meta(description="Tokens that existed and are gone now.")]
+    missing: Annotated[list[int], Meta(description="Numbers asked for that no token has.")]
+
+
 class Embeddings(Struct, frozen=True, kw_only=True):
     """One vector per text, in the order of the request."""
 

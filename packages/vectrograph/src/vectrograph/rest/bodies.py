@@ -5,7 +5,7 @@ a misspelt one is not silently dropped; only login, refresh and logout ignore ex
 differ there.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -18,6 +18,16 @@ Scopes = Annotated[
 ]
 Limit = Annotated[int, Meta(description="How many items; 100, or `max_page` if that is less, unless given.")]
 Secret = Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+FilterDocument = Annotated[
+    dict[str, Any], Meta(description="Which tokens, by their metadata: one operator per object.")
+]
+Part = Literal["text", "metadata", "embedding"]
+Parts = Annotated[list[Part], Meta(description="Parts of each token to send, others are null or empty; all if absent.")]
+TopK = Annotated[int, Meta(description="How many hits; 0 means `default_top_k`.")]
+Threshold = Annotated[float, Meta(description="Least similarity of a hit, itself included.")]
+Offset = Annotated[int, Meta(description="How many hits to skip, nearest first.")]
 
 
 class _Credentials(Struct, frozen=True, kw_only=True):
@@ -80,11 +90,44 @@ class TokenUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class TokenQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A vector to find the nearest tokens of."""
+    """A vector, a text or a token to find the nearest tokens of: exactly one of the three.
 
-    query_vector: Embedding
-    top_k: Annotated[int, Meta(description="How many hits; 0 means `default_top_k`.")] | None = None
-    threshold: Annotated[float, Meta(description="Least similarity of a hit, itself included.")] | None = None
+    A token named by its id is itself not among the hits.
+    """
+
+    query_vector: Embedding | None = None
+    text: Text | None = None
+    token_id: Annotated[int, Meta(description="Number of a token.")] | None = None
+    top_k: TopK | None = None
+    threshold: Threshold | None = None
+    filter: FilterDocument | None = None
+    offset: Offset = 0
+    include: Parts | None = None
+
+
+class TokenQueryMany(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Vectors, or texts, to find the nearest tokens of, each on its own; the other fields hold for all."""
+
+    query_vectors: Annotated[list[Embedding], Meta(description="At most `max_batch` vectors.")] | None = None
+    texts: Annotated[list[str], Meta(description="At most `max_batch` texts.")] | None = None
+    top_k: TopK | None = None
+    threshold: Threshold | None = None
+    filter: FilterDocument | None = None
+    offset: Offset = 0
+    include: Parts | None = None
+
+
+class TokenDelete(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which tokens to delete: by their ids, or all that a filter matches."""
+
+    ids: Annotated[list[int], Meta(description="At most `max_batch` numbers of tokens.")] | None = None
+    filter: FilterDocument | None = None
+
+
+class ApiKeyRotate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a key is replaced."""
+
+    overlap_seconds: Annotated[int, Meta(description="How long the old key goes on working; 0 to 604800.")] = 0
 
 
 class EmbeddingRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,3 +152,12 @@ class Page(Struct, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     offset: Annotated[int, Meta(description="How many items to skip.")] = 0
+    filter: Annotated[str, Meta(description="Which tokens, by their metadata: a filter as JSON text.")] | None = None
+    include: Annotated[str, Meta(description="Parts of each token to send, separated by commas.")] | None = None
+
+
+class Export(Struct, frozen=True, kw_only=True):
+    """Which tokens to send, and what of them, from the query string."""
+
+    filter: Annotated[str, Meta(description="Which tokens, by their metadata: a filter as JSON text.")] | None = None
+    include: Annotated[str, Meta(description="Parts of each token to send, separated by commas.")] | None = None

@@ -1,9 +1,13 @@
 """What a handler is given besides the decoded body: the application, the call, and the varying parts of the path."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
+
+import msgspec
 
 from vectrograph.domain.errors import Unauthenticated
+from vectrograph.domain.values import IdempotencyKey
 from vectrograph.services import Services
 from vectrograph.services.call import Call
 
@@ -15,6 +19,20 @@ class Page:
     body: bytes
     media_type: str
     headers: tuple[tuple[str, str], ...] = ()
+
+
+NDJSON: Final = "application/x-ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """An answer that is sent while it is made: NDJSON, a struct per line.
+
+    Attributes:
+        pages: the structs, some at a time; taken in worker threads as fast as the client reads.
+    """
+
+    pages: Iterator[Iterable[msgspec.Struct]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +58,25 @@ class Context:
         application: what is the same for all requests.
         caller: None on public routes.
         path: varying parts of the path, decoded.
+        accept: media types that the client asks for, as it wrote them.
+        idempotency: the request's own name, when the client gave it one.
     """
 
     application: Application
     caller: Call | None
     path: Mapping[str, str]
+    accept: str = ""
+    idempotency: IdempotencyKey | None = None
 
     @property
     def services(self) -> Services:
         """Every use case."""
         return self.application.services
+
+    @property
+    def wants_lines(self) -> bool:
+        """Whether the client asks for NDJSON."""
+        return NDJSON in self.accept.lower()
 
     @property
     def call(self) -> Call:

@@ -1,14 +1,19 @@
 """What a request says about its caller and its patience, read from its headers."""
 
+import hashlib
+import re
 import time
 from typing import Final
 
 from starlette.datastructures import Headers
 
 from vectrograph.domain.errors import DeadlineExceeded, InvalidArgument, Unauthenticated
+from vectrograph.domain.values import IdempotencyKey
 
 DEADLINE_HEADER: Final = "X-Request-Timeout-Ms"
+IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
 _MAX_TIMEOUT_DIGITS: Final = 12
+_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def credential_of(headers: Headers) -> str:
@@ -44,6 +49,22 @@ def deadline_of(headers: Headers, received: float) -> float | None:
     if not text.isascii() or not text.isdigit() or len(text) > _MAX_TIMEOUT_DIGITS or int(text) == 0:
         raise InvalidArgument.of(DEADLINE_HEADER, "must be a positive whole number of milliseconds", "type_error")
     return received + int(text) / 1000
+
+
+def idempotency_of(text: str, principal: str, operation: str, body: bytes) -> IdempotencyKey:
+    """The name that a client gave its request, bound to who sent it, to what it asks and to its body.
+
+    Raises:
+        InvalidArgument: the header is empty, over 255 characters, or holds what is not visible ASCII.
+
+    >>> idempotency_of("order-7", "developer", "POST /api/v1/tokens", b"{}").key
+    'order-7'
+    """
+    if not _IDEMPOTENCY_KEY.fullmatch(text):
+        raise InvalidArgument.of(IDEMPOTENCY_HEADER, "must be 1 to 255 visible ASCII characters", "value_error")
+    return IdempotencyKey(
+        principal=principal, operation=operation, key=text, body_hash=hashlib.sha256(body).hexdigest()
+    )
 
 
 def refuse_late(deadline: float | None) -> None:

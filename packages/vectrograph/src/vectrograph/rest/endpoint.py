@@ -5,19 +5,21 @@ case and writing JSON, so that a large body never holds up the event loop.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+import anyio
 import msgspec
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive, Scope, Send
 
-from vectrograph.rest.context import Application, Context, Page
-from vectrograph.rest.credentials import credential_of, deadline_of, refuse_late
+from vectrograph.domain.errors import DomainError
+from vectrograph.rest.context import NDJSON, Application, Context, Lines, Page
+from vectrograph.rest.credentials import IDEMPOTENCY_HEADER, credential_of, deadline_of, idempotency_of, refuse_late
 from vectrograph.rest.decoding import decode, decode_query
-from vectrograph.rest.errors import ClientDisconnected, MethodNotAllowed, body_too_large
+from vectrograph.rest.errors import ClientDisconnected, MethodNotAllowed, body_too_large, error_answer
 from vectrograph.rest.middleware.request_id import request_id_of
 from vectrograph.rest.operation import Answer, Operation, Work
 from vectrograph.rest.workers import Workers
@@ -30,11 +32,12 @@ _encoder = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """An answer as it goes out."""
+    """An answer as it goes out. Where `pages` is given, they follow the body, a line for each struct."""
 
     status: int
     body: bytes = field(repr=False)
     headers: list[tuple[bytes, bytes]]
+    pages: Iterator[Iterable[msgspec.Struct]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class Request:
     path: Mapping[str, str]
     query: bytes
     body: bytes = field(repr=False)
+    accept: str = ""
+    idempotency_key: str | None = None
 
 
 class Endpoint:
@@ -76,10 +81,30 @@ class Endpoint:
             path=scope["path_params"],
             query=scope["query_string"],
             body=body,
+            accept=headers.get("accept", ""),
+            idempotency_key=headers.get(IDEMPOTENCY_HEADER) if self._operation.idempotent_by_key else None,
         )
         rendered = await self._workers.run(self._operation.work, deadline, partial(self._work, request))
         await send({"type": "http.response.start", "status": rendered.status, "headers": rendered.headers})
-        await send({"type": "http.response.body", "body": rendered.body})
+        if rendered.pages is None or scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": rendered.body})
+        else:
+            await self._send_lines(rendered.pages, request, receive, send)
+
+    async def _send_lines(
+        self, pages: Iterator[Iterable[msgspec.Struct]], request: Request, receive: Receive, send: Send
+    ) -> None:
+        """Send page after page, and stop when the client has gone.
+
+        The status is out by then, so an error becomes the last line, in the shape that errors have everywhere.
+        """
+        async with anyio.create_task_group() as group:
+            group.start_soon(_cancel_when_gone, receive, group.cancel_scope)
+            lines: bytes | None = b""
+            while lines is not None:
+                lines = await self._workers.run(self._operation.work, None, partial(_next_lines, pages, request))
+                await send({"type": "http.response.body", "body": lines or b"", "more_body": lines is not None})
+            group.cancel_scope.cancel()
 
     async def _receive_body(
         self, headers: Headers, credential: str | None, deadline: float | None, receive: Receive
@@ -96,7 +121,12 @@ class Endpoint:
 
     def _work(self, request: Request) -> Rendered:
         refuse_late(request.deadline)
-        context = Context(self._application, self._caller(request), request.path)
+        caller = self._caller(request)
+        idempotency = None
+        if request.idempotency_key is not None and caller is not None:
+            name = f"{self._operation.method} {self._operation.path}"
+            idempotency = idempotency_of(request.idempotency_key, caller.principal.user_id, name, request.body)
+        context = Context(self._application, caller, request.path, request.accept, idempotency)
         answer = self._operation.handler(context, self._given(request))
         return _rendered(self._operation.status, answer)
 
@@ -161,9 +191,26 @@ async def _read(receive: Receive, limit: int | None = None) -> bytes:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+async def _cancel_when_gone(receive: Receive, running: anyio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
+    running.cancel()
+
+
+def _next_lines(pages: Iterator[Iterable[msgspec.Struct]], request: Request) -> bytes | None:
+    """The lines of the next page, of the error in its place, or None at the end."""
+    try:
+        page = next(pages, None)
+        return None if page is None else _encoder.encode_lines(page)
+    except DomainError as error:
+        return error_answer(error, request.request_id).body + b"\n"
+
+
 def _rendered(status: int, answer: Answer) -> Rendered:
     if answer is None:
         return Rendered(status, b"", [])
+    if isinstance(answer, Lines):
+        return Rendered(status, b"", [(b"content-type", NDJSON.encode())], answer.pages)
     if isinstance(answer, Page):
         own = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
         return Rendered(status, answer.body, [*_content(answer.media_type.encode(), answer.body), *own])

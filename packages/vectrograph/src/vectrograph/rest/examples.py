@@ -50,6 +50,9 @@ _EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
     bodies.TokenBatch(tokens=[bodies.TokenCreate(text="hello"), bodies.TokenCreate(text="world")]),
     bodies.TokenUpdate(text="hello again", metadata=None),
     bodies.TokenQuery(query_vector=_EMBEDDING, top_k=10, threshold=0.8),
+    bodies.TokenQueryMany(texts=["hello", "world"], top_k=3),
+    bodies.TokenDelete(ids=[7, 8]),
+    bodies.ApiKeyRotate(overlap_seconds=3600),
     bodies.EmbeddingRequest(texts=["hello world"]),
     bodies.ApiKeyCreate(name="integration", scopes=["tokens:read"], expires_in_days=30),
     answers.Session(access_token="eyJhbGciOi…", refresh_token="eyJhbGciOi…", expires_in=900, user=_USER),  # noqa: S106
@@ -60,6 +63,8 @@ _EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
     answers.TokenPage(tokens=[_TOKEN], total=1, limit=100, offset=0),
     answers.TokensCreated(tokens=[_TOKEN]),
     answers.QueryResults(results=[answers.QueryHit(token=_TOKEN, similarity=0.93, distance=0.07)]),
+    answers.QueryManyResults(results=[[answers.QueryHit(token=_TOKEN, similarity=0.93, distance=0.07)], []]),
+    answers.TokensDeleted(deleted=1, missing=[8]),
     answers.Embeddings(embeddings=[_EMBEDDING], model="wordllama-256", dimension=4),
     answers.ApiKey(**_KEY),
     answers.ApiKeyCreated(**_KEY, api_key="ng_live_Zk3vQ9xT…"),

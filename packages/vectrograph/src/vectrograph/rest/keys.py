@@ -27,6 +27,12 @@ def revoke(context: Context, _: None) -> answers.ApiKeyRevoked:
     return answers.ApiKeyRevoked(key_id=context.path["key_id"])
 
 
+def rotate(context: Context, body: bodies.ApiKeyRotate) -> answers.ApiKeyCreated:
+    """POST /api/v1/api-keys/{key_id}/rotate."""
+    created = context.services.keys.rotate(context.call, context.path["key_id"], body.overlap_seconds)
+    return answers.ApiKeyCreated.with_secret(created.record, created.secret)
+
+
 def delete(context: Context, _: None) -> None:
     """DELETE /api/v1/api-keys/{key_id}."""
     context.services.keys.delete(context.call, context.path["key_id"])

@@ -10,7 +10,8 @@ from apispec import APISpec
 
 from vectrograph.domain import errors
 from vectrograph.rest import answers
-from vectrograph.rest.credentials import DEADLINE_HEADER
+from vectrograph.rest.context import NDJSON
+from vectrograph.rest.credentials import DEADLINE_HEADER, IDEMPOTENCY_HEADER
 from vectrograph.rest.errors import (
     HostNotAllowed,
     MalformedRequest,
@@ -32,6 +33,13 @@ _TAGS: Final = (
     ("api-keys", "Keys for programs, never wider than their creator."),
     ("system", "What the server says about itself."),
 )
+_IDEMPOTENCY: Final[Mapping[str, Any]] = {
+    "name": IDEMPOTENCY_HEADER,
+    "in": "header",
+    "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
+    "description": "Your own name for this request. A repeat under it within 24 hours changes nothing and is answered "
+    "as the first was; another body under it is refused.",
+}
 _PATH_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "token_id": {"schema": {"type": "integer"}, "description": "Number of a token.", "example": 7},
     "key_id": {
@@ -83,7 +91,8 @@ def openapi_document(operations: Iterable[Operation], version: str) -> dict[str,
 
 
 def _schemas(operations: Iterable[Operation]) -> dict[str, dict[str, Any]]:
-    structs = {o.body for o in operations} | {o.answer for o in operations} | {answers.Error}
+    structs = {o.body for o in operations} | {o.answer for o in operations}
+    structs |= {o.line for o in operations} | {answers.Error}
     known = [struct for struct in structs if struct is not None]
     _, schemas = msgspec.json.schema_components(known, ref_template=_TEMPLATE)
     for struct in known:
@@ -129,6 +138,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any] | str]:
         for name, schema in schemas[operation.query.__name__]["properties"].items():
             text = schema.pop("description", "")
             parameters.append({"name": name, "in": "query", "schema": schema, "description": text})
+    if operation.idempotent_by_key:
+        parameters.append(dict(_IDEMPOTENCY))
     return [*parameters, *_HEADER_PARAMETERS]
 
 
@@ -136,9 +147,13 @@ def _responses(operation: Operation) -> dict[str, Any]:
     success: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase}
     if operation.answer is not None:
         success["content"] = {operation.media_type: {"schema": _reference(operation.answer)}}
+        if operation.line is not None:
+            success["content"][NDJSON] = {"schema": {"type": "string"}, "x-line": _reference(operation.line)}
     elif operation.status != HTTPStatus.NO_CONTENT:
         is_json = operation.media_type == "application/json"
         success["content"] = {operation.media_type: {"schema": {"type": "object" if is_json else "string"}}}
+        if operation.line is not None:
+            success["content"][operation.media_type]["x-line"] = _reference(operation.line)
     responses = {str(operation.status): success}
     for status, codes in sorted(_failures(operation).items()):
         text = f"{HTTPStatus(status).phrase}: {', '.join(sorted(codes))}"

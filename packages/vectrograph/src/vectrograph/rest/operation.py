@@ -9,7 +9,7 @@ import msgspec
 
 from vectrograph.domain.access import Scope
 from vectrograph.domain.errors import DomainError
-from vectrograph.rest.context import Context, Page
+from vectrograph.rest.context import Context, Lines, Page
 
 
 class Access(StrEnum):
@@ -31,7 +31,7 @@ class Work(StrEnum):
     HASHING = "hashing"
 
 
-Answer: TypeAlias = msgspec.Struct | Page | None
+Answer: TypeAlias = msgspec.Struct | Page | Lines | None
 Handler: TypeAlias = Callable[[Context, Any], Answer]
 """Synchronous. The second argument is the decoded body, else the decoded query string, else None."""
 
@@ -55,6 +55,8 @@ class Operation:
         status: of the answer.
         media_type: of the answer.
         raises: errors of its own, besides those that every route has.
+        idempotent_by_key: whether the header Idempotency-Key is heeded.
+        line: struct of one line where the answer can be, or always is (when `answer` is None), NDJSON.
         work: where the handler runs.
     """
 
@@ -72,6 +74,8 @@ class Operation:
     status: int = 200
     media_type: str = "application/json"
     raises: tuple[type[DomainError], ...] = ()
+    idempotent_by_key: bool = False
+    line: type[msgspec.Struct] | None = None
     work: Work = Work.THREADED
 
     @property

@@ -4,7 +4,8 @@ from typing import Final
 
 from vectrograph.domain import errors
 from vectrograph.domain.access import Scope
-from vectrograph.rest import answers, auth, bodies, keys, system, tokens
+from vectrograph.rest import answers, auth, bodies, keys, system, token_queries, tokens
+from vectrograph.rest.context import NDJSON
 from vectrograph.rest.docs import documentation_page
 from vectrograph.rest.operation import Access, Operation, Work
 
@@ -14,12 +15,50 @@ _TOKENS: Final = (
     Operation(
         method="POST",
         path=f"{API}/tokens/query",
-        handler=tokens.query,
-        summary="Find the tokens nearest to a vector",
+        handler=token_queries.query,
+        summary="Find the tokens nearest to a vector, a text or a token",
+        description="With `Accept: application/x-ndjson` each hit is a line.",
         tag="tokens",
         access=Scope.TOKENS_READ,
         body=bodies.TokenQuery,
         answer=answers.QueryResults,
+        line=answers.QueryHit,
+        raises=(errors.PointNotFound,),
+    ),
+    Operation(
+        method="POST",
+        path=f"{API}/tokens/query/many",
+        handler=token_queries.query_many,
+        summary="Find the tokens nearest to each of many vectors or texts",
+        tag="tokens",
+        access=Scope.TOKENS_READ,
+        body=bodies.TokenQueryMany,
+        answer=answers.QueryManyResults,
+    ),
+    Operation(
+        method="GET",
+        path=f"{API}/tokens/export",
+        handler=token_queries.export,
+        summary="Read all tokens as a stream",
+        description="In ascending id, a token per line. Should reading fail half-way, the last line is an error.",
+        tag="tokens",
+        access=Scope.TOKENS_READ,
+        query=bodies.Export,
+        media_type=NDJSON,
+        line=answers.Token,
+    ),
+    Operation(
+        method="POST",
+        path=f"{API}/tokens/delete",
+        handler=token_queries.delete_many,
+        summary="Delete many tokens",
+        description="By their ids, or all that a filter matches; in one write.",
+        tag="tokens",
+        access=Scope.TOKENS_DELETE,
+        body=bodies.TokenDelete,
+        answer=answers.TokensDeleted,
+        raises=(errors.IdempotencyConflict, errors.OutOfSpace),
+        idempotent_by_key=True,
     ),
     Operation(
         method="POST",
@@ -32,7 +71,8 @@ _TOKENS: Final = (
         body=bodies.TokenCreate,
         answer=answers.Token,
         status=201,
-        raises=(errors.OutOfSpace,),
+        raises=(errors.IdempotencyConflict, errors.OutOfSpace),
+        idempotent_by_key=True,
     ),
     Operation(
         method="GET",
@@ -56,7 +96,8 @@ _TOKENS: Final = (
         body=bodies.TokenBatch,
         answer=answers.TokensCreated,
         status=201,
-        raises=(errors.OutOfSpace,),
+        raises=(errors.IdempotencyConflict, errors.OutOfSpace),
+        idempotent_by_key=True,
     ),
     Operation(
         method="GET",
@@ -218,6 +259,21 @@ _KEYS: Final = (
         access=Scope.API_KEYS_WRITE,
         answer=answers.ApiKeyRevoked,
         raises=(errors.ApiKeyNotFound,),
+    ),
+    Operation(
+        method="POST",
+        path=f"{API}/api-keys/{{key_id}}/rotate",
+        handler=keys.rotate,
+        summary="Replace an API key by a new one of the same name, scopes and lifetime",
+        description="The answer is the only place where the new key is shown. The old one stops working at once, or "
+        "after an overlap.",
+        tag="api-keys",
+        access=Scope.API_KEYS_WRITE,
+        body=bodies.ApiKeyRotate,
+        body_required=False,
+        answer=answers.ApiKeyCreated,
+        status=201,
+        raises=(errors.ApiKeyNotFound, errors.Conflict),
     ),
 )
 

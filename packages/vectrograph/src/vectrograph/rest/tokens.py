@@ -8,6 +8,7 @@ from vectrograph.domain.values import KEEP, Keep, Vector
 from vectrograph.rest import answers, bodies
 from vectrograph.rest.context import Context
 from vectrograph.rest.decoding import as_vector, decode_id
+from vectrograph.rest.token_queries import filter_of_text, include_of_text
 from vectrograph.services.tokens import NewToken
 
 _PAGE: Final = 100
@@ -15,14 +16,16 @@ _PAGE: Final = 100
 
 def create(context: Context, body: bodies.TokenCreate) -> answers.Token:
     """POST /api/v1/tokens."""
-    point = context.services.tokens.create(context.call, body.text, body.metadata, _vector_or_none(body.embedding))
+    point = context.services.tokens.create(
+        context.call, body.text, body.metadata, _vector_or_none(body.embedding), idempotency=context.idempotency
+    )
     return answers.Token.of(point)
 
 
 def create_many(context: Context, body: bodies.TokenBatch) -> answers.TokensCreated:
     """POST /api/v1/tokens/batch."""
     items = [NewToken(item.text, item.metadata, _vector_or_none(item.embedding)) for item in body.tokens]
-    points = context.services.tokens.create_many(context.call, items)
+    points = context.services.tokens.create_many(context.call, items, idempotency=context.idempotency)
     return answers.TokensCreated(tokens=[answers.Token.of(point) for point in points])
 
 
@@ -30,7 +33,13 @@ def list_page(context: Context, query: bodies.Page) -> answers.TokenPage:
     """GET /api/v1/tokens."""
     largest = context.services.limits.max_page
     limit = min(_PAGE, largest) if isinstance(query.limit, UnsetType) else query.limit
-    page = context.services.tokens.list(context.call, limit, query.offset)
+    page = context.services.tokens.list(
+        context.call,
+        limit,
+        query.offset,
+        filter=filter_of_text(query.filter),
+        include=include_of_text(query.include),
+    )
     return answers.TokenPage(
         tokens=[answers.Token.of(point) for point in page.tokens],
         total=page.total,
@@ -60,17 +69,6 @@ def update(context: Context, body: bodies.TokenUpdate) -> answers.Token:
 def delete(context: Context, _: None) -> None:
     """DELETE /api/v1/tokens/{token_id}."""
     context.services.tokens.delete(context.call, _token_id(context))
-
-
-def query(context: Context, body: bodies.TokenQuery) -> answers.QueryResults:
-    """POST /api/v1/tokens/query."""
-    hits = context.services.tokens.query(context.call, as_vector(body.query_vector), body.top_k or 0, body.threshold)
-    return answers.QueryResults(
-        results=[
-            answers.QueryHit(token=answers.Token.of(hit.token), similarity=hit.similarity, distance=hit.distance)
-            for hit in hits
-        ]
-    )
 
 
 def embed(context: Context, body: bodies.EmbeddingRequest) -> answers.Embeddings:

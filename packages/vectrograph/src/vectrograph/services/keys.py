@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from typing import Final
 
 from vectrograph.control.api_keys import ApiKeys, CreatedKey
-from vectrograph.control.clock import DAY, Clock, now
+from vectrograph.control.clock import DAY, SECOND, Clock, now
 from vectrograph.control.records import ApiKeyRecord
 from vectrograph.domain.access import ALL_SCOPES, without_keys_and_administration
-from vectrograph.domain.errors import InvalidArgument, PermissionDenied
+from vectrograph.domain.errors import Conflict, InvalidArgument, PermissionDenied
 from vectrograph.services.admission import utf8_bytes
 from vectrograph.services.call import Call
 from vectrograph.services.usage import KeyUsage
 
 MAX_NAME_CHARACTERS: Final = 100
 MAX_DAYS: Final = 3650
+MAX_OVERLAP_SECONDS: Final = 7 * 24 * 3600
 
 
 class Keys:
@@ -80,6 +81,36 @@ class Keys:
         """
         call.require("api_keys:write")
         return _with_use(self._keys.revoke(key_id, _owner(call)), self._usage.latest().get(key_id))
+
+    def rotate(self, call: Call, key_id: str, overlap_seconds: int = 0) -> CreatedKey:
+        """Replace a key by a new one of the same owner, name, scopes and remaining lifetime.
+
+        Args:
+            call: who asks.
+            key_id: the key to replace.
+            overlap_seconds: how long the old key goes on working, 0 to 604,800 (a week).
+
+        Raises:
+            PermissionDenied: api_keys:write is missing, or the key can do more than the caller.
+            ApiKeyNotFound: there is none of that id among those the caller manages.
+            Conflict: the key is revoked or expired.
+            InvalidArgument: the overlap is out of range.
+        """
+        call.require("api_keys:write")
+        if not 0 <= overlap_seconds <= MAX_OVERLAP_SECONDS:
+            raise InvalidArgument.of(
+                "overlap_seconds", f"is {overlap_seconds} and must be from 0 to {MAX_OVERLAP_SECONDS}", "out_of_range"
+            )
+        old = self._keys.get(key_id, _owner(call))
+        if not old.is_active:
+            raise Conflict(f"API key {key_id!r} is revoked or expired; create a new one.", details={"key_id": key_id})
+        self._granted(call, old.scopes)
+        created = self._keys.create(old.owner, old.name, old.scopes, old.expires_at)
+        if overlap_seconds == 0:
+            self._keys.revoke(key_id, _owner(call))
+        else:
+            self._keys.expire(key_id, _owner(call), self._clock() + overlap_seconds * SECOND)
+        return created
 
     def delete(self, call: Call, key_id: str) -> None:
         """Remove a key for good.

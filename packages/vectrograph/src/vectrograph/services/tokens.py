@@ -1,9 +1,8 @@
 """Tokens: points of the reserved collection `tokens`, whose texts the server embeds."""
 
 import builtins
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from vectrograph.domain.embedder import Embedder
 from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.filters import Filter
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.values import (
     KEEP,
@@ -19,7 +19,8 @@ from vectrograph.domain.values import (
     CollectionInfo,
     CollectionRef,
     Delete,
-    DenseLeg,
+    DeleteWhere,
+    IdempotencyKey,
     Include,
     Keep,
     Order,
@@ -28,21 +29,18 @@ from vectrograph.domain.values import (
     Point,
     Put,
     ScrollRequest,
-    SearchRequest,
     Vector,
 )
 from vectrograph.engines.base import Engine
-from vectrograph.services.admission import admit_batch, admit_payload, admit_text, admit_top_k
+from vectrograph.services.admission import admit_batch, admit_payload, admit_text
 from vectrograph.services.call import Call
 from vectrograph.services.naming import naming_fields
 from vectrograph.services.reservation import ensure_tokens
 from vectrograph.services.token_changes import TokenChange, TokenChanges, missing_token
+from vectrograph.services.token_queries import WHOLE, TokenHit, TokenQueries, TokenQuestion
 
-_WHOLE: Final = Include(vector=True, payload=True, text=True)
 _BARE: Final = Include(vector=False, payload=False, text=False)
 _RENAMED: Final = {"vector": "embedding", "payload": "metadata"}
-# Room for the rounding of 1 − (1 − score); the exact comparison with the threshold follows.
-_ROUNDING: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +63,26 @@ class TokenPage:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenHit:
-    """A token near a query: `distance` is 1 − cosine, `similarity` is 1 − distance."""
+class DeletedTokens:
+    """What became of a request to delete many: how many there were, and the numbers that no token had."""
 
-    token: Point
-    similarity: float
-    distance: float
+    deleted: int
+    missing: tuple[int, ...]
 
 
 class Tokens:
-    """The tokens of the caller's tenant. `Point.id` is the token's number in decimal."""
+    """The tokens of the caller's tenant. `Point.id` is the token's number in decimal.
+
+    Attributes:
+        queries: finds tokens.
+    """
 
     def __init__(self, engine: Engine, embedder: Embedder, limits: Limits) -> None:
         self._engine = engine
         self._embedder = embedder
         self._limits = limits
         self._changes = TokenChanges(engine, embedder)
+        self.queries = TokenQueries(engine, embedder, limits)
 
     def ensure(self) -> CollectionInfo:
         """Make the collection of tokens when it is missing; called once at start.
@@ -96,32 +98,45 @@ class Tokens:
         text: str | None,
         metadata: Payload | None = None,
         embedding: Vector | None = None,
+        *,
+        idempotency: IdempotencyKey | None = None,
     ) -> Point:
         """Store one token under the next number, embedding its text unless an embedding is given.
+
+        Args:
+            call: who asks.
+            text: what the token says.
+            metadata: any JSON object.
+            embedding: float32, shape (dimension,).
+            idempotency: the request's own name; a repeat under it gives the first answer again and stores nothing.
 
         Raises:
             PermissionDenied: tokens:write is missing.
             InvalidArgument: the text is empty or too long, or the embedding is not acceptable.
             TooLarge: the metadata is over its limit.
+            IdempotencyConflict: the name was used for another request.
         """
         ref = call.require_collection(TOKENS_COLLECTION, "write")
         with naming_fields(_RENAMED):
-            return self._create(call, ref, [NewToken(text, metadata, embedding)], "")[0]
+            return self._create(call, ref, [NewToken(text, metadata, embedding)], "", idempotency)[0]
 
-    def create_many(self, call: Call, items: Sequence[NewToken]) -> list[Point]:
+    def create_many(
+        self, call: Call, items: Sequence[NewToken], *, idempotency: IdempotencyKey | None = None
+    ) -> list[Point]:
         """Store all of the tokens or none, in one write, under rising numbers in the order given.
 
         Raises:
             PermissionDenied: tokens:write is missing.
             InvalidArgument: there is none, or one is not acceptable; names its position.
             TooLarge: there are more than `max_batch`, or one's metadata is over its limit.
+            IdempotencyConflict: the name was used for another request.
         """
         ref = call.require_collection(TOKENS_COLLECTION, "write")
         admit_batch(items, "tokens", self._limits)
         if not items:
             raise InvalidArgument.of("tokens", "must hold at least one token", "too_short")
         with naming_fields(_RENAMED, sequence="tokens"):
-            return self._create(call, ref, items, "tokens[{}].")
+            return self._create(call, ref, items, "tokens[{}].", idempotency)
 
     def get(self, call: Call, token_id: int) -> Point:
         """One token, whole.
@@ -133,8 +148,17 @@ class Tokens:
         ref = call.require_collection(TOKENS_COLLECTION, "read")
         return self._read(ref, _point_id(token_id))
 
-    def list(self, call: Call, limit: int, offset: int) -> TokenPage:
+    def list(
+        self, call: Call, limit: int, offset: int, *, filter: Filter | None = None, include: Include = WHOLE
+    ) -> TokenPage:
         """One page of the tokens, ascending by id; past the end it is empty.
+
+        Args:
+            call: who asks.
+            limit: most tokens to return.
+            offset: tokens to skip.
+            filter: only tokens whose metadata match; `total` counts those.
+            include: parts of the tokens to return.
 
         Raises:
             PermissionDenied: tokens:read is missing.
@@ -148,10 +172,10 @@ class Tokens:
             raise InvalidArgument.of("offset", f"is {offset} and must be from 0 to {MAX_SERIAL_ID}", "out_of_range")
         page = self._engine.scroll(
             ref,
-            ScrollRequest(limit=limit, offset=offset, order=Order(key="id"), include=_WHOLE),
+            ScrollRequest(limit=limit, offset=offset, order=Order(key="id"), filter=filter, include=include),
             deadline=call.deadline,
         )
-        total = self._engine.count(ref, deadline=call.deadline)
+        total = self._engine.count(ref, filter, deadline=call.deadline)
         return TokenPage(tokens=[*page.points], total=total, limit=limit, offset=offset)
 
     def update(
@@ -201,6 +225,65 @@ class Tokens:
         if outcomes[0].status is not OutcomeStatus.DELETED:
             raise missing_token(point_id)
 
+    def delete_many(
+        self, call: Call, token_ids: Sequence[int], *, idempotency: IdempotencyKey | None = None
+    ) -> DeletedTokens:
+        """Remove many tokens in one write; numbers that no token has are told, not refused.
+
+        Raises:
+            PermissionDenied: tokens:delete is missing.
+            TooLarge: there are more than `max_batch`.
+            IdempotencyConflict: the name was used for another request.
+        """
+        ref = call.require_collection(TOKENS_COLLECTION, "delete")
+        admit_batch(token_ids, "ids", self._limits)
+        wanted = builtins.list(dict.fromkeys(token_ids))
+        possible = [number for number in wanted if 1 <= number <= MAX_SERIAL_ID]
+        deletes = [Delete(id=str(number)) for number in possible]
+        found: set[int] = set()
+        if deletes:
+            written = self._engine.write(ref, deletes, idempotency=idempotency, deadline=call.deadline)
+            found = {int(outcome.id) for outcome in written.outcomes if outcome.status is OutcomeStatus.DELETED}
+        return DeletedTokens(len(found), tuple(number for number in wanted if number not in found))
+
+    def delete_where(self, call: Call, filter: Filter, *, idempotency: IdempotencyKey | None = None) -> DeletedTokens:
+        """Remove every token whose metadata match, in one write.
+
+        Raises:
+            PermissionDenied: tokens:delete is missing.
+            IdempotencyConflict: the name was used for another request.
+        """
+        ref = call.require_collection(TOKENS_COLLECTION, "delete")
+        written = self._engine.write(ref, [DeleteWhere(filter=filter)], idempotency=idempotency, deadline=call.deadline)
+        deleted = sum(outcome.status is OutcomeStatus.DELETED for outcome in written.outcomes)
+        return DeletedTokens(deleted, ())
+
+    def walk(
+        self, call: Call, *, filter: Filter | None = None, include: Include = WHOLE, page_size: int = 500
+    ) -> Iterator[builtins.list[Point]]:
+        """All tokens in ascending id, a page at a time; one present throughout comes exactly once.
+
+        Raises:
+            PermissionDenied: tokens:read is missing; raised before the first page is asked for.
+        """
+        ref = call.require_collection(TOKENS_COLLECTION, "read")
+        return self._pages(call, ref, filter, include, page_size)
+
+    def _pages(
+        self, call: Call, ref: CollectionRef, filter: Filter | None, include: Include, page_size: int
+    ) -> Iterator[builtins.list[Point]]:
+        cursor: str | None = None
+        while True:
+            request = ScrollRequest(
+                limit=page_size, order=Order(key="id"), cursor=cursor, filter=filter, include=include
+            )
+            page = self._engine.scroll(ref, request, deadline=call.deadline)
+            if page.points:
+                yield [*page.points]
+            cursor = page.cursor
+            if cursor is None:
+                return
+
     def query(
         self, call: Call, vector: Vector, top_k: int = 0, threshold: float | None = None
     ) -> builtins.list[TokenHit]:
@@ -216,28 +299,24 @@ class Tokens:
             PermissionDenied: tokens:read is missing.
             InvalidArgument: the vector, `top_k` or `threshold` is not acceptable.
         """
-        ref = call.require_collection(TOKENS_COLLECTION, "read")
-        if threshold is not None and not math.isfinite(threshold):
-            raise InvalidArgument.of("threshold", "must be a finite number", "finite_number")
-        request = SearchRequest(
-            legs=(DenseLeg(vectors=np.asarray(vector)[np.newaxis]),),
-            k=admit_top_k(top_k, self._limits),
-            max_score=None if threshold is None else 1.0 - threshold + _ROUNDING,
-            include=_WHOLE,
-        )
-        with naming_fields({"vector": "query_vector"}):
-            result = self._engine.search(ref, request, deadline=call.deadline)[0]
-        hits = [TokenHit(hit.point, 1.0 - hit.score, hit.score) for hit in result.hits]
-        return hits if threshold is None else [hit for hit in hits if hit.similarity >= threshold]
+        question = TokenQuestion(top_k=top_k, threshold=threshold)
+        return self.queries.by_vectors(call, np.asarray(vector)[np.newaxis], question)[0]
 
-    def _create(self, call: Call, ref: CollectionRef, items: Sequence[NewToken], place: str) -> builtins.list[Point]:
+    def _create(
+        self,
+        call: Call,
+        ref: CollectionRef,
+        items: Sequence[NewToken],
+        place: str,
+        idempotency: IdempotencyKey | None,
+    ) -> builtins.list[Point]:
         for position, item in enumerate(items):
             self._admit(item, place.format(position))
         puts = [
             Put(id=None, vector=vector, payload=item.metadata or {}, text=item.text)
             for item, vector in zip(items, self._vectors(items), strict=True)
         ]
-        outcomes = self._engine.write(ref, puts, deadline=call.deadline).outcomes
+        outcomes = self._engine.write(ref, puts, idempotency=idempotency, deadline=call.deadline).outcomes
         stored = self._engine.get(ref, [outcome.id for outcome in outcomes], include=_BARE)
         now = time.time_ns() // 1000
         points = []
@@ -271,7 +350,7 @@ class Tokens:
         return [next(embedded) if item.embedding is None else item.embedding for item in items]
 
     def _read(self, ref: CollectionRef, point_id: str) -> Point:
-        point = self._engine.get(ref, [point_id], include=_WHOLE)[0]
+        point = self._engine.get(ref, [point_id], include=WHOLE)[0]
         if point is None:
             raise missing_token(point_id)
         return point

@@ -1,0 +1,32 @@
+"""Pages that know how to fetch the next one; asynchronous."""
+
+from collections.abc import Sequence
+
+from neurograph import token_calls
+from neurograph.async_executor import AsyncExecutor
+from neurograph.filters import FilterLike
+from neurograph.models import TokenPage
+
+
+class AsyncLinkedTokenPage(TokenPage):
+    """A page of tokens: a plain list that knows its `total`, whether it `has_more`, and its next page.
+
+    Pickled, it becomes a TokenPage, which has no connection to fetch anything with.
+    """
+
+    def __init__(
+        self, page: TokenPage, executor: AsyncExecutor, filter: FilterLike | None, include: Sequence[str] | None
+    ) -> None:
+        super().__init__(page, total=page.total, limit=page.limit, offset=page.offset)
+        self._executor = executor
+        self._filter = filter
+        self._include = include
+
+    async def next_page(self) -> "AsyncLinkedTokenPage":
+        """Reads the tokens after this page; an empty page at the end.
+
+        Tokens deleted meanwhile move the rest up, so that some may be missed; `tokens.iterate` misses none.
+        """
+        offset = self.offset + len(self)
+        call = token_calls.list_tokens(self.limit, offset, self._filter, self._include)
+        return AsyncLinkedTokenPage(await self._executor.run(call), self._executor, self._filter, self._include)

@@ -1,0 +1,47 @@
+# Generated from async_auth.py by tools/unasync.py; do not edit.
+"""The caller's own account and session; synchronous."""
+
+from neurograph import calls
+from neurograph.executor import Executor
+from neurograph.models import User
+
+
+class Auth:
+    """Ask who the caller is, end the session, change the password. Logging in happens by itself."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def me(self) -> User:
+        """Reads the caller's account.
+
+        Raises:
+            AuthenticationError: the client has no credentials, or they do not hold.
+        """
+        return self._executor.run(calls.me())
+
+    def logout(self) -> bool:
+        """Ends the session on the server, so that its tokens are worth nothing; the next call logs in again.
+
+        Returns:
+            Whether there was a session to end: none is before the first call, nor with an API key.
+        """
+        if not self._executor.session.signed_in:
+            return False
+        self._executor.run(calls.logout())
+        self._executor.session.forget()
+        return True
+
+    def change_password(self, old_password: str, new_password: str) -> bool:
+        """Changes the password of the caller's account; this client goes on with the new one.
+
+        Returns:
+            True.
+
+        Raises:
+            ValidationError: the new password is too weak.
+            NeuroGraphError: the old password is wrong.
+        """
+        changed = self._executor.run(calls.change_password(old_password, new_password))
+        self._executor.session.forget(new_password)
+        return changed

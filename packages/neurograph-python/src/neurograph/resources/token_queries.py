@@ -1,0 +1,125 @@
+# Generated from async_token_queries.py by tools/unasync.py; do not edit.
+"""Finding tokens; synchronous."""
+
+import builtins
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+from neurograph import decoding, token_calls
+from neurograph.executor import Executor
+from neurograph.filters import FilterLike
+from neurograph.models import TokenQueryResult
+
+
+class TokenQueries:
+    """The part of `tokens` that finds the nearest ones."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def query(
+        self,
+        query_vector: Any = None,
+        top_k: int = 10,
+        threshold: float | None = None,
+        *,
+        text: str | None = None,
+        token_id: int | None = None,
+        filter: FilterLike | None = None,
+        offset: int = 0,
+        include: Sequence[str] | None = None,
+    ) -> builtins.list[TokenQueryResult]:
+        """Finds the tokens nearest to a vector, to a text, or to another token.
+
+        Args:
+            query_vector: as many components as the server's model has.
+            top_k: most hits to return; 0 means the server's default.
+            threshold: least cosine similarity of a hit, from −1 to 1, itself included.
+            text: instead of a vector; the server embeds it as it embeds tokens.
+            token_id: instead of a vector; that token is itself not among the hits.
+            filter: only tokens whose metadata match: a dictionary, or made with `neurograph.field`.
+            offset: hits to skip, nearest first.
+            include: parts of the tokens to return, of `text`, `metadata` and `embedding`; all when absent.
+                Others are empty.
+
+        Returns:
+            Hits by falling similarity; among equals the newest token first.
+
+        Raises:
+            ValidationError: wrong dimension, a component that is no finite number, `top_k` out of range, a
+                filter that is none, or not exactly one of vector, text and id.
+            NotFoundError: there is no token with this id.
+        """
+        call = token_calls.query_tokens(
+            query_vector,
+            text,
+            token_id,
+            top_k=top_k,
+            threshold=threshold,
+            filter=filter,
+            offset=offset,
+            include=include,
+        )
+        return self._executor.run(call)
+
+    def query_many(
+        self,
+        query_vectors: Any = None,
+        top_k: int = 10,
+        threshold: float | None = None,
+        *,
+        texts: Sequence[str] | None = None,
+        filter: FilterLike | None = None,
+        offset: int = 0,
+        include: Sequence[str] | None = None,
+    ) -> builtins.list[builtins.list[TokenQueryResult]]:
+        """Finds the tokens nearest to each of many vectors or texts, in one request.
+
+        Args:
+            query_vectors: vectors, or a matrix of shape (queries, dimension).
+            texts: instead of vectors.
+            top_k: most hits for each; the other arguments as in `query`.
+            threshold: see `query`.
+            filter: see `query`.
+            offset: see `query`.
+            include: see `query`.
+
+        Returns:
+            A list of hits per query, in the order asked.
+
+        Raises:
+            ValidationError: as in `query`; names the vector at fault.
+            PayloadTooLargeError: more queries than the server takes at once.
+        """
+        call = token_calls.query_many_tokens(
+            query_vectors, texts, top_k=top_k, threshold=threshold, filter=filter, offset=offset, include=include
+        )
+        return self._executor.run(call)
+
+    def query_stream(
+        self,
+        query_vector: Any = None,
+        top_k: int = 10,
+        threshold: float | None = None,
+        *,
+        text: str | None = None,
+        token_id: int | None = None,
+        filter: FilterLike | None = None,
+        offset: int = 0,
+        include: Sequence[str] | None = None,
+    ) -> Iterator[TokenQueryResult]:
+        """As `query`, but yields each hit as it arrives, so that large answers need little memory."""
+        call = token_calls.stream_query(
+            query_vector,
+            text,
+            token_id,
+            top_k=top_k,
+            threshold=threshold,
+            filter=filter,
+            offset=offset,
+            include=include,
+        )
+        with closing(self._executor.lines(call)) as lines:
+            for line in lines:
+                yield decoding.hit(line)

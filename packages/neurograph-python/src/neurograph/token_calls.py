@@ -1,0 +1,114 @@
+"""Calls that find, list, stream and delete tokens, as values. No I/O."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from neurograph import decoding
+from neurograph.calls import TOKENS, new_key
+from neurograph.encoding import encode, json_object, texts, vector, vector_list
+from neurograph.exceptions import ValidationError
+from neurograph.filters import FilterLike, document
+from neurograph.models import DeletedTokens, TokenPage, TokenQueryResult
+from neurograph.wire import Call, Request, Response
+
+LINES = "application/x-ndjson"
+
+
+def list_tokens(
+    limit: int, offset: int, filter: FilterLike | None = None, include: Sequence[str] | None = None
+) -> Call[TokenPage]:
+    """Read a page of tokens, by rising id."""
+    query = urlencode({"limit": limit, "offset": offset, **_chosen(filter, include)})
+    return Call(Request("GET", f"{TOKENS}?{query}"), decoding.token_page(limit, offset))
+
+
+def stream_tokens(filter: FilterLike | None, include: Sequence[str] | None) -> Call[Response]:
+    """Read all tokens, a line each."""
+    query = urlencode(_chosen(filter, include))
+    target = f"{TOKENS}/export{'?' if query else ''}{query}"
+    return Call(Request("GET", target, accept=LINES, streamed=True), decoding.itself)
+
+
+def query_tokens(
+    query_vector: Any, text: str | None, token_id: int | None, **asked: Any
+) -> Call[list[TokenQueryResult]]:
+    """Find the tokens nearest to a vector, a text or a token."""
+    return Call(_query(query_vector, text, token_id, asked), decoding.hits)
+
+
+def stream_query(query_vector: Any, text: str | None, token_id: int | None, **asked: Any) -> Call[Response]:
+    """As `query_tokens`, a hit a line."""
+    return Call(_query(query_vector, text, token_id, asked, accept=LINES, streamed=True), decoding.itself)
+
+
+def query_many_tokens(
+    query_vectors: Any, many: Sequence[str] | None, **asked: Any
+) -> Call[list[list[TokenQueryResult]]]:
+    """Find the tokens nearest to each of many vectors or texts."""
+    if (query_vectors is None) == (many is None):
+        raise ValidationError.of("query_vectors", "or texts: pass exactly one of the two")
+    body = _asked(**asked)
+    if many is not None:
+        body["texts"] = texts(many, "texts")
+    else:
+        body["query_vectors"] = vector_list(query_vectors, "query_vectors")
+    return Call(Request("POST", f"{TOKENS}/query/many", encode(body)), decoding.hit_lists)
+
+
+def delete_tokens(token_ids: Iterable[int] | None, filter: FilterLike | None) -> Call[DeletedTokens]:
+    """Delete many tokens, once however often it is sent."""
+    if (token_ids is None) == (filter is None):
+        raise ValidationError.of("token_ids", "or filter: pass exactly one of the two")
+    body: dict[str, Any] = {"filter": _filter(filter)} if filter is not None else {"ids": list(token_ids or ())}
+    return Call(Request("POST", f"{TOKENS}/delete", encode(body), idempotency_key=new_key()), decoding.deleted)
+
+
+def _query(
+    query_vector: Any,
+    text: str | None,
+    token_id: int | None,
+    asked: dict[str, Any],
+    **how: Any,
+) -> Request:
+    if sum(value is not None for value in (query_vector, text, token_id)) != 1:
+        raise ValidationError.of("query_vector", "text or token_id: pass exactly one of the three")
+    body: dict[str, Any] = {}
+    if query_vector is not None:
+        body["query_vector"] = vector(query_vector, "query_vector")
+    elif text is not None:
+        body["text"] = text
+    else:
+        body["token_id"] = token_id
+    return Request("POST", f"{TOKENS}/query", encode({**body, **_asked(**asked)}), **how)
+
+
+def _asked(
+    *, top_k: int, threshold: float | None, filter: FilterLike | None, offset: int, include: Sequence[str] | None
+) -> dict[str, Any]:
+    """The part of a query that is the same for all kinds; what is left at its default is not sent, so that servers that
+    do not know it do not mind.
+    """
+    body: dict[str, Any] = {"top_k": top_k}
+    if threshold is not None:
+        body["threshold"] = threshold
+    if filter is not None:
+        body["filter"] = _filter(filter)
+    if offset:
+        body["offset"] = offset
+    if include is not None:
+        body["include"] = texts(include, "include")
+    return body
+
+
+def _chosen(filter: FilterLike | None, include: Sequence[str] | None) -> dict[str, str]:
+    chosen = {}
+    if filter is not None:
+        chosen["filter"] = encode(_filter(filter)).decode()
+    if include is not None:
+        chosen["include"] = ",".join(texts(include, "include"))
+    return chosen
+
+
+def _filter(filter: FilterLike) -> dict[str, Any]:
+    return json_object(document(filter), "filter") or {}

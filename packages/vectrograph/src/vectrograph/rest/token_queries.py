@@ -1,0 +1,137 @@
+"""Handlers that find, stream and delete tokens by what they are like."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.filter_json import parse
+from vectrograph.domain.filters import Filter
+from vectrograph.domain.values import Include, Vector
+from vectrograph.rest import answers, bodies
+from vectrograph.rest.context import Context, Lines
+from vectrograph.rest.decoding import as_vector
+from vectrograph.services.token_queries import WHOLE, TokenHit, TokenQuestion
+
+_PARTS: Final = ("text", "metadata", "embedding")
+
+
+def query(context: Context, body: bodies.TokenQuery) -> answers.QueryResults | Lines:
+    """POST /api/v1/tokens/query."""
+    queries, question = context.services.tokens.queries, _question(body)
+    given = [name for name in ("query_vector", "text", "token_id") if getattr(body, name) is not None]
+    if len(given) != 1:
+        raise _one_of("query_vector", "query_vector, text or token_id", given)
+    if body.token_id is not None:
+        hits = queries.by_token(context.call, body.token_id, question)
+    elif body.text is not None:
+        hits = queries.by_texts(context.call, [body.text], question)[0]
+    else:
+        hits = queries.by_vectors(context.call, as_vector(body.query_vector or [])[np.newaxis], question)[0]
+    shown = [_shown(hit) for hit in hits]
+    return Lines(iter([shown])) if context.wants_lines else answers.QueryResults(results=shown)
+
+
+def query_many(context: Context, body: bodies.TokenQueryMany) -> answers.QueryManyResults:
+    """POST /api/v1/tokens/query/many."""
+    queries, question = context.services.tokens.queries, _question(body)
+    given = [name for name in ("query_vectors", "texts") if getattr(body, name) is not None]
+    if len(given) != 1:
+        raise _one_of("query_vectors", "query_vectors or texts", given)
+    if body.texts is not None:
+        found = queries.by_texts(context.call, body.texts, question)
+    else:
+        found = queries.by_vectors(context.call, _matrix(body.query_vectors or []), question, field="query_vectors")
+    return answers.QueryManyResults(results=[[_shown(hit) for hit in hits] for hits in found])
+
+
+def export(context: Context, query: bodies.Export) -> Lines:
+    """GET /api/v1/tokens/export."""
+    include = include_of_text(query.include)
+    pages = context.services.tokens.walk(context.call, filter=filter_of_text(query.filter), include=include)
+    return Lines(_tokens(page) for page in pages)
+
+
+def delete_many(context: Context, body: bodies.TokenDelete) -> answers.TokensDeleted:
+    """POST /api/v1/tokens/delete."""
+    given = [name for name in ("ids", "filter") if getattr(body, name) is not None]
+    if len(given) != 1:
+        raise _one_of("ids", "ids or filter", given)
+    tokens = context.services.tokens
+    if body.filter is not None:
+        done = tokens.delete_where(context.call, parse(body.filter), idempotency=context.idempotency)
+    else:
+        done = tokens.delete_many(context.call, body.ids or [], idempotency=context.idempotency)
+    return answers.TokensDeleted(deleted=done.deleted, missing=list(done.missing))
+
+
+def filter_of_text(text: str | None) -> Filter | None:
+    """A filter from a query string.
+
+    Raises:
+        InvalidArgument: the text is no JSON, or no filter.
+    """
+    if text is None:
+        return None
+    try:
+        document = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        raise InvalidArgument.of("filter", f"is not JSON: {error}", "json_invalid") from error
+    except RecursionError as error:
+        raise InvalidArgument.of("filter", "is nested too deeply", "json_invalid") from error
+    return parse(document)
+
+
+def include_of_text(text: str | None) -> Include:
+    """The parts of a token that a query string names, separated by commas; all when it says nothing.
+
+    Raises:
+        InvalidArgument: there is no such part.
+
+    >>> include_of_text("text").vector
+    False
+    """
+    return WHOLE if text is None else _include([part.strip() for part in text.split(",") if part.strip()])
+
+
+def _include(parts: Sequence[str] | None) -> Include:
+    if parts is None:
+        return WHOLE
+    for part in parts:
+        if part not in _PARTS:
+            raise InvalidArgument.of("include", f"names {part!r}; the parts are {', '.join(_PARTS)}", "enum")
+    return Include(vector="embedding" in parts, payload="metadata" in parts, text="text" in parts)
+
+
+def _question(body: bodies.TokenQuery | bodies.TokenQueryMany) -> TokenQuestion:
+    return TokenQuestion(
+        top_k=body.top_k or 0,
+        offset=body.offset,
+        threshold=body.threshold,
+        filter=None if body.filter is None else parse(body.filter),
+        include=_include(body.include),
+    )
+
+
+def _one_of(field: str, names: str, given: Sequence[str]) -> InvalidArgument:
+    if not given:
+        return InvalidArgument.of(field, f"this field is required: send exactly one of {names}", "missing")
+    return InvalidArgument.of(given[-1], f"send exactly one of {names}, not {' and '.join(given)}", "value_error")
+
+
+def _matrix(rows: list[list[float]]) -> Vector:
+    if len({len(row) for row in rows}) > 1 or not rows:
+        problem = "must hold at least one vector" if not rows else "must be vectors of one length"
+        raise InvalidArgument.of("query_vectors", problem, "value_error")
+    with np.errstate(over="ignore"):
+        return np.array(rows, dtype=np.float32)
+
+
+def _shown(hit: TokenHit) -> answers.QueryHit:
+    return answers.QueryHit(token=answers.Token.of(hit.token), similarity=hit.similarity, distance=hit.distance)
+
+
+def _tokens(page: Sequence[Any]) -> Iterator[answers.Token]:
+    return (answers.Token.of(point) for point in page)
