@@ -135,6 +135,7 @@ def _open_services(settings: Settings, engine: Engine, stack: ExitStack, control
         secret_file=settings.data / SECRET_FILE,
         limits=settings.limits,
         version=VERSION,
+        open_registration=settings.loopback,
     )
     stack.callback(services.close)
     services.tokens.ensure()

@@ -15,13 +15,15 @@ from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.values import Vector
 from vectrograph.engines.reference import ReferenceEngine
-from vectrograph.rpc._pb.methods import VECTRON_SERVICE_METHODS
+from vectrograph.rpc._pb.methods import AUTH_SERVICE_METHODS, VECTRON_SERVICE_METHODS
 from vectrograph.rpc.server import build_grpc_server
 from vectrograph.services import Services
 from vectrograph.services.assembly import assemble
 from vectrograph.services.call import Call, Principal
 
 MAX_MESSAGE_BYTES = 1 << 20
+# Both services have an UpdateUserProfile; AuthService's is called "auth.UpdateUserProfile" here.
+METHODS = {f"auth.{name}": method for name, method in AUTH_SERVICE_METHODS.items()} | VECTRON_SERVICE_METHODS
 
 
 class LetterEmbedder:
@@ -63,6 +65,7 @@ def services(store: ControlStore, tmp_path_factory: pytest.TempPathFactory) -> S
         secret_file=tmp_path_factory.mktemp("rpc-secret") / "signing.key",
         limits=Limits(max_top_k=100),
         version="test",
+        open_registration=True,
     )
     services.tokens.ensure()
     return services
@@ -113,7 +116,7 @@ def key(key_of: Callable[..., str]) -> str:
 
 @pytest.fixture(scope="module")
 def send(channel: Any, key: str) -> Callable[..., Any]:
-    """Calls a method: `send("Search", request)` gives the response, a list of them for SearchStream."""
+    """Calls a method: `send("Search", request)` gives the response, of a stream the list; credential "" sends none."""
 
     def call(
         name: str,
@@ -123,9 +126,11 @@ def send(channel: Any, key: str) -> Callable[..., Any]:
         metadata: Sequence[tuple[str, str]] = (),
         timeout: float = 20,
     ) -> Any:
-        method = VECTRON_SERVICE_METHODS[name]
+        method = METHODS[name]
         body = request if isinstance(request, bytes) else request.SerializeToString()
         given = (("authorization", f"Bearer {key if credential is None else credential}"), *metadata)
+        if credential == "":
+            given = tuple(metadata)
         stub = channel.unary_stream if method.response_streaming else channel.unary_unary
         callable_ = stub(method.path, response_deserializer=method.response.FromString)
         answer = callable_(body, metadata=given, timeout=timeout)

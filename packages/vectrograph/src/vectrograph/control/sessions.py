@@ -82,6 +82,16 @@ class LoginSessions:
         self.end(session_id)
         return Rotation.REUSED, None
 
+    def prolong(self, session_id: str, lifetime: int) -> SessionRecord | None:
+        """Let a session last at least `lifetime` microseconds from now; None when it is over."""
+        at = self._clock()
+        with self._database.write() as session:
+            login = session.get(LoginSession, session_id, with_for_update=True)
+            if login is None or login.expires_at <= at:
+                return None
+            login.expires_at = max(login.expires_at, at + lifetime)
+            return _record(login)
+
     def end(self, session_id: str) -> None:
         """End a session; all its tokens cease to work at once. One that is over is no error."""
         with self._database.write(invalidates=True) as session:

@@ -15,11 +15,13 @@ from typing import Any, Final, Self
 import jwt
 
 from vectrograph.control.clock import SECOND, Clock, now
-from vectrograph.control.records import SessionRecord
+from vectrograph.control.records import ApiKeyRecord, SessionRecord
 from vectrograph.domain.errors import InvalidToken, StartupError, TokenExpired
 
 ACCESS_SECONDS: Final = 15 * 60
 REFRESH_SECONDS: Final = 7 * 24 * 3600
+LOGIN_SECONDS: Final = 24 * 3600
+SDK_SECONDS: Final = 7 * 24 * 3600
 
 _ALGORITHM: Final = "HS256"
 _ISSUER: Final = "vectrograph"
@@ -30,15 +32,23 @@ _REQUIRED: Final = ["sub", "jti", "sid", "iss", "aud", "iat", "exp", "token_type
 
 
 class TokenType(StrEnum):
-    """access: presented with every request. refresh: exchanged, once, for a new pair."""
+    """access: presented with every request. refresh: exchanged, once, for a new pair.
+
+    login: what a Vectron login gives; presented with every request, for 24 hours. sdk: stands for an API key, 7 days.
+    """
 
     ACCESS = "access"
     REFRESH = "refresh"
+    LOGIN = "login"
+    SDK = "sdk"
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says, not whether its session is over. `expires_at` is microseconds."""
+    """What a verified token says, not whether its session is over. `expires_at` is microseconds.
+
+    For a token of type sdk, `session_id` is the key's id and prefix with a dot between.
+    """
 
     user_id: str
     token_id: str
@@ -77,16 +87,27 @@ class TokenSigner:
         """The one refresh token of a session that is due, for 7 days."""
         return self._sign(session, TokenType.REFRESH, session.refresh_id, REFRESH_SECONDS)
 
-    def verify(self, token: str, expected: TokenType) -> Claims:
+    def login_token(self, session: SessionRecord) -> str:
+        """A token of a session, for 24 hours."""
+        return self._sign(session, TokenType.LOGIN, secrets.token_hex(16), LOGIN_SECONDS)
+
+    def sdk_token(self, key: ApiKeyRecord) -> str:
+        """A token that stands for an API key, for 7 days."""
+        return self._sign_for(
+            key.owner, f"{key.key_id}.{key.key_prefix}", TokenType.SDK, secrets.token_hex(16), SDK_SECONDS
+        )
+
+    def verify(self, token: str, *expected: TokenType) -> Claims:
         """What a token of ours says.
 
         Raises:
             TokenExpired: its time is over.
-            InvalidToken: it is malformed, not signed by us, or of the other type.
+            InvalidToken: it is malformed, not signed by us, or of a type that is not expected.
         """
         claims = self._verified(token)
-        if claims["token_type"] != expected.value:
-            raise InvalidToken(f"This token is not of type {expected.value}; send the {expected.value} token.")
+        kind = next((kind for kind in expected if claims["token_type"] == kind.value), None)
+        if kind is None:
+            raise InvalidToken(f"This token is not of type {expected[0].value}; send the {expected[0].value} token.")
         expires_at = claims["exp"]
         if not isinstance(expires_at, int):
             raise InvalidToken("The token is malformed; log in again.")
@@ -96,16 +117,19 @@ class TokenSigner:
             user_id=str(claims["sub"]),
             token_id=str(claims["jti"]),
             session_id=str(claims["sid"]),
-            token_type=expected,
+            token_type=kind,
             expires_at=expires_at * SECOND,
         )
 
     def _sign(self, session: SessionRecord, kind: TokenType, token_id: str, seconds: int) -> str:
+        return self._sign_for(session.user_id, session.session_id, kind, token_id, seconds)
+
+    def _sign_for(self, user_id: str, session_id: str, kind: TokenType, token_id: str, seconds: int) -> str:
         issued = self._clock() // SECOND
         claims = {
-            "sub": session.user_id,
+            "sub": user_id,
             "jti": token_id,
-            "sid": session.session_id,
+            "sid": session_id,
             "iss": _ISSUER,
             "aud": _AUDIENCE,
             "iat": issued,

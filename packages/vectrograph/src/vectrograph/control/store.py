@@ -12,6 +12,7 @@ from vectrograph.control.api_keys import ApiKeys
 from vectrograph.control.clock import Clock, now
 from vectrograph.control.database import Database
 from vectrograph.control.feedback import FeedbackLog
+from vectrograph.control.mailboxes import Mailboxes
 from vectrograph.control.schema import bring_to_head
 from vectrograph.control.sessions import LoginSessions
 from vectrograph.domain.errors import StartupError
@@ -22,6 +23,7 @@ class ControlStore:
 
     Attributes:
         accounts: who there is.
+        mailboxes: the same accounts by their email.
         sessions: who is logged in.
         api_keys: which keys there are.
         feedback: what was said about search results.
@@ -30,6 +32,7 @@ class ControlStore:
     def __init__(self, database: Database, clock: Clock = now) -> None:
         self._database = database
         self.accounts = Accounts(database, clock)
+        self.mailboxes = Mailboxes(database)
         self.sessions = LoginSessions(database, clock)
         self.api_keys = ApiKeys(database, clock)
         self.feedback = FeedbackLog(database, clock)

@@ -11,13 +11,13 @@ from uuid import uuid4
 import grpc
 import structlog
 
-from vectrograph.domain.errors import DomainError, InternalError, InvalidArgument
+from vectrograph.domain.errors import DomainError, InternalError, InvalidArgument, TooLarge, Unauthenticated
 from vectrograph.domain.limits import Limits
 from vectrograph.rpc.auth import credential_of
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.rpc.framing import admit_fields, max_fields
 from vectrograph.services import Services
-from vectrograph.services.call import Call
+from vectrograph.services.call import Call, Principal
 
 log = structlog.get_logger("vectrograph.rpc")
 
@@ -62,16 +62,29 @@ class Exchange:
         principal = services.sessions.authenticate(credential_of(self._metadata))
         return Call(principal, self.request_id, deadline)
 
-    def receive(self, messages: Iterator[bytes], limits: Limits) -> bytes:
-        """The bytes of the call's one message.
+    def identify(self, services: Services) -> Principal | None:
+        """Who calls a method that strangers may call; None for a stranger, also one with credentials of the past."""
+        services.health.count_request()
+        try:
+            return services.sessions.authenticate(credential_of(self._metadata))
+        except Unauthenticated:
+            return None
+
+    def receive(self, messages: Iterator[bytes], limits: Limits, max_bytes: int | None = None) -> bytes:
+        """The bytes of the call's one message, `max_bytes` at most.
 
         Raises:
             InvalidArgument: the caller closed its side without sending one.
-            TooLarge: it has more fields than any message within the limits.
+            TooLarge: it has more bytes, or more fields than any message within the limits.
         """
         body = next(messages, None)
         if body is None:
             raise InvalidArgument.of("body", f"{self._method} needs exactly one request message", "missing")
+        if max_bytes is not None and len(body) > max_bytes:
+            raise TooLarge(
+                f"{self._method} takes messages of at most {max_bytes} bytes.",
+                details={"limit": max_bytes, "unit": "bytes"},
+            )
         admit_fields(body, max_fields(limits))
         return body
 

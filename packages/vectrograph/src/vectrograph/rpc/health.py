@@ -8,7 +8,7 @@ from typing import Any, Final
 import grpc
 from grpc_health.v1 import health, health_pb2
 
-from vectrograph.rpc._pb.methods import VECTRON_SERVICE
+from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTRON_SERVICE
 from vectrograph.rpc.threads import OnThreads
 
 SERVICE: Final[str] = health.SERVICE_NAME
@@ -16,7 +16,7 @@ _THREADS: Final = 2
 
 
 class Health:
-    """Whether the server (name "") and its Vectron service serve; needs no credentials. Both serve until `leave`."""
+    """Whether the server (name "") and its services serve; needs no credentials. All serve until `leave`."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rpc-health")
@@ -24,7 +24,7 @@ class Health:
         self._lock = threading.Lock()
         self._streams: set[_Stream] = set()
         self._serving = True
-        for name in (health.OVERALL_HEALTH, VECTRON_SERVICE):
+        for name in (health.OVERALL_HEALTH, VECTRON_SERVICE, AUTH_SERVICE):
             self._servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":

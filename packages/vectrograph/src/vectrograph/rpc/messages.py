@@ -47,9 +47,13 @@ def parse(kind: type[M], body: bytes) -> M:
     try:
         message.ParseFromString(body)
     except (DecodeError, ValueError) as error:
-        name = f"vectron.v1.{kind.DESCRIPTOR.name}"
-        raise InvalidArgument.of("body", f"is not a valid {name}; see proto/vectron/v1/vectron.proto") from error
+        raise InvalidArgument.of("body", f"is not a valid {_public_name(kind)}; see the folder proto/") from error
     return message
+
+
+def _public_name(kind: type[Message]) -> str:
+    """Full name of a message, that of the contract for one of the view."""
+    return kind.DESCRIPTOR.full_name.replace("vectrograph.bytesview.v1.", "vectron.v1.")
 
 
 def decode_upsert(body: bytes) -> tuple[str, list[Put]]:

@@ -10,11 +10,11 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from vectrograph.rpc import health
 from vectrograph.rpc._pb import auth_pb, vectron_pb
-from vectrograph.rpc._pb.methods import VECTRON_SERVICE
+from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTRON_SERVICE
 from vectrograph.rpc.threads import OnThreads
 
 SERVICE: Final[str] = reflection.SERVICE_NAME
-SERVICES: Final = (VECTRON_SERVICE, health.SERVICE, SERVICE)
+SERVICES: Final = (VECTRON_SERVICE, AUTH_SERVICE, health.SERVICE, SERVICE)
 _THREADS: Final = 2
 
 

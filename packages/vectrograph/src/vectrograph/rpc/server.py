@@ -1,4 +1,4 @@
-"""The gRPC server: Vectron's service for authenticated callers, health and reflection for everyone."""
+"""The gRPC server: Vectron's two services, health and reflection."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import grpc
 
-from vectrograph.rpc._pb.methods import VECTRON_SERVICE
+from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTRON_SERVICE
+from vectrograph.rpc.accounts import AuthService, Public
 from vectrograph.rpc.exchange import Exchange
 from vectrograph.rpc.health import Health
 from vectrograph.rpc.reflection import Reflection
@@ -15,6 +16,8 @@ from vectrograph.rpc.vectron import Streaming, Unary, VectronService
 from vectrograph.services import Services
 
 _MIN_PING_INTERVAL_MS: Final = 10_000
+# What someone without credentials may send: an email and a password.
+MAX_STRANGERS_BYTES: Final = 65_536
 
 
 def build_grpc_server(services: Services, *, max_message_bytes: int, threads: int) -> grpc.Server:
@@ -33,7 +36,7 @@ def build_grpc_server(services: Services, *, max_message_bytes: int, threads: in
     health, reflection = Health(), Reflection()
     inner = grpc.server(
         pool,
-        handlers=[_vectron_handler(services), health.handler(), reflection.handler()],
+        handlers=[_vectron_handler(services), _auth_handler(services), health.handler(), reflection.handler()],
         options=_options(max_message_bytes),
     )
     return GracefulServer(inner, pool, health, reflection)
@@ -59,6 +62,13 @@ def _vectron_handler(services: Services) -> "grpc.GenericRpcHandler[bytes, bytes
     return grpc.method_handlers_generic_handler(VECTRON_SERVICE, handlers)
 
 
+def _auth_handler(services: Services) -> "grpc.GenericRpcHandler[bytes, bytes]":
+    service = AuthService(services)
+    handlers = {name: _unary(services, name, answer) for name, answer in service.unary_methods().items()}
+    handlers |= {name: _public(services, name, answer) for name, answer in service.public_methods().items()}
+    return grpc.method_handlers_generic_handler(AUTH_SERVICE, handlers)
+
+
 # All methods are registered as streams of raw request messages, which on the wire is the same as a single one. For a
 # single one grpc reads and parses the message before it calls the method; here nothing is read before the credentials
 # hold, so that strangers can neither make the server parse nor occupy a thread by sending slowly.
@@ -69,6 +79,15 @@ def _unary(services: Services, name: str, answer: Unary) -> "grpc.RpcMethodHandl
         with Exchange(name, context) as exchange:
             call = exchange.authenticate(services)
             return answer(call, exchange.receive(requests, services.limits))
+
+    return grpc.stream_unary_rpc_method_handler(behaviour)
+
+
+def _public(services: Services, name: str, answer: Public) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    def behaviour(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        with Exchange(name, context) as exchange:
+            principal = exchange.identify(services)
+            return answer(principal, exchange.receive(requests, services.limits, MAX_STRANGERS_BYTES))
 
     return grpc.stream_unary_rpc_method_handler(behaviour)
 

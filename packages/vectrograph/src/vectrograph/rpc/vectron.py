@@ -1,23 +1,20 @@
 """The eleven methods of vectron.v1.VectronService: message bytes in, services asked, message bytes out."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
-from vectrograph.control.records import FeedbackItem, UserRecord
+from vectrograph.control.records import FeedbackItem
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.values import CollectionState, Hit
 from vectrograph.rpc import messages
-from vectrograph.rpc._pb import auth_pb, vectron_pb
+from vectrograph.rpc._pb import vectron_pb
 from vectrograph.rpc.messages import SearchQuery, parse
+from vectrograph.rpc.profiles import plan_name, profile_of
 from vectrograph.services import Services
 from vectrograph.services.call import Call
 
 Unary: TypeAlias = Callable[[Call, bytes], bytes]
 Streaming: TypeAlias = Callable[[Call, bytes], Iterator[bytes]]
-
-_MICROSECONDS: Final = 1_000_000
 
 
 class VectronService:
@@ -92,11 +89,8 @@ class VectronService:
         yield messages.encode_hits(self._hits(call, messages.decode_search(body)))
 
     def _hits(self, call: Call, query: SearchQuery) -> tuple[Hit, ...]:
-        if query.timeout_ms:
-            own = time.monotonic() + query.timeout_ms / 1000
-            call = replace(call, deadline=own if call.deadline is None else min(own, call.deadline))
         [result] = self._services.search.search(
-            call, _collection(query.collection), query.vector, query.top_k, include=query.include
+            call.within(query.timeout_ms), _collection(query.collection), query.vector, query.top_k, include=query.include
         )
         return result.hits
 
@@ -115,8 +109,8 @@ class VectronService:
     def update_user_profile(self, call: Call, body: bytes) -> bytes:
         """Set the caller's own plan; no limit depends on it."""
         request = parse(vectron_pb.UpdateUserProfileRequest, body)
-        user = self._services.users.set_plan(call, _plan(request.plan))
-        return vectron_pb.UpdateUserProfileResponse(user=_profile(user)).SerializeToString()
+        user = self._services.users.set_plan(call, plan_name(request.plan))
+        return vectron_pb.UpdateUserProfileResponse(user=profile_of(user)).SerializeToString()
 
     def submit_feedback(self, call: Call, body: bytes) -> bytes:
         """Store judgements on search results; answers their id."""
@@ -142,23 +136,3 @@ def _collection(name: str, field: str = "collection") -> str:
     if not name:
         raise InvalidArgument.of(field, "collection name cannot be empty", "string_too_short")
     return name
-
-
-def _plan(number: int) -> str:
-    """The name of a plan, "" for unspecified."""
-    try:
-        plan = auth_pb.Plan(number)
-    except ValueError as error:
-        known = ", ".join(f"{plan.name} = {plan.value}" for plan in auth_pb.Plan)
-        raise InvalidArgument.of("plan", f"is {number} and must be one of {known}", "enum") from error
-    return "" if plan is auth_pb.Plan.PLAN_UNSPECIFIED else plan.name
-
-
-def _profile(user: UserRecord) -> auth_pb.UserProfile:
-    return auth_pb.UserProfile(
-        id=user.user_id,
-        email=user.email or "",
-        created_at=user.created_at // _MICROSECONDS,
-        plan=auth_pb.Plan[user.plan] if user.plan else auth_pb.Plan.PLAN_UNSPECIFIED,
-        subscription_status=auth_pb.SubscriptionStatus.ACTIVE,
-    )

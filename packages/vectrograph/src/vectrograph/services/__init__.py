@@ -9,7 +9,9 @@ from vectrograph.services.embeddings import Embeddings
 from vectrograph.services.feedback import Feedback
 from vectrograph.services.health import Health
 from vectrograph.services.keys import Keys
+from vectrograph.services.logins import Logins
 from vectrograph.services.points import Points
+from vectrograph.services.registration import Registration
 from vectrograph.services.search import Search
 from vectrograph.services.sessions import Sessions
 from vectrograph.services.tokens import Tokens
@@ -26,6 +28,8 @@ class Services:
     tokens: Tokens
     embeddings: Embeddings
     sessions: Sessions
+    logins: Logins
+    registration: Registration
     keys: Keys
     users: Users
     feedback: Feedback

@@ -16,7 +16,9 @@ from vectrograph.services.embeddings import Embeddings
 from vectrograph.services.feedback import Feedback
 from vectrograph.services.health import Health
 from vectrograph.services.keys import Keys
+from vectrograph.services.logins import Logins
 from vectrograph.services.points import Points
+from vectrograph.services.registration import Registration
 from vectrograph.services.search import Search
 from vectrograph.services.sessions import Sessions
 from vectrograph.services.tokens import Tokens
@@ -32,6 +34,7 @@ def assemble(
     secret_file: Path,
     limits: Limits,
     version: str,
+    open_registration: bool = False,
     clock: Clock = now,
 ) -> Services:
     """The services of one server.
@@ -43,6 +46,7 @@ def assemble(
         secret_file: holds the signing secret; made when missing.
         limits: enforced and advertised.
         version: of the server.
+        open_registration: whether strangers may make themselves accounts; otherwise administrators do.
         clock: microseconds since 1970-01-01 UTC, for tokens and keys.
 
     Raises:
@@ -50,13 +54,17 @@ def assemble(
     """
     signer = TokenSigner.from_file(secret_file, clock)
     usage = KeyUsage(store.api_keys, clock)
+    credentials = Credentials(store, signer, usage, clock)
+    passwords = Passwords()
     return Services(
         catalog=Catalog(engine, limits),
         points=Points(engine, limits),
         search=Search(engine, limits),
         tokens=Tokens(engine, embedder, limits),
         embeddings=Embeddings(embedder, limits),
-        sessions=Sessions(store, signer, Credentials(store, signer, usage, clock), Passwords()),
+        sessions=Sessions(store, signer, credentials, passwords),
+        logins=Logins(store, signer, credentials, passwords, clock),
+        registration=Registration(store, passwords, is_open=open_registration),
         keys=Keys(store.api_keys, usage, clock),
         users=Users(store.accounts),
         feedback=Feedback(store.feedback, limits),

@@ -1,6 +1,7 @@
 """Who calls, and under which request id and deadline: the first argument of every use case."""
 
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from vectrograph.domain.access import Role
@@ -21,6 +22,7 @@ class Principal:
         key_id: set when an API key was presented.
         token_id: `jti` of the JWT that was presented.
         session_id: the login that this JWT belongs to.
+        renewable: whether that JWT is one of 24 hours, which may be exchanged for a new one.
     """
 
     user_id: str
@@ -31,6 +33,7 @@ class Principal:
     key_id: str | None = None
     token_id: str | None = None
     session_id: str | None = None
+    renewable: bool = False
 
 
 Action = Literal["read", "write", "delete"]
@@ -43,6 +46,13 @@ class Call:
     principal: Principal
     request_id: str
     deadline: float | None = None
+
+    def within(self, milliseconds: int) -> "Call":
+        """The same call with at most so much time from now; 0 changes nothing."""
+        if not milliseconds:
+            return self
+        own = time.monotonic() + milliseconds / 1000
+        return replace(self, deadline=own if self.deadline is None else min(own, self.deadline))
 
     def require(self, scope: str) -> None:
         """Go on only when the caller holds `scope`.

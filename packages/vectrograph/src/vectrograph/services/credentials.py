@@ -9,7 +9,8 @@ from typing import Final
 
 from vectrograph.control.api_keys import digest
 from vectrograph.control.clock import Clock, now
-from vectrograph.control.signing import TokenSigner, TokenType
+from vectrograph.control.records import StoredKey
+from vectrograph.control.signing import Claims, TokenSigner, TokenType
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.access import Role
 from vectrograph.domain.errors import InvalidApiKey, InvalidToken, TokenExpired, Unauthenticated
@@ -29,7 +30,7 @@ class _Remembered:
 
 
 class Credentials:
-    """Checks API keys and access tokens.
+    """Checks API keys and tokens.
 
     A checked credential is remembered by its SHA-256, together with the store's epoch as it was before the check. Every
     revocation, password change and deletion raises the epoch before it is acknowledged, and an entry of another epoch
@@ -45,7 +46,7 @@ class Credentials:
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
 
     def authenticate(self, credential: str) -> Principal:
-        """The caller that a raw API key or an access token stands for.
+        """The caller that a raw API key, an access token, a login token or an SDK token stands for.
 
         Raises:
             Unauthenticated: it is empty.
@@ -84,22 +85,21 @@ class Credentials:
         stored = self._store.api_keys.find(secret)
         if stored is None or not hmac.compare_digest(stored.digest, digest(secret)):
             raise InvalidApiKey("The API key is not known here; check it, or create a new one.")
-        record, owner = stored.record, stored.owner
-        if not record.is_active or owner.disabled:
-            raise InvalidApiKey(
-                f"The API key {record.key_prefix}… is revoked, expired, or its account is disabled; create a new one."
-            )
-        principal = Principal(
-            user_id=owner.user_id,
-            username=owner.username,
-            role=Role.BOT,
-            scopes=owner.scopes.intersection(record.scopes),
-            key_id=record.key_id,
-        )
-        return _Remembered(principal, record.expires_at, epoch)
+        return _key_holder(stored, epoch)
+
+    def _check_sdk(self, claims: Claims, epoch: int) -> _Remembered:
+        key_id, _, prefix = claims.session_id.partition(".")
+        stored = self._store.api_keys.find(prefix)
+        if stored is None or stored.record.key_id != key_id:
+            raise InvalidApiKey("The API key of this SDK token is gone; make a new one.")
+        holder = _key_holder(stored, epoch)
+        ends = claims.expires_at if holder.expires_at is None else min(claims.expires_at, holder.expires_at)
+        return _Remembered(holder.principal, ends, epoch)
 
     def _check_token(self, token: str, epoch: int) -> _Remembered:
-        claims = self._signer.verify(token, TokenType.ACCESS)
+        claims = self._signer.verify(token, TokenType.ACCESS, TokenType.LOGIN, TokenType.SDK)
+        if claims.token_type is TokenType.SDK:
+            return self._check_sdk(claims, epoch)
         found = self._store.sessions.find(claims.session_id)
         if found is None or found[0].user_id != claims.user_id or found[1].disabled:
             raise InvalidToken("The session of this token is over; log in again.")
@@ -111,8 +111,25 @@ class Credentials:
             scopes=user.scopes,
             token_id=claims.token_id,
             session_id=claims.session_id,
+            renewable=claims.token_type is TokenType.LOGIN,
         )
         return _Remembered(principal, claims.expires_at, epoch)
+
+
+def _key_holder(stored: StoredKey, epoch: int) -> _Remembered:
+    record, owner = stored.record, stored.owner
+    if not record.is_active or owner.disabled:
+        raise InvalidApiKey(
+            f"The API key {record.key_prefix}… is revoked, expired, or its account is disabled; create a new one."
+        )
+    principal = Principal(
+        user_id=owner.user_id,
+        username=owner.username,
+        role=Role.BOT,
+        scopes=owner.scopes.intersection(record.scopes),
+        key_id=record.key_id,
+    )
+    return _Remembered(principal, record.expires_at, epoch)
 
 
 def _expired(principal: Principal) -> Unauthenticated:

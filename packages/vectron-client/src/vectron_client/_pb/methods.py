@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
-from vectron_client._pb import vectron_pb
+from vectron_client._pb import auth_pb, vectron_pb
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,26 @@ class Method:
     response: type[Message]
     request_streaming: bool
     response_streaming: bool
+
+
+AUTH_SERVICE = "vectron.auth.v1.AuthService"
+AUTH_SERVICE_METHODS = {
+    method.name: method
+    for method in (
+        Method("RegisterUser", "/vectron.auth.v1.AuthService/RegisterUser", auth_pb.RegisterUserRequest, auth_pb.RegisterUserResponse, False, False),
+        Method("Login", "/vectron.auth.v1.AuthService/Login", auth_pb.LoginRequest, auth_pb.LoginResponse, False, False),
+        Method("GetUserProfile", "/vectron.auth.v1.AuthService/GetUserProfile", auth_pb.GetUserProfileRequest, auth_pb.GetUserProfileResponse, False, False),
+        Method("UpdateUserProfile", "/vectron.auth.v1.AuthService/UpdateUserProfile", auth_pb.UpdateUserProfileRequest, auth_pb.UpdateUserProfileResponse, False, False),
+        Method("DeleteUser", "/vectron.auth.v1.AuthService/DeleteUser", auth_pb.DeleteUserRequest, auth_pb.DeleteUserResponse, False, False),
+        Method("RefreshToken", "/vectron.auth.v1.AuthService/RefreshToken", auth_pb.RefreshTokenRequest, auth_pb.RefreshTokenResponse, False, False),
+        Method("CreateAPIKey", "/vectron.auth.v1.AuthService/CreateAPIKey", auth_pb.CreateAPIKeyRequest, auth_pb.CreateAPIKeyResponse, False, False),
+        Method("ListAPIKeys", "/vectron.auth.v1.AuthService/ListAPIKeys", auth_pb.ListAPIKeysRequest, auth_pb.ListAPIKeysResponse, False, False),
+        Method("DeleteAPIKey", "/vectron.auth.v1.AuthService/DeleteAPIKey", auth_pb.DeleteAPIKeyRequest, auth_pb.DeleteAPIKeyResponse, False, False),
+        Method("ValidateAPIKey", "/vectron.auth.v1.AuthService/ValidateAPIKey", auth_pb.ValidateAPIKeyRequest, auth_pb.ValidateAPIKeyResponse, False, False),
+        Method("CreateSDKJWT", "/vectron.auth.v1.AuthService/CreateSDKJWT", auth_pb.CreateSDKJWTRequest, auth_pb.CreateSDKJWTResponse, False, False),
+        Method("GetAuthDetailsForSDK", "/vectron.auth.v1.AuthService/GetAuthDetailsForSDK", auth_pb.GetAuthDetailsForSDKRequest, auth_pb.GetAuthDetailsForSDKResponse, False, False),
+    )
+}
 
 
 VECTRON_SERVICE = "vectron.v1.VectronService"

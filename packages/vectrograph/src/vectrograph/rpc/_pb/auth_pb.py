@@ -13,9 +13,54 @@ DESCRIPTOR = POOL.AddSerializedFile(
     b'\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05email\x18\x02 \x01(\tR\x05email\x12\x1d\n\ncreated_at\x18\x03 \x01(\x03R\tcreated'
     b'At\x12)\n\x04plan\x18\x04 \x01(\x0e2\x15.vectron.auth.v1.PlanR\x04plan\x12T\n\x13subscription_st'
     b'atus\x18\x05 \x01(\x0e2#.vectron.auth.v1.SubscriptionStatusR\x12subscriptionSta'
-    b'tus*0\n\x04Plan\x12\x14\n\x10PLAN_UNSPECIFIED\x10\x00\x12\x08\n\x04FREE\x10\x01\x12\x08\n\x04PAID\x10\x02*a\n\x12Subscri'
-    b'ptionStatus\x12#\n\x1fSUBSCRIPTION_STATUS_UNSPECIFIED\x10\x00\x12\n\n\x06ACTIVE\x10\x01\x12\x0c\n\x08'
-    b'CANCELED\x10\x02\x12\x0c\n\x08PAST_DUE\x10\x03b\x06proto3'
+    b'tus"s\n\x06APIKey\x12\x1d\n\nkey_prefix\x18\x01 \x01(\tR\tkeyPrefix\x12\x17\n\x07user_id\x18\x02 \x01(\tR\x06u'
+    b'serId\x12\x1d\n\ncreated_at\x18\x03 \x01(\x03R\tcreatedAt\x12\x12\n\x04name\x18\x04 \x01(\tR\x04name"G\n\x13Regi'
+    b'sterUserRequest\x12\x14\n\x05email\x18\x01 \x01(\tR\x05email\x12\x1a\n\x08password\x18\x02 \x01(\tR\x08passwor'
+    b'd"H\n\x14RegisterUserResponse\x120\n\x04user\x18\x01 \x01(\x0b2\x1c.vectron.auth.v1.UserPr'
+    b'ofileR\x04user"@\n\x0cLoginRequest\x12\x14\n\x05email\x18\x01 \x01(\tR\x05email\x12\x1a\n\x08password\x18\x02 '
+    b'\x01(\tR\x08password"^\n\rLoginResponse\x12\x1b\n\tjwt_token\x18\x01 \x01(\tR\x08jwtToken\x120\n\x04u'
+    b'ser\x18\x02 \x01(\x0b2\x1c.vectron.auth.v1.UserProfileR\x04user"\x17\n\x15GetUserProfileR'
+    b'equest"J\n\x16GetUserProfileResponse\x120\n\x04user\x18\x01 \x01(\x0b2\x1c.vectron.auth.v1'
+    b'.UserProfileR\x04user"E\n\x18UpdateUserProfileRequest\x12)\n\x04plan\x18\x01 \x01(\x0e2\x15.v'
+    b'ectron.auth.v1.PlanR\x04plan"j\n\x19UpdateUserProfileResponse\x120\n\x04user\x18\x01'
+    b' \x01(\x0b2\x1c.vectron.auth.v1.UserProfileR\x04user\x12\x1b\n\tjwt_token\x18\x02 \x01(\tR\x08jwt'
+    b'Token"/\n\x11DeleteUserRequest\x12\x1a\n\x08password\x18\x01 \x01(\tR\x08password".\n\x12Delete'
+    b'UserResponse\x12\x18\n\x07success\x18\x01 \x01(\x08R\x07success"\x15\n\x13RefreshTokenRequest"R\n'
+    b'\x14RefreshTokenResponse\x12\x1b\n\tjwt_token\x18\x01 \x01(\tR\x08jwtToken\x12\x1d\n\nexpires_at'
+    b'\x18\x02 \x01(\x03R\texpiresAt")\n\x13CreateAPIKeyRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name"e\n\x14'
+    b'CreateAPIKeyResponse\x12\x19\n\x08full_key\x18\x01 \x01(\tR\x07fullKey\x122\n\x08key_info\x18\x02 \x01('
+    b'\x0b2\x17.vectron.auth.v1.APIKeyR\x07keyInfo"\x14\n\x12ListAPIKeysRequest"B\n\x13Lis'
+    b'tAPIKeysResponse\x12+\n\x04keys\x18\x01 \x03(\x0b2\x17.vectron.auth.v1.APIKeyR\x04keys"4\n'
+    b'\x13DeleteAPIKeyRequest\x12\x1d\n\nkey_prefix\x18\x01 \x01(\tR\tkeyPrefix"0\n\x14DeleteAPI'
+    b'KeyResponse\x12\x18\n\x07success\x18\x01 \x01(\x08R\x07success"2\n\x15ValidateAPIKeyRequest\x12\x19'
+    b'\n\x08full_key\x18\x01 \x01(\tR\x07fullKey"y\n\x16ValidateAPIKeyResponse\x12\x14\n\x05valid\x18\x01 \x01'
+    b'(\x08R\x05valid\x12\x17\n\x07user_id\x18\x02 \x01(\tR\x06userId\x12\x12\n\x04plan\x18\x03 \x01(\tR\x04plan\x12\x1c\n\napi_ke'
+    b'y_id\x18\x04 \x01(\tR\x08apiKeyId"3\n\x13CreateSDKJWTRequest\x12\x1c\n\napi_key_id\x18\x01 \x01(\tR'
+    b'\x08apiKeyId"/\n\x14CreateSDKJWTResponse\x12\x17\n\x07sdk_jwt\x18\x01 \x01(\tR\x06sdkJwt";\n\x1bGe'
+    b'tAuthDetailsForSDKRequest\x12\x1c\n\napi_key_id\x18\x01 \x01(\tR\x08apiKeyId"|\n\x1cGetAu'
+    b'thDetailsForSDKResponse\x12\x17\n\x07user_id\x18\x01 \x01(\tR\x06userId\x12)\n\x04plan\x18\x02 \x01(\x0e2\x15'
+    b'.vectron.auth.v1.PlanR\x04plan\x12\x18\n\x07success\x18\x03 \x01(\x08R\x07success*0\n\x04Plan\x12\x14\n'
+    b'\x10PLAN_UNSPECIFIED\x10\x00\x12\x08\n\x04FREE\x10\x01\x12\x08\n\x04PAID\x10\x02*a\n\x12SubscriptionStatus\x12#\n'
+    b'\x1fSUBSCRIPTION_STATUS_UNSPECIFIED\x10\x00\x12\n\n\x06ACTIVE\x10\x01\x12\x0c\n\x08CANCELED\x10\x02\x12\x0c\n\x08'
+    b'PAST_DUE\x10\x032\xfe\x08\n\x0bAuthService\x12[\n\x0cRegisterUser\x12$.vectron.auth.v1.Reg'
+    b'isterUserRequest\x1a%.vectron.auth.v1.RegisterUserResponse\x12F\n\x05Login'
+    b'\x12\x1d.vectron.auth.v1.LoginRequest\x1a\x1e.vectron.auth.v1.LoginResponse\x12'
+    b"a\n\x0eGetUserProfile\x12&.vectron.auth.v1.GetUserProfileRequest\x1a'.vect"
+    b'ron.auth.v1.GetUserProfileResponse\x12j\n\x11UpdateUserProfile\x12).vectro'
+    b'n.auth.v1.UpdateUserProfileRequest\x1a*.vectron.auth.v1.UpdateUserP'
+    b'rofileResponse\x12U\n\nDeleteUser\x12".vectron.auth.v1.DeleteUserRequest'
+    b'\x1a#.vectron.auth.v1.DeleteUserResponse\x12[\n\x0cRefreshToken\x12$.vectron.'
+    b'auth.v1.RefreshTokenRequest\x1a%.vectron.auth.v1.RefreshTokenRespon'
+    b'se\x12[\n\x0cCreateAPIKey\x12$.vectron.auth.v1.CreateAPIKeyRequest\x1a%.vectr'
+    b'on.auth.v1.CreateAPIKeyResponse\x12X\n\x0bListAPIKeys\x12#.vectron.auth.v1'
+    b'.ListAPIKeysRequest\x1a$.vectron.auth.v1.ListAPIKeysResponse\x12[\n\x0cDel'
+    b'eteAPIKey\x12$.vectron.auth.v1.DeleteAPIKeyRequest\x1a%.vectron.auth.v'
+    b'1.DeleteAPIKeyResponse\x12a\n\x0eValidateAPIKey\x12&.vectron.auth.v1.Valid'
+    b"ateAPIKeyRequest\x1a'.vectron.auth.v1.ValidateAPIKeyResponse\x12[\n\x0cCre"
+    b'ateSDKJWT\x12$.vectron.auth.v1.CreateSDKJWTRequest\x1a%.vectron.auth.v'
+    b'1.CreateSDKJWTResponse\x12s\n\x14GetAuthDetailsForSDK\x12,.vectron.auth.v1'
+    b'.GetAuthDetailsForSDKRequest\x1a-.vectron.auth.v1.GetAuthDetailsFor'
+    b'SDKResponseb\x06proto3'
 )
 
 
@@ -37,3 +82,28 @@ class SubscriptionStatus(IntEnum):
 
 
 UserProfile = GetMessageClass(DESCRIPTOR.message_types_by_name["UserProfile"])
+APIKey = GetMessageClass(DESCRIPTOR.message_types_by_name["APIKey"])
+RegisterUserRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["RegisterUserRequest"])
+RegisterUserResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["RegisterUserResponse"])
+LoginRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["LoginRequest"])
+LoginResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["LoginResponse"])
+GetUserProfileRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["GetUserProfileRequest"])
+GetUserProfileResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["GetUserProfileResponse"])
+UpdateUserProfileRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["UpdateUserProfileRequest"])
+UpdateUserProfileResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["UpdateUserProfileResponse"])
+DeleteUserRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["DeleteUserRequest"])
+DeleteUserResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["DeleteUserResponse"])
+RefreshTokenRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["RefreshTokenRequest"])
+RefreshTokenResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["RefreshTokenResponse"])
+CreateAPIKeyRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["CreateAPIKeyRequest"])
+CreateAPIKeyResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["CreateAPIKeyResponse"])
+ListAPIKeysRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["ListAPIKeysRequest"])
+ListAPIKeysResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["ListAPIKeysResponse"])
+DeleteAPIKeyRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["DeleteAPIKeyRequest"])
+DeleteAPIKeyResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["DeleteAPIKeyResponse"])
+ValidateAPIKeyRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["ValidateAPIKeyRequest"])
+ValidateAPIKeyResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["ValidateAPIKeyResponse"])
+CreateSDKJWTRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["CreateSDKJWTRequest"])
+CreateSDKJWTResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["CreateSDKJWTResponse"])
+GetAuthDetailsForSDKRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["GetAuthDetailsForSDKRequest"])
+GetAuthDetailsForSDKResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["GetAuthDetailsForSDKResponse"])

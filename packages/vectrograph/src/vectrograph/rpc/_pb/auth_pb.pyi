@@ -42,3 +42,156 @@ class UserProfile(Message):
     SUBSCRIPTION_STATUS_FIELD_NUMBER: ClassVar[int]
     subscription_status: int
     def __init__(self, *, id: str | None = ..., email: str | None = ..., created_at: int | None = ..., plan: int | None = ..., subscription_status: int | None = ...) -> None: ...
+
+class APIKey(Message):
+    KEY_PREFIX_FIELD_NUMBER: ClassVar[int]
+    key_prefix: str
+    USER_ID_FIELD_NUMBER: ClassVar[int]
+    user_id: str
+    CREATED_AT_FIELD_NUMBER: ClassVar[int]
+    created_at: int
+    NAME_FIELD_NUMBER: ClassVar[int]
+    name: str
+    def __init__(self, *, key_prefix: str | None = ..., user_id: str | None = ..., created_at: int | None = ..., name: str | None = ...) -> None: ...
+
+class RegisterUserRequest(Message):
+    EMAIL_FIELD_NUMBER: ClassVar[int]
+    email: str
+    PASSWORD_FIELD_NUMBER: ClassVar[int]
+    password: str
+    def __init__(self, *, email: str | None = ..., password: str | None = ...) -> None: ...
+
+class RegisterUserResponse(Message):
+    USER_FIELD_NUMBER: ClassVar[int]
+    @property
+    def user(self) -> UserProfile: ...
+    def __init__(self, *, user: UserProfile | Mapping[str, Any] | None = ...) -> None: ...
+
+class LoginRequest(Message):
+    EMAIL_FIELD_NUMBER: ClassVar[int]
+    email: str
+    PASSWORD_FIELD_NUMBER: ClassVar[int]
+    password: str
+    def __init__(self, *, email: str | None = ..., password: str | None = ...) -> None: ...
+
+class LoginResponse(Message):
+    JWT_TOKEN_FIELD_NUMBER: ClassVar[int]
+    jwt_token: str
+    USER_FIELD_NUMBER: ClassVar[int]
+    @property
+    def user(self) -> UserProfile: ...
+    def __init__(self, *, jwt_token: str | None = ..., user: UserProfile | Mapping[str, Any] | None = ...) -> None: ...
+
+class GetUserProfileRequest(Message):
+    def __init__(self) -> None: ...
+
+class GetUserProfileResponse(Message):
+    USER_FIELD_NUMBER: ClassVar[int]
+    @property
+    def user(self) -> UserProfile: ...
+    def __init__(self, *, user: UserProfile | Mapping[str, Any] | None = ...) -> None: ...
+
+class UpdateUserProfileRequest(Message):
+    PLAN_FIELD_NUMBER: ClassVar[int]
+    plan: int
+    def __init__(self, *, plan: int | None = ...) -> None: ...
+
+class UpdateUserProfileResponse(Message):
+    USER_FIELD_NUMBER: ClassVar[int]
+    @property
+    def user(self) -> UserProfile: ...
+    JWT_TOKEN_FIELD_NUMBER: ClassVar[int]
+    jwt_token: str
+    def __init__(self, *, user: UserProfile | Mapping[str, Any] | None = ..., jwt_token: str | None = ...) -> None: ...
+
+class DeleteUserRequest(Message):
+    PASSWORD_FIELD_NUMBER: ClassVar[int]
+    password: str
+    def __init__(self, *, password: str | None = ...) -> None: ...
+
+class DeleteUserResponse(Message):
+    SUCCESS_FIELD_NUMBER: ClassVar[int]
+    success: bool
+    def __init__(self, *, success: bool | None = ...) -> None: ...
+
+class RefreshTokenRequest(Message):
+    def __init__(self) -> None: ...
+
+class RefreshTokenResponse(Message):
+    JWT_TOKEN_FIELD_NUMBER: ClassVar[int]
+    jwt_token: str
+    EXPIRES_AT_FIELD_NUMBER: ClassVar[int]
+    expires_at: int
+    def __init__(self, *, jwt_token: str | None = ..., expires_at: int | None = ...) -> None: ...
+
+class CreateAPIKeyRequest(Message):
+    NAME_FIELD_NUMBER: ClassVar[int]
+    name: str
+    def __init__(self, *, name: str | None = ...) -> None: ...
+
+class CreateAPIKeyResponse(Message):
+    FULL_KEY_FIELD_NUMBER: ClassVar[int]
+    full_key: str
+    KEY_INFO_FIELD_NUMBER: ClassVar[int]
+    @property
+    def key_info(self) -> APIKey: ...
+    def __init__(self, *, full_key: str | None = ..., key_info: APIKey | Mapping[str, Any] | None = ...) -> None: ...
+
+class ListAPIKeysRequest(Message):
+    def __init__(self) -> None: ...
+
+class ListAPIKeysResponse(Message):
+    KEYS_FIELD_NUMBER: ClassVar[int]
+    @property
+    def keys(self) -> RepeatedCompositeFieldContainer[APIKey]: ...
+    def __init__(self, *, keys: Iterable[APIKey | Mapping[str, Any]] | None = ...) -> None: ...
+
+class DeleteAPIKeyRequest(Message):
+    KEY_PREFIX_FIELD_NUMBER: ClassVar[int]
+    key_prefix: str
+    def __init__(self, *, key_prefix: str | None = ...) -> None: ...
+
+class DeleteAPIKeyResponse(Message):
+    SUCCESS_FIELD_NUMBER: ClassVar[int]
+    success: bool
+    def __init__(self, *, success: bool | None = ...) -> None: ...
+
+class ValidateAPIKeyRequest(Message):
+    FULL_KEY_FIELD_NUMBER: ClassVar[int]
+    full_key: str
+    def __init__(self, *, full_key: str | None = ...) -> None: ...
+
+class ValidateAPIKeyResponse(Message):
+    VALID_FIELD_NUMBER: ClassVar[int]
+    valid: bool
+    USER_ID_FIELD_NUMBER: ClassVar[int]
+    user_id: str
+    PLAN_FIELD_NUMBER: ClassVar[int]
+    plan: str
+    API_KEY_ID_FIELD_NUMBER: ClassVar[int]
+    api_key_id: str
+    def __init__(self, *, valid: bool | None = ..., user_id: str | None = ..., plan: str | None = ..., api_key_id: str | None = ...) -> None: ...
+
+class CreateSDKJWTRequest(Message):
+    API_KEY_ID_FIELD_NUMBER: ClassVar[int]
+    api_key_id: str
+    def __init__(self, *, api_key_id: str | None = ...) -> None: ...
+
+class CreateSDKJWTResponse(Message):
+    SDK_JWT_FIELD_NUMBER: ClassVar[int]
+    sdk_jwt: str
+    def __init__(self, *, sdk_jwt: str | None = ...) -> None: ...
+
+class GetAuthDetailsForSDKRequest(Message):
+    API_KEY_ID_FIELD_NUMBER: ClassVar[int]
+    api_key_id: str
+    def __init__(self, *, api_key_id: str | None = ...) -> None: ...
+
+class GetAuthDetailsForSDKResponse(Message):
+    USER_ID_FIELD_NUMBER: ClassVar[int]
+    user_id: str
+    PLAN_FIELD_NUMBER: ClassVar[int]
+    plan: int
+    SUCCESS_FIELD_NUMBER: ClassVar[int]
+    success: bool
+    def __init__(self, *, user_id: str | None = ..., plan: int | None = ..., success: bool | None = ...) -> None: ...
