@@ -37,7 +37,7 @@ def refusal(decoder: msgspec.json.Decoder[Any], body: bytes) -> dict[str, str]:
         (b'{"tokens":[{"embedding":[NaN]}]}', "body", "json_invalid"),
         (b'{"tokens":[{"embedding":[Infinity]}]}', "body", "json_invalid"),
         (b'{"tokens":[{"text":"\xff"}]}', "body", "json_invalid"),
-        (b'{"tokens":[{"metadata":' + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"}]}", "body", "json_invalid"),
+        (b'{"tokens":[{"metadata":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}]}", "body", "json_invalid"),
         (b"[]", "body", "type_error"),
         (b"null", "body", "type_error"),
         (b"{}", "tokens", "missing"),
