@@ -11,6 +11,7 @@ from neurograph.client import NeuroGraphClient
 from neurograph.exceptions import (
     AuthenticationError,
     AuthorizationError,
+    CircuitOpenError,
     ClientClosedError,
     ConfigurationError,
     ConflictError,
@@ -52,6 +53,7 @@ __all__ = [
     "AuthenticationError",
     "AuthorizationError",
     "BulkResult",
+    "CircuitOpenError",
     "ClientClosedError",
     "ConfigurationError",
     "ConflictError",

@@ -1,14 +1,24 @@
 """The asynchronous client of a NeuroGraph server."""
 
+import copy
+from collections.abc import Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from neurograph.async_executor import AsyncExecutor
-from neurograph.options import ApiKey, Password, resolve
+from neurograph.exceptions import ConfigurationError
+from neurograph.options import ApiKey, Options, Password, resolve
 from neurograph.resources.async_api_keys import AsyncAPIKeys
 from neurograph.resources.async_auth import AsyncAuth
 from neurograph.resources.async_embeddings import AsyncEmbeddings
 from neurograph.resources.async_health import AsyncHealth
 from neurograph.resources.async_tokens import AsyncTokens
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from neurograph.middleware import AsyncMiddleware
+    from neurograph.observation import OnRetry
 
 
 class AsyncNeuroGraphClient:
@@ -28,11 +38,19 @@ class AsyncNeuroGraphClient:
         password: else `NEUROGRAPH_PASSWORD`.
         api_key: used instead of name and password; else `NEUROGRAPH_API_KEY`.
         timeout: seconds for a whole call, its repeats and a login included; None waits for ever.
-        verify_ssl: whether to check the server's certificate.
+        verify_ssl: whether to check the server's certificate: True against the authorities of the system, a path
+            against those in that file, or an `ssl.SSLContext`, which may also hold a client certificate.
         max_retries: how often a call that failed in a passing way (no connection, 429, 502, 503, 504) is
             repeated, with growing pauses that keep to the server's `Retry-After`. Tokens are created under
             an idempotency key, so that a repeat creates nothing twice; calls that make API keys or change a
             password are only repeated when no connection was made.
+        proxy: URL of a proxy that requests go through; else as the usual environment variables say.
+        max_connections: at once; 100 when absent.
+        circuit_threshold: failures in a row (no answer, or 500 and above) after which nothing is sent for a while
+            and calls raise CircuitOpenError at once; 0 never stops.
+        circuit_recovery: that while, in seconds; then one call probes.
+        on_retry: called with a `neurograph.observation.Retry` before each repeat.
+        middleware: functions around every attempt, outermost first; see `neurograph.middleware`.
 
     Attributes:
         tokens: create, get, list, iterate, stream, export, update, delete and query tokens.
@@ -40,6 +58,7 @@ class AsyncNeuroGraphClient:
         auth: who the caller is, logout, change of password.
         embeddings: turn texts into vectors.
         health: ask how the server is.
+        metrics: `metrics.snapshot()` counts requests, repeats, statuses, errors, seconds and bytes.
 
     Raises:
         ConfigurationError: an argument is empty, half of a pair, or no URL.
@@ -56,17 +75,66 @@ class AsyncNeuroGraphClient:
         password: str | None = None,
         api_key: str | None = None,
         timeout: float | None = 30.0,
-        verify_ssl: bool = True,
+        verify_ssl: "bool | str | SSLContext" = True,
         *,
         max_retries: int = 2,
+        proxy: str | None = None,
+        max_connections: int | None = None,
+        circuit_threshold: int = 10,
+        circuit_recovery: float = 10.0,
+        on_retry: "OnRetry | None" = None,
+        middleware: "Sequence[AsyncMiddleware]" = (),
     ) -> None:
-        self._options = resolve(base_url, username, password, api_key, timeout, verify_ssl, max_retries)
-        self._executor = AsyncExecutor(self._options)
+        options = resolve(
+            base_url,
+            username,
+            password,
+            api_key,
+            timeout,
+            verify_ssl,
+            max_retries,
+            proxy=proxy,
+            max_connections=max_connections,
+            circuit_threshold=circuit_threshold,
+            circuit_recovery=circuit_recovery,
+            on_retry=on_retry,
+            middleware=tuple(middleware),
+        )
+        self._build(options, AsyncExecutor(options))
+
+    def _build(self, options: Options, executor: AsyncExecutor) -> None:
+        self._options = options
+        self._executor = executor
+        self.metrics = executor.metrics
         self.tokens = AsyncTokens(self._executor)
         self.api_keys = AsyncAPIKeys(self._executor)
         self.auth = AsyncAuth(self._executor)
         self.embeddings = AsyncEmbeddings(self._executor)
         self.health = AsyncHealth(self._executor)
+
+    def with_options(self, **changes: Any) -> "AsyncNeuroGraphClient":
+        """A client with other options that shares connections, login, circuit and metrics with this one.
+
+        Closing either closes both.
+
+        Args:
+            changes: any of `timeout`, `max_retries`, `on_retry` and `middleware`.
+
+        Raises:
+            ConfigurationError: another option, or a value that cannot work.
+
+        >>> client = AsyncNeuroGraphClient("http://localhost:8000", api_key="ng_key")
+        >>> patient = client.with_options(timeout=300, max_retries=5)
+        """
+        fixed = sorted(changes.keys() - {"timeout", "max_retries", "on_retry", "middleware"})
+        if fixed:
+            raise ConfigurationError(f"{fixed[0]} cannot be changed on a client that exists; make a new one")
+        if "middleware" in changes:
+            changes["middleware"] = tuple(changes["middleware"])
+        options = self._options.changed(**changes)
+        other = copy.copy(self)
+        other._build(options, self._executor.derived(options))
+        return other
 
     @property
     def base_url(self) -> str:

@@ -1,18 +1,26 @@
 """Runs calls: performs what their flows ask for."""
 
+import copy
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from neurograph import calls
 from neurograph.auth import Authenticate, Session, authorized
-from neurograph.concurrency import AsyncLock, async_sleep
+from neurograph.concurrency import AsyncLock, async_check_middleware, async_sleep
 from neurograph.exceptions import AuthenticationError, InvalidResponseError, NotFoundError
 from neurograph.exchange import Exchange
+from neurograph.forking import forget_after_fork
+from neurograph.metrics import Metrics
+from neurograph.middleware import AsyncHandler
 from neurograph.models import ServerLimits
+from neurograph.observation import Observation
 from neurograph.options import Options
-from neurograph.wire import Call, Response
+from neurograph.wire import Call, Request, Response
+from wirekit.breaker import CircuitBreaker
+from wirekit.budget import RetryBudget
 from wirekit.deadline import Deadline
 from wirekit.flow import Send, run_async
 from wirekit.lines import LineSplitter
@@ -28,12 +36,31 @@ class AsyncExecutor:
         # Imported here because httpx2 takes longer to import than all the rest.
         from neurograph.transport import AsyncTransport
 
-        self._timeout = options.timeout
+        async_check_middleware(options.middleware)
         self._transport = AsyncTransport(options)
         self.session = Session(options.credentials)
+        self._breaker = CircuitBreaker(threshold=options.circuit_threshold, recovery=options.circuit_recovery)
+        self._budget = RetryBudget()
+        self.metrics = Metrics(self._breaker)
         self._lock = AsyncLock()
         self._limits: ServerLimits | None = None
-        self._exchange = Exchange(RetryPolicy(max_retries=options.max_retries))
+        forget_after_fork(self._breaker)
+        forget_after_fork(self._budget)
+        self._adopt(options)
+
+    def derived(self, options: Options) -> "AsyncExecutor":
+        """Another one with other time-outs, repeats and hooks, but the same connections, login, circuit and counts."""
+        async_check_middleware(options.middleware)
+        other = copy.copy(self)
+        other._adopt(options)
+        return other
+
+    def _adopt(self, options: Options) -> None:
+        self._timeout = options.timeout
+        self._middleware = options.middleware
+        self._observation = Observation(self.metrics, options.on_retry)
+        policy = RetryPolicy(max_retries=options.max_retries)
+        self._exchange = Exchange(policy, self._breaker, self._budget, self._observation)
 
     async def run(self, call: Call[T]) -> T:
         """Runs one call, with the login and the repeats it needs, within the client's time-out.
@@ -76,8 +103,26 @@ class AsyncExecutor:
 
     async def _perform(self, effect: Any) -> Any:
         if isinstance(effect, Send):
-            return await self._transport.send(effect.request, effect.deadline)
+            return await self._send(effect.request, effect.deadline)
         if isinstance(effect, Authenticate):
             async with self._lock.hold(effect.deadline):
                 return await run_async(self.session.renew(effect, self._exchange), self._perform)
         return await async_sleep(effect.seconds)
+
+    async def _send(self, request: Request, deadline: Deadline) -> Response:
+        """One attempt, with the middleware around it."""
+
+        async def innermost(sent: Request) -> Response:
+            return await self._transport.send(sent, deadline)
+
+        handler: AsyncHandler = innermost
+        for middleware in reversed(self._middleware):
+            handler = partial(middleware, call_next=handler)
+        begun = self._observation.begin()
+        try:
+            response = await handler(request)
+        except BaseException as error:
+            self._observation.broken(request, error, begun)
+            raise
+        self._observation.answered(request, response, begun)
+        return response

@@ -1,14 +1,15 @@
 """The few things that differ between threads and tasks: a lock with a deadline, and sleeping."""
 
+import inspect
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from threading import Lock as ThreadLock
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
-from neurograph.exceptions import TimeoutError
+from neurograph.exceptions import ConfigurationError, TimeoutError
 from neurograph.forking import forget_after_fork
 from wirekit.deadline import Deadline
 
@@ -111,6 +112,28 @@ async def async_in_turn(jobs: Iterable[AsyncJob[T]], at_once: int) -> AsyncGener
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def check_middleware(functions: Iterable[Any]) -> None:
+    """Refuses what the synchronous client cannot call.
+
+    Raises:
+        ConfigurationError: one is a coroutine function, or cannot be called at all.
+    """
+    for function in functions:
+        if not callable(function) or inspect.iscoroutinefunction(function):
+            raise ConfigurationError(f"middleware of a synchronous client must be a plain function, not {function!r}")
+
+
+def async_check_middleware(functions: Iterable[Any]) -> None:
+    """Refuses what the asynchronous client cannot await.
+
+    Raises:
+        ConfigurationError: one is a plain function, or cannot be called at all.
+    """
+    for function in functions:
+        if not callable(function) or (inspect.isfunction(function) and not inspect.iscoroutinefunction(function)):
+            raise ConfigurationError(f"middleware of an asynchronous client must be `async def`, not {function!r}")
 
 
 def sleep(seconds: float) -> None:

@@ -10,10 +10,11 @@
     ├── RateLimitError           429: too many calls; `retry_after` says when to come back
     ├── ServerError              500 and above
     ├── ConnectionError          no connection, or it broke (also a built-in ConnectionError)
+    │   └── CircuitOpenError     nothing was sent, because the server has failed too often in a row
     ├── TimeoutError             no answer in time (also a built-in TimeoutError)
     ├── InvalidResponseError     success, but the body is not what was promised
-    ├── ConfigurationError       the client was constructed with arguments that cannot work (also a
-    ValueError) └── ClientClosedError        the client was used after `close()` (also a RuntimeError)
+    ├── ConfigurationError       arguments of a client that cannot work (also a ValueError)
+    └── ClientClosedError        the client was used after `close()` (also a RuntimeError)
 
 Every error survives pickling, and none shows a password, key or token.
 """
@@ -37,6 +38,7 @@ class NeuroGraphError(Exception):
         retry_after: seconds after which the server invites a repeat, when it said so.
         request_id: the server's name for this request, to be quoted in a report.
         retryable: whether the same call may succeed later without a change.
+        hint: what to try next, in general.
         request_sent: whether the server may have acted on the request; when false a repeat is safe
             whatever it does.
 
@@ -47,6 +49,12 @@ class NeuroGraphError(Exception):
 
     _retryable: ClassVar[bool] = False
     _error_code: ClassVar[str | None] = None
+    _hint: ClassVar[str | None] = None
+
+    @property
+    def hint(self) -> str | None:
+        """What to try next, in general; None when there is nothing to say."""
+        return self._hint
 
     def __init__(
         self,
@@ -93,21 +101,31 @@ def _rebuild(kind: type[NeuroGraphError], message: str, fields: dict[str, Any]) 
 class AuthenticationError(NeuroGraphError):
     """No credentials were given, or they do not hold (401)."""
 
+    _hint = "check username and password, or the API key: it may be revoked or expired, or meant for another server"
+
 
 class AuthorizationError(NeuroGraphError):
     """The caller is known but not allowed to do this (403)."""
+
+    _hint = 'use credentials with the scope in details["required_scope"], or ask an administrator for it'
 
 
 class NotFoundError(NeuroGraphError):
     """The thing named does not exist (404)."""
 
+    _hint = "check the id; deleted tokens never come back under the same one"
+
 
 class ConflictError(NeuroGraphError):
     """The state of the thing forbids the call (409)."""
 
+    _hint = "read the thing again and repeat the change; a new request needs a new idempotency key"
+
 
 class PayloadTooLargeError(NeuroGraphError):
     """The body is over the server's limit (413)."""
+
+    _hint = 'send less at once: create_many cuts batches by itself; details["limit"] tells the limit'
 
 
 class ValidationError(NeuroGraphError):
@@ -117,6 +135,7 @@ class ValidationError(NeuroGraphError):
     such as NaN.
     """
 
+    _hint = 'details["errors"] names each field that is wrong'
     _error_code = "VALIDATION_ERROR"
 
     @classmethod
@@ -133,23 +152,35 @@ class ValidationError(NeuroGraphError):
 class RateLimitError(NeuroGraphError):
     """Too many calls (429); come back after `retry_after` seconds."""
 
+    _hint = "wait retry_after seconds, and make fewer calls at once"
     _retryable = True
 
 
 class ServerError(NeuroGraphError):
     """The server failed (500 and above); 502, 503 and 504 are retryable."""
 
+    _hint = "report request_id to whoever runs the server; its log has the story"
+
 
 class ConnectionError(NeuroGraphError, builtins.ConnectionError):
     """The server cannot be reached, or the connection broke."""
 
+    _hint = "check that the server runs and that base_url, proxy and certificates are right"
     _retryable = True
     _error_code = "CONNECTION_ERROR"
+
+
+class CircuitOpenError(ConnectionError):
+    """Nothing was sent: the server failed too often in a row, and gets a rest of `retry_after` seconds."""
+
+    _error_code = "CIRCUIT_OPEN"
+    _hint = "wait retry_after seconds; circuit_threshold=0 turns the circuit breaker off"
 
 
 class TimeoutError(NeuroGraphError, builtins.TimeoutError):
     """The call was not over in time."""
 
+    _hint = "allow more time with timeout=…, or send less at once"
     _retryable = True
     _error_code = "TIMEOUT_ERROR"
 
@@ -157,6 +188,7 @@ class TimeoutError(NeuroGraphError, builtins.TimeoutError):
 class InvalidResponseError(NeuroGraphError):
     """The server reports success, but its body is not what was promised; another service may answer at this address."""
 
+    _hint = "check that base_url names a NeuroGraph server, and not a proxy or a web page"
     _error_code = "INVALID_RESPONSE"
 
 

@@ -1,12 +1,17 @@
 """From a call to its result as a flow without I/O: attempts with retry, errors for statuses, decoding."""
 
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
-from neurograph.exceptions import NeuroGraphError, NotFoundError
+from neurograph.exceptions import CircuitOpenError, NeuroGraphError, NotFoundError
 from neurograph.failures import failure
+from neurograph.observation import Observation
 from neurograph.wire import Call, Request, Response
+from wirekit.breaker import CircuitBreaker
+from wirekit.budget import RetryBudget
 from wirekit.call import attempts
 from wirekit.deadline import Deadline
 from wirekit.flow import Flow, Send
@@ -28,10 +33,22 @@ class Exchange:
 
     Args:
         policy: how often and how patiently.
+        breaker: stops sending to a server that keeps failing.
+        budget: bounds the repeats of all calls together.
+        observation: is told of repeats.
     """
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        breaker: CircuitBreaker | None = None,
+        budget: RetryBudget | None = None,
+        observation: Observation | None = None,
+    ) -> None:
         self._policy = policy
+        self._breaker = breaker
+        self._budget = budget
+        self._observation = observation
         self._policy_once = replace(policy, retryable=_never_arrived)
 
     def __call__(
@@ -49,22 +66,32 @@ class Exchange:
             NeuroGraphError: the last attempt failed, or the answer is malformed.
         """
         policy = self._policy if call.idempotent else self._policy_once
-        attempt = _attempt(call.request.authorized(bearer), deadline, secrets)
-        response = yield from attempts(attempt, policy, deadline)
+        request = replace(call.request, bearer=bearer, request_id=uuid.uuid4().hex)
+        attempt = _attempt(request, deadline, secrets, self._breaker)
+        told = None if self._observation is None else partial(self._observation.retrying, request)
+        response = yield from attempts(attempt, policy, deadline, budget=self._budget, on_retry=told)
         return call.decode(response)
 
 
-def _attempt(request: Request, deadline: Deadline, secrets: tuple[str, ...]) -> Callable[[], Flow[Response]]:
+def _attempt(
+    request: Request, deadline: Deadline, secrets: tuple[str, ...], breaker: CircuitBreaker | None
+) -> Callable[[], Flow[Response]]:
     """Makes flows that each try the request once, and remember whether an earlier one may have had its effect."""
     maybe_done = False
 
     def attempt() -> Flow[Response]:
         nonlocal maybe_done
+        _refuse_when_open(breaker, request)
         try:
             response: Response = yield Send(request, deadline)
         except NeuroGraphError as broken:
             maybe_done = maybe_done or broken.request_sent
+            broken.request_id = broken.request_id or (request.request_id if broken.request_sent else None)
+            if breaker is not None and broken.retryable:
+                breaker.failed()
             raise
+        if breaker is not None:
+            (breaker.failed if response.status >= 500 else breaker.succeeded)()
         if response.status < 300:
             return response
         error = failure(response, secrets)
@@ -74,3 +101,14 @@ def _attempt(request: Request, deadline: Deadline, secrets: tuple[str, ...]) -> 
         raise error
 
     return attempt
+
+
+def _refuse_when_open(breaker: CircuitBreaker | None, request: Request) -> None:
+    wait = 0.0 if breaker is None else breaker.wait()
+    if wait > 0:
+        raise CircuitOpenError(
+            f"Nothing was sent for {request}: the server failed too often in a row; the next try is in {wait:.1f} s",
+            retry_after=wait,
+            retryable=False,
+            request_sent=False,
+        )

@@ -1,19 +1,27 @@
 # Generated from async_executor.py by tools/unasync.py; do not edit.
 """Runs calls: performs what their flows ask for."""
 
+import copy
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from neurograph import calls
 from neurograph.auth import Authenticate, Session, authorized
-from neurograph.concurrency import Lock, sleep
+from neurograph.concurrency import Lock, check_middleware, sleep
 from neurograph.exceptions import AuthenticationError, InvalidResponseError, NotFoundError
 from neurograph.exchange import Exchange
+from neurograph.forking import forget_after_fork
+from neurograph.metrics import Metrics
+from neurograph.middleware import Handler
 from neurograph.models import ServerLimits
+from neurograph.observation import Observation
 from neurograph.options import Options
-from neurograph.wire import Call, Response
+from neurograph.wire import Call, Request, Response
+from wirekit.breaker import CircuitBreaker
+from wirekit.budget import RetryBudget
 from wirekit.deadline import Deadline
 from wirekit.flow import Send, run
 from wirekit.lines import LineSplitter
@@ -29,12 +37,31 @@ class Executor:
         # Imported here because httpx2 takes longer to import than all the rest.
         from neurograph.transport import Transport
 
-        self._timeout = options.timeout
+        check_middleware(options.middleware)
         self._transport = Transport(options)
         self.session = Session(options.credentials)
+        self._breaker = CircuitBreaker(threshold=options.circuit_threshold, recovery=options.circuit_recovery)
+        self._budget = RetryBudget()
+        self.metrics = Metrics(self._breaker)
         self._lock = Lock()
         self._limits: ServerLimits | None = None
-        self._exchange = Exchange(RetryPolicy(max_retries=options.max_retries))
+        forget_after_fork(self._breaker)
+        forget_after_fork(self._budget)
+        self._adopt(options)
+
+    def derived(self, options: Options) -> "Executor":
+        """Another one with other time-outs, repeats and hooks, but the same connections, login, circuit and counts."""
+        check_middleware(options.middleware)
+        other = copy.copy(self)
+        other._adopt(options)
+        return other
+
+    def _adopt(self, options: Options) -> None:
+        self._timeout = options.timeout
+        self._middleware = options.middleware
+        self._observation = Observation(self.metrics, options.on_retry)
+        policy = RetryPolicy(max_retries=options.max_retries)
+        self._exchange = Exchange(policy, self._breaker, self._budget, self._observation)
 
     def run(self, call: Call[T]) -> T:
         """Runs one call, with the login and the repeats it needs, within the client's time-out.
@@ -77,8 +104,26 @@ class Executor:
 
     def _perform(self, effect: Any) -> Any:
         if isinstance(effect, Send):
-            return self._transport.send(effect.request, effect.deadline)
+            return self._send(effect.request, effect.deadline)
         if isinstance(effect, Authenticate):
             with self._lock.hold(effect.deadline):
                 return run(self.session.renew(effect, self._exchange), self._perform)
         return sleep(effect.seconds)
+
+    def _send(self, request: Request, deadline: Deadline) -> Response:
+        """One attempt, with the middleware around it."""
+
+        def innermost(sent: Request) -> Response:
+            return self._transport.send(sent, deadline)
+
+        handler: Handler = innermost
+        for middleware in reversed(self._middleware):
+            handler = partial(middleware, call_next=handler)
+        begun = self._observation.begin()
+        try:
+            response = handler(request)
+        except BaseException as error:
+            self._observation.broken(request, error, begun)
+            raise
+        self._observation.answered(request, response, begun)
+        return response

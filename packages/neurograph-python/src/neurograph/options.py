@@ -2,11 +2,16 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from neurograph.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from neurograph.observation import OnRetry
 
 DEFAULT_BASE_URL = "http://localhost:8000"
 _PREFIX = "NEUROGRAPH_"
@@ -27,6 +32,7 @@ class ApiKey:
     api_key: str = field(repr=False)
 
 
+Verification: TypeAlias = "bool | str | SSLContext"
 Credentials: TypeAlias = "Password | ApiKey | None"
 
 
@@ -38,15 +44,52 @@ class Options:
         base_url: without a slash at its end.
         credentials: None allows public calls only.
         timeout: seconds for a whole call, its repeats and a login included; None waits for ever.
-        verify_ssl: whether certificates are checked.
+        verify_ssl: whether certificates are checked, and against what.
         max_retries: repeats of a call that failed in a passing way.
+        proxy: where requests go first; None goes straight, unless the environment names one.
+        max_connections: at once; None leaves it to the transport.
+        circuit_threshold: failures in a row after which nothing is sent for a while; 0 never stops.
+        circuit_recovery: that while, in seconds.
+        on_retry: told of every repeat.
+        middleware: functions around every attempt, the outermost first.
     """
 
     base_url: str
     credentials: Credentials
     timeout: float | None
-    verify_ssl: bool
+    verify_ssl: Verification
     max_retries: int
+    proxy: str | None = field(default=None, repr=False)
+    max_connections: int | None = None
+    circuit_threshold: int = 10
+    circuit_recovery: float = 10.0
+    on_retry: "OnRetry | None" = None
+    middleware: tuple[Any, ...] = ()
+
+    def changed(self, **changes: Any) -> "Options":
+        """The same options but for these, checked again.
+
+        Raises:
+            ConfigurationError: says which is wrong and what to pass.
+        """
+        changed = replace(self, **changes)
+        changed.check()
+        return changed
+
+    def check(self) -> None:
+        """Refuses numbers that cannot work.
+
+        Raises:
+            ConfigurationError: says which is wrong and what to pass.
+        """
+        if self.timeout is not None and not self.timeout > 0:
+            raise ConfigurationError(f"timeout must be a positive number of seconds or None, not {self.timeout}")
+        if self.max_retries < 0:
+            raise ConfigurationError(f"max_retries must be 0 or more, not {self.max_retries}")
+        if self.max_connections is not None and self.max_connections < 1:
+            raise ConfigurationError(f"max_connections must be 1 or more, or None, not {self.max_connections}")
+        if self.circuit_threshold < 0 or self.circuit_recovery < 0:
+            raise ConfigurationError("circuit_threshold and circuit_recovery must be 0 or more")
 
 
 def resolve(
@@ -55,9 +98,10 @@ def resolve(
     password: str | None,
     api_key: str | None,
     timeout: float | None,
-    verify_ssl: bool,
+    verify_ssl: Verification,
     max_retries: int,
     environ: Mapping[str, str] | None = None,
+    **more: Any,
 ) -> Options:
     """Joins arguments and environment, and refuses what cannot work.
 
@@ -69,18 +113,17 @@ def resolve(
         ConfigurationError: says which argument is wrong and what to pass.
     """
     environ = os.environ if environ is None else environ
-    if timeout is not None and not timeout > 0:
-        raise ConfigurationError(f"timeout must be a positive number of seconds or None, not {timeout}")
-    if max_retries < 0:
-        raise ConfigurationError(f"max_retries must be 0 or more, not {max_retries}")
     url = base_url if base_url is not None else environ.get(f"{_PREFIX}BASE_URL") or DEFAULT_BASE_URL
-    return Options(
+    options = Options(
         base_url=_checked_url(url),
         credentials=_credentials(username, password, api_key, environ),
         timeout=timeout,
         verify_ssl=verify_ssl,
         max_retries=max_retries,
+        **more,
     )
+    options.check()
+    return options
 
 
 def _credentials(

@@ -68,7 +68,7 @@ class Transport:
             response = client.send(_prepared(client, request, self._options, deadline), stream=True)
             self._remember(response)
             if request.streamed and response.is_success:
-                chunks_to_come = self._chunks(response, request)
+                chunks_to_come = self._chunks(response, request, deadline)
                 return Response(request, response.status_code, response.headers, b"", chunks_to_come)
             try:
                 chunks = []
@@ -78,7 +78,7 @@ class Transport:
             finally:
                 response.close()
         except (httpx2.RequestError, RuntimeError) as error:
-            raise _translated(error, request, self._options, self._closed) from error
+            raise _translated(error, request, self._options, deadline, self._closed) from error
         return Response(request, response.status_code, response.headers, b"".join(chunks))
 
     def close(self) -> None:
@@ -98,11 +98,11 @@ class Transport:
         self._client = None
         self._sockets = WeakSet()
 
-    def _chunks(self, response: httpx2.Response, request: Request) -> Iterator[bytes]:
+    def _chunks(self, response: httpx2.Response, request: Request, deadline: Deadline) -> Iterator[bytes]:
         try:
             yield from response.iter_bytes()
         except (httpx2.RequestError, RuntimeError) as error:
-            raise _translated(error, request, self._options, self._closed) from error
+            raise _translated(error, request, self._options, deadline, self._closed) from error
         finally:
             response.close()
 
@@ -139,7 +139,7 @@ class AsyncTransport:
         try:
             response = await client.send(_prepared(client, request, self._options, deadline), stream=True)
             if request.streamed and response.is_success:
-                chunks_to_come = self._chunks(response, request)
+                chunks_to_come = self._chunks(response, request, deadline)
                 return Response(request, response.status_code, response.headers, b"", chunks_to_come)
             try:
                 chunks = []
@@ -149,7 +149,7 @@ class AsyncTransport:
             finally:
                 await response.aclose()
         except (httpx2.RequestError, RuntimeError) as error:
-            raise _translated(error, request, self._options, self._closed) from error
+            raise _translated(error, request, self._options, deadline, self._closed) from error
         return Response(request, response.status_code, response.headers, b"".join(chunks))
 
     async def close(self) -> None:
@@ -164,12 +164,14 @@ class AsyncTransport:
         _inherited.append(self._pools)
         self._pools = {}
 
-    async def _chunks(self, response: httpx2.Response, request: Request) -> AsyncGenerator[bytes, None]:
+    async def _chunks(
+        self, response: httpx2.Response, request: Request, deadline: Deadline
+    ) -> AsyncGenerator[bytes, None]:
         try:
             async for chunk in response.aiter_bytes():
                 yield chunk
         except (httpx2.RequestError, RuntimeError) as error:
-            raise _translated(error, request, self._options, self._closed) from error
+            raise _translated(error, request, self._options, deadline, self._closed) from error
         finally:
             await response.aclose()
 
@@ -215,15 +217,31 @@ class _Pool:
 
 def _configuration(options: Options) -> dict[str, Any]:
     headers = {"User-Agent": f"neurograph-python/{__version__}"}
-    return {"verify": _verification(options), "headers": headers, "limits": _LIMITS, "follow_redirects": False}
+    limits = _LIMITS
+    if options.max_connections is not None:
+        kept = min(options.max_connections, limits.max_keepalive_connections or options.max_connections)
+        limits = httpx2.Limits(
+            max_connections=options.max_connections,
+            max_keepalive_connections=kept,
+            keepalive_expiry=limits.keepalive_expiry,
+        )
+    return {
+        "verify": _verification(options),
+        "headers": headers,
+        "limits": limits,
+        "proxy": options.proxy,
+        "follow_redirects": False,
+    }
 
 
 def _verification(options: Options) -> ssl.SSLContext | bool:
     """What to check certificates against."""
-    if options.base_url.startswith("http:"):
+    if options.base_url.startswith("http:") and options.proxy is None:
         # Loading the system's certificates takes 50 ms. Without TLS nothing needs them; this context
         # trusts nobody.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if isinstance(options.verify_ssl, str):
+        return ssl.create_default_context(cafile=options.verify_ssl)
     return options.verify_ssl
 
 
@@ -237,6 +255,9 @@ def _prepared(
         headers["X-Request-Timeout-Ms"] = str(min(max(1, int(timeout * 1000)), _LONGEST_MS))
     if request.idempotency_key is not None:
         headers["Idempotency-Key"] = request.idempotency_key
+    headers.update(request.headers)
+    if request.request_id is not None:
+        headers["X-Request-ID"] = request.request_id
     if request.bearer is not None:
         headers["Authorization"] = f"Bearer {request.bearer}"
     if request.body is not None:
@@ -252,18 +273,18 @@ def _prepared(
 
 def _check(deadline: Deadline, request: Request, options: Options, sent: bool = True) -> None:
     if deadline.expired:
-        raise TimeoutError(_late(request, options), request_sent=sent)
+        raise TimeoutError(_late(request, options, deadline), request_sent=sent)
 
 
 def _translated(
-    error: httpx2.RequestError | RuntimeError, request: Request, options: Options, closed: bool
+    error: httpx2.RequestError | RuntimeError, request: Request, options: Options, deadline: Deadline, closed: bool
 ) -> NeuroGraphError | RuntimeError:
     """The exception of this library that stands for a failure below it."""
     if isinstance(error, RuntimeError):
         return _closed_error() if closed else error
     sent = not isinstance(error, _NEVER_SENT)
     if isinstance(error, httpx2.TimeoutException):
-        return TimeoutError(_late(request, options), request_sent=sent)
+        return TimeoutError(_late(request, options, deadline), request_sent=sent)
     if isinstance(error, httpx2.DecodingError):
         return InvalidResponseError(f"The answer to {request} cannot be decompressed: {error}")
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -275,8 +296,8 @@ def _translated(
     return ConnectionError(message, request_sent=False)
 
 
-def _late(request: Request, options: Options) -> str:
-    return f"{options.base_url} did not finish {request} within {options.timeout} s"
+def _late(request: Request, options: Options, deadline: Deadline) -> str:
+    return f"{options.base_url} did not finish {request} within {deadline.seconds} s"
 
 
 def _why(error: Exception) -> str:

@@ -18,6 +18,8 @@ class Request:
         bearer: what to send as `Authorization: Bearer`; None sends no such header.
         accept: media type to ask for.
         idempotency_key: the request's own name, the same in all attempts; None sends none.
+        request_id: what to send as `X-Request-ID`, so that a report can name an attempt without an answer.
+        headers: further headers, by name.
         streamed: read the body of a success as it arrives instead of at once.
     """
 
@@ -28,10 +30,16 @@ class Request:
     accept: str = "application/json"
     idempotency_key: str | None = None
     streamed: bool = False
+    request_id: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def authorized(self, bearer: str | None) -> "Request":
         """The same request with this credential."""
         return replace(self, bearer=bearer)
+
+    def with_header(self, name: str, value: str) -> "Request":
+        """The same request with one more header, for middleware."""
+        return replace(self, headers={**self.headers, name: value})
 
     def __str__(self) -> str:
         return f"{self.method} {self.target.partition('?')[0]}"

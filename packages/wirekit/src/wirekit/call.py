@@ -4,6 +4,7 @@ import random as _random
 from collections.abc import Callable
 from typing import TypeVar
 
+from wirekit.budget import RetryBudget
 from wirekit.deadline import Deadline
 from wirekit.flow import Flow, Sleep
 from wirekit.retry import RetryPolicy, next_pause
@@ -16,6 +17,9 @@ def attempts(
     policy: RetryPolicy,
     deadline: Deadline,
     random: Callable[[], float] = _random.random,
+    *,
+    budget: RetryBudget | None = None,
+    on_retry: Callable[[Exception, int, float], None] | None = None,
 ) -> Flow[T]:
     """Runs an attempt until it succeeds or the policy gives up; the only retry loop there is.
 
@@ -24,6 +28,9 @@ def attempts(
         policy: how often and how patiently.
         deadline: of all attempts and pauses together.
         random: a number from 0 up to 1, for the jitter.
+        budget: of repeats, shared with other calls; None sets no bound besides the policy's.
+        on_retry: told the error, the failures so far and the pause in seconds, before each pause. What it
+            raises ends the call.
 
     Yields:
         The effects of the attempts, and a Sleep between them.
@@ -40,10 +47,16 @@ def attempts(
     failures = 0
     while True:
         try:
-            return (yield from attempt())
+            answer = yield from attempt()
         except Exception as error:
             failures += 1
             pause = next_pause(policy, error, failures, deadline, random)
-            if pause is None:
+            if pause is None or (budget is not None and not budget.failed()):
                 raise
+            if on_retry is not None:
+                on_retry(error, failures, pause)
+        else:
+            if budget is not None:
+                budget.succeeded()
+            return answer
         yield Sleep(pause)

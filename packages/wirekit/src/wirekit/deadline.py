@@ -15,6 +15,7 @@ class Deadline:
     Attributes:
         at: the time in seconds on `clock`; infinity means no deadline.
         clock: what tells the time, in seconds, never going back.
+        seconds: what was allowed in all, for messages; None when there is no deadline.
 
     >>> deadline = Deadline.after(30, clock=lambda: 100.0)
     >>> deadline.at, deadline.remaining(), deadline.expired
@@ -23,6 +24,7 @@ class Deadline:
 
     at: float
     clock: Clock = field(default=time.monotonic, repr=False, compare=False)
+    seconds: float | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def after(cls, seconds: float | None, clock: Clock = time.monotonic) -> "Deadline":
@@ -31,7 +33,7 @@ class Deadline:
         >>> Deadline.after(None).at
         inf
         """
-        return cls(math.inf if seconds is None else clock() + seconds, clock)
+        return cls(math.inf if seconds is None else clock() + seconds, clock, seconds)
 
     def remaining(self) -> float:
         """Seconds left, never below zero; infinity when there is no deadline."""
@@ -53,4 +55,5 @@ class Deadline:
         >>> whole.child(10).at, whole.child(60).at
         (10.0, 30.0)
         """
-        return Deadline(min(self.at, Deadline.after(seconds, self.clock).at), self.clock)
+        part = Deadline.after(seconds, self.clock)
+        return part if part.at < self.at else self

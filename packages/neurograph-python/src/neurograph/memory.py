@@ -1,0 +1,212 @@
+"""A server's part of the conversation, in memory: what the mock clients talk to."""
+
+import json
+import math
+import random
+import re
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any, TypeAlias
+from urllib.parse import parse_qs, unquote
+
+from neurograph.wire import Request, Response
+
+_Fields: TypeAlias = "dict[str, Any]"
+
+
+class _Refused(Exception):
+    """The request is answered with an error."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(status, code, message)
+        self.status, self.code, self.message = status, code, message
+
+
+class Memory:
+    """Tokens and API keys without a server.
+
+    Filters are refused, not ignored: what they mean is for the server to decide.
+
+    Args:
+        seed: of the embeddings.
+        dimension: components of an embedding.
+    """
+
+    def __init__(self, seed: int, dimension: int) -> None:
+        self._seed = seed
+        self._dimension = dimension
+        self._tokens: dict[int, _Fields] = {}
+        self._keys: dict[str, _Fields] = {}
+        self._last_token = self._last_key = 0
+        self._answered: dict[str, Response] = {}
+
+    def answer(self, request: Request) -> Response:
+        """What a server would answer; an idempotency key gets its first answer again."""
+        key = request.idempotency_key
+        if key is not None and key in self._answered:
+            return self._answered[key]
+        try:
+            status, body = self._handle(request)
+        except _Refused as refused:
+            error = {"code": refused.code, "message": refused.message, "details": {}}
+            status, body = refused.status, {"success": False, "error": error}
+        response = Response(request, status, {}, json.dumps(body).encode())
+        if key is not None and status < 300:
+            self._answered[key] = response
+        return response
+
+    def _handle(self, request: Request) -> tuple[int, Any]:
+        path, _, query = request.target.partition("?")
+        asked = {name: values[-1] for name, values in parse_qs(query).items()}
+        body = json.loads(request.body) if request.body else {}
+        if "filter" in asked or "filter" in body:
+            raise _Refused(
+                422, "MOCK_HAS_NO_FILTERS", "The mock does not know filters; test them against a real server"
+            )
+        for method, pattern, handler in _ROUTES:
+            match = re.fullmatch(pattern, path)
+            if match is not None and method == request.method:
+                return handler(self, {**asked, **body}, *map(unquote, match.groups()))
+        raise _Refused(404, "ROUTE_NOT_FOUND", f"The mock does not know {request}")
+
+    def _create(self, body: _Fields) -> tuple[int, Any]:
+        return 201, self._new_token(body)
+
+    def _create_many(self, body: _Fields) -> tuple[int, Any]:
+        return 201, {"tokens": [self._new_token(fields) for fields in body["tokens"]]}
+
+    def _list(self, asked: _Fields) -> tuple[int, Any]:
+        offset, limit = int(asked.get("offset", 0)), int(asked.get("limit", 100))
+        rows = [self._tokens[number] for number in sorted(self._tokens)]
+        return 200, {"tokens": rows[offset : offset + limit], "total": len(rows), "limit": limit, "offset": offset}
+
+    def _get(self, _: _Fields, number: str) -> tuple[int, Any]:
+        return 200, self._token(number)
+
+    def _update(self, body: _Fields, number: str) -> tuple[int, Any]:
+        token = self._token(number)
+        if body.get("embedding") is None and (body.get("text") is not None or "embedding" in body):
+            body["embedding"] = self._embedding(body.get("text") or token["text"])
+        token.update({name: {} if name == "metadata" and value is None else value for name, value in body.items()})
+        return 200, token
+
+    def _delete(self, _: _Fields, number: str) -> tuple[int, Any]:
+        del self._tokens[self._token(number)["id"]]
+        return 200, {"success": True}
+
+    def _delete_many(self, body: _Fields) -> tuple[int, Any]:
+        wanted = dict.fromkeys(body["ids"])
+        missing = [number for number in wanted if self._tokens.pop(number, None) is None]
+        return 200, {"deleted": len(wanted) - len(missing), "missing": missing}
+
+    def _query(self, body: _Fields) -> tuple[int, Any]:
+        return 200, {"results": self._nearest(body, body.get("query_vector"), body.get("text"), body.get("token_id"))}
+
+    def _query_many(self, body: _Fields) -> tuple[int, Any]:
+        vectors, texts = body.get("query_vectors"), body.get("texts")
+        asked = [(vector, None) for vector in vectors or ()] + [(None, text) for text in texts or ()]
+        return 200, {"results": [self._nearest(body, vector, text, None) for vector, text in asked]}
+
+    def _embed(self, body: _Fields) -> tuple[int, Any]:
+        return 200, {"embeddings": [self._embedding(text) for text in body["texts"]], "dimension": self._dimension}
+
+    def _create_key(self, body: _Fields) -> tuple[int, Any]:
+        self._last_key += 1
+        key_id, secret = f"key_{self._last_key:08d}", f"ng_mock_{self._last_key:032x}"
+        fields = {"key_id": key_id, "name": body["name"], "key_prefix": secret[:12], "scopes": body.get("scopes") or []}
+        self._keys[key_id] = {**fields, "created_at": _now(), "is_active": True, "api_key": None}
+        return 201, {**self._keys[key_id], "api_key": secret}
+
+    def _list_keys(self, _: _Fields) -> tuple[int, Any]:
+        return 200, {"api_keys": list(self._keys.values()), "total": len(self._keys)}
+
+    def _get_key(self, _: _Fields, key_id: str) -> tuple[int, Any]:
+        return 200, self._key(key_id)
+
+    def _revoke_key(self, _: _Fields, key_id: str) -> tuple[int, Any]:
+        self._key(key_id)["is_active"] = False
+        return 200, {"key_id": key_id, "status": "revoked"}
+
+    def _delete_key(self, _: _Fields, key_id: str) -> tuple[int, Any]:
+        del self._keys[self._key(key_id)["key_id"]]
+        return 200, {"success": True}
+
+    def _health(self, _: _Fields) -> tuple[int, Any]:
+        return 200, {"status": "healthy", "version": "0.59.0-mock"}
+
+    def _status(self, _: _Fields) -> tuple[int, Any]:
+        counts = {"tokens_count": len(self._tokens), "api_keys_count": len(self._keys)}
+        return 200, {"status": "healthy", "api_version": "0.59.0-mock", **counts}
+
+    def _new_token(self, body: _Fields) -> _Fields:
+        self._last_token += 1
+        embedding = body.get("embedding") or self._embedding(body["text"])
+        fields = {"id": self._last_token, "text": body["text"], "embedding": embedding, "created_at": _now()}
+        self._tokens[self._last_token] = {**fields, "metadata": body.get("metadata") or {}}
+        return self._tokens[self._last_token]
+
+    def _nearest(self, asked: _Fields, vector: Any, text: str | None, token_id: int | None) -> list[_Fields]:
+        if token_id is not None:
+            vector = self._token(str(token_id))["embedding"]
+        near = vector if vector is not None else self._embedding(text or "")
+        if len(near) != self._dimension:
+            message = f"query_vector has {len(near)} components and this mock takes {self._dimension}"
+            raise _Refused(422, "VALIDATION_ERROR", message)
+        hits: list[_Fields] = [
+            {"token": token, "similarity": similarity, "distance": 1 - similarity}
+            for token in self._tokens.values()
+            if token["id"] != token_id
+            and (similarity := _cosine(near, token["embedding"])) >= (asked.get("threshold") or 0.0)
+        ]
+        hits.sort(key=lambda hit: (-hit["similarity"], -hit["token"]["id"]))
+        offset = asked.get("offset", 0)
+        return hits[offset : offset + (asked["top_k"] or 10)]
+
+    def _embedding(self, text: str | None) -> list[float]:
+        drawn = random.Random(f"{self._seed}:{text}")  # noqa: S311 - the same in every run
+        return [drawn.random() for _ in range(self._dimension)]
+
+    def _token(self, number: str) -> _Fields:
+        token = self._tokens.get(int(number))
+        if token is None:
+            raise _Refused(404, "POINT_NOT_FOUND", f"Token {number} does not exist")
+        return token
+
+    def _key(self, key_id: str) -> _Fields:
+        key = self._keys.get(key_id)
+        if key is None:
+            raise _Refused(404, "API_KEY_NOT_FOUND", f"API key {key_id!r} does not exist")
+        return key
+
+
+def _cosine(one: list[float], other: list[float]) -> float:
+    """Cosine similarity from 0 to 1: what points away counts as 0, as the documented mock has it."""
+    length = math.sqrt(sum(x * x for x in one)) * math.sqrt(sum(x * x for x in other))
+    product = sum(x * y for x, y in zip(one, other, strict=False))
+    return min(1.0, max(0.0, product / length)) if length else 0.0
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat()
+
+
+_API = "/api/v1"
+_ROUTES: tuple[tuple[str, str, Callable[..., tuple[int, Any]]], ...] = (
+    ("POST", f"{_API}/tokens", Memory._create),
+    ("GET", f"{_API}/tokens", Memory._list),
+    ("POST", f"{_API}/tokens/batch", Memory._create_many),
+    ("POST", f"{_API}/tokens/query", Memory._query),
+    ("POST", f"{_API}/tokens/query/many", Memory._query_many),
+    ("POST", f"{_API}/tokens/delete", Memory._delete_many),
+    ("GET", f"{_API}/tokens/(-?[0-9]+)", Memory._get),
+    ("PUT", f"{_API}/tokens/(-?[0-9]+)", Memory._update),
+    ("DELETE", f"{_API}/tokens/(-?[0-9]+)", Memory._delete),
+    ("POST", f"{_API}/embeddings", Memory._embed),
+    ("POST", f"{_API}/api-keys", Memory._create_key),
+    ("GET", f"{_API}/api-keys", Memory._list_keys),
+    ("GET", f"{_API}/api-keys/([^/]+)", Memory._get_key),
+    ("DELETE", f"{_API}/api-keys/([^/]+)", Memory._delete_key),
+    ("POST", f"{_API}/api-keys/([^/]+)/revoke", Memory._revoke_key),
+    ("GET", f"{_API}/health", Memory._health),
+    ("GET", f"{_API}/status", Memory._status),
+)
