@@ -1,7 +1,7 @@
 """What a handler is given besides the decoded body: the application, the call, and the varying parts of the path."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vectrograph.domain.errors import Unauthenticated
 from vectrograph.services import Services
@@ -40,11 +40,13 @@ class Context:
         application: what is the same for all requests.
         caller: None on public routes.
         path: varying parts of the path, decoded.
+        offered: the credential that came with a request to a public route, unchecked.
     """
 
     application: Application
     caller: Call | None
     path: Mapping[str, str]
+    offered: str | None = field(default=None, repr=False)
 
     @property
     def services(self) -> Services:

@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive, Scope, Send
 
 from vectrograph.rest.context import Application, Context, Page
-from vectrograph.rest.credentials import credential_of, deadline_of, refuse_late
+from vectrograph.rest.credentials import credential_of, deadline_of, offered_by, refuse_late
 from vectrograph.rest.decoding import decode, decode_query
 from vectrograph.rest.errors import ClientDisconnected, MethodNotAllowed, body_too_large
 from vectrograph.rest.middleware.request_id import request_id_of
@@ -47,6 +47,7 @@ class Request:
     path: Mapping[str, str]
     query: bytes
     body: bytes = field(repr=False)
+    offered: str | None = field(default=None, repr=False)
 
 
 class Endpoint:
@@ -75,6 +76,7 @@ class Endpoint:
             deadline=deadline,
             path=scope["path_params"],
             query=scope["query_string"],
+            offered=offered_by(headers) if self._operation.public else None,
             body=body,
         )
         rendered = await self._workers.run(self._operation.work, deadline, partial(self._work, request))
@@ -96,7 +98,7 @@ class Endpoint:
 
     def _work(self, request: Request) -> Rendered:
         refuse_late(request.deadline)
-        context = Context(self._application, self._caller(request), request.path)
+        context = Context(self._application, self._caller(request), request.path, request.offered)
         answer = self._operation.handler(context, self._given(request))
         return _rendered(self._operation.status, answer)
 

@@ -90,7 +90,11 @@ class VectronService:
 
     def _hits(self, call: Call, query: SearchQuery) -> tuple[Hit, ...]:
         [result] = self._services.search.search(
-            call.within(query.timeout_ms), _collection(query.collection), query.vector, query.top_k, include=query.include
+            call.within(query.timeout_ms),
+            _collection(query.collection),
+            query.vector,
+            query.top_k,
+            include=query.include,
         )
         return result.hits
 
