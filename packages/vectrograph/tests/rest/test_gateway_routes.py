@@ -113,6 +113,18 @@ def test_what_a_search_refuses(developer: httpx2.Client, docs: str, body: Any, f
     assert message.startswith(f"{field}: ")
 
 
+def test_filters_and_plans_are_extensions_of_ours(developer: httpx2.Client, docs: str) -> None:
+    url = f"/v1/collections/{docs}/points/search"
+    body = {"vector": [1, 0], "filterJson": '{"path": "side", "exists": false}', "exact": True, "explain": True}
+    answer = developer.post(url, json=body).json()
+    assert [hit["id"] for hit in answer["results"]] == ["north", "west"]
+    assert answer["complete"] is True
+    assert answer["plan"]["rowsScanned"].isdigit()
+    assert answer["plan"].keys() == {"strategy", "index", "rowsScanned", "matches", "milliseconds"}
+    assert failed(developer.post(url, json={"vector": [1, 0], "filterJson": "{"}), 400, 3).startswith("filter_json: ")
+    assert developer.post(url, json={"vector": [1, 0]}).json().keys() == {"results"}
+
+
 def test_json_payloads_travel_beside_the_strings(developer: httpx2.Client, docs: str) -> None:
     payload = {"title": "x", "pages": 3, "tags": ["a", None]}
     encoded = base64.urlsafe_b64encode(json.dumps(payload).encode()).decode().rstrip("=")

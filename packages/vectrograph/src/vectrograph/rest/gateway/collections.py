@@ -12,6 +12,7 @@ from vectrograph.rest.context import Context
 from vectrograph.rest.decoding import as_vector
 from vectrograph.rest.gateway import messages
 from vectrograph.rest.gateway.proto_json import read_bytes
+from vectrograph.services.filter_text import filter_of
 
 _POINT: Final = Include(vector=True, payload=True, text=False)
 
@@ -65,8 +66,12 @@ def search(context: Context, body: messages.SearchRequest) -> messages.SearchRes
         as_vector(body.vector)[np.newaxis],
         body.top_k,
         include=Include(vector=body.include_vectors, payload=not body.omit_payload, text=False),
+        filter=filter_of(body.filter_json),
+        exact=body.exact,
+        ef=body.ef or None,
+        explain=body.explain,
     )
-    return messages.SearchResponse(results=[messages.SearchResult.of(hit) for hit in result.hits])
+    return messages.SearchResponse.of(result, explain=body.explain)
 
 
 def get(context: Context, _: None) -> messages.GetResponse:

@@ -14,7 +14,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from vectrograph.control.records import ApiKeyRecord, UserRecord
 from vectrograph.domain.values import Hit, Payload
+from vectrograph.domain.values import Plan as SearchAccount
 from vectrograph.domain.values import Point as StoredPoint
+from vectrograph.domain.values import SearchResult as FoundHits
 from vectrograph.rest.gateway.proto_json import Base64, Int32, Int64, UInt32
 
 Score = Annotated[float | str, Meta(description="A distance: lower is closer.")]
@@ -123,6 +125,10 @@ class SearchRequest(_Message, frozen=True, kw_only=True):
     include_vectors: bool = False
     include_metadata: bool = False
     omit_payload: bool = False
+    filter_json: str = ""
+    exact: bool = False
+    ef: UInt32 = 0
+    explain: bool = False
 
 
 class SearchResult(_Message, frozen=True, kw_only=True):
@@ -147,10 +153,41 @@ class SearchResult(_Message, frozen=True, kw_only=True):
         )
 
 
+class SearchPlan(_Message, frozen=True, kw_only=True):
+    """How a search was answered; 64-bit numbers are strings."""
+
+    strategy: str
+    index: str
+    rows_scanned: Int64
+    matches: Int64
+    milliseconds: float
+
+    @classmethod
+    def of(cls, plan: SearchAccount) -> "SearchPlan":
+        """From the engine's own account."""
+        return cls(
+            strategy=plan.strategy,
+            index=plan.index or "",
+            rows_scanned=str(plan.rows_scanned),
+            matches=str(plan.matches or 0),
+            milliseconds=plan.milliseconds,
+        )
+
+
 class SearchResponse(_Message, frozen=True, kw_only=True):
-    """Hits, closest first."""
+    """Hits, closest first; `complete` and `plan` are there when asked to explain."""
 
     results: list[SearchResult]
+    complete: bool | UnsetType = UNSET
+    plan: SearchPlan | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, found: FoundHits, *, explain: bool) -> "SearchResponse":
+        """From what a search found."""
+        results = [SearchResult.of(hit) for hit in found.hits]
+        if not explain or found.plan is None:
+            return cls(results=results)
+        return cls(results=results, complete=found.complete, plan=SearchPlan.of(found.plan))
 
 
 class StoredPointMessage(_Message, frozen=True, kw_only=True):
