@@ -78,10 +78,25 @@ def bytes_view(files: Sequence[FileDescriptorProto]) -> FileDescriptorProto:
     """
     messages = {m.name: m for f in files if f.package == VIEW_OF for m in f.message_type}
     view = FileDescriptorProto(name=VIEW_FILE, package=VIEW_PACKAGE, syntax="proto3")
+    wanted: set[str] = set()
     for message in messages.values():
         if _carries_vectors(message, messages):
+            _include(message, messages, wanted)
+    for message in messages.values():
+        if message.name in wanted:
             _retype(view.message_type.add(), message)
     return view
+
+
+def _include(message: DescriptorProto, messages: dict[str, DescriptorProto], wanted: set[str]) -> None:
+    """Note a message and those it holds, which must be in the same file as it."""
+    if message.name in wanted:
+        return
+    wanted.add(message.name)
+    for field in message.field:
+        held = messages.get(_short(field.type_name))
+        if held is not None:
+            _include(held, messages, wanted)
 
 
 def _carries_vectors(message: DescriptorProto, messages: dict[str, DescriptorProto]) -> bool:

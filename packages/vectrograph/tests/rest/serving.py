@@ -107,7 +107,9 @@ def starting(template: Path, directory: Path) -> Iterator[Start]:
     """A function that starts servers, each over data of its own; all stop when the block ends."""
     with ExitStack() as stack:
 
-        def start(*, limits: Limits = LIMITS, hosts: Sequence[str] = HOSTS, **replaced: Any) -> Served:
+        def start(
+            *, limits: Limits = LIMITS, hosts: Sequence[str] = HOSTS, open_registration: bool = True, **replaced: Any
+        ) -> Served:
             home = directory / str(len(list(directory.iterdir())))
             home.mkdir()
             ControlStore.copy_of(template, home / "control.sqlite")
@@ -121,6 +123,7 @@ def starting(template: Path, directory: Path) -> Iterator[Start]:
                 secret_file=home / "signing.key",
                 limits=limits,
                 version=VERSION,
+                open_registration=open_registration,
             )
             services.tokens.ensure()
             services = replace(services, **replaced)

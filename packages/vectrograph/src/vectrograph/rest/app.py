@@ -10,6 +10,9 @@ from starlette.websockets import WebSocketClose
 from vectrograph.rest.context import Application
 from vectrograph.rest.endpoint import Endpoint, PathEndpoint
 from vectrograph.rest.errors import RouteNotFound
+from vectrograph.rest.gateway.description import add_gateway
+from vectrograph.rest.gateway.endpoint import Gateway
+from vectrograph.rest.gateway.routes import GATEWAY_OPERATIONS
 from vectrograph.rest.middleware.access_log import AccessLog
 from vectrograph.rest.middleware.body_limit import BodyLimit
 from vectrograph.rest.middleware.failures import Failures
@@ -25,16 +28,18 @@ from vectrograph.services import Services
 
 
 def build_http_app(services: Services, *, allowed_hosts: Sequence[str], version: str) -> ASGIApp:
-    """The REST API as an ASGI application. It serves one event loop, on any number of ports.
+    """The REST API and Vectron's HTTP gateway as an ASGI application. It serves one event loop, on any number of ports.
 
     Args:
         services: the use cases behind it; its limits bound the bodies.
         allowed_hosts: names, without ports, that a Host header may carry. No wildcards.
         version: of the server, shown in the answers and in the OpenAPI document.
     """
-    document = msgspec.json.encode(openapi_document(OPERATIONS, version))
+    document = msgspec.json.encode(add_gateway(openapi_document(OPERATIONS, version), GATEWAY_OPERATIONS))
     application = Application(services, version, document)
-    app: ASGIApp = Router(_routes(OPERATIONS, application), redirect_slashes=False, default=_no_route)
+    workers = Workers()
+    app: ASGIApp = Router(_routes(OPERATIONS, application, workers), redirect_slashes=False, default=_no_route)
+    app = Gateway(app, GATEWAY_OPERATIONS, application, workers)
     app = MediaType(app)
     app = BodyLimit(app, services.limits.max_body_bytes)
     app = HostAllowList(app, allowed_hosts)
@@ -44,9 +49,8 @@ def build_http_app(services: Services, *, allowed_hosts: Sequence[str], version:
     return RequestId(app)
 
 
-def _routes(operations: Iterable[Operation], application: Application) -> list[Route]:
+def _routes(operations: Iterable[Operation], application: Application, workers: Workers) -> list[Route]:
     """One route per path, in the order of the table, so that a wrong method is told all that exist."""
-    workers = Workers()
     paths: dict[str, dict[str, Endpoint]] = {}
     for operation in operations:
         endpoint = Endpoint(operation, application, workers)

@@ -1,7 +1,7 @@
 """What a handler is given besides the decoded body: the application, the call, and the varying parts of the path."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -60,6 +60,7 @@ class Context:
         path: varying parts of the path, decoded.
         accept: media types that the client asks for, as it wrote them.
         idempotency: the request's own name, when the client gave it one.
+        offered: the credential that came with a request to a public route, unchecked.
     """
 
     application: Application
@@ -67,6 +68,7 @@ class Context:
     path: Mapping[str, str]
     accept: str = ""
     idempotency: IdempotencyKey | None = None
+    offered: str | None = field(default=None, repr=False)
 
     @property
     def services(self) -> Services:

@@ -33,6 +33,14 @@ def credential_of(headers: Headers) -> str:
     )
 
 
+def offered_by(headers: Headers) -> str | None:
+    """As `credential_of`, with None when there is no credential."""
+    try:
+        return credential_of(headers)
+    except Unauthenticated:
+        return None
+
+
 def deadline_of(headers: Headers, received: float) -> float | None:
     """When the caller stops waiting, in `time.monotonic()` seconds; None when it does not say.
 

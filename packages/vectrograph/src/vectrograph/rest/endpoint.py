@@ -17,7 +17,14 @@ from starlette.types import Receive, Scope, Send
 
 from vectrograph.domain.errors import DomainError
 from vectrograph.rest.context import NDJSON, Application, Context, Lines, Page
-from vectrograph.rest.credentials import IDEMPOTENCY_HEADER, credential_of, deadline_of, idempotency_of, refuse_late
+from vectrograph.rest.credentials import (
+    IDEMPOTENCY_HEADER,
+    credential_of,
+    deadline_of,
+    idempotency_of,
+    offered_by,
+    refuse_late,
+)
 from vectrograph.rest.decoding import decode, decode_query
 from vectrograph.rest.errors import ClientDisconnected, MethodNotAllowed, body_too_large, error_answer
 from vectrograph.rest.middleware.request_id import request_id_of
@@ -52,6 +59,7 @@ class Request:
     body: bytes = field(repr=False)
     accept: str = ""
     idempotency_key: str | None = None
+    offered: str | None = field(default=None, repr=False)
 
 
 class Endpoint:
@@ -80,6 +88,7 @@ class Endpoint:
             deadline=deadline,
             path=scope["path_params"],
             query=scope["query_string"],
+            offered=offered_by(headers) if self._operation.public else None,
             body=body,
             accept=headers.get("accept", ""),
             idempotency_key=headers.get(IDEMPOTENCY_HEADER) if self._operation.idempotent_by_key else None,
@@ -126,7 +135,7 @@ class Endpoint:
         if request.idempotency_key is not None and caller is not None:
             name = f"{self._operation.method} {self._operation.path}"
             idempotency = idempotency_of(request.idempotency_key, caller.principal.user_id, name, request.body)
-        context = Context(self._application, caller, request.path, request.accept, idempotency)
+        context = Context(self._application, caller, request.path, request.accept, idempotency, request.offered)
         answer = self._operation.handler(context, self._given(request))
         return _rendered(self._operation.status, answer)
 

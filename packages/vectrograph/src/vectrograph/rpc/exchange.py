@@ -22,6 +22,7 @@ from vectrograph.services.call import Call, Principal
 log = structlog.get_logger("vectrograph.rpc")
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 # A call without a deadline reports hundreds of years or infinity.
 _NO_DEADLINE_SECONDS: Final = 10 * 365 * 86_400
 
@@ -56,11 +57,12 @@ class Exchange:
 
         Raises:
             Unauthenticated: no credential, or one that does not hold.
+            InvalidArgument: the idempotency key is not 1 to 128 printable ASCII characters.
         """
         services.health.count_request()
         deadline = self._deadline()
         principal = services.sessions.authenticate(credential_of(self._metadata))
-        return Call(principal, self.request_id, deadline)
+        return Call(principal, self.request_id, deadline, _idempotency_key(self._metadata))
 
     def identify(self, services: Services) -> Principal | None:
         """Who calls a method that strangers may call; None for a stranger, also one with credentials of the past."""
@@ -119,6 +121,16 @@ class Exchange:
         milliseconds = round((time.perf_counter() - self._started) * 1000, 3)
         facts = {} if error_code is None else {"error_code": error_code}
         log.info("rpc", method=self._method, code=status.name, milliseconds=milliseconds, **facts)
+
+
+def _idempotency_key(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
+    """The caller's own name for a write, from the metadata `idempotency-key`."""
+    for key, value in metadata:
+        if key == "idempotency-key":
+            if not isinstance(value, str) or not _IDEMPOTENCY_KEY.fullmatch(value):
+                raise InvalidArgument.of("idempotency-key", "must be 1 to 128 printable ASCII characters")
+            return value
+    return None
 
 
 def _request_id(metadata: Iterable[tuple[str, str | bytes]]) -> str:

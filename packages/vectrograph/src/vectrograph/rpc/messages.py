@@ -15,8 +15,10 @@ import numpy as np
 from google.protobuf.message import DecodeError, Message
 
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import Hit, Include, Payload, Point, Put, Vector
+from vectrograph.domain.filters import Filter
+from vectrograph.domain.values import Hit, Include, Payload, Point, Put, SearchResult, Vector
 from vectrograph.rpc._pb import bytesview_pb, vectron_pb
+from vectrograph.services.filter_text import filter_of
 
 M = TypeVar("M", bound=Message)
 AnyPoint: TypeAlias = bytesview_pb.Point | vectron_pb.Point
@@ -35,6 +37,10 @@ class SearchQuery:
     top_k: int
     timeout_ms: int
     include: Include
+    filter: Filter | None
+    exact: bool
+    ef: int | None
+    explain: bool
 
 
 def parse(kind: type[M], body: bytes) -> M:
@@ -94,6 +100,19 @@ def encode_hits(hits: Sequence[Hit]) -> bytes:
     return response.SerializeToString()
 
 
+def encode_explained(result: SearchResult) -> bytes:
+    """A SearchResponse with the plan behind it."""
+    plan = vectron_pb.SearchResponse(complete=result.complete)
+    if result.plan is not None:
+        plan.plan.strategy = result.plan.strategy
+        plan.plan.index = result.plan.index or ""
+        plan.plan.rows_scanned = result.plan.rows_scanned
+        plan.plan.matches = result.plan.matches or 0
+        plan.plan.milliseconds = result.plan.milliseconds
+    # Two encodings of one message, one after the other, are the encoding of both together.
+    return encode_hits(result.hits) + plan.SerializeToString()
+
+
 def encode_point(point: Point) -> bytes:
     """A GetResponse."""
     response = bytesview_pb.GetResponse()
@@ -137,6 +156,10 @@ def _query(request: bytesview_pb.SearchRequest | vectron_pb.SearchRequest, vecto
         top_k=request.top_k,
         timeout_ms=request.timeout_ms,
         include=Include(vector=request.include_vectors, payload=not request.omit_payload, text=False),
+        filter=filter_of(request.filter_json),
+        exact=request.exact,
+        ef=request.ef or None,
+        explain=request.explain,
     )
 
 

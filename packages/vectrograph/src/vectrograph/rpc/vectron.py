@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from vectrograph.control.records import FeedbackItem
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import CollectionState, Hit
+from vectrograph.domain.values import CollectionState
 from vectrograph.rpc import messages
 from vectrograph.rpc._pb import vectron_pb
 from vectrograph.rpc.messages import SearchQuery, parse
@@ -77,26 +77,32 @@ class VectronService:
         collection, points = messages.decode_upsert(body)
         if not points:
             raise InvalidArgument.of("points", "at least one point is required for upsert", "too_short")
-        count = self._services.points.upsert(call, _collection(collection), points)
+        count = self._services.points.upsert(
+            call, _collection(collection), points, idempotency=call.idempotent("vectron.Upsert", body)
+        )
         return vectron_pb.UpsertResponse(upserted=count).SerializeToString()
 
     def search(self, call: Call, body: bytes) -> bytes:
         """The nearest points, closest first."""
-        return messages.encode_hits(self._hits(call, messages.decode_search(body)))
+        return self._answer(call, messages.decode_search(body))
 
     def search_stream(self, call: Call, body: bytes) -> Iterator[bytes]:
         """Snapshots of the result, each replacing the one before: with one partition the first is the exact one."""
-        yield messages.encode_hits(self._hits(call, messages.decode_search(body)))
+        yield self._answer(call, messages.decode_search(body))
 
-    def _hits(self, call: Call, query: SearchQuery) -> tuple[Hit, ...]:
+    def _answer(self, call: Call, query: SearchQuery) -> bytes:
         [result] = self._services.search.search(
             call.within(query.timeout_ms),
             _collection(query.collection),
             query.vector,
             query.top_k,
             include=query.include,
+            filter=query.filter,
+            exact=query.exact,
+            ef=query.ef,
+            explain=query.explain,
         )
-        return result.hits
+        return messages.encode_explained(result) if query.explain else messages.encode_hits(result.hits)
 
     def get(self, call: Call, body: bytes) -> bytes:
         """One point with vector and payload."""
@@ -107,7 +113,12 @@ class VectronService:
     def delete(self, call: Call, body: bytes) -> bytes:
         """Remove a point; a missing id is no error."""
         request = parse(vectron_pb.DeleteRequest, body)
-        self._services.points.delete(call, _collection(request.collection), request.id)
+        self._services.points.delete(
+            call,
+            _collection(request.collection),
+            request.id,
+            idempotency=call.idempotent("vectron.Delete", body),
+        )
         return vectron_pb.DeleteResponse().SerializeToString()
 
     def update_user_profile(self, call: Call, body: bytes) -> bytes:

@@ -1,12 +1,13 @@
 """Who calls, and under which request id and deadline: the first argument of every use case."""
 
+import hashlib
 import time
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from vectrograph.domain.access import Role
 from vectrograph.domain.errors import PermissionDenied
-from vectrograph.domain.values import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionRef
+from vectrograph.domain.values import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionRef, IdempotencyKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,24 @@ Action = Literal["read", "write", "delete"]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. `deadline` is absolute `time.monotonic()` seconds, None for no limit."""
+    """One request. `deadline` is absolute `time.monotonic()` seconds, None for no limit.
+
+    `idempotency` is the caller's own name for a write, so that a repeat is recognised; None for none.
+    """
 
     principal: Principal
     request_id: str
     deadline: float | None = None
+    idempotency: str | None = None
+
+    def idempotent(self, operation: str, body: bytes) -> IdempotencyKey | None:
+        """The name under which the engine remembers this write; None when the caller gave none."""
+        if self.idempotency is None:
+            return None
+        digest = hashlib.sha256(body).hexdigest()
+        return IdempotencyKey(
+            principal=self.principal.user_id, operation=operation, key=self.idempotency, body_hash=digest
+        )
 
     def within(self, milliseconds: int) -> "Call":
         """The same call with at most so much time from now; 0 changes nothing."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from vectrograph.domain.errors import InvalidArgument, PointNotFound
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import KEEP, Delete, Include, Point, Put
+from vectrograph.domain.values import KEEP, Delete, IdempotencyKey, Include, Point, Put
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_payload, admit_text
 from vectrograph.services.call import Call
@@ -18,8 +18,16 @@ class Points:
         self._engine = engine
         self._limits = limits
 
-    def upsert(self, call: Call, collection: str, points: Sequence[Put]) -> int:
+    def upsert(
+        self, call: Call, collection: str, points: Sequence[Put], *, idempotency: IdempotencyKey | None = None
+    ) -> int:
         """Store points whole, all or nothing; of a repeated id the last wins.
+
+        Args:
+            call: who asks.
+            collection: where to.
+            points: what to store.
+            idempotency: the request's own name; a repeat under it changes nothing and answers the same.
 
         Returns:
             How many were sent, repeated ones counted.
@@ -29,6 +37,7 @@ class Points:
             CollectionNotFound: there is no such collection, even when no points are sent.
             InvalidArgument: an id, vector, text or payload is not acceptable; names its position.
             TooLarge: there are more than `max_batch` points, or a payload is over its limit.
+            IdempotencyConflict: the name was used with another body.
         """
         ref = call.require_collection(collection, "write")
         admit_batch(points, "points", self._limits)
@@ -39,7 +48,7 @@ class Points:
                 admit_text(point.text, f"points[{position}].text", self._limits)
         if points:
             with naming_fields(sequence="points"):
-                self._engine.write(ref, points, deadline=call.deadline)
+                self._engine.write(ref, points, idempotency=idempotency, deadline=call.deadline)
         else:
             self._engine.describe(ref)
         return len(points)
@@ -60,17 +69,18 @@ class Points:
             )
         return point
 
-    def delete(self, call: Call, collection: str, id: str) -> None:
-        """Remove a point; one that is not there is no error.
+    def delete(self, call: Call, collection: str, id: str, *, idempotency: IdempotencyKey | None = None) -> None:
+        """Remove a point; one that is not there is no error. A repeat under the same `idempotency` changes nothing.
 
         Raises:
             PermissionDenied: the delete scope of that collection is missing.
             CollectionNotFound: there is no such collection.
+            IdempotencyConflict: the name was used with another body.
         """
         ref = call.require_collection(collection, "delete")
         _refuse_empty(id)
         with naming_fields():
-            self._engine.write(ref, [Delete(id=id)], deadline=call.deadline)
+            self._engine.write(ref, [Delete(id=id)], idempotency=idempotency, deadline=call.deadline)
 
 
 def _refuse_empty(id: str) -> None:

@@ -29,6 +29,8 @@ class Search:
         include: Include = Include(),
         max_score: float | None = None,
         exact: bool = False,
+        ef: int | None = None,
+        explain: bool = False,
     ) -> list[SearchResult]:
         """The nearest points of each row of `vectors`, ascending by score, equal scores newest first.
 
@@ -41,11 +43,13 @@ class Search:
             include: parts of the points to return.
             max_score: drop hits farther away than this.
             exact: scan everything instead of using an index.
+            ef: breadth of the graph search; None leaves it to the engine.
+            explain: tell how it was answered.
 
         Raises:
             PermissionDenied: the read scope of that collection is missing.
             CollectionNotFound: there is no such collection.
-            InvalidArgument: `top_k` is out of range, or a vector has the wrong dimension, NaN or infinities.
+            InvalidArgument: `top_k` or `ef` is out of range, or a vector has the wrong dimension, NaN or infinities.
             TooLarge: there are more than `max_batch` query vectors.
         """
         ref = call.require_collection(collection, "read")
@@ -61,5 +65,7 @@ class Search:
             max_score=max_score,
             include=include,
             exact=exact,
+            ef=ef,
+            explain=explain,
         )
         return self._engine.search(ref, request, deadline=call.deadline)

@@ -1,10 +1,15 @@
-"""Every exception becomes an answer in the one envelope, and those that are our fault become a log line too."""
+"""Every exception becomes an answer, and those that are our fault become a log line too.
+
+The answer is in the one envelope, under `/v1` in the gateway's own.
+"""
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vectrograph.domain.errors import DomainError
 from vectrograph.rest.errors import ClientDisconnected, RequestRefused, error_answer
+from vectrograph.rest.gateway.endpoint import is_gateway
+from vectrograph.rest.gateway.errors import gateway_error_answer
 from vectrograph.rest.middleware.request_id import request_id_of
 
 log = structlog.get_logger("vectrograph.rest")
@@ -36,11 +41,11 @@ class Failures:
             if begun:
                 log.exception("failed while sending an answer")
                 raise
-            await _send_error(error, request_id_of(scope), send)
+            await _send_error(error, scope, send)
 
 
-async def _send_error(error: Exception, request_id: str, send: Send) -> None:
-    answer = error_answer(error, request_id)
+async def _send_error(error: Exception, scope: Scope, send: Send) -> None:
+    answer = gateway_error_answer(error) if is_gateway(scope) else error_answer(error, request_id_of(scope))
     if answer.status == 500:
         log.error("internal error", exc_info=error)
     elif answer.status > 500:

@@ -40,13 +40,39 @@ class SearchRequest(Message):
     include_metadata: bool
     OMIT_PAYLOAD_FIELD_NUMBER: ClassVar[int]
     omit_payload: bool
-    def __init__(self, *, collection: str | None = ..., vector: bytes | None = ..., top_k: int | None = ..., query: str | None = ..., timeout_ms: int | None = ..., include_vectors: bool | None = ..., include_metadata: bool | None = ..., omit_payload: bool | None = ...) -> None: ...
+    FILTER_JSON_FIELD_NUMBER: ClassVar[int]
+    filter_json: str
+    EXACT_FIELD_NUMBER: ClassVar[int]
+    exact: bool
+    EF_FIELD_NUMBER: ClassVar[int]
+    ef: int
+    EXPLAIN_FIELD_NUMBER: ClassVar[int]
+    explain: bool
+    def __init__(self, *, collection: str | None = ..., vector: bytes | None = ..., top_k: int | None = ..., query: str | None = ..., timeout_ms: int | None = ..., include_vectors: bool | None = ..., include_metadata: bool | None = ..., omit_payload: bool | None = ..., filter_json: str | None = ..., exact: bool | None = ..., ef: int | None = ..., explain: bool | None = ...) -> None: ...
 
 class SearchResponse(Message):
     RESULTS_FIELD_NUMBER: ClassVar[int]
     @property
     def results(self) -> RepeatedCompositeFieldContainer[SearchResult]: ...
-    def __init__(self, *, results: Iterable[SearchResult | Mapping[str, Any]] | None = ...) -> None: ...
+    COMPLETE_FIELD_NUMBER: ClassVar[int]
+    complete: bool
+    PLAN_FIELD_NUMBER: ClassVar[int]
+    @property
+    def plan(self) -> SearchPlan: ...
+    def __init__(self, *, results: Iterable[SearchResult | Mapping[str, Any]] | None = ..., complete: bool | None = ..., plan: SearchPlan | Mapping[str, Any] | None = ...) -> None: ...
+
+class SearchPlan(Message):
+    STRATEGY_FIELD_NUMBER: ClassVar[int]
+    strategy: str
+    INDEX_FIELD_NUMBER: ClassVar[int]
+    index: str
+    ROWS_SCANNED_FIELD_NUMBER: ClassVar[int]
+    rows_scanned: int
+    MATCHES_FIELD_NUMBER: ClassVar[int]
+    matches: int
+    MILLISECONDS_FIELD_NUMBER: ClassVar[int]
+    milliseconds: float
+    def __init__(self, *, strategy: str | None = ..., index: str | None = ..., rows_scanned: int | None = ..., matches: int | None = ..., milliseconds: float | None = ...) -> None: ...
 
 class SearchResult(Message):
     ID_FIELD_NUMBER: ClassVar[int]

@@ -1,0 +1,116 @@
+"""Handlers of collections, points and feedback. What the path says wins over what the body says."""
+
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from vectrograph.control.records import FeedbackItem
+from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.values import CollectionState, Include, Put
+from vectrograph.rest.context import Context
+from vectrograph.rest.decoding import as_vector
+from vectrograph.rest.gateway import messages
+from vectrograph.rest.gateway.proto_json import read_bytes
+from vectrograph.services.filter_text import filter_of
+
+_POINT: Final = Include(vector=True, payload=True, text=False)
+
+
+def create(context: Context, body: messages.CreateCollectionRequest) -> messages.SuccessResponse:
+    """POST /v1/collections."""
+    context.services.catalog.create(context.call, body.name, body.dimension, body.distance)
+    return messages.SuccessResponse()
+
+
+def list_names(context: Context, _: None) -> messages.ListCollectionsResponse:
+    """GET /v1/collections."""
+    names = sorted(info.spec.ref.name for info in context.services.catalog.list(context.call))
+    return messages.ListCollectionsResponse(collections=names)
+
+
+def drop(context: Context, _: None) -> messages.SuccessResponse:
+    """DELETE /v1/collections/{name}."""
+    context.services.catalog.drop(context.call, context.path["name"])
+    return messages.SuccessResponse()
+
+
+def status(context: Context, _: None) -> messages.GetCollectionStatusResponse:
+    """GET /v1/collections/{name}/status."""
+    info = context.services.catalog.describe(context.call, context.path["name"])
+    return messages.GetCollectionStatusResponse(
+        name=info.spec.ref.name,
+        dimension=info.spec.dimension,
+        distance=info.spec.distance.value,
+        shards=[messages.ShardStatus(replicas=["1"], ready=info.state is CollectionState.READY)],
+    )
+
+
+def upsert(context: Context, body: messages.UpsertRequest) -> messages.UpsertResponse:
+    """POST /v1/collections/{collection}/points."""
+    if not body.points:
+        raise InvalidArgument.of("points", "at least one point is required for upsert", "too_short")
+    puts = [
+        Put(id=point.id, vector=as_vector(point.vector), payload=_payload(point, position))
+        for position, point in enumerate(body.points)
+    ]
+    count = context.services.points.upsert(context.call, context.path["collection"], puts)
+    return messages.UpsertResponse(upserted=count)
+
+
+def search(context: Context, body: messages.SearchRequest) -> messages.SearchResponse:
+    """POST /v1/collections/{collection}/points/search."""
+    [result] = context.services.search.search(
+        context.call.within(body.timeout_ms),
+        context.path["collection"],
+        as_vector(body.vector)[np.newaxis],
+        body.top_k,
+        include=Include(vector=body.include_vectors, payload=not body.omit_payload, text=False),
+        filter=filter_of(body.filter_json),
+        exact=body.exact,
+        ef=body.ef or None,
+        explain=body.explain,
+    )
+    return messages.SearchResponse.of(result, explain=body.explain)
+
+
+def get(context: Context, _: None) -> messages.GetResponse:
+    """GET /v1/collections/{collection}/points/{id}."""
+    point = context.services.points.get(context.call, context.path["collection"], context.path["id"], _POINT)
+    return messages.GetResponse(point=messages.StoredPointMessage.of(point))
+
+
+def delete(context: Context, _: None) -> messages.DeleteResponse:
+    """DELETE /v1/collections/{collection}/points/{id}."""
+    context.services.points.delete(context.call, context.path["collection"], context.path["id"])
+    return messages.DeleteResponse()
+
+
+def submit_feedback(context: Context, body: messages.SubmitFeedbackRequest) -> messages.SubmitFeedbackResponse:
+    """POST /v1/feedback."""
+    items = [
+        FeedbackItem(
+            result_id=item.result_id,
+            relevance_score=item.relevance_score,
+            clicked=item.clicked,
+            position=item.position,
+            comment=item.comment,
+        )
+        for item in body.feedback_items
+    ]
+    feedback_id = context.services.feedback.submit(context.call, body.collection, body.query, items, body.context)
+    return messages.SubmitFeedbackResponse(feedback_id=feedback_id)
+
+
+def _payload(point: messages.Point, position: int) -> dict[str, Any]:
+    """`payloadJson` when it is there, else the strings."""
+    if not point.payload_json:
+        return dict(point.payload)
+    field = f"points[{position}].payload_json"
+    try:
+        payload = msgspec.json.decode(read_bytes(point.payload_json, field))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidArgument.of(field, "must be valid JSON") from error
+    if not isinstance(payload, dict):
+        raise InvalidArgument.of(field, "must be a JSON object")
+    return payload

@@ -1,0 +1,405 @@
+"""Messages of the contract as JSON: one struct each, named as in the .proto files, fields in lowerCamelCase.
+
+Every field of an answer is sent, default or not, but for extensions of ours, which are absent when they are empty.
+"""
+
+import base64
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from vectrograph.control.records import ApiKeyRecord, UserRecord
+from vectrograph.domain.values import Hit, Payload
+from vectrograph.domain.values import Plan as SearchAccount
+from vectrograph.domain.values import Point as StoredPoint
+from vectrograph.domain.values import SearchResult as FoundHits
+from vectrograph.rest.gateway.proto_json import Base64, Int32, Int64, UInt32
+
+Score = Annotated[float | str, Meta(description="A distance: lower is closer.")]
+JsonPayload = Annotated[str, Meta(description="The payload as JSON, in base64; there when a value is not a string.")]
+
+_MICROSECONDS = 1_000_000
+
+
+class Plan(StrEnum):
+    """A plan; no limit depends on it."""
+
+    PLAN_UNSPECIFIED = "PLAN_UNSPECIFIED"
+    FREE = "FREE"
+    PAID = "PAID"
+
+    @property
+    def stored(self) -> str:
+        """As accounts have it: "" for unspecified."""
+        return "" if self is Plan.PLAN_UNSPECIFIED else self.value
+
+    @classmethod
+    def of(cls, user: UserRecord) -> "Plan":
+        """The plan of an account."""
+        return cls(user.plan or cls.PLAN_UNSPECIFIED)
+
+
+class _Message(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A message; its names in JSON are lowerCamelCase."""
+
+
+class _Secret(_Message, frozen=True, kw_only=True):
+    """A message with a secret in it: its repr shows nothing."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+class CreateCollectionRequest(_Message, frozen=True, kw_only=True):
+    """A collection to be. `distance` is cosine, euclidean or dot; empty means euclidean."""
+
+    name: str = ""
+    dimension: Int32 = 0
+    distance: str = ""
+
+
+class SuccessResponse(_Message, frozen=True, kw_only=True):
+    """It is done."""
+
+    success: bool = True
+
+
+class ListCollectionsResponse(_Message, frozen=True, kw_only=True):
+    """Names of collections, sorted."""
+
+    collections: list[str]
+
+
+class ShardStatus(_Message, frozen=True, kw_only=True):
+    """A partition of a collection; 64-bit numbers are strings."""
+
+    shard_id: UInt32 = 1
+    replicas: list[Int64]
+    leader_id: Int64 = "1"
+    ready: bool
+
+
+class GetCollectionStatusResponse(_Message, frozen=True, kw_only=True):
+    """Dimension, distance and shards of a collection."""
+
+    name: str
+    dimension: Int32
+    distance: str
+    shards: list[ShardStatus]
+
+
+class Point(_Message, frozen=True, kw_only=True):
+    """A point. `payloadJson` wins over `payload`."""
+
+    id: str = ""
+    vector: list[float] = []
+    payload: dict[str, str] = {}
+    payload_json: Base64 = ""
+
+
+class UpsertRequest(_Message, frozen=True, kw_only=True):
+    """Points to store; the collection of the path counts."""
+
+    collection: str = ""
+    points: list[Point] = []
+
+
+class UpsertResponse(_Message, frozen=True, kw_only=True):
+    """How many points were sent."""
+
+    upserted: Int32
+
+
+class SearchRequest(_Message, frozen=True, kw_only=True):
+    """A search; the collection of the path counts. `topK` 0 means 10, `timeoutMs` 0 means none."""
+
+    collection: str = ""
+    vector: list[float] = []
+    top_k: UInt32 = 0
+    query: str = ""
+    timeout_ms: UInt32 = 0
+    include_vectors: bool = False
+    include_metadata: bool = False
+    omit_payload: bool = False
+    filter_json: str = ""
+    exact: bool = False
+    ef: UInt32 = 0
+    explain: bool = False
+
+
+class SearchResult(_Message, frozen=True, kw_only=True):
+    """A hit; values of the payload that are not strings appear as their JSON text."""
+
+    id: str
+    score: Score
+    payload: dict[str, str]
+    vector: list[float]
+    payload_json: JsonPayload | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, hit: Hit) -> "SearchResult":
+        """From a hit of a search."""
+        payload, payload_json = split_payload(hit.point.payload or {})
+        return cls(
+            id=hit.point.id,
+            score=json_float(hit.score),
+            payload=payload,
+            vector=[] if hit.point.vector is None else hit.point.vector.tolist(),
+            payload_json=payload_json,
+        )
+
+
+class SearchPlan(_Message, frozen=True, kw_only=True):
+    """How a search was answered; 64-bit numbers are strings."""
+
+    strategy: str
+    index: str
+    rows_scanned: Int64
+    matches: Int64
+    milliseconds: float
+
+    @classmethod
+    def of(cls, plan: SearchAccount) -> "SearchPlan":
+        """From the engine's own account."""
+        return cls(
+            strategy=plan.strategy,
+            index=plan.index or "",
+            rows_scanned=str(plan.rows_scanned),
+            matches=str(plan.matches or 0),
+            milliseconds=plan.milliseconds,
+        )
+
+
+class SearchResponse(_Message, frozen=True, kw_only=True):
+    """Hits, closest first; `complete` and `plan` are there when asked to explain."""
+
+    results: list[SearchResult]
+    complete: bool | UnsetType = UNSET
+    plan: SearchPlan | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, found: FoundHits, *, explain: bool) -> "SearchResponse":
+        """From what a search found."""
+        results = [SearchResult.of(hit) for hit in found.hits]
+        if not explain or found.plan is None:
+            return cls(results=results)
+        return cls(results=results, complete=found.complete, plan=SearchPlan.of(found.plan))
+
+
+class StoredPointMessage(_Message, frozen=True, kw_only=True):
+    """A stored point with its exact vector."""
+
+    id: str
+    vector: list[float]
+    payload: dict[str, str]
+    payload_json: JsonPayload | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, point: StoredPoint) -> "StoredPointMessage":
+        """From a stored point, read with its vector."""
+        payload, payload_json = split_payload(point.payload or {})
+        vector = [] if point.vector is None else point.vector.tolist()
+        return cls(id=point.id, vector=vector, payload=payload, payload_json=payload_json)
+
+
+class GetResponse(_Message, frozen=True, kw_only=True):
+    """One point."""
+
+    point: StoredPointMessage
+
+
+class DeleteResponse(_Message, frozen=True, kw_only=True):
+    """An empty object."""
+
+
+class FeedbackItemMessage(_Message, frozen=True, kw_only=True):
+    """A judgement of one hit: 1 (useless) to 5 (perfect); `position` counts from 0."""
+
+    result_id: str = ""
+    relevance_score: Int32 = 0
+    clicked: bool = False
+    position: Int32 = 0
+    comment: str = ""
+
+
+class SubmitFeedbackRequest(_Message, frozen=True, kw_only=True):
+    """Judgements of the hits of one query."""
+
+    collection: str = ""
+    query: str = ""
+    result_ids: list[str] = []
+    feedback_items: list[FeedbackItemMessage] = []
+    context: dict[str, str] = {}
+
+
+class SubmitFeedbackResponse(_Message, frozen=True, kw_only=True):
+    """Under which id the feedback is kept."""
+
+    success: bool = True
+    feedback_id: str
+
+
+class EmailAndPassword(_Secret, frozen=True, kw_only=True):
+    """What names an account and proves it."""
+
+    email: str = ""
+    password: str = ""
+
+
+class UserProfile(_Message, frozen=True, kw_only=True):
+    """An account; `createdAt` is Unix seconds."""
+
+    id: str
+    email: str
+    created_at: Int64
+    plan: Plan
+    subscription_status: str = "ACTIVE"
+
+    @classmethod
+    def of(cls, user: UserRecord) -> "UserProfile":
+        """From the record of the account."""
+        return cls(
+            id=user.user_id,
+            email=user.email or "",
+            created_at=str(user.created_at // _MICROSECONDS),
+            plan=Plan.of(user),
+        )
+
+
+class UserAnswer(_Message, frozen=True, kw_only=True):
+    """An account."""
+
+    user: UserProfile
+
+
+class LoginResponse(_Secret, frozen=True, kw_only=True):
+    """A JWT for 24 hours, and whose it is."""
+
+    jwt_token: str
+    user: UserProfile
+
+
+class UpdateUserProfileRequest(_Message, frozen=True, kw_only=True):
+    """The caller's plan to be."""
+
+    plan: Plan = Plan.PLAN_UNSPECIFIED
+
+
+class UpdateUserProfileResponse(_Secret, frozen=True, kw_only=True):
+    """The account; with a new JWT when the request came with one from the login, else with an empty string."""
+
+    user: UserProfile
+    jwt_token: str
+
+
+class DeleteUserRequest(_Secret, frozen=True, kw_only=True):
+    """The password, to be sure."""
+
+    password: str = ""
+
+
+class RefreshTokenResponse(_Secret, frozen=True, kw_only=True):
+    """A new JWT for 24 hours; `expiresAt` is Unix seconds."""
+
+    jwt_token: str
+    expires_at: Int64
+
+
+class EmptyRequest(_Message, frozen=True, kw_only=True):
+    """Nothing."""
+
+
+class CreateKeyRequest(_Message, frozen=True, kw_only=True):
+    """An API key to be: 1 to 50 letters, digits, spaces, hyphens and underscores."""
+
+    name: str = ""
+
+
+class KeyInfo(_Message, frozen=True, kw_only=True):
+    """An API key without its secret, named by its prefix."""
+
+    key_prefix: str
+    user_id: str
+    created_at: Int64
+    name: str
+
+    @classmethod
+    def of(cls, record: ApiKeyRecord) -> "KeyInfo":
+        """From the record of the key."""
+        return cls(
+            key_prefix=record.key_prefix,
+            user_id=record.owner,
+            created_at=str(record.created_at // _MICROSECONDS),
+            name=record.name,
+        )
+
+
+class CreateKeyResponse(_Secret, frozen=True, kw_only=True):
+    """The whole key, shown here and nowhere else."""
+
+    full_key: str
+    key_info: KeyInfo
+
+
+class ListKeysResponse(_Message, frozen=True, kw_only=True):
+    """Keys in force, newest first."""
+
+    keys: list[KeyInfo]
+
+
+class ValidateKeyRequest(_Secret, frozen=True, kw_only=True):
+    """A whole API key."""
+
+    full_key: str = ""
+
+
+class ValidateKeyResponse(_Message, frozen=True, kw_only=True):
+    """Whether the key holds, and whose it is."""
+
+    valid: bool = False
+    user_id: str = ""
+    plan: str = ""
+    api_key_id: str = ""
+
+
+class SdkTokenRequest(_Message, frozen=True, kw_only=True):
+    """The prefix of one of the caller's keys."""
+
+    api_key_id: str = ""
+
+
+class SdkTokenResponse(_Secret, frozen=True, kw_only=True):
+    """A JWT for 7 days that stands for the key."""
+
+    sdk_jwt: str
+
+
+def json_float(value: float) -> float | str:
+    """A 32-bit float as JSON has it: a number, or the name of what is none.
+
+    >>> json_float(0.5), json_float(float("inf"))
+    (0.5, 'Infinity')
+    """
+    with np.errstate(over="ignore"):
+        single = float(np.float32(value))
+    if np.isfinite(single):
+        return single
+    return "NaN" if np.isnan(single) else "Infinity" if single > 0 else "-Infinity"
+
+
+def split_payload(payload: Payload) -> tuple[dict[str, str], str | UnsetType]:
+    """A payload as strings, values of other types as their JSON text; and whole as JSON in base64 if there are any.
+
+    >>> split_payload({"a": "x", "n": 1})
+    ({'a': 'x', 'n': '1'}, 'eyJhIjoieCIsIm4iOjF9')
+    """
+    if all(isinstance(value, str) for value in payload.values()):
+        return dict(payload), UNSET
+    strings: Mapping[str, Any] = {
+        key: value if isinstance(value, str) else msgspec.json.encode(value).decode() for key, value in payload.items()
+    }
+    return dict(strings), base64.b64encode(msgspec.json.encode(payload)).decode()

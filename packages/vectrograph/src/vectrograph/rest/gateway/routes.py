@@ -1,0 +1,103 @@
+"""The table of the gateway's routes, those of VectronService and of AuthService."""
+
+from typing import Any, Final
+
+from vectrograph.domain import errors
+from vectrograph.rest.gateway import accounts, collections, messages
+from vectrograph.rest.operation import Access, Handler, Operation, Work
+
+
+def _route(method: str, path: str, handler: Handler, summary: str, answer: Any, **more: Any) -> Operation:
+    """An operation that needs credentials; the services ask for the scopes, which depend on the collection."""
+    tag = "vectron-accounts" if handler.__module__.endswith(".accounts") else "vectron"
+    row = {"access": Access.AUTHENTICATED, "body_required": False, "tag": tag, **more}
+    return Operation(method=method, path=path, handler=handler, summary=summary, answer=answer, **row)
+
+
+_COLLECTION: Final = "/v1/collections/{collection}/points"
+_MISSING: Final = {"raises": (errors.CollectionNotFound, errors.PermissionDenied)}
+_HASHING: Final = {"work": Work.HASHING}
+_PUBLIC: Final = {"access": Access.PUBLIC}
+
+_VECTRON: Final = (
+    _route(
+        "POST", "/v1/collections", collections.create, "Create a collection", messages.SuccessResponse,
+        body=messages.CreateCollectionRequest, raises=(errors.AlreadyExists, errors.PermissionDenied),
+    ),
+    _route(
+        "GET", "/v1/collections", collections.list_names, "List collections", messages.ListCollectionsResponse,
+        raises=(errors.PermissionDenied,),
+    ),
+    _route(
+        "DELETE", "/v1/collections/{name}", collections.drop, "Delete a collection", messages.SuccessResponse,
+        **_MISSING,
+    ),
+    _route(
+        "GET", "/v1/collections/{name}/status", collections.status, "Get dimension, distance and shards",
+        messages.GetCollectionStatusResponse, **_MISSING,
+    ),
+    _route(
+        "POST", _COLLECTION, collections.upsert, "Store points", messages.UpsertResponse,
+        body=messages.UpsertRequest, **_MISSING,
+    ),
+    _route(
+        "POST", f"{_COLLECTION}/search", collections.search, "Find the nearest points", messages.SearchResponse,
+        body=messages.SearchRequest, **_MISSING,
+    ),
+    _route("GET", f"{_COLLECTION}/{{id}}", collections.get, "Get a point", messages.GetResponse, **_MISSING),
+    _route(
+        "DELETE", f"{_COLLECTION}/{{id}}", collections.delete, "Delete a point", messages.DeleteResponse, **_MISSING
+    ),
+    _route(
+        "POST", "/v1/feedback", collections.submit_feedback, "Judge search results", messages.SubmitFeedbackResponse,
+        body=messages.SubmitFeedbackRequest, raises=(errors.PermissionDenied,),
+    ),
+)  # fmt: skip
+
+_ACCOUNTS: Final = (
+    _route(
+        "POST", "/v1/users/register", accounts.register, "Make an account", messages.UserAnswer,
+        body=messages.EmailAndPassword, raises=(errors.AlreadyExists, errors.PermissionDenied), **_PUBLIC, **_HASHING,
+    ),
+    _route(
+        "POST", "/v1/users/login", accounts.login, "Log in by email", messages.LoginResponse,
+        body=messages.EmailAndPassword, raises=(errors.InvalidCredentials, errors.PermissionDenied),
+        **_PUBLIC, **_HASHING,
+    ),
+    _route("GET", "/v1/user/profile", accounts.profile, "Get the caller's account", messages.UserAnswer),
+    _route(
+        "PUT", "/v1/user/profile", accounts.update_profile, "Change the caller's plan",
+        messages.UpdateUserProfileResponse, body=messages.UpdateUserProfileRequest, raises=(errors.PermissionDenied,),
+    ),
+    _route(
+        "POST", "/v1/user/delete", accounts.delete_user, "Delete the caller's account", messages.SuccessResponse,
+        body=messages.DeleteUserRequest, raises=(errors.PermissionDenied, errors.Conflict), **_HASHING,
+    ),
+    _route(
+        "POST", "/v1/auth/refresh", accounts.refresh, "Renew a login", messages.RefreshTokenResponse,
+        body=messages.EmptyRequest, raises=(errors.PermissionDenied,),
+    ),
+    _route(
+        "POST", "/v1/keys", accounts.create_key, "Create an API key", messages.CreateKeyResponse,
+        body=messages.CreateKeyRequest, raises=(errors.PermissionDenied,),
+    ),
+    _route(
+        "GET", "/v1/keys", accounts.list_keys, "List the caller's API keys", messages.ListKeysResponse,
+        raises=(errors.PermissionDenied,),
+    ),
+    _route(
+        "POST", "/v1/keys/validate", accounts.validate_key, "Tell whether an API key holds",
+        messages.ValidateKeyResponse, body=messages.ValidateKeyRequest, **_PUBLIC,
+    ),
+    _route(
+        "DELETE", "/v1/keys/{key_prefix}", accounts.delete_key, "Delete an API key", messages.SuccessResponse,
+        raises=(errors.PermissionDenied,),
+    ),
+    _route(
+        "POST", "/v1/sdk-jwt", accounts.sdk_token, "Make a token that stands for an API key",
+        messages.SdkTokenResponse, body=messages.SdkTokenRequest, raises=(errors.PermissionDenied,),
+    ),
+)  # fmt: skip
+
+GATEWAY_OPERATIONS: Final = (*_VECTRON, *_ACCOUNTS)
+"""Every route of the gateway. Where two paths fit a request, the first that has its method answers."""
