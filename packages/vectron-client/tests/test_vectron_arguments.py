@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vectron_client import AsyncVectronClient, ClientOptions, Point, VectronClient
+from vectron_client import AsyncVectronClient, ClientOptions, FeedbackItem, Point, VectronClient
 from vectron_client.exceptions import InvalidArgumentError, MessageTooLargeError, VectronError
 
 #: Nothing listens there; a call that were sent would be an UnavailableError.
@@ -81,6 +81,25 @@ key: Any = 1
         (lambda c: c.search("docs", [1.0], timeout=-1), "timeout must be a number of seconds above 0"),
         (lambda c: c.search("docs", [1.0], timeout=NAN), "timeout must be a number of seconds above 0"),
         (lambda c: c.search("docs", [1.0], timeout="3"), "timeout must be a number of seconds above 0"),
+        (lambda c: c.search_stream("docs", []), "vector is empty"),
+        (lambda c: c.search_stream("docs", [1.0], timeout=0), "timeout must be a number of seconds above 0"),
+        (lambda c: c.submit_feedback("", [FeedbackItem("a", 1)]), "collection must not be empty"),
+        (lambda c: c.submit_feedback("docs", []), "items must not be empty"),
+        (lambda c: c.submit_feedback("docs", None), "items must be a list or another iterable, not NoneType"),
+        (lambda c: c.submit_feedback("docs", [{}]), "items[0] must be a vectron_client.FeedbackItem, not dict"),
+        (
+            lambda c: c.submit_feedback("docs", [FeedbackItem("a", 1), FeedbackItem("b", 0)]),
+            "items[1].relevance_score must be 1 or more, not 0",
+        ),
+        (lambda c: c.submit_feedback("docs", [FeedbackItem("a", 6)]), "relevance_score must be at most 5"),
+        (lambda c: c.submit_feedback("docs", [FeedbackItem("a", 1, position=-1)]), "items[0].position must be 0 or"),
+        (lambda c: c.submit_feedback("docs", [FeedbackItem(any_, 1)]), "items[0].result_id must be text, not object"),
+        (lambda c: c.submit_feedback("docs", [FeedbackItem("a", 1)], result_ids="ab"), "result_ids must be a list"),
+        (lambda c: c.submit_feedback("docs", [FeedbackItem("a", 1)], context="x"), "context must be a mapping"),
+        (lambda c: c.submit_feedback("docs", [FeedbackItem("a", 1)], context={"k": 1}), "context['k'] must be text"),
+        (lambda c: c.update_user_profile("GOLD"), "plan must be one of FREE, PAID, not 'GOLD'"),
+        (lambda c: c.update_user_profile(""), "plan must be one of FREE, PAID, not ''"),
+        (lambda c: c.update_user_profile(2), "plan must be text, not int"),
         (lambda c: c.upsert_batch("docs", [], timeout=0), "timeout must be a number of seconds above 0"),
     ],
 )

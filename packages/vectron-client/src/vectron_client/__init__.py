@@ -25,7 +25,7 @@ from vectron_client.exceptions import (
     UnavailableError,
     VectronError,
 )
-from vectron_client.models import CollectionStatus, Point, SearchResult, ShardStatus
+from vectron_client.models import CollectionStatus, FeedbackItem, Point, SearchResult, ShardStatus, UserProfile
 from vectron_client.options import ClientOptions
 
 __version__ = "0.60.0.dev0"
@@ -38,6 +38,7 @@ __all__ = [
     "CollectionStatus",
     "DeadlineExceededError",
     "FailedPreconditionError",
+    "FeedbackItem",
     "InternalServerError",
     "InvalidArgumentError",
     "MessageTooLargeError",
@@ -48,6 +49,7 @@ __all__ = [
     "SearchResult",
     "ShardStatus",
     "UnavailableError",
+    "UserProfile",
     "VectronClient",
     "VectronError",
 ]
