@@ -17,6 +17,7 @@ from vectron_client.exceptions import (
     MessageTooLargeError,
     NotFoundError,
 )
+from vectron_client.hedging import Hedged
 from vectron_client.models import CollectionStatus, Point, SearchResult, ShardStatus
 from vectron_client.options import ClientOptions
 from vectron_client.points import decode_point, decode_results, encode_points, encode_vector
@@ -78,18 +79,21 @@ def flow(call: Call[T], plan: RetryPlan, timeout: float | None) -> Flow[T]:
     """Runs a call to its result, with repeats as the plan says; all of it within `timeout` seconds.
 
     Yields:
-        Send effects whose request is a `Request` and whose answer is the serialised response, and Sleep effects.
+        Send effects whose request is a `Request` and whose answer is the serialised response; reads Hedged ones instead
+        when the plan has it so; and Sleep effects.
     """
-    return call.result((yield from answered(call, plan, timeout)))
+    hedge_after = None if call.writes else plan.hedge_after
+    return call.result((yield from answered(call, plan, timeout, hedge_after)))
 
 
-def answered(call: Call[Any], plan: RetryPlan, timeout: float | None) -> Flow[Any]:
+def answered(call: Call[Any], plan: RetryPlan, timeout: float | None, hedge_after: float | None = None) -> Flow[Any]:
     """Runs a call to its serialised answer, or to the stream of them that the channel makes; otherwise as `flow`."""
     deadline = Deadline.after(timeout)
-    request = Request(call.method, call.body, timeout)
+    send = Send(Request(call.method, call.body, timeout), deadline)
+    effect = send if hedge_after is None else Hedged(send, hedge_after)
 
     def attempt() -> Flow[Any]:
-        answer = yield Send(request, deadline)
+        answer = yield effect
         return answer
 
     policy = plan.policy(writes=call.writes, repeatable=call.repeatable)

@@ -22,11 +22,12 @@ from vectron_client._pb.methods import VECTRON_SERVICE_METHODS
 from vectron_client.calls import Request
 from vectron_client.endpoint import Endpoint
 from vectron_client.exceptions import VectronError
+from vectron_client.hedging import Hedged, hedged, hedged_async
 from vectron_client.statuses import error_of
 from vectron_client.streams import AsyncStream, Stream
 from wirekit.flow import Send, Sleep
 
-Effect: TypeAlias = Send[Request] | Sleep
+Effect: TypeAlias = Send[Request] | Hedged | Sleep
 
 #: What gRPC raises: failed calls, cancelled ones, and calls on a channel that another thread or task has closed.
 _GRPC_ERRORS = (grpc.RpcError, grpc.FutureCancelledError, grpc.aio.BaseError, ValueError)
@@ -100,7 +101,7 @@ class Channel:
         self._closed = False
 
     def perform(self, effect: Effect) -> bytes | Stream | None:
-        """Sends a request and returns the answer, or the stream of answers, or sleeps.
+        """Sends a request, perhaps twice, and returns the answer or the stream of answers; or sleeps.
 
         Raises:
             VectronError: there is no answer.
@@ -108,6 +109,8 @@ class Channel:
         if isinstance(effect, Sleep):
             time.sleep(effect.seconds)
             return None
+        if isinstance(effect, Hedged):
+            return hedged(effect, self.start)
         request = effect.request
         method = self._connection().method(request.method)
         with self._raising(request):
@@ -170,7 +173,7 @@ class AsyncChannel:
         self._closed = False
 
     async def perform(self, effect: Effect) -> bytes | AsyncStream | None:
-        """Sends a request and returns the answer, or the stream of answers, or sleeps.
+        """Sends a request, perhaps twice, and returns the answer or the stream of answers; or sleeps.
 
         Raises:
             VectronError: there is no answer.
@@ -178,6 +181,8 @@ class AsyncChannel:
         if isinstance(effect, Sleep):
             await asyncio.sleep(effect.seconds)
             return None
+        if isinstance(effect, Hedged):
+            return await hedged_async(effect, self.perform)
         request = effect.request
         method = self._connection().method(request.method)
         with self._raising(request):

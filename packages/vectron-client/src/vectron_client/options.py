@@ -39,6 +39,9 @@ class ClientOptions:
         keepalive_permit_without_calls: check idle connections too.
         expected_vector_dim: refuse vectors of another dimension before sending; 0 means any.
         compression: `gzip` or None.
+        hedged_reads: send a read a second time when its answer is late; the first answer counts, the other call is
+            cancelled. Streams are sent once.
+        hedge_delay_ms: when an answer is late; 0 sends both at once.
         max_batch_bytes: bytes in one message of `upsert_batch`, below max_send_message_length; 0 means only the latter.
         retry_max_attempts: attempts in all, the first included.
         retry_initial_backoff_ms: pause before the first repeat.
@@ -65,6 +68,8 @@ class ClientOptions:
     keepalive_permit_without_calls: bool = False
     expected_vector_dim: int = 0
     compression: str | None = None
+    hedged_reads: bool = False
+    hedge_delay_ms: float = 75
     max_batch_bytes: int = 0
     retry_max_attempts: int = 3
     retry_initial_backoff_ms: float = 100
@@ -76,7 +81,7 @@ class ClientOptions:
 
     def __post_init__(self) -> None:
         value: dict[str, Any] = vars(self)
-        for name in ("use_tls", "keepalive_permit_without_calls", "retry_on_writes"):
+        for name in ("use_tls", "keepalive_permit_without_calls", "hedged_reads", "retry_on_writes"):
             self._require(name, isinstance(value[name], bool), "must be True or False")
         for name in ("max_recv_message_length", "max_send_message_length"):
             holds = _is_whole(value[name], 1) or value[name] == -1
@@ -144,6 +149,7 @@ _LEAST = {
 #: Options that are numbers, and their range.
 _RANGES = {
     "timeout_seconds": (-math.inf, math.inf),
+    "hedge_delay_ms": (0, 3_600_000),
     "retry_initial_backoff_ms": (0, 3_600_000),
     "retry_max_backoff_ms": (0, 3_600_000),
     "retry_backoff_multiplier": (1, 10),

@@ -99,9 +99,9 @@ class ScriptedServer:
         self.script(method, wait)
         return release
 
-    def wait_for_a_call(self) -> None:
+    def wait_for_calls(self, count: int = 1) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: self.seen, timeout=10)
+            assert self._changed.wait_for(lambda: len(self.seen) >= count, timeout=10)
 
     def methods(self) -> list[str]:
         return [seen.method for seen in self.seen]
