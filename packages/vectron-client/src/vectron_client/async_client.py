@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vectron_client import account, calls
 from vectron_client.arguments import whole
 from vectron_client.channel import AsyncChannel
 from vectron_client.endpoint import endpoint
 from vectron_client.exceptions import VectronError
+from vectron_client.guide import guide
 from vectron_client.lanes import run_lanes_async
 from vectron_client.models import CollectionStatus, FeedbackItem, Point, SearchResult, UserProfile, VectorLike
 from vectron_client.options import ClientOptions, own_options
@@ -60,6 +61,16 @@ class AsyncVectronClient:
     async def close(self) -> None:
         """Closes the connection; calls after this raise a `VectronError`. Closing again does nothing."""
         await self._channel.close()
+
+    @staticmethod
+    def help() -> tuple[str, dict[str, Any]]:
+        """What a client can do: as text, and as a dictionary of operations, options and errors.
+
+        >>> text, facts = AsyncVectronClient.help()
+        >>> facts["operations"]["get"]
+        {'signature': 'get(collection, point_id, *, timeout=None)', 'summary': 'One point with its vector and payload.'}
+        """
+        return guide(AsyncVectronClient)
 
     async def create_collection(
         self, name: str, dimension: int, distance: str = "euclidean", *, timeout: float | None = None

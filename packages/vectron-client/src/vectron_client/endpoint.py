@@ -99,6 +99,8 @@ def _arguments(options: ClientOptions) -> tuple[tuple[str, int | str], ...]:
         ("grpc.http2.ping_timeout_ms", options.keepalive_timeout_ms),
         ("grpc.keepalive_permit_without_calls", int(options.keepalive_permit_without_calls)),
         *_RECONNECT,
+        # Clients of one address would otherwise share a connection, and a pool of them would be a pool of one.
+        ("grpc.use_local_subchannel_pool", 1),
     )
     if options.tls_server_name:
         arguments += (("grpc.ssl_target_name_override", options.tls_server_name),)
