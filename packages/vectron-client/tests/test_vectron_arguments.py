@@ -4,6 +4,7 @@ import array
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,9 @@ def test_official_defaults() -> None:
         "use_tls": False,
         "tls_root_certificates": None,
         "tls_server_name": None,
+        "tls_client_certificate": None,
+        "tls_client_key": None,
+        "authority": None,
         "max_recv_message_length": 16 * 1024 * 1024,
         "max_send_message_length": 16 * 1024 * 1024,
         "keepalive_time_ms": 30_000,
@@ -224,6 +228,11 @@ def test_official_defaults() -> None:
         ("retryable_statuses", ["BUSY"]),
         ("tls_root_certificates", 7),
         ("tls_server_name", 7),
+        ("tls_client_certificate", 7),
+        ("tls_client_key", 7),
+        ("authority", ""),
+        ("authority", "a b"),
+        ("authority", 7),
     ],
 )
 def test_bad_options_name_the_field(name: str, value: Any) -> None:
@@ -236,12 +245,31 @@ def test_bad_options_name_the_field(name: str, value: Any) -> None:
 
 
 def test_certificates_without_tls_are_refused() -> None:
-    for options in ({"tls_root_certificates": b"pem"}, {"tls_server_name": "example.org"}):
+    pair = {"tls_client_certificate": b"pem", "tls_client_key": b"pem"}
+    for options in ({"tls_root_certificates": b"pem"}, {"tls_server_name": "example.org"}, pair):
         with pytest.raises(InvalidArgumentError, match="use_tls must be True"):
             ClientOptions(**options)
 
 
-def test_a_certificate_file_that_cannot_be_read(tmp_path: Path) -> None:
-    options = ClientOptions(use_tls=True, tls_root_certificates=tmp_path / "missing.pem")
-    with pytest.raises(InvalidArgumentError, match=r"missing\.pem' cannot be read"):
+def test_a_certificate_and_its_key_come_together() -> None:
+    for given, missing in (("certificate", "key"), ("key", "certificate")):
+        options: dict[str, Any] = {"use_tls": True, f"tls_client_{given}": b"pem"}
+        message = f"ClientOptions.tls_client_{missing} must come along with tls_client_{given}"
+        with pytest.raises(InvalidArgumentError, match=message):
+            ClientOptions(**options)
+
+
+def test_a_private_key_is_never_shown() -> None:
+    options = ClientOptions(use_tls=True, tls_client_certificate=b"pem", tls_client_key=b"secret")
+    assert "secret" not in repr(options)
+    with pytest.raises(InvalidArgumentError) as caught:
+        replace(options, tls_client_certificate=None)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["tls_root_certificates", "tls_client_certificate", "tls_client_key"])
+def test_a_certificate_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+    files: dict[str, Any] = {"tls_client_certificate": b"pem", "tls_client_key": b"pem", name: tmp_path / "missing.pem"}
+    options = ClientOptions(use_tls=True, **files)
+    with pytest.raises(InvalidArgumentError, match=rf"{name}: .*missing\.pem' cannot be read"):
         VectronClient("h:1", options=options)

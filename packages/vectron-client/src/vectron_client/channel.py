@@ -48,7 +48,9 @@ class _Connection:
             "compression": grpc.Compression.Gzip if endpoint.gzip else None,
         }
         if endpoint.tls:
-            credentials = grpc.ssl_channel_credentials(root_certificates=endpoint.root_certificates)
+            credentials = grpc.ssl_channel_credentials(
+                endpoint.root_certificates, endpoint.client_key, endpoint.client_certificate
+            )
             self.channel = library.secure_channel(endpoint.address, credentials, **arguments)
         else:
             self.channel = library.insecure_channel(endpoint.address, **arguments)

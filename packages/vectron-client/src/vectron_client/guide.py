@@ -43,9 +43,7 @@ def _text(name: str, facts: dict[str, Any]) -> str:
     options = [f"{option} = {default!r}" for option, default in facts["options"].items()]
     sections = {
         f"Operations of {name}:": [f"{known['signature']}\n      {known['summary']}" for known in operations],
-        "Fields of ClientOptions and their defaults:": [
-            f"{key} = {value!r}" for key, value in facts["options"].items()
-        ],
+        "Fields of ClientOptions and their defaults:": options,
         "Errors, all of them a VectronError:": [f"{key}: {summary}" for key, summary in facts["errors"].items()],
     }
     return "\n\n".join("\n  ".join([title, *lines]) for title, lines in sections.items()) + "\n"
