@@ -97,6 +97,7 @@ PAIRS: tuple[Pair, ...] = (
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_surface.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_surface.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_requests.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_requests.py"),
     Pair(f"{_VECTRON}/async_client.py", f"{_VECTRON}/client.py"),
+    Pair(f"{_VECTRON}/async_pool.py", f"{_VECTRON}/pool.py"),
 )
 
 # Names sort differently without their prefix, and a loop that only yields or collects needs no loop when it does not

@@ -4,6 +4,7 @@ import array
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vectron_client import AsyncVectronClient, ClientOptions, Point, VectronClient
+from vectron_client import AsyncVectronClient, ClientOptions, FeedbackItem, Point, VectronClient
 from vectron_client.exceptions import InvalidArgumentError, MessageTooLargeError, VectronError
 
 #: Nothing listens there; a call that were sent would be an UnavailableError.
@@ -81,6 +82,25 @@ key: Any = 1
         (lambda c: c.search("docs", [1.0], timeout=-1), "timeout must be a number of seconds above 0"),
         (lambda c: c.search("docs", [1.0], timeout=NAN), "timeout must be a number of seconds above 0"),
         (lambda c: c.search("docs", [1.0], timeout="3"), "timeout must be a number of seconds above 0"),
+        (lambda c: c.search_stream("docs", []), "vector is empty"),
+        (lambda c: c.search_stream("docs", [1.0], timeout=0), "timeout must be a number of seconds above 0"),
+        (lambda c: c.submit_feedback("", [FeedbackItem("a", 1)]), "collection must not be empty"),
+        (lambda c: c.submit_feedback("docs", []), "items must not be empty"),
+        (lambda c: c.submit_feedback("docs", None), "items must be a list or another iterable, not NoneType"),
+        (lambda c: c.submit_feedback("docs", [{}]), "items[0] must be a vectron_client.FeedbackItem, not dict"),
+        (
+            lambda c: c.submit_feedback("docs", [FeedbackItem("a", 1), FeedbackItem("b", 0)]),
+            "items[1].relevance_score must be 1 or more, not 0",
+        ),
+        (lambda c: c.submit_feedback("docs", [FeedbackItem("a", 6)]), "relevance_score must be at most 5"),
+        (lambda c: c.submit_feedback("docs", [FeedbackItem("a", 1, position=-1)]), "items[0].position must be 0 or"),
+        (lambda c: c.submit_feedback("docs", [FeedbackItem(any_, 1)]), "items[0].result_id must be text, not object"),
+        (lambda c: c.submit_feedback("docs", [FeedbackItem("a", 1)], result_ids="ab"), "result_ids must be a list"),
+        (lambda c: c.submit_feedback("docs", [FeedbackItem("a", 1)], context="x"), "context must be a mapping"),
+        (lambda c: c.submit_feedback("docs", [FeedbackItem("a", 1)], context={"k": 1}), "context['k'] must be text"),
+        (lambda c: c.update_user_profile("GOLD"), "plan must be one of FREE, PAID, not 'GOLD'"),
+        (lambda c: c.update_user_profile(""), "plan must be one of FREE, PAID, not ''"),
+        (lambda c: c.update_user_profile(2), "plan must be text, not int"),
         (lambda c: c.upsert_batch("docs", [], timeout=0), "timeout must be a number of seconds above 0"),
     ],
 )
@@ -159,6 +179,9 @@ def test_official_defaults() -> None:
         "use_tls": False,
         "tls_root_certificates": None,
         "tls_server_name": None,
+        "tls_client_certificate": None,
+        "tls_client_key": None,
+        "authority": None,
         "max_recv_message_length": 16 * 1024 * 1024,
         "max_send_message_length": 16 * 1024 * 1024,
         "keepalive_time_ms": 30_000,
@@ -166,6 +189,8 @@ def test_official_defaults() -> None:
         "keepalive_permit_without_calls": False,
         "expected_vector_dim": 0,
         "compression": None,
+        "hedged_reads": False,
+        "hedge_delay_ms": 75,
         "max_batch_bytes": 0,
         "retry_max_attempts": 3,
         "retry_initial_backoff_ms": 100,
@@ -190,6 +215,8 @@ def test_official_defaults() -> None:
         ("keepalive_timeout_ms", 1.5),
         ("expected_vector_dim", -1),
         ("compression", "zip"),
+        ("hedged_reads", 1),
+        ("hedge_delay_ms", -1),
         ("max_batch_bytes", True),
         ("retry_max_attempts", 0),
         ("retry_initial_backoff_ms", -1),
@@ -201,6 +228,11 @@ def test_official_defaults() -> None:
         ("retryable_statuses", ["BUSY"]),
         ("tls_root_certificates", 7),
         ("tls_server_name", 7),
+        ("tls_client_certificate", 7),
+        ("tls_client_key", 7),
+        ("authority", ""),
+        ("authority", "a b"),
+        ("authority", 7),
     ],
 )
 def test_bad_options_name_the_field(name: str, value: Any) -> None:
@@ -213,12 +245,31 @@ def test_bad_options_name_the_field(name: str, value: Any) -> None:
 
 
 def test_certificates_without_tls_are_refused() -> None:
-    for options in ({"tls_root_certificates": b"pem"}, {"tls_server_name": "example.org"}):
+    pair = {"tls_client_certificate": b"pem", "tls_client_key": b"pem"}
+    for options in ({"tls_root_certificates": b"pem"}, {"tls_server_name": "example.org"}, pair):
         with pytest.raises(InvalidArgumentError, match="use_tls must be True"):
             ClientOptions(**options)
 
 
-def test_a_certificate_file_that_cannot_be_read(tmp_path: Path) -> None:
-    options = ClientOptions(use_tls=True, tls_root_certificates=tmp_path / "missing.pem")
-    with pytest.raises(InvalidArgumentError, match=r"missing\.pem' cannot be read"):
+def test_a_certificate_and_its_key_come_together() -> None:
+    for given, missing in (("certificate", "key"), ("key", "certificate")):
+        options: dict[str, Any] = {"use_tls": True, f"tls_client_{given}": b"pem"}
+        message = f"ClientOptions.tls_client_{missing} must come along with tls_client_{given}"
+        with pytest.raises(InvalidArgumentError, match=message):
+            ClientOptions(**options)
+
+
+def test_a_private_key_is_never_shown() -> None:
+    options = ClientOptions(use_tls=True, tls_client_certificate=b"pem", tls_client_key=b"secret")
+    assert "secret" not in repr(options)
+    with pytest.raises(InvalidArgumentError) as caught:
+        replace(options, tls_client_certificate=None)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["tls_root_certificates", "tls_client_certificate", "tls_client_key"])
+def test_a_certificate_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+    files: dict[str, Any] = {"tls_client_certificate": b"pem", "tls_client_key": b"pem", name: tmp_path / "missing.pem"}
+    options = ClientOptions(use_tls=True, **files)
+    with pytest.raises(InvalidArgumentError, match=rf"{name}: .*missing\.pem' cannot be read"):
         VectronClient("h:1", options=options)

@@ -10,6 +10,7 @@ with VectronClient("localhost:8081", api_key="YOUR_API_KEY") as client:
 """
 
 from vectron_client.async_client import AsyncVectronClient
+from vectron_client.async_pool import AsyncVectronClientPool
 from vectron_client.client import VectronClient
 from vectron_client.exceptions import (
     AlreadyExistsError,
@@ -25,19 +26,22 @@ from vectron_client.exceptions import (
     UnavailableError,
     VectronError,
 )
-from vectron_client.models import CollectionStatus, Point, SearchResult, ShardStatus
+from vectron_client.models import CollectionStatus, FeedbackItem, Point, SearchResult, ShardStatus, UserProfile
 from vectron_client.options import ClientOptions
+from vectron_client.pool import VectronClientPool
 
 __version__ = "0.60.0.dev0"
 
 __all__ = [
     "AlreadyExistsError",
     "AsyncVectronClient",
+    "AsyncVectronClientPool",
     "AuthenticationError",
     "ClientOptions",
     "CollectionStatus",
     "DeadlineExceededError",
     "FailedPreconditionError",
+    "FeedbackItem",
     "InternalServerError",
     "InvalidArgumentError",
     "MessageTooLargeError",
@@ -48,6 +52,8 @@ __all__ = [
     "SearchResult",
     "ShardStatus",
     "UnavailableError",
+    "UserProfile",
     "VectronClient",
+    "VectronClientPool",
     "VectronError",
 ]

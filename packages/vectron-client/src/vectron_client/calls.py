@@ -3,21 +3,21 @@
 Whoever has a connection sends `Request`s; `flow` says when, how often, and what the result is.
 """
 
-import operator
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import DecodeError
 
 from vectron_client._pb import bytesview_pb as view
 from vectron_client._pb import vectron_pb as wire
+from vectron_client.arguments import text, whole
 from vectron_client.exceptions import (
     InternalServerError,
-    InvalidArgumentError,
     MessageTooLargeError,
     NotFoundError,
 )
+from vectron_client.hedging import Hedged
 from vectron_client.models import CollectionStatus, Point, SearchResult, ShardStatus
 from vectron_client.options import ClientOptions
 from vectron_client.points import decode_point, decode_results, encode_points, encode_vector
@@ -63,33 +63,48 @@ class Call(Generic[T]):
     writes: bool
     repeatable: bool
 
+    def result(self, answer: bytes) -> T:
+        """Reads an answer.
+
+        Raises:
+            InternalServerError: it makes no sense.
+        """
+        try:
+            return self.read(answer)
+        except (DecodeError, ValueError, RecursionError) as error:
+            raise InternalServerError(f"the answer to {self.method} cannot be read: {error}") from error
+
 
 def flow(call: Call[T], plan: RetryPlan, timeout: float | None) -> Flow[T]:
     """Runs a call to its result, with repeats as the plan says; all of it within `timeout` seconds.
 
     Yields:
-        Send effects whose request is a `Request` and whose answer is the serialised response, and Sleep effects.
+        Send effects whose request is a `Request` and whose answer is the serialised response; reads Hedged ones instead
+        when the plan has it so; and Sleep effects.
     """
-    deadline = Deadline.after(timeout)
-    request = Request(call.method, call.body, timeout)
+    hedge_after = None if call.writes else plan.hedge_after
+    return call.result((yield from answered(call, plan, timeout, hedge_after)))
 
-    def attempt() -> Flow[bytes]:
-        answer: bytes = yield Send(request, deadline)
+
+def answered(call: Call[Any], plan: RetryPlan, timeout: float | None, hedge_after: float | None = None) -> Flow[Any]:
+    """Runs a call to its serialised answer, or to the stream of them that the channel makes; otherwise as `flow`."""
+    deadline = Deadline.after(timeout)
+    send = Send(Request(call.method, call.body, timeout), deadline)
+    effect = send if hedge_after is None else Hedged(send, hedge_after)
+
+    def attempt() -> Flow[Any]:
+        answer = yield effect
         return answer
 
     policy = plan.policy(writes=call.writes, repeatable=call.repeatable)
-    answer = yield from attempts(attempt, policy, deadline, plan.spread)
-    try:
-        return call.read(answer)
-    except (DecodeError, ValueError, RecursionError) as error:
-        raise InternalServerError(f"the answer to {call.method} cannot be read: {error}") from error
+    return (yield from attempts(attempt, policy, deadline, plan.spread))
 
 
 def create_collection(name: str, dimension: int, distance: str) -> Call[None]:
     """An empty collection."""
     size = whole("dimension", dimension, 1, 2**31 - 1)
     request = wire.CreateCollectionRequest(
-        name=_text("name", name), dimension=size, distance=_text("distance", distance, empty=True)
+        name=text("name", name), dimension=size, distance=text("distance", distance, empty=True)
     )
 
     def read(answer: bytes) -> None:
@@ -100,7 +115,7 @@ def create_collection(name: str, dimension: int, distance: str) -> Call[None]:
 
 def delete_collection(name: str) -> Call[None]:
     """The end of a collection and its points."""
-    request = wire.DeleteCollectionRequest(name=_text("name", name))
+    request = wire.DeleteCollectionRequest(name=text("name", name))
 
     def read(answer: bytes) -> None:
         _confirm("DeleteCollection", wire.DeleteCollectionResponse.FromString(answer).success)
@@ -125,7 +140,7 @@ def get_collection_status(name: str) -> Call[CollectionStatus]:
         shards = [ShardStatus(s.shard_id, list(s.replicas), s.leader_id, s.ready) for s in status.shards]
         return CollectionStatus(status.name, status.dimension, status.distance, shards)
 
-    request = wire.GetCollectionStatusRequest(name=_text("name", name))
+    request = wire.GetCollectionStatusRequest(name=text("name", name))
     return Call("GetCollectionStatus", request.SerializeToString(), read, writes=False, repeatable=True)
 
 
@@ -136,7 +151,7 @@ def upsert(collection: str, points: Iterable[Point], options: ClientOptions) -> 
         InvalidArgumentError: the name or a point is wrong.
         MessageTooLargeError: the message would be over `max_send_message_length`.
     """
-    head = view.UpsertRequest(collection=_text("collection", collection)).SerializeToString()
+    head = view.UpsertRequest(collection=text("collection", collection)).SerializeToString()
     limit = _message_limit(options)
     room = limit - len(head)
     shares = []
@@ -161,7 +176,7 @@ def upsert_batches(
         InvalidArgumentError: an argument is wrong; at once, or as soon as a wrong point is reached.
         MessageTooLargeError: a point does not fit into a message even alone.
     """
-    head = view.UpsertRequest(collection=_text("collection", collection)).SerializeToString()
+    head = view.UpsertRequest(collection=text("collection", collection)).SerializeToString()
     count = whole("batch_size", batch_size, 1)
     room = _message_limit(options) - len(head)
     shares = encode_points(points, dimension=options.expected_vector_dim, max_bytes=room)
@@ -190,10 +205,10 @@ def search(
     """The nearest points to a vector."""
     packed = encode_vector(vector, options.expected_vector_dim)
     request = view.SearchRequest(
-        collection=_text("collection", collection),
+        collection=text("collection", collection),
         vector=packed,
         top_k=whole("top_k", top_k, 0, 2**32 - 1),
-        query=_text("query", query, empty=True),
+        query=text("query", query, empty=True),
         include_vectors=bool(include_vectors),
         # The official server leaves payloads out unless asked for them, this project's unless told to omit them.
         include_metadata=bool(include_payload),
@@ -206,6 +221,11 @@ def search(
     return Call("Search", request.SerializeToString(), read, writes=False, repeatable=True)
 
 
+def search_stream(collection: str, vector: Any, top_k: int, options: ClientOptions, **choices: Any) -> Call[Any]:
+    """The same as snapshots that are better and better; arguments as for `search`."""
+    return replace(search(collection, vector, top_k, options, **choices), method="SearchStream")
+
+
 def get(collection: str, point_id: str) -> Call[Point]:
     """One point."""
 
@@ -215,49 +235,14 @@ def get(collection: str, point_id: str) -> Call[Point]:
             raise NotFoundError(f"collection {collection!r} has no point {point_id!r}")
         return point
 
-    request = wire.GetRequest(collection=_text("collection", collection), id=_text("point_id", point_id))
+    request = wire.GetRequest(collection=text("collection", collection), id=text("point_id", point_id))
     return Call("Get", request.SerializeToString(), read, writes=False, repeatable=True)
 
 
 def delete(collection: str, point_id: str) -> Call[None]:
     """The end of a point."""
-    request = wire.DeleteRequest(collection=_text("collection", collection), id=_text("point_id", point_id))
+    request = wire.DeleteRequest(collection=text("collection", collection), id=text("point_id", point_id))
     return Call("Delete", request.SerializeToString(), lambda _: None, writes=True, repeatable=True)
-
-
-def _text(field: str, value: Any, *, empty: bool = False) -> str:
-    if not isinstance(value, str):
-        raise _invalid(field, f"must be text, not {type(value).__name__}")
-    if not value and not empty:
-        raise _invalid(field, "must not be empty")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise _invalid(field, f"is not Unicode text: {error.reason}") from error
-    return value
-
-
-def whole(field: str, value: Any, least: int, most: int | None = None) -> int:
-    """A whole number as a plain `int`.
-
-    Raises:
-        InvalidArgumentError: not a whole number, or out of its limits; names the field.
-
-    >>> whole("top_k", 10, 0)
-    10
-    """
-    try:
-        number = operator.index(value)  # numpy's whole numbers too
-    except TypeError:
-        raise _invalid(field, f"must be a whole number, not {type(value).__name__}") from None
-    if number < least or (most is not None and number > most):
-        limits = f"{least} or more" if most is None or number < least else f"at most {most}"
-        raise _invalid(field, f"must be {limits}, not {number}")
-    return number
-
-
-def _invalid(field: str, rule: str) -> InvalidArgumentError:
-    return InvalidArgumentError(f"{field} {rule}", details={"field": field})
 
 
 def _confirm(method: str, success: bool) -> None:

@@ -11,7 +11,8 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import grpc
@@ -21,10 +22,12 @@ from vectron_client._pb.methods import VECTRON_SERVICE_METHODS
 from vectron_client.calls import Request
 from vectron_client.endpoint import Endpoint
 from vectron_client.exceptions import VectronError
+from vectron_client.hedging import Hedged, hedged, hedged_async
 from vectron_client.statuses import error_of
+from vectron_client.streams import AsyncStream, Stream
 from wirekit.flow import Send, Sleep
 
-Effect: TypeAlias = Send[Request] | Sleep
+Effect: TypeAlias = Send[Request] | Hedged | Sleep
 
 #: What gRPC raises: failed calls, cancelled ones, and calls on a channel that another thread or task has closed.
 _GRPC_ERRORS = (grpc.RpcError, grpc.FutureCancelledError, grpc.aio.BaseError, ValueError)
@@ -45,7 +48,9 @@ class _Connection:
             "compression": grpc.Compression.Gzip if endpoint.gzip else None,
         }
         if endpoint.tls:
-            credentials = grpc.ssl_channel_credentials(root_certificates=endpoint.root_certificates)
+            credentials = grpc.ssl_channel_credentials(
+                endpoint.root_certificates, endpoint.client_key, endpoint.client_certificate
+            )
             self.channel = library.secure_channel(endpoint.address, credentials, **arguments)
         else:
             self.channel = library.insecure_channel(endpoint.address, **arguments)
@@ -55,8 +60,14 @@ class _Connection:
         """What calls the method; takes and gives bytes."""
         method = self._methods.get(name)
         if method is None:
-            method = self._methods[name] = self.channel.unary_unary(VECTRON_SERVICE_METHODS[name].path)
+            described = VECTRON_SERVICE_METHODS[name]
+            kind = self.channel.unary_stream if described.response_streaming else self.channel.unary_unary
+            method = self._methods[name] = kind(described.path)
         return method
+
+
+def _streams(request: Request) -> bool:
+    return VECTRON_SERVICE_METHODS[request.method].response_streaming
 
 
 class PendingCall:
@@ -91,8 +102,8 @@ class Channel:
         self._connections: dict[int, _Connection] = {}
         self._closed = False
 
-    def perform(self, effect: Effect) -> bytes | None:
-        """Sends a request and returns the answer, or sleeps.
+    def perform(self, effect: Effect) -> bytes | Stream | None:
+        """Sends a request, perhaps twice, and returns the answer or the stream of answers; or sleeps.
 
         Raises:
             VectronError: there is no answer.
@@ -100,14 +111,21 @@ class Channel:
         if isinstance(effect, Sleep):
             time.sleep(effect.seconds)
             return None
-        method = self._connection().method(effect.request.method)
+        if isinstance(effect, Hedged):
+            return hedged(effect, self.start)
+        request = effect.request
+        method = self._connection().method(request.method)
+        with self._raising(request):
+            answer = method(request.body, timeout=effect.deadline.timeout(), metadata=self._endpoint.metadata)
+        return Stream(answer, lambda: self._raising(request)) if _streams(request) else answer
+
+    @contextmanager
+    def _raising(self, request: Request) -> Iterator[None]:
+        """Turns what gRPC raises into a `VectronError`."""
         try:
-            answer: bytes = method(
-                effect.request.body, timeout=effect.deadline.timeout(), metadata=self._endpoint.metadata
-            )
+            yield
         except _GRPC_ERRORS as error:
-            raise _translated(error, effect.request, self._endpoint, self._closed) from error
-        return answer
+            raise _translated(error, request, self._endpoint, self._closed) from error
 
     def start(self, send: Send[Request]) -> PendingCall:
         """Sends a request without waiting for the answer."""
@@ -156,8 +174,8 @@ class AsyncChannel:
         self._connections: dict[asyncio.AbstractEventLoop, _Connection] = {}
         self._closed = False
 
-    async def perform(self, effect: Effect) -> bytes | None:
-        """Sends a request and returns the answer, or sleeps.
+    async def perform(self, effect: Effect) -> bytes | AsyncStream | None:
+        """Sends a request, perhaps twice, and returns the answer or the stream of answers; or sleeps.
 
         Raises:
             VectronError: there is no answer.
@@ -165,19 +183,29 @@ class AsyncChannel:
         if isinstance(effect, Sleep):
             await asyncio.sleep(effect.seconds)
             return None
-        method = self._connection().method(effect.request.method)
+        if isinstance(effect, Hedged):
+            return await hedged_async(effect, self.perform)
+        request = effect.request
+        method = self._connection().method(request.method)
+        with self._raising(request):
+            call = method(request.body, timeout=effect.deadline.timeout(), metadata=self._endpoint.metadata)
+            if not _streams(request):
+                answer: bytes = await call
+                return answer
+        return await AsyncStream.opened(call, lambda: self._raising(request))
+
+    @contextmanager
+    def _raising(self, request: Request) -> Iterator[None]:
+        """Turns what gRPC raises into a `VectronError`."""
         try:
-            answer: bytes = await method(
-                effect.request.body, timeout=effect.deadline.timeout(), metadata=self._endpoint.metadata
-            )
+            yield
         except asyncio.CancelledError as error:
             # gRPC also cancels the calls of a channel that is closed, and then nobody has cancelled this task.
             if self._closed and not _may_be_cancelled():
                 raise _closed_error() from error
             raise
         except _GRPC_ERRORS as error:
-            raise _translated(error, effect.request, self._endpoint, self._closed) from error
-        return answer
+            raise _translated(error, request, self._endpoint, self._closed) from error
 
     def _connection(self) -> _Connection:
         if self._closed:

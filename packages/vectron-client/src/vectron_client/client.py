@@ -1,16 +1,18 @@
 # Generated from async_client.py by tools/unasync.py; do not edit.
 """The synchronous client: a thin shell around `calls`, which knows the operations, and a channel, which sends."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from vectron_client import calls
+from vectron_client import account, calls
+from vectron_client.arguments import whole
 from vectron_client.channel import Channel
 from vectron_client.endpoint import endpoint
 from vectron_client.exceptions import VectronError
+from vectron_client.guide import guide
 from vectron_client.lanes import run_lanes
-from vectron_client.models import CollectionStatus, Point, SearchResult, VectorLike
+from vectron_client.models import CollectionStatus, FeedbackItem, Point, SearchResult, UserProfile, VectorLike
 from vectron_client.options import ClientOptions, own_options
 from vectron_client.retries import RetryPlan, seconds
 from wirekit.flow import run
@@ -60,6 +62,16 @@ class VectronClient:
     def close(self) -> None:
         """Closes the connection; calls after this raise a `VectronError`. Closing again does nothing."""
         self._channel.close()
+
+    @staticmethod
+    def help() -> tuple[str, dict[str, Any]]:
+        """What a client can do: as text, and as a dictionary of operations, options and errors.
+
+        >>> text, facts = VectronClient.help()
+        >>> facts["operations"]["get"]
+        {'signature': 'get(collection, point_id, *, timeout=None)', 'summary': 'One point with its vector and payload.'}
+        """
+        return guide(VectronClient)
 
     def create_collection(
         self, name: str, dimension: int, distance: str = "euclidean", *, timeout: float | None = None
@@ -146,7 +158,7 @@ class VectronClient:
                 points that the server had confirmed by then.
         """
         limit = seconds(timeout, self._options)
-        lanes = calls.whole("concurrency", concurrency, 1)
+        lanes = whole("concurrency", concurrency, 1)
         stored: list[int] = []
         batches = calls.upsert_batches(collection, points, batch_size, self._options)
         flows = (calls.flow(call, self._retries, limit) for call in batches)
@@ -194,6 +206,46 @@ class VectronClient:
         )
         return self._run(call, timeout)
 
+    def search_stream(
+        self,
+        collection: str,
+        vector: VectorLike,
+        top_k: int = 10,
+        *,
+        include_vectors: bool = False,
+        include_payload: bool = True,
+        query: str = "",
+        timeout: float | None = None,
+    ) -> Iterator[list[SearchResult]]:
+        """The same search as a stream of snapshots: each takes the place of the one before, the last one is exact.
+
+        The call begins with the first snapshot that is asked for and is cancelled when the iterator is closed. It is
+        repeated only as long as no snapshot has come.
+
+        Args:
+            collection: where to look.
+            vector: as for `search`.
+            top_k: how many at most in each snapshot.
+            include_vectors: bring the vectors along; the official server refuses that here.
+            include_payload: bring the payloads along.
+            query: text for servers that rerank results by it.
+            timeout: seconds for the whole stream.
+
+        Raises:
+            InvalidArgumentError: as for `search`, and at once.
+            NotFoundError: there is no such collection.
+        """
+        call = calls.search_stream(
+            collection,
+            vector,
+            top_k,
+            self._options,
+            include_vectors=include_vectors,
+            include_payload=include_payload,
+            query=query,
+        )
+        return self._stream(call, seconds(timeout, self._options))
+
     def get(self, collection: str, point_id: str, *, timeout: float | None = None) -> Point:
         """One point with its vector and payload.
 
@@ -209,6 +261,51 @@ class VectronClient:
             NotFoundError: there is no such collection.
         """
         self._run(calls.delete(collection, point_id), timeout)
+
+    def submit_feedback(
+        self,
+        collection: str,
+        items: Iterable[FeedbackItem],
+        *,
+        query: str = "",
+        result_ids: Iterable[str] = (),
+        context: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> str:
+        """Tells the server what somebody thought of the results of a search.
+
+        Args:
+            collection: where the search looked.
+            items: one judgement or more.
+            query: the text that was searched for.
+            result_ids: ids of all results that were shown.
+            context: facts to keep with it, text to text.
+            timeout: seconds for the call.
+
+        Returns:
+            The id under which it is kept.
+
+        Raises:
+            InvalidArgumentError: there are no items, or a relevance is not from 1 to 5.
+        """
+        call = account.submit_feedback(collection, items, query=query, result_ids=result_ids, context=context)
+        return self._run(call, timeout)
+
+    def update_user_profile(self, plan: str, *, timeout: float | None = None) -> UserProfile:
+        """Sets the plan of one's own account, `FREE` or `PAID`, and gives the profile.
+
+        Raises:
+            InvalidArgumentError: there is no such plan.
+        """
+        return self._run(account.update_user_profile(plan), timeout)
+
+    def _stream(self, call: calls.Call[T], timeout: float | None) -> Iterator[T]:
+        stream = run(calls.answered(call, self._retries, timeout), self._channel.perform)
+        try:
+            for answer in stream:
+                yield call.result(answer)
+        finally:
+            stream.cancel()
 
     def _run(self, call: calls.Call[T], timeout: float | None) -> T:
         flow = calls.flow(call, self._retries, seconds(timeout, self._options))

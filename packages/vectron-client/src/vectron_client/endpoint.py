@@ -1,6 +1,6 @@
 """Where a client sends its calls, and with what: the checked arguments of its constructor.
 
-Pure but for one thing: it reads the file of root certificates, once.
+Pure but for one thing: it reads the files of certificates and keys, once.
 """
 
 import os
@@ -34,6 +34,8 @@ class Endpoint:
         arguments: gRPC channel arguments.
         tls: whether to encrypt.
         root_certificates: PEM of the authorities to trust; None for gRPC's own.
+        client_certificate: PEM of the client's own certificate; None for none.
+        client_key: PEM of its private key.
         gzip: whether to compress requests.
     """
 
@@ -42,6 +44,8 @@ class Endpoint:
     arguments: tuple[tuple[str, int | str], ...]
     tls: bool
     root_certificates: bytes | None = field(repr=False)
+    client_certificate: bytes | None = field(repr=False)
+    client_key: bytes | None = field(repr=False)
     gzip: bool
 
 
@@ -59,7 +63,9 @@ def endpoint(host: Any, api_key: Any, options: ClientOptions) -> Endpoint:
         metadata=_metadata(api_key),
         arguments=_arguments(options),
         tls=options.use_tls,
-        root_certificates=_root_certificates(options.tls_root_certificates),
+        root_certificates=_pem("tls_root_certificates", options),
+        client_certificate=_pem("tls_client_certificate", options),
+        client_key=_pem("tls_client_key", options),
         gzip=options.compression == "gzip",
     )
 
@@ -99,13 +105,19 @@ def _arguments(options: ClientOptions) -> tuple[tuple[str, int | str], ...]:
         ("grpc.http2.ping_timeout_ms", options.keepalive_timeout_ms),
         ("grpc.keepalive_permit_without_calls", int(options.keepalive_permit_without_calls)),
         *_RECONNECT,
+        # Clients of one address would otherwise share a connection, and a pool of them would be a pool of one.
+        ("grpc.use_local_subchannel_pool", 1),
     )
     if options.tls_server_name:
         arguments += (("grpc.ssl_target_name_override", options.tls_server_name),)
+    if options.authority:
+        arguments += (("grpc.default_authority", options.authority),)
     return arguments
 
 
-def _root_certificates(given: bytes | str | os.PathLike[str] | None) -> bytes | None:
+def _pem(name: str, options: ClientOptions) -> bytes | None:
+    """An option that is PEM or the path of a file with it."""
+    given: bytes | str | os.PathLike[str] | None = getattr(options, name)
     if given is None or isinstance(given, bytes):
         return given
     try:
@@ -113,6 +125,5 @@ def _root_certificates(given: bytes | str | os.PathLike[str] | None) -> bytes | 
             return file.read()
     except (OSError, ValueError) as error:
         raise InvalidArgumentError(
-            f"ClientOptions.tls_root_certificates: {os.fspath(given)!r} cannot be read: {error}",
-            details={"field": "tls_root_certificates"},
+            f"ClientOptions.{name}: {os.fspath(given)!r} cannot be read: {error}", details={"field": name}
         ) from error

@@ -6,6 +6,7 @@ Vectors of answers stay the bytes they arrived as until somebody looks at them.
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias, overload
 
 from wirekit.vectors import to_array, to_list
@@ -195,3 +196,41 @@ class CollectionStatus:
         True
         """
         return bool(self.shards) and all(shard.ready for shard in self.shards)
+
+
+@dataclass(frozen=True)
+class FeedbackItem:
+    """What somebody thought of one result of a search.
+
+    Attributes:
+        result_id: id of the point.
+        relevance_score: from 1, useless, to 5, perfect.
+        clicked: whether it was opened.
+        position: its place in the results, from 0.
+        comment: anything in words.
+    """
+
+    result_id: str
+    relevance_score: int
+    clicked: bool = False
+    position: int = 0
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class UserProfile:
+    """An account as the server describes it.
+
+    Attributes:
+        id: its id.
+        email: its address.
+        created_at: when it came to be, in UTC.
+        plan: `FREE` or `PAID`; empty when the server does not say.
+        subscription_status: `ACTIVE`, `CANCELED` or `PAST_DUE`; empty when the server does not say.
+    """
+
+    id: str
+    email: str
+    created_at: datetime
+    plan: str
+    subscription_status: str

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vectron_client.exceptions import InvalidArgumentError
@@ -20,6 +20,10 @@ STATUSES = RETRYABLE_STATUSES | {
 }  # fmt: skip
 
 
+#: Options that are PEM, or the path of a file with it.
+TLS_FILES = ("tls_root_certificates", "tls_client_certificate", "tls_client_key")
+
+
 @dataclass
 class ClientOptions:
     """Everything about a client that has a default.
@@ -30,6 +34,10 @@ class ClientOptions:
         use_tls: encrypt, and verify the server's certificate.
         tls_root_certificates: PEM bytes, or the path of a PEM file, of the authorities to trust instead of gRPC's own.
         tls_server_name: the name the certificate must carry when it is not the host's.
+        tls_client_certificate: PEM bytes, or the path of a PEM file, of the certificate (chain) that proves who the
+            client is, for servers that ask (mutual TLS).
+        tls_client_key: the same of its private key.
+        authority: the name of the server in each request, for proxies that route by it; None for the host.
         max_recv_message_length: longest answer to accept, in bytes; -1 means no limit.
         max_send_message_length: longest request to send, in bytes; -1 means no limit. `upsert_batch` keeps below it.
         keepalive_time_ms: silence after which a running call checks the connection. At the default of 30000 the
@@ -39,6 +47,9 @@ class ClientOptions:
         keepalive_permit_without_calls: check idle connections too.
         expected_vector_dim: refuse vectors of another dimension before sending; 0 means any.
         compression: `gzip` or None.
+        hedged_reads: send a read a second time when its answer is late; the first answer counts, the other call is
+            cancelled. Streams are sent once.
+        hedge_delay_ms: when an answer is late; 0 sends both at once.
         max_batch_bytes: bytes in one message of `upsert_batch`, below max_send_message_length; 0 means only the latter.
         retry_max_attempts: attempts in all, the first included.
         retry_initial_backoff_ms: pause before the first repeat.
@@ -58,6 +69,9 @@ class ClientOptions:
     use_tls: bool = False
     tls_root_certificates: bytes | str | os.PathLike[str] | None = None
     tls_server_name: str | None = None
+    tls_client_certificate: bytes | str | os.PathLike[str] | None = None
+    tls_client_key: bytes | str | os.PathLike[str] | None = field(default=None, repr=False)
+    authority: str | None = None
     max_recv_message_length: int = 16 * MIB
     max_send_message_length: int = 16 * MIB
     keepalive_time_ms: int = 30_000
@@ -65,6 +79,8 @@ class ClientOptions:
     keepalive_permit_without_calls: bool = False
     expected_vector_dim: int = 0
     compression: str | None = None
+    hedged_reads: bool = False
+    hedge_delay_ms: float = 75
     max_batch_bytes: int = 0
     retry_max_attempts: int = 3
     retry_initial_backoff_ms: float = 100
@@ -76,7 +92,7 @@ class ClientOptions:
 
     def __post_init__(self) -> None:
         value: dict[str, Any] = vars(self)
-        for name in ("use_tls", "keepalive_permit_without_calls", "retry_on_writes"):
+        for name in ("use_tls", "keepalive_permit_without_calls", "hedged_reads", "retry_on_writes"):
             self._require(name, isinstance(value[name], bool), "must be True or False")
         for name in ("max_recv_message_length", "max_send_message_length"):
             holds = _is_whole(value[name], 1) or value[name] == -1
@@ -88,16 +104,24 @@ class ClientOptions:
                 name, _is_real(value[name], lowest, highest), f"must be a number from {lowest:g} to {highest:g}"
             )
         self._require("compression", value["compression"] in (None, "gzip"), "must be None or 'gzip'")
-        self._check_tls(value["tls_root_certificates"], value["tls_server_name"])
+        self._check_tls(value)
+        authority = value["authority"]
+        self._require(
+            "authority", authority is None or _is_visible(authority), "must be a host name, perhaps with a port"
+        )
         self.statuses()
 
-    def _check_tls(self, roots: Any, name: Any) -> None:
-        pem = roots is None or isinstance(roots, (bytes, str, os.PathLike))
-        self._require("tls_root_certificates", pem, "must be PEM bytes or the path of a PEM file")
+    def _check_tls(self, value: dict[str, Any]) -> None:
+        for name in TLS_FILES:
+            pem = value[name] is None or isinstance(value[name], (bytes, str, os.PathLike))
+            self._require(name, pem, "must be PEM bytes or the path of a PEM file")
+        name = value["tls_server_name"]
         self._require("tls_server_name", name is None or isinstance(name, str), "must be a host name")
         # Certificates that are not used would leave the API key on the wire in clear text.
-        used = self.use_tls or (roots is None and name is None)
+        used = self.use_tls or (name is None and all(value[file] is None for file in TLS_FILES))
         self._require("use_tls", used, "must be True when other tls_ options are set")
+        for one, other in (TLS_FILES[1:], TLS_FILES[:0:-1]):
+            self._require(one, value[one] is not None or value[other] is None, f"must come along with {other}")
 
     def _require(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
@@ -144,11 +168,16 @@ _LEAST = {
 #: Options that are numbers, and their range.
 _RANGES = {
     "timeout_seconds": (-math.inf, math.inf),
+    "hedge_delay_ms": (0, 3_600_000),
     "retry_initial_backoff_ms": (0, 3_600_000),
     "retry_max_backoff_ms": (0, 3_600_000),
     "retry_backoff_multiplier": (1, 10),
     "retry_jitter": (0, 1),
 }
+
+
+def _is_visible(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and all(" " < character < "\x7f" for character in value)
 
 
 def _is_whole(value: Any, least: int) -> bool:

@@ -15,6 +15,7 @@ class RetryPlan:
 
     Attributes:
         spread: draws the factor by which a pause is longer or shorter.
+        hedge_after: seconds after which a read is sent a second time; None for never.
 
     >>> plan = RetryPlan(ClientOptions())
     >>> [plan.policy(writes=writes, repeatable=True).max_retries for writes in (False, True)]
@@ -31,6 +32,7 @@ class RetryPlan:
             return error.retryable or error.code not in RETRYABLE_STATUSES
 
         self.spread = spread(options.retry_jitter)
+        self.hedge_after = options.hedge_delay_ms / 1000 if options.hedged_reads else None
         self._writes = options.retry_on_writes
         self._repeated = RetryPolicy(
             max_retries=options.retry_max_attempts - 1,

@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from vectron_client import AsyncVectronClient, ClientOptions, VectronClient
 
-Behaviour = Callable[[bytes, grpc.ServicerContext], bytes]
+Behaviour = Callable[[bytes, grpc.ServicerContext], bytes | Iterator[bytes]]
 
 
 @dataclass
@@ -60,6 +60,24 @@ class ScriptedServer:
         for answer in answers:
             self.script(method, _answering(answer if isinstance(answer, bytes) else answer.SerializeToString()))
 
+    def streams(self, method: str, *answers: Message | threading.Event) -> None:
+        """Answers one call with one message after the other.
+
+        Where an event stands the stream waits until it is set; the end of the call sets it too.
+        """
+
+        def stream(_request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+            for event in answers:
+                if isinstance(event, threading.Event):
+                    context.add_callback(event.set)
+            for answer in answers:
+                if isinstance(answer, threading.Event):
+                    answer.wait(10)
+                else:
+                    yield answer.SerializeToString()
+
+        self.script(method, stream)
+
     def fails(self, method: str, status: str, message: str = "no", times: int = 1, **trailers: str | bytes) -> None:
         metadata = tuple((key.replace("_", "-"), value) for key, value in trailers.items())
 
@@ -81,14 +99,14 @@ class ScriptedServer:
         self.script(method, wait)
         return release
 
-    def wait_for_a_call(self) -> None:
+    def wait_for_calls(self, count: int = 1) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: self.seen, timeout=10)
+            assert self._changed.wait_for(lambda: len(self.seen) >= count, timeout=10)
 
     def methods(self) -> list[str]:
         return [seen.method for seen in self.seen]
 
-    def _handle(self, path: str, body: bytes, context: grpc.ServicerContext) -> bytes:
+    def _handle(self, path: str, body: bytes, context: grpc.ServicerContext) -> bytes | Iterator[bytes]:
         method = path.rpartition("/")[2]
         metadata = {key: value for key, value in context.invocation_metadata()}  # noqa: C416 - triples, as it is typed
         remaining = context.time_remaining()
@@ -108,11 +126,13 @@ def _answering(body: bytes) -> Behaviour:
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs only
-    def __init__(self, handle: Callable[[str, bytes, grpc.ServicerContext], bytes]) -> None:
+    def __init__(self, handle: Callable[[str, bytes, grpc.ServicerContext], bytes | Iterator[bytes]]) -> None:
         self._handle = handle
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         path = handler_call_details.method
+        if path.endswith("/SearchStream"):
+            return grpc.unary_stream_rpc_method_handler(lambda body, context: self._handle(path, body, context))
         return grpc.unary_unary_rpc_method_handler(lambda body, context: self._handle(path, body, context))
 
 
@@ -125,7 +145,22 @@ class _Awaited:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._client, name)
-        return lambda *args, **kwargs: self._runner.run(method(*args, **kwargs))
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = method(*args, **kwargs)
+            return self._iterated(result) if isinstance(result, AsyncGenerator) else self._runner.run(result)
+
+        return call
+
+    def _iterated(self, items: AsyncGenerator[Any, None]) -> Iterator[Any]:
+        async def take() -> Any:
+            return await anext(items, self)
+
+        try:
+            while (item := self._runner.run(take())) is not self:
+                yield item
+        finally:
+            self._runner.run(items.aclose())
 
 
 @pytest.fixture

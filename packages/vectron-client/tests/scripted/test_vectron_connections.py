@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -66,6 +66,52 @@ def test_a_server_without_tls_is_refused_a_tls_client(server: "ScriptedServer", 
     with pytest.raises(UnavailableError):
         connect(use_tls=True, retry_max_attempts=1).list_collections()
     assert server.seen == []
+
+
+@pytest.fixture
+def strict_server(start: "Callable[..., ScriptedServer]") -> "ScriptedServer":
+    """Answers only clients with a certificate of an authority it knows."""
+    pair = (CERTIFICATES / "server.key").read_bytes(), (CERTIFICATES / "server.pem").read_bytes()
+    roots = (CERTIFICATES / "client-ca.pem").read_bytes()
+    server = start(credentials=grpc.ssl_server_credentials([pair], roots, require_client_auth=True))
+
+    def name(_request: bytes, context: Any) -> bytes:
+        names = [name.decode() for name in context.auth_context()["x509_common_name"]]
+        return wire.ListCollectionsResponse(collections=names).SerializeToString()
+
+    server.script("ListCollections", name)
+    return server
+
+
+STRICT = {"use_tls": True, "tls_root_certificates": CERTIFICATES / "ca.pem", "tls_server_name": "vectron.test"}
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["path", "pem"])
+def test_mutual_tls(strict_server: "ScriptedServer", connect: "Connect", read: bool) -> None:
+    files = {"tls_client_certificate": CERTIFICATES / "client.pem", "tls_client_key": CERTIFICATES / "client.key"}
+    pair = {name: path.read_bytes() if read else path for name, path in files.items()}
+    assert connect(address=strict_server.address, **STRICT, **pair).list_collections() == ["test client"]
+
+
+def test_a_client_without_a_certificate_is_refused_where_one_is_asked_for(
+    strict_server: "ScriptedServer", connect: "Connect"
+) -> None:
+    with pytest.raises(UnavailableError):
+        connect(address=strict_server.address, retry_max_attempts=1, **STRICT).list_collections()
+    assert strict_server.seen == []
+
+
+def test_the_authority_is_what_the_server_reads(server: "ScriptedServer", connect: "Connect") -> None:
+    hosts: list[str] = []
+
+    def note(_request: bytes, context: Any) -> bytes:
+        hosts.append(context._rpc_event.call_details.host.decode())  # grpc shows it nowhere else
+        return b""
+
+    server.script("ListCollections", note)
+    connect(authority="vectron.example:443").list_collections()
+    connect().list_collections()
+    assert hosts == ["vectron.example:443", server.address]
 
 
 def arguments(options: ClientOptions) -> dict[str, int | str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from vectron_client import AsyncVectronClient, ClientOptions, Point, VectronClient, exceptions
+from vectron_client import AsyncVectronClient, ClientOptions, FeedbackItem, Point, VectronClient, exceptions
 from vectron_client._pb import vectron_pb as wire
 from vectron_client.exceptions import (
     DeadlineExceededError,
@@ -165,10 +165,13 @@ def test_every_operation_takes_a_timeout(server: "ScriptedServer", connect: "Con
         lambda: client.search("docs", [1.0], timeout=3),
         lambda: client.get("docs", "a", timeout=3),
         lambda: client.delete("docs", "a", timeout=3),
+        lambda: list(client.search_stream("docs", [1.0], timeout=3)),
+        lambda: client.submit_feedback("docs", [FeedbackItem("a", 5)], timeout=3),
+        lambda: client.update_user_profile("PAID", timeout=3),
     ):
         with pytest.raises(VectronError, match="nothing scripted"):
             operation()
-    assert len(server.seen) == 9
+    assert len(server.seen) == 12
     assert all(seen.time_remaining is not None and 2 < seen.time_remaining <= 3.1 for seen in server.seen)
 
 

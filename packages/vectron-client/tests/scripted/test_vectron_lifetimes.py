@@ -96,7 +96,7 @@ def test_closing_ends_calls_of_other_threads(server: "ScriptedServer") -> None:
 
     thread = threading.Thread(target=call)
     thread.start()
-    server.wait_for_a_call()
+    server.wait_for_calls()
     client.close()
     thread.join(5)
     release.set()
@@ -109,7 +109,7 @@ def test_closing_ends_calls_of_other_tasks_without_cancelling_them(server: "Scri
     async def main() -> None:
         client = AsyncVectronClient(server.address)
         call = asyncio.create_task(client.search("docs", [1.0]))
-        await asyncio.to_thread(server.wait_for_a_call)
+        await asyncio.to_thread(server.wait_for_calls)
         await client.close()
         with pytest.raises(VectronError, match="this client is closed"):
             await call
@@ -131,7 +131,7 @@ def test_cancelling_a_task_cancels_the_call(server: "ScriptedServer") -> None:
     async def main() -> None:
         async with AsyncVectronClient(server.address) as client:
             call = asyncio.create_task(client.search("docs", [1.0]))
-            await asyncio.to_thread(server.wait_for_a_call)
+            await asyncio.to_thread(server.wait_for_calls)
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call

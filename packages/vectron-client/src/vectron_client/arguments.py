@@ -1,0 +1,59 @@
+"""Checks of single arguments, which name the argument when they fail. Pure."""
+
+import operator
+from typing import Any
+
+from vectron_client.exceptions import InvalidArgumentError
+
+
+def text(field: str, value: Any, *, empty: bool = False) -> str:
+    """Text that fits a message.
+
+    Args:
+        field: name of the argument.
+        value: what was given.
+        empty: whether it may be empty.
+
+    Raises:
+        InvalidArgumentError: no text, empty, or no Unicode text (half a surrogate pair); names the field.
+
+    >>> text("name", "docs")
+    'docs'
+    """
+    if not isinstance(value, str):
+        raise invalid(field, f"must be text, not {type(value).__name__}")
+    if not value and not empty:
+        raise invalid(field, "must not be empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise invalid(field, f"is not Unicode text: {error.reason}") from error
+    return value
+
+
+def whole(field: str, value: Any, least: int, most: int | None = None) -> int:
+    """A whole number as a plain `int`.
+
+    Raises:
+        InvalidArgumentError: not a whole number, or out of its limits; names the field.
+
+    >>> whole("top_k", 10, 0)
+    10
+    """
+    try:
+        number = operator.index(value)  # numpy's whole numbers too
+    except TypeError:
+        raise invalid(field, f"must be a whole number, not {type(value).__name__}") from None
+    if number < least or (most is not None and number > most):
+        limits = f"{least} or more" if most is None or number < least else f"at most {most}"
+        raise invalid(field, f"must be {limits}, not {number}")
+    return number
+
+
+def invalid(field: str, rule: str) -> InvalidArgumentError:
+    """The error for an argument that breaks a rule.
+
+    >>> invalid("top_k", "must be 0 or more, not -1").details
+    {'field': 'top_k'}
+    """
+    return InvalidArgumentError(f"{field} {rule}", details={"field": field})
