@@ -125,6 +125,21 @@ class TestOptions:
                 with pytest.raises(ConnectionError, match="cannot be trusted"):
                     await client.tokens.get(7)
 
+    async def test_a_client_certificate_is_shown(self) -> None:
+        demanding = ScriptedServer(UNTRUSTED)
+        assert demanding._tls is not None
+        demanding._tls.verify_mode = ssl.CERT_REQUIRED
+        demanding._tls.load_verify_locations(UNTRUSTED)
+        with demanding as server:
+            server.on("GET", TOKEN, Reply(body=token_body()))
+            context = ssl.create_default_context(cafile=str(UNTRUSTED))
+            async with client_of(server, verify_ssl=context, max_retries=0) as client:
+                with pytest.raises(ConnectionError):
+                    await client.tokens.get(7)
+            context.load_cert_chain(UNTRUSTED)
+            async with client_of(server, verify_ssl=context, max_retries=0) as client:
+                assert (await client.tokens.get(7)).id == 7
+
     async def test_no_more_connections_than_allowed(self, server: ScriptedServer) -> None:
         server.on("GET", TOKEN, Reply(body=token_body()))
         async with client_of(server, max_connections=1) as client:

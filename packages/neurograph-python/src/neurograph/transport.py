@@ -77,7 +77,7 @@ class Transport:
                     chunks.append(chunk)
             finally:
                 response.close()
-        except (httpx2.RequestError, RuntimeError) as error:
+        except (httpx2.RequestError, ssl.SSLError, RuntimeError) as error:
             raise _translated(error, request, self._options, deadline, self._closed) from error
         return Response(request, response.status_code, response.headers, b"".join(chunks))
 
@@ -101,7 +101,7 @@ class Transport:
     def _chunks(self, response: httpx2.Response, request: Request, deadline: Deadline) -> Iterator[bytes]:
         try:
             yield from response.iter_bytes()
-        except (httpx2.RequestError, RuntimeError) as error:
+        except (httpx2.RequestError, ssl.SSLError, RuntimeError) as error:
             raise _translated(error, request, self._options, deadline, self._closed) from error
         finally:
             response.close()
@@ -148,7 +148,7 @@ class AsyncTransport:
                     chunks.append(chunk)
             finally:
                 await response.aclose()
-        except (httpx2.RequestError, RuntimeError) as error:
+        except (httpx2.RequestError, ssl.SSLError, RuntimeError) as error:
             raise _translated(error, request, self._options, deadline, self._closed) from error
         return Response(request, response.status_code, response.headers, b"".join(chunks))
 
@@ -170,7 +170,7 @@ class AsyncTransport:
         try:
             async for chunk in response.aiter_bytes():
                 yield chunk
-        except (httpx2.RequestError, RuntimeError) as error:
+        except (httpx2.RequestError, ssl.SSLError, RuntimeError) as error:
             raise _translated(error, request, self._options, deadline, self._closed) from error
         finally:
             await response.aclose()
@@ -277,11 +277,18 @@ def _check(deadline: Deadline, request: Request, options: Options, sent: bool = 
 
 
 def _translated(
-    error: httpx2.RequestError | RuntimeError, request: Request, options: Options, deadline: Deadline, closed: bool
+    error: httpx2.RequestError | ssl.SSLError | RuntimeError,
+    request: Request,
+    options: Options,
+    deadline: Deadline,
+    closed: bool,
 ) -> NeuroGraphError | RuntimeError:
     """The exception of this library that stands for a failure below it."""
     if isinstance(error, RuntimeError):
         return _closed_error() if closed else error
+    if isinstance(error, ssl.SSLError):  # not all of them are translated below; a missing client certificate is one
+        message = f"The connection to {options.base_url} was refused by TLS during {request}: {_why(error)}"
+        return ConnectionError(message, retryable=False)
     sent = not isinstance(error, _NEVER_SENT)
     if isinstance(error, httpx2.TimeoutException):
         return TimeoutError(_late(request, options, deadline), request_sent=sent)
