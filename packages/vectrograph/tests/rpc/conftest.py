@@ -15,7 +15,7 @@ from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.values import Vector
 from vectrograph.engines.reference import ReferenceEngine
-from vectrograph.rpc._pb.methods import AUTH_SERVICE_METHODS, VECTRON_SERVICE_METHODS
+from vectrograph.rpc._pb.methods import AUTH_SERVICE_METHODS, VECTROGRAPH_SERVICE_METHODS, VECTRON_SERVICE_METHODS
 from vectrograph.rpc.server import build_grpc_server
 from vectrograph.services import Services
 from vectrograph.services.assembly import assemble
@@ -23,7 +23,8 @@ from vectrograph.services.call import Call, Principal
 
 MAX_MESSAGE_BYTES = 1 << 20
 # Both services have an UpdateUserProfile; AuthService's is called "auth.UpdateUserProfile" here.
-METHODS = {f"auth.{name}": method for name, method in AUTH_SERVICE_METHODS.items()} | VECTRON_SERVICE_METHODS
+METHODS = {f"auth.{name}": method for name, method in AUTH_SERVICE_METHODS.items()}
+METHODS |= VECTROGRAPH_SERVICE_METHODS | VECTRON_SERVICE_METHODS
 
 
 class LetterEmbedder:

@@ -13,10 +13,16 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from vectrograph.domain.access import Role
 from vectrograph.domain.limits import Limits
-from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTRON_SERVICE, VECTRON_SERVICE_METHODS
+from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE, VECTRON_SERVICE_METHODS
 from vectrograph.services.call import Principal
 
-SERVICES = ["grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection", AUTH_SERVICE, VECTRON_SERVICE]
+SERVICES = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1alpha.ServerReflection",
+    VECTROGRAPH_SERVICE,
+    AUTH_SERVICE,
+    VECTRON_SERVICE,
+]
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 

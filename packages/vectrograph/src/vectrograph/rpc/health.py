@@ -8,7 +8,7 @@ from typing import Any, Final
 import grpc
 from grpc_health.v1 import health, health_pb2
 
-from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTRON_SERVICE
+from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
 from vectrograph.rpc.threads import OnThreads
 
 SERVICE: Final[str] = health.SERVICE_NAME
@@ -24,7 +24,7 @@ class Health:
         self._lock = threading.Lock()
         self._streams: set[_Stream] = set()
         self._serving = True
-        for name in (health.OVERALL_HEALTH, VECTRON_SERVICE, AUTH_SERVICE):
+        for name in (health.OVERALL_HEALTH, VECTRON_SERVICE, AUTH_SERVICE, VECTROGRAPH_SERVICE):
             self._servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":

@@ -136,6 +136,15 @@ def _puts(points: Sequence[AnyPoint], vectors: Sequence[Vector]) -> list[Put]:
     ]
 
 
+def puts_of(points: Sequence[vectron_pb.Point]) -> list[Put]:
+    """What to store, from points of the ordinary view.
+
+    Raises:
+        InvalidArgument: a `payload_json` is malformed; names the point's position.
+    """
+    return _puts(points, [np.array(point.vector, _FLOAT) for point in points])
+
+
 def _payload(point: AnyPoint, position: int) -> Payload:
     """`payload_json` when it is there, else the map of strings."""
     if not point.payload_json:

@@ -9,12 +9,12 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from vectrograph.rpc import health
-from vectrograph.rpc._pb import auth_pb, vectron_pb
-from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTRON_SERVICE
+from vectrograph.rpc._pb import auth_pb, vectrograph_pb, vectron_pb
+from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
 from vectrograph.rpc.threads import OnThreads
 
 SERVICE: Final[str] = reflection.SERVICE_NAME
-SERVICES: Final = (VECTRON_SERVICE, AUTH_SERVICE, health.SERVICE, SERVICE)
+SERVICES: Final = (VECTRON_SERVICE, AUTH_SERVICE, VECTROGRAPH_SERVICE, health.SERVICE, SERVICE)
 _THREADS: Final = 2
 
 
@@ -45,6 +45,6 @@ class Reflection:
 def _public_pool() -> DescriptorPool:
     """The files of every service that is served, imported ones first."""
     pool = DescriptorPool()
-    for module in (auth_pb, vectron_pb, health_pb2, reflection_pb2):
+    for module in (auth_pb, vectron_pb, vectrograph_pb, health_pb2, reflection_pb2):
         pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
     return pool

@@ -1,4 +1,4 @@
-"""The gRPC server: Vectron's two services, health and reflection."""
+"""The gRPC server: Vectron's two services, one of our own, health and reflection."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import grpc
 
-from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTRON_SERVICE
+from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
 from vectrograph.rpc.accounts import AuthService, Public
 from vectrograph.rpc.exchange import Exchange
+from vectrograph.rpc.extensions import VectrographService
 from vectrograph.rpc.health import Health
 from vectrograph.rpc.reflection import Reflection
 from vectrograph.rpc.vectron import Streaming, Unary, VectronService
@@ -36,7 +37,13 @@ def build_grpc_server(services: Services, *, max_message_bytes: int, threads: in
     health, reflection = Health(), Reflection()
     inner = grpc.server(
         pool,
-        handlers=[_vectron_handler(services), _auth_handler(services), health.handler(), reflection.handler()],
+        handlers=[
+            _vectron_handler(services),
+            _auth_handler(services),
+            _own_handler(services),
+            health.handler(),
+            reflection.handler(),
+        ],
         options=_options(max_message_bytes),
     )
     return GracefulServer(inner, pool, health, reflection)
@@ -67,6 +74,12 @@ def _auth_handler(services: Services) -> "grpc.GenericRpcHandler[bytes, bytes]":
     handlers = {name: _unary(services, name, answer) for name, answer in service.unary_methods().items()}
     handlers |= {name: _public(services, name, answer) for name, answer in service.public_methods().items()}
     return grpc.method_handlers_generic_handler(AUTH_SERVICE, handlers)
+
+
+def _own_handler(services: Services) -> "grpc.GenericRpcHandler[bytes, bytes]":
+    service = VectrographService(services)
+    handlers = {name: _unary(services, name, answer) for name, answer in service.unary_methods().items()}
+    return grpc.method_handlers_generic_handler(VECTROGRAPH_SERVICE, handlers)
 
 
 # All methods are registered as streams of raw request messages, which on the wire is the same as a single one. For a

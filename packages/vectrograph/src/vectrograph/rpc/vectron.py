@@ -51,7 +51,7 @@ class VectronService:
     def delete_collection(self, call: Call, body: bytes) -> bytes:
         """Remove a collection with its points."""
         request = parse(vectron_pb.DeleteCollectionRequest, body)
-        self._services.catalog.drop(call, _collection(request.name, "name"))
+        self._services.catalog.drop(call, collection_of(request.name, "name"))
         return vectron_pb.DeleteCollectionResponse(success=True).SerializeToString()
 
     def list_collections(self, call: Call, body: bytes) -> bytes:
@@ -63,7 +63,7 @@ class VectronService:
     def get_collection_status(self, call: Call, body: bytes) -> bytes:
         """Dimension, distance, and the one shard a collection has here: ready when it can answer."""
         request = parse(vectron_pb.GetCollectionStatusRequest, body)
-        info = self._services.catalog.describe(call, _collection(request.name, "name"))
+        info = self._services.catalog.describe(call, collection_of(request.name, "name"))
         shard = vectron_pb.ShardStatus(shard_id=1, replicas=[1], leader_id=1, ready=info.state is CollectionState.READY)
         return vectron_pb.GetCollectionStatusResponse(
             name=info.spec.ref.name,
@@ -78,7 +78,7 @@ class VectronService:
         if not points:
             raise InvalidArgument.of("points", "at least one point is required for upsert", "too_short")
         count = self._services.points.upsert(
-            call, _collection(collection), points, idempotency=call.idempotent("vectron.Upsert", body)
+            call, collection_of(collection), points, idempotency=call.idempotent("vectron.Upsert", body)
         )
         return vectron_pb.UpsertResponse(upserted=count).SerializeToString()
 
@@ -93,7 +93,7 @@ class VectronService:
     def _answer(self, call: Call, query: SearchQuery) -> bytes:
         [result] = self._services.search.search(
             call.within(query.timeout_ms),
-            _collection(query.collection),
+            collection_of(query.collection),
             query.vector,
             query.top_k,
             include=query.include,
@@ -107,7 +107,7 @@ class VectronService:
     def get(self, call: Call, body: bytes) -> bytes:
         """One point with vector and payload."""
         request = parse(vectron_pb.GetRequest, body)
-        collection = _collection(request.collection)
+        collection = collection_of(request.collection)
         return messages.encode_point(self._services.points.get(call, collection, request.id, messages.POINT))
 
     def delete(self, call: Call, body: bytes) -> bytes:
@@ -115,7 +115,7 @@ class VectronService:
         request = parse(vectron_pb.DeleteRequest, body)
         self._services.points.delete(
             call,
-            _collection(request.collection),
+            collection_of(request.collection),
             request.id,
             idempotency=call.idempotent("vectron.Delete", body),
         )
@@ -146,7 +146,7 @@ class VectronService:
         return vectron_pb.SubmitFeedbackResponse(success=True, feedback_id=feedback_id).SerializeToString()
 
 
-def _collection(name: str, field: str = "collection") -> str:
+def collection_of(name: str, field: str = "collection") -> str:
     """The name, unless it is empty: a caller that forgot the field should not read that "" does not exist."""
     if not name:
         raise InvalidArgument.of(field, "collection name cannot be empty", "string_too_short")

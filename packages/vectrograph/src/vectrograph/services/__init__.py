@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vectrograph.domain.limits import Limits
+from vectrograph.services.bulk import Bulk
 from vectrograph.services.catalog import Catalog
 from vectrograph.services.embeddings import Embeddings
 from vectrograph.services.feedback import Feedback
@@ -25,6 +26,7 @@ class Services:
     catalog: Catalog
     points: Points
     search: Search
+    bulk: Bulk
     tokens: Tokens
     embeddings: Embeddings
     sessions: Sessions

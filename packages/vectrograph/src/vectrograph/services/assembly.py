@@ -10,6 +10,7 @@ from vectrograph.domain.embedder import Embedder
 from vectrograph.domain.limits import Limits
 from vectrograph.engines.base import Engine
 from vectrograph.services import Services
+from vectrograph.services.bulk import Bulk
 from vectrograph.services.catalog import Catalog
 from vectrograph.services.credentials import Credentials
 from vectrograph.services.embeddings import Embeddings
@@ -60,6 +61,7 @@ def assemble(
         catalog=Catalog(engine, limits),
         points=Points(engine, limits),
         search=Search(engine, limits),
+        bulk=Bulk(engine, limits),
         tokens=Tokens(engine, embedder, limits),
         embeddings=Embeddings(embedder, limits),
         sessions=Sessions(store, signer, credentials, passwords),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
-from vectron_client._pb import auth_pb, vectron_pb
+from vectron_client._pb import auth_pb, vectrograph_pb, vectron_pb
 
 
 @dataclass(frozen=True)
@@ -56,5 +56,20 @@ VECTRON_SERVICE_METHODS = {
         Method("GetCollectionStatus", "/vectron.v1.VectronService/GetCollectionStatus", vectron_pb.GetCollectionStatusRequest, vectron_pb.GetCollectionStatusResponse, False, False),
         Method("UpdateUserProfile", "/vectron.v1.VectronService/UpdateUserProfile", vectron_pb.UpdateUserProfileRequest, vectron_pb.UpdateUserProfileResponse, False, False),
         Method("SubmitFeedback", "/vectron.v1.VectronService/SubmitFeedback", vectron_pb.SubmitFeedbackRequest, vectron_pb.SubmitFeedbackResponse, False, False),
+    )
+}
+
+
+VECTROGRAPH_SERVICE = "vectrograph.v1.VectrographService"
+VECTROGRAPH_SERVICE_METHODS = {
+    method.name: method
+    for method in (
+        Method("SearchBatch", "/vectrograph.v1.VectrographService/SearchBatch", vectrograph_pb.SearchBatchRequest, vectrograph_pb.SearchBatchResponse, False, False),
+        Method("Scroll", "/vectrograph.v1.VectrographService/Scroll", vectrograph_pb.ScrollRequest, vectrograph_pb.ScrollResponse, False, False),
+        Method("Count", "/vectrograph.v1.VectrographService/Count", vectrograph_pb.CountRequest, vectrograph_pb.CountResponse, False, False),
+        Method("DeleteWhere", "/vectrograph.v1.VectrographService/DeleteWhere", vectrograph_pb.DeleteWhereRequest, vectrograph_pb.DeleteWhereResponse, False, False),
+        Method("UpsertIf", "/vectrograph.v1.VectrographService/UpsertIf", vectrograph_pb.UpsertIfRequest, vectrograph_pb.UpsertIfResponse, False, False),
+        Method("GetCollectionInfo", "/vectrograph.v1.VectrographService/GetCollectionInfo", vectrograph_pb.GetCollectionInfoRequest, vectrograph_pb.GetCollectionInfoResponse, False, False),
+        Method("GetLimits", "/vectrograph.v1.VectrographService/GetLimits", vectrograph_pb.GetLimitsRequest, vectrograph_pb.GetLimitsResponse, False, False),
     )
 }

@@ -2,7 +2,8 @@
 
 from vectrograph.domain.errors import Unauthenticated
 from vectrograph.rest.context import Context
-from vectrograph.rest.gateway import messages
+from vectrograph.rest.gateway import account_messages as messages
+from vectrograph.rest.gateway.messages import SuccessResponse
 from vectrograph.services.account_rules import admit_key_name
 from vectrograph.services.call import Principal
 
@@ -34,10 +35,10 @@ def update_profile(context: Context, body: messages.UpdateUserProfileRequest) ->
     return messages.UpdateUserProfileResponse(user=messages.UserProfile.of(user), jwt_token=token)
 
 
-def delete_user(context: Context, body: messages.DeleteUserRequest) -> messages.SuccessResponse:
+def delete_user(context: Context, body: messages.DeleteUserRequest) -> SuccessResponse:
     """POST /v1/user/delete."""
     context.services.registration.remove(context.call, body.password)
-    return messages.SuccessResponse()
+    return SuccessResponse()
 
 
 def refresh(context: Context, _: messages.EmptyRequest) -> messages.RefreshTokenResponse:
@@ -64,10 +65,10 @@ def list_keys(context: Context, _: None) -> messages.ListKeysResponse:
     return messages.ListKeysResponse(keys=own)
 
 
-def delete_key(context: Context, _: None) -> messages.SuccessResponse:
+def delete_key(context: Context, _: None) -> SuccessResponse:
     """DELETE /v1/keys/{key_prefix}."""
     context.services.logins.delete_key(context.call, context.path["key_prefix"])
-    return messages.SuccessResponse()
+    return SuccessResponse()
 
 
 def validate_key(context: Context, body: messages.ValidateKeyRequest) -> messages.ValidateKeyResponse:

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from vectrograph.domain import errors
-from vectrograph.rest.gateway import accounts, collections, messages
+from vectrograph.rest.gateway import account_messages, accounts, collections, messages
 from vectrograph.rest.operation import Access, Handler, Operation, Work
 
 
@@ -56,38 +56,40 @@ _VECTRON: Final = (
 
 _ACCOUNTS: Final = (
     _route(
-        "POST", "/v1/users/register", accounts.register, "Make an account", messages.UserAnswer,
-        body=messages.EmailAndPassword, raises=(errors.AlreadyExists, errors.PermissionDenied), **_PUBLIC, **_HASHING,
-    ),
-    _route(
-        "POST", "/v1/users/login", accounts.login, "Log in by email", messages.LoginResponse,
-        body=messages.EmailAndPassword, raises=(errors.InvalidCredentials, errors.PermissionDenied),
+        "POST", "/v1/users/register", accounts.register, "Make an account", account_messages.UserAnswer,
+        body=account_messages.EmailAndPassword, raises=(errors.AlreadyExists, errors.PermissionDenied),
         **_PUBLIC, **_HASHING,
     ),
-    _route("GET", "/v1/user/profile", accounts.profile, "Get the caller's account", messages.UserAnswer),
+    _route(
+        "POST", "/v1/users/login", accounts.login, "Log in by email", account_messages.LoginResponse,
+        body=account_messages.EmailAndPassword, raises=(errors.InvalidCredentials, errors.PermissionDenied),
+        **_PUBLIC, **_HASHING,
+    ),
+    _route("GET", "/v1/user/profile", accounts.profile, "Get the caller's account", account_messages.UserAnswer),
     _route(
         "PUT", "/v1/user/profile", accounts.update_profile, "Change the caller's plan",
-        messages.UpdateUserProfileResponse, body=messages.UpdateUserProfileRequest, raises=(errors.PermissionDenied,),
+        account_messages.UpdateUserProfileResponse, body=account_messages.UpdateUserProfileRequest,
+        raises=(errors.PermissionDenied,),
     ),
     _route(
         "POST", "/v1/user/delete", accounts.delete_user, "Delete the caller's account", messages.SuccessResponse,
-        body=messages.DeleteUserRequest, raises=(errors.PermissionDenied, errors.Conflict), **_HASHING,
+        body=account_messages.DeleteUserRequest, raises=(errors.PermissionDenied, errors.Conflict), **_HASHING,
     ),
     _route(
-        "POST", "/v1/auth/refresh", accounts.refresh, "Renew a login", messages.RefreshTokenResponse,
-        body=messages.EmptyRequest, raises=(errors.PermissionDenied,),
+        "POST", "/v1/auth/refresh", accounts.refresh, "Renew a login", account_messages.RefreshTokenResponse,
+        body=account_messages.EmptyRequest, raises=(errors.PermissionDenied,),
     ),
     _route(
-        "POST", "/v1/keys", accounts.create_key, "Create an API key", messages.CreateKeyResponse,
-        body=messages.CreateKeyRequest, raises=(errors.PermissionDenied,),
+        "POST", "/v1/keys", accounts.create_key, "Create an API key", account_messages.CreateKeyResponse,
+        body=account_messages.CreateKeyRequest, raises=(errors.PermissionDenied,),
     ),
     _route(
-        "GET", "/v1/keys", accounts.list_keys, "List the caller's API keys", messages.ListKeysResponse,
+        "GET", "/v1/keys", accounts.list_keys, "List the caller's API keys", account_messages.ListKeysResponse,
         raises=(errors.PermissionDenied,),
     ),
     _route(
         "POST", "/v1/keys/validate", accounts.validate_key, "Tell whether an API key holds",
-        messages.ValidateKeyResponse, body=messages.ValidateKeyRequest, **_PUBLIC,
+        account_messages.ValidateKeyResponse, body=account_messages.ValidateKeyRequest, **_PUBLIC,
     ),
     _route(
         "DELETE", "/v1/keys/{key_prefix}", accounts.delete_key, "Delete an API key", messages.SuccessResponse,
@@ -95,7 +97,7 @@ _ACCOUNTS: Final = (
     ),
     _route(
         "POST", "/v1/sdk-jwt", accounts.sdk_token, "Make a token that stands for an API key",
-        messages.SdkTokenResponse, body=messages.SdkTokenRequest, raises=(errors.PermissionDenied,),
+        account_messages.SdkTokenResponse, body=account_messages.SdkTokenRequest, raises=(errors.PermissionDenied,),
     ),
 )  # fmt: skip
 

@@ -1,0 +1,100 @@
+"""Many points at a time, by filter or by condition: scroll, count, delete where, upsert if."""
+
+from collections.abc import Sequence
+
+from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.filters import Filter
+from vectrograph.domain.limits import Limits
+from vectrograph.domain.values import (
+    KEEP,
+    DeleteWhere,
+    Include,
+    Order,
+    Outcome,
+    Precondition,
+    Put,
+    ScrollPage,
+    ScrollRequest,
+)
+from vectrograph.engines.base import Engine
+from vectrograph.services.admission import admit_batch, admit_payload
+from vectrograph.services.call import Call
+from vectrograph.services.naming import naming_fields
+
+DEFAULT_PAGE = 100
+
+
+class Bulk:
+    """Points of any collection, many at a time."""
+
+    def __init__(self, engine: Engine, limits: Limits) -> None:
+        self._engine = engine
+        self._limits = limits
+
+    def scroll(
+        self,
+        call: Call,
+        collection: str,
+        *,
+        limit: int = 0,
+        cursor: str | None = None,
+        filter: Filter | None = None,
+        order: Order = Order(),
+        include: Include = Include(),
+    ) -> ScrollPage:
+        """One page of points; `limit` 0 means 100, or `max_page` if that is less.
+
+        Raises:
+            PermissionDenied: the read scope of that collection is missing.
+            CollectionNotFound: there is no such collection.
+            InvalidArgument: `limit` is over `max_page`, or cursor or order is not acceptable.
+        """
+        ref = call.require_collection(collection, "read")
+        largest = self._limits.max_page
+        if limit > largest:
+            raise InvalidArgument.of("limit", f"is {limit} and must be at most max_page = {largest}", "out_of_range")
+        request = ScrollRequest(
+            limit=limit or min(DEFAULT_PAGE, largest), cursor=cursor, filter=filter, order=order, include=include
+        )
+        return self._engine.scroll(ref, request, deadline=call.deadline)
+
+    def count(self, call: Call, collection: str, filter: Filter | None = None) -> int:
+        """How many points there are, or match; exact.
+
+        Raises:
+            PermissionDenied: the read scope of that collection is missing.
+            CollectionNotFound: there is no such collection.
+        """
+        ref = call.require_collection(collection, "read")
+        return self._engine.count(ref, filter, deadline=call.deadline)
+
+    def delete_where(self, call: Call, collection: str, filter: Filter) -> int:
+        """Remove every point that matches, in one transaction; answers how many.
+
+        Raises:
+            PermissionDenied: the delete scope of that collection is missing.
+            CollectionNotFound: there is no such collection.
+        """
+        ref = call.require_collection(collection, "delete")
+        return len(self._engine.write(ref, [DeleteWhere(filter=filter)], deadline=call.deadline).outcomes)
+
+    def upsert_if(
+        self, call: Call, collection: str, points: Sequence[Put], condition: Precondition
+    ) -> tuple[Outcome, ...]:
+        """Store those points for which the condition holds, in one transaction; one outcome each, in their order.
+
+        Raises:
+            PermissionDenied: the write scope of that collection is missing.
+            CollectionNotFound: there is no such collection.
+            InvalidArgument: there are no points, or one is not acceptable; names its position.
+            TooLarge: there are more than `max_batch` points, or a payload is over its limit.
+        """
+        ref = call.require_collection(collection, "write")
+        if not points:
+            raise InvalidArgument.of("points", "at least one point is required", "too_short")
+        admit_batch(points, "points", self._limits)
+        for position, point in enumerate(points):
+            if point.payload is not KEEP:
+                admit_payload(point.payload, f"points[{position}].payload", self._limits)
+        with naming_fields(sequence="points"):
+            return self._engine.write(ref, points, precondition=condition, deadline=call.deadline).outcomes
