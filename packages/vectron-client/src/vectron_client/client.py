@@ -1,6 +1,7 @@
 # Generated from async_client.py by tools/unasync.py; do not edit.
 """The synchronous client: a thin shell around `calls`, which knows the operations, and a channel, which sends."""
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from vectron_client.exceptions import VectronError
 from vectron_client.guide import guide
 from vectron_client.lanes import run_lanes
 from vectron_client.models import CollectionStatus, FeedbackItem, Point, SearchResult, UserProfile, VectorLike
-from vectron_client.options import ClientOptions, own_options
+from vectron_client.options import ClientOptions, changed_options, own_options
 from vectron_client.retries import RetryPlan, seconds
 from wirekit.flow import run
 
@@ -62,6 +63,21 @@ class VectronClient:
     def close(self) -> None:
         """Closes the connection; calls after this raise a `VectronError`. Closing again does nothing."""
         self._channel.close()
+
+    def with_options(self, **changes: Any) -> "VectronClient":
+        """A client with other options on the same connection, for one call or for many; closing either closes both.
+
+        Args:
+            changes: fields of `ClientOptions` that are about calls: `timeout_seconds`, `expected_vector_dim`,
+                `max_batch_bytes`, `hedged_reads`, `hedge_delay_ms`, `retryable_statuses` and those named `retry_…`.
+
+        Raises:
+            InvalidArgumentError: a value makes no sense, there is no such option, or it belongs to the connection.
+        """
+        other = copy.copy(self)
+        other._options = changed_options(self._options, changes)
+        other._retries = RetryPlan(other._options)
+        return other
 
     @staticmethod
     def help() -> tuple[str, dict[str, Any]]:

@@ -156,6 +156,32 @@ def own_options(options: ClientOptions | None) -> ClientOptions:
     return ClientOptions() if options is None else replace(options)
 
 
+#: Options that may differ from call to call over one connection.
+PER_CALL = (
+    "timeout_seconds", "expected_vector_dim", "max_batch_bytes", "hedged_reads", "hedge_delay_ms", "retry_max_attempts",
+    "retry_initial_backoff_ms", "retry_max_backoff_ms", "retry_backoff_multiplier", "retry_jitter", "retry_on_writes",
+    "retryable_statuses",
+)  # fmt: skip
+
+
+def changed_options(options: ClientOptions, changes: dict[str, Any]) -> ClientOptions:
+    """A copy with other values.
+
+    Raises:
+        InvalidArgumentError: a value makes no sense, there is no such option, or it belongs to the connection.
+
+    >>> changed_options(ClientOptions(), {"timeout_seconds": 2}).timeout_seconds
+    2
+    """
+    for name in changes:
+        if name not in PER_CALL:
+            fixed = name in ClientOptions.__dataclass_fields__
+            reason = "belongs to the connection; make another client" if fixed else "is no option"
+            message = f"{name} {reason}. Calls may differ in {', '.join(PER_CALL)}"
+            raise InvalidArgumentError(message, details={"field": name})
+    return replace(options, **changes)
+
+
 #: Options that are whole numbers, and their least value.
 _LEAST = {
     "keepalive_time_ms": 1,

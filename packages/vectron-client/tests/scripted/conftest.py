@@ -145,6 +145,8 @@ class _Awaited:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._client, name)
+        if name == "with_options":
+            return lambda **changes: _Awaited(method(**changes), self._runner)
 
         def call(*args: Any, **kwargs: Any) -> Any:
             result = method(*args, **kwargs)

@@ -359,6 +359,22 @@ def test_importing_is_quick_and_leaves_numpy_alone() -> None:
     assert min(float(seconds) for seconds, _ in printed) < 0.25
 
 
+def test_importing_loads_little_beyond_grpc_and_protobuf() -> None:
+    script = """
+        import sys
+        import grpc, grpc.aio
+        import google.protobuf.descriptor_pool, google.protobuf.message_factory, google.protobuf.unknown_fields
+        before = set(sys.modules)
+        import vectron_client
+        print(*sorted(set(sys.modules) - before))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    foreign = [name for name in loaded if name.partition(".")[0] not in ("vectron_client", "wirekit")]
+    assert len(foreign) <= 15, foreign
+    assert len(loaded) - len(foreign) <= 50
+
+
 def test_everything_works_without_numpy(server: "ScriptedServer") -> None:
     server.answers("Upsert", wire.UpsertResponse(upserted=1))
     server.answers("Get", wire.GetResponse(point=wire.Point(id="a", vector=[1.0, 2.0])))

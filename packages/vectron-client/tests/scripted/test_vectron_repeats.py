@@ -12,6 +12,7 @@ from vectron_client import Point
 from vectron_client._pb import vectron_pb as wire
 from vectron_client.exceptions import (
     DeadlineExceededError,
+    InvalidArgumentError,
     RateLimitError,
     UnavailableError,
     VectronError,
@@ -181,3 +182,49 @@ def test_pauses_grow_by_the_options(server: "ScriptedServer", connect: "Connect"
     pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
     for pause, expected in zip(pauses, (0.05, 0.2, 0.2, 0.2), strict=True):
         assert 0.9 * expected <= pause < 1.1 * expected + 0.3
+
+
+def test_options_of_a_single_call(server: "ScriptedServer", connect: "Connect") -> None:
+    peers = []
+
+    def refuse(_request: bytes, context: grpc.ServicerContext) -> bytes:
+        peers.append(context.peer())
+        context.abort(grpc.StatusCode.UNAVAILABLE, "busy")
+        raise AssertionError("abort raises")
+
+    server.script("Delete", refuse)
+    server.script("Search", refuse)
+    client = connect(timeout_seconds=30, retry_max_attempts=2)
+    patient = client.with_options(retry_on_writes=True, retry_max_attempts=4, timeout_seconds=5)
+    for one, attempts in ((patient, 4), (client, 1)):
+        before = len(server.seen)
+        with pytest.raises(UnavailableError):
+            one.delete("docs", "a")
+        assert len(server.seen) - before == attempts
+    assert [round(seen.time_remaining or 0) for seen in (server.seen[0], server.seen[-1])] == [5, 30]
+    with pytest.raises(UnavailableError):
+        client.search("docs", [1.0])
+    assert len(server.seen) == 4 + 1 + 2
+    assert len(set(peers)) == 1, "all over one connection"
+    with pytest.raises(InvalidArgumentError, match="expected_vector_dim is 3"):
+        client.with_options(expected_vector_dim=3).search("docs", [1.0])
+
+
+def test_closing_a_client_with_other_options_closes_both(server: "ScriptedServer", connect: "Connect") -> None:
+    client = connect()
+    client.with_options(timeout_seconds=1).close()
+    with pytest.raises(VectronError, match="closed"):
+        client.list_collections()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"use_tls": True}, "use_tls belongs to the connection; make another client"),
+        ({"timeout": 3}, "timeout is no option. Calls may differ in timeout_seconds, "),
+        ({"retry_max_attempts": 0}, "ClientOptions.retry_max_attempts must be a whole number from 1"),
+    ],
+)
+def test_options_that_no_call_can_change(connect: "Connect", changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        connect().with_options(**changes)

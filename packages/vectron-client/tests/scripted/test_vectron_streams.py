@@ -91,11 +91,11 @@ def test_an_answer_that_cannot_be_read(server: "ScriptedServer", connect: "Conne
 def test_the_timeout_is_for_the_whole_stream(server: "ScriptedServer", connect: "Connect") -> None:
     server.streams("SearchStream", snapshot("a"), threading.Event(), snapshot("b"))
     begun = time.monotonic()
-    snapshots = connect().search_stream("docs", [1.0], timeout=0.4)
+    snapshots = connect().search_stream("docs", [1.0], timeout=1.5)
     next(snapshots)
-    with pytest.raises(DeadlineExceededError, match=r"within 0\.4 s"):
+    with pytest.raises(DeadlineExceededError, match=r"within 1\.5 s"):
         next(snapshots)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 5
 
 
 def test_who_stops_looking_cancels_the_call(server: "ScriptedServer", connect: "Connect") -> None:
