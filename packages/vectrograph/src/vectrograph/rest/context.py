@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from vectrograph.domain.errors import Unauthenticated
 from vectrograph.services import Services
-from vectrograph.services.call import Call
+from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,13 @@ class Context:
         application: what is the same for all requests.
         caller: None on public routes.
         path: varying parts of the path, decoded.
+        origin: where the request came from.
     """
 
     application: Application
     caller: Call | None
     path: Mapping[str, str]
+    origin: Origin = UNKNOWN_ORIGIN
 
     @property
     def services(self) -> Services:

@@ -21,7 +21,7 @@ from vectrograph.rest.errors import ClientDisconnected, MethodNotAllowed, body_t
 from vectrograph.rest.middleware.request_id import request_id_of
 from vectrograph.rest.operation import Answer, Operation, Work
 from vectrograph.rest.workers import Workers
-from vectrograph.services.call import Call
+from vectrograph.services.call import Call, Origin
 
 _SMALL_BODY: Final = 65_536
 _JSON: Final = b"application/json"
@@ -41,7 +41,7 @@ class Rendered:
 class Request:
     """What a handler's thread needs of a request."""
 
-    request_id: str
+    origin: Origin
     credential: str | None = field(repr=False)
     deadline: float | None
     path: Mapping[str, str]
@@ -70,7 +70,7 @@ class Endpoint:
         credential = None if self._operation.public else credential_of(headers)
         body = await self._receive_body(headers, credential, deadline, receive)
         request = Request(
-            request_id=request_id_of(scope),
+            origin=_origin(scope),
             credential=credential,
             deadline=deadline,
             path=scope["path_params"],
@@ -96,7 +96,7 @@ class Endpoint:
 
     def _work(self, request: Request) -> Rendered:
         refuse_late(request.deadline)
-        context = Context(self._application, self._caller(request), request.path)
+        context = Context(self._application, self._caller(request), request.path, request.origin)
         answer = self._operation.handler(context, self._given(request))
         return _rendered(self._operation.status, answer)
 
@@ -104,7 +104,7 @@ class Endpoint:
         if request.credential is None:
             return None
         principal = self._application.services.sessions.authenticate(request.credential)
-        call = Call(principal, request.request_id, request.deadline)
+        call = Call(principal, request.origin.request_id, request.deadline, request.origin)
         if self._operation.scope is not None:
             call.require(self._operation.scope)
         return call
@@ -159,6 +159,11 @@ async def _read(receive: Receive, limit: int | None = None) -> bytes:
             raise body_too_large(limit)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _origin(scope: Scope) -> Origin:
+    client = scope.get("client")
+    return Origin("" if client is None else str(client[0]), request_id_of(scope))
 
 
 def _rendered(status: int, answer: Answer) -> Rendered:

@@ -30,6 +30,8 @@ _TAGS: Final = (
     ("tokens", "Texts with vectors, and the search for the nearest."),
     ("auth", "Sessions and the account behind them."),
     ("api-keys", "Keys for programs, never wider than their creator."),
+    ("users", "Accounts, for administrators."),
+    ("audit", "What was done, by whom, for administrators."),
     ("system", "What the server says about itself."),
 )
 _PATH_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -38,6 +40,11 @@ _PATH_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
         "schema": {"type": "string", "minLength": 1},
         "description": "Id of an API key.",
         "example": "3f9c2a7b51d0e846",
+    },
+    "user_id": {
+        "schema": {"type": "string", "minLength": 1},
+        "description": "Id of an account.",
+        "example": "user-3f9c2a7b51d0e846",
     },
 }
 _HEADER_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {

@@ -5,6 +5,7 @@ from typing import Final
 from vectrograph.domain import errors
 from vectrograph.domain.access import Scope
 from vectrograph.rest import answers, auth, bodies, keys, system, tokens
+from vectrograph.rest.administration import ADMINISTRATION
 from vectrograph.rest.docs import documentation_page
 from vectrograph.rest.operation import Access, Operation, Work
 
@@ -114,7 +115,7 @@ _AUTH: Final = (
         access=Access.PUBLIC,
         body=bodies.Login,
         answer=answers.Session,
-        raises=(errors.InvalidCredentials, errors.PermissionDenied),
+        raises=(errors.InvalidCredentials, errors.PermissionDenied, errors.RateLimited),
         work=Work.HASHING,
     ),
     Operation(
@@ -161,7 +162,7 @@ _AUTH: Final = (
         access=Access.AUTHENTICATED,
         body=bodies.PasswordChange,
         answer=answers.Success,
-        raises=(errors.PermissionDenied,),
+        raises=(errors.PermissionDenied, errors.RateLimited),
         work=Work.HASHING,
     ),
 )
@@ -217,6 +218,20 @@ _KEYS: Final = (
         tag="api-keys",
         access=Scope.API_KEYS_WRITE,
         answer=answers.ApiKeyRevoked,
+        raises=(errors.ApiKeyNotFound,),
+    ),
+    Operation(
+        method="POST",
+        path=f"{API}/api-keys/{{key_id}}/rotate",
+        handler=keys.rotate,
+        summary="Replace an API key",
+        description="The new key has the old one's name and rights; the old one works on for `overlap_hours`.",
+        tag="api-keys",
+        access=Scope.API_KEYS_WRITE,
+        body=bodies.ApiKeyRotate,
+        body_required=False,
+        answer=answers.ApiKeyCreated,
+        status=201,
         raises=(errors.ApiKeyNotFound,),
     ),
 )
@@ -300,5 +315,5 @@ _SYSTEM: Final = (
     ),
 )
 
-OPERATIONS: Final = (*_TOKENS, *_AUTH, *_KEYS, *_SYSTEM)
+OPERATIONS: Final = (*_TOKENS, *_AUTH, *_KEYS, *ADMINISTRATION, *_SYSTEM)
 """Every route of the API. A path of fixed parts stands before one with a varying part in the same place."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vectrograph.domain.limits import Limits
+from vectrograph.services.audit import Audit
 from vectrograph.services.catalog import Catalog
 from vectrograph.services.embeddings import Embeddings
 from vectrograph.services.feedback import Feedback
@@ -28,6 +29,7 @@ class Services:
     sessions: Sessions
     keys: Keys
     users: Users
+    audit: Audit
     feedback: Feedback
     health: Health
     limits: Limits

@@ -10,12 +10,14 @@ from vectrograph.domain.embedder import Embedder
 from vectrograph.domain.limits import Limits
 from vectrograph.engines.base import Engine
 from vectrograph.services import Services
+from vectrograph.services.audit import Audit
 from vectrograph.services.catalog import Catalog
 from vectrograph.services.credentials import Credentials
 from vectrograph.services.embeddings import Embeddings
 from vectrograph.services.feedback import Feedback
 from vectrograph.services.health import Health
 from vectrograph.services.keys import Keys
+from vectrograph.services.lockout import Lockout
 from vectrograph.services.points import Points
 from vectrograph.services.search import Search
 from vectrograph.services.sessions import Sessions
@@ -50,15 +52,19 @@ def assemble(
     """
     signer = TokenSigner.from_file(secret_file, clock)
     usage = KeyUsage(store.api_keys, clock)
+    audit = Audit(store.audit)
+    passwords = Passwords()
+    tokens = Tokens(engine, embedder, limits)
     return Services(
-        catalog=Catalog(engine, limits),
+        catalog=Catalog(engine, limits, audit),
         points=Points(engine, limits),
         search=Search(engine, limits),
-        tokens=Tokens(engine, embedder, limits),
+        tokens=tokens,
         embeddings=Embeddings(embedder, limits),
-        sessions=Sessions(store, signer, Credentials(store, signer, usage, clock), Passwords()),
-        keys=Keys(store.api_keys, usage, clock),
-        users=Users(store.accounts),
+        sessions=Sessions(store, signer, Credentials(store, signer, usage, clock), passwords, audit, Lockout()),
+        keys=Keys(store.api_keys, usage, audit, limits, clock),
+        users=Users(store.accounts, passwords, audit, tokens.ensure),
+        audit=audit,
         feedback=Feedback(store.feedback, limits),
         health=Health(engine, version),
         limits=limits,

@@ -1,7 +1,7 @@
 """Who calls, and under which request id and deadline: the first argument of every use case."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from vectrograph.domain.access import Role
 from vectrograph.domain.errors import PermissionDenied
@@ -21,6 +21,8 @@ class Principal:
         key_id: set when an API key was presented.
         token_id: `jti` of the JWT that was presented.
         session_id: the login that this JWT belongs to.
+        collections: the only collections that an API key reaches; None means all of the tenant.
+        rate_limit: requests a second that an API key is held to; None means what everyone is.
     """
 
     user_id: str
@@ -31,7 +33,24 @@ class Principal:
     key_id: str | None = None
     token_id: str | None = None
     session_id: str | None = None
+    collections: frozenset[str] | None = None
+    rate_limit: int | None = None
 
+    @property
+    def governed_tenant(self) -> str | None:
+        """Whose accounts, keys and records an administrator sees: those of its tenant, or of all (None)."""
+        return None if self.tenant == DEFAULT_TENANT else self.tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request came from: the network address of the caller, "" when unknown, and the request's id."""
+
+    address: str = ""
+    request_id: str = ""
+
+
+UNKNOWN_ORIGIN: Final = Origin()
 
 Action = Literal["read", "write", "delete"]
 
@@ -43,6 +62,7 @@ class Call:
     principal: Principal
     request_id: str
     deadline: float | None = None
+    origin: Origin = UNKNOWN_ORIGIN
 
     def require(self, scope: str) -> None:
         """Go on only when the caller holds `scope`.
@@ -67,4 +87,9 @@ class Call:
         """
         subject = "tokens" if name == TOKENS_COLLECTION else "collections"
         self.require(f"{subject}:{action}")
+        if self.principal.collections is not None and name not in self.principal.collections:
+            raise PermissionDenied(
+                f"This API key does not reach the collection {name!r}; use one that does.",
+                details={"collection": name},
+            )
         return CollectionRef(self.principal.tenant, name)

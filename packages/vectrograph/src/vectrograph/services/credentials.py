@@ -94,7 +94,10 @@ class Credentials:
             username=owner.username,
             role=Role.BOT,
             scopes=owner.scopes.intersection(record.scopes),
+            tenant=owner.tenant,
             key_id=record.key_id,
+            collections=None if record.collections is None else frozenset(record.collections),
+            rate_limit=record.rate_limit,
         )
         return _Remembered(principal, record.expires_at, epoch)
 
@@ -109,6 +112,7 @@ class Credentials:
             username=user.username,
             role=user.role,
             scopes=user.scopes,
+            tenant=user.tenant,
             token_id=claims.token_id,
             session_id=claims.session_id,
         )

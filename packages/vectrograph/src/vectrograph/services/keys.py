@@ -5,27 +5,48 @@ from collections.abc import Sequence
 from typing import Final
 
 from vectrograph.control.api_keys import ApiKeys, CreatedKey
-from vectrograph.control.clock import DAY, Clock, now
+from vectrograph.control.clock import DAY, SECOND, Clock, now
 from vectrograph.control.records import ApiKeyRecord
 from vectrograph.domain.access import ALL_SCOPES, without_keys_and_administration
 from vectrograph.domain.errors import InvalidArgument, PermissionDenied
-from vectrograph.services.admission import utf8_bytes
+from vectrograph.domain.limits import Limits
+from vectrograph.domain.values import DEFAULT_TENANT
+from vectrograph.services.admission import admit_name, utf8_bytes
+from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call
 from vectrograph.services.usage import KeyUsage
 
 MAX_NAME_CHARACTERS: Final = 100
 MAX_DAYS: Final = 3650
+MAX_COLLECTIONS: Final = 100
+MAX_RATE_LIMIT: Final = 100_000
+DEFAULT_OVERLAP_HOURS: Final = 24
+MAX_OVERLAP_HOURS: Final = 24 * 30
+_HOUR: Final = 3600 * SECOND
 
 
 class Keys:
-    """API keys. A caller manages its account's keys; one with `users:admin` manages everyone's."""
+    """API keys. A caller manages its account's keys; one with `users:admin` in the tenant `default` manages
+    everyone's.
+    """
 
-    def __init__(self, keys: ApiKeys, usage: KeyUsage, clock: Clock = now) -> None:
+    def __init__(self, keys: ApiKeys, usage: KeyUsage, audit: Audit, limits: Limits, clock: Clock = now) -> None:
         self._keys = keys
         self._usage = usage
+        self._audit = audit
+        self._limits = limits
         self._clock = clock
 
-    def create(self, call: Call, name: str, scopes: Sequence[str] | None, expires_in_days: int | None) -> CreatedKey:
+    def create(
+        self,
+        call: Call,
+        name: str,
+        scopes: Sequence[str] | None,
+        expires_in_days: int | None,
+        *,
+        collections: Sequence[str] | None = None,
+        rate_limit: int | None = None,
+    ) -> CreatedKey:
         """Make a key. Its secret is in the answer and nowhere else.
 
         Args:
@@ -34,14 +55,18 @@ class Keys:
             scopes: what the key may do; None is all that the caller may, less managing keys and administration; empty
                 is nothing.
             expires_in_days: 1 to 3650; None never.
+            collections: the only ones that the key reaches, existing or not yet; None is all that the caller does.
+            rate_limit: requests a second, 1 to 100,000; None is what everyone may.
 
         Raises:
-            PermissionDenied: api_keys:write is missing, or a scope is wider than the caller's own.
-            InvalidArgument: the name, a scope or the number of days is not acceptable.
+            PermissionDenied: api_keys:write is missing, or a scope, collection or rate is wider than the caller's own.
+            InvalidArgument: the name, a scope, a collection or a number is not acceptable.
         """
         call.require("api_keys:write")
         _admit_name(name)
         granted = self._granted(call, scopes)
+        reached = self._reached(call, collections)
+        rate = _rate(call, rate_limit)
         if expires_in_days is not None and not 1 <= expires_in_days <= MAX_DAYS:
             raise InvalidArgument.of(
                 "expires_in_days",
@@ -49,7 +74,47 @@ class Keys:
                 "out_of_range",
             )
         expires_at = None if expires_in_days is None else self._clock() + expires_in_days * DAY
-        return self._keys.create(call.principal.user_id, name, sorted(granted), expires_at)
+        created = self._keys.create(
+            call.principal.user_id, name, sorted(granted), expires_at, collections=reached, rate_limit=rate
+        )
+        self._audit.note(call, "key.create", created.record.key_id)
+        return created
+
+    def rotate(self, call: Call, key_id: str, overlap_hours: int | None = None) -> CreatedKey:
+        """Replace a key: a new one with the same name, rights and end, while the old one works on for a while.
+
+        Args:
+            call: who asks.
+            key_id: the key to replace.
+            overlap_hours: how long the old one works on, 0 to 720; None is 24.
+
+        Raises:
+            PermissionDenied: api_keys:write is missing, or the key can do more than the caller.
+            ApiKeyNotFound: there is none of that id among the caller's own.
+            InvalidArgument: the number of hours is out of range, or the key is revoked or expired.
+        """
+        with self._audit.noting(call, "key.rotate", key_id):
+            call.require("api_keys:write")
+            hours = DEFAULT_OVERLAP_HOURS if overlap_hours is None else overlap_hours
+            if not 0 <= hours <= MAX_OVERLAP_HOURS:
+                raise InvalidArgument.of(
+                    "overlap_hours", f"is {hours} and must be from 0 to {MAX_OVERLAP_HOURS}", "out_of_range"
+                )
+            old = self._keys.get(key_id, call.principal.user_id)
+            if not old.is_active:
+                raise InvalidArgument.of("key_id", "is revoked or expired; create a new key")
+            self._granted(call, old.scopes)
+            self._reached(call, old.collections)
+            created = self._keys.create(
+                old.owner,
+                old.name,
+                old.scopes,
+                old.expires_at,
+                collections=old.collections,
+                rate_limit=_rate(call, old.rate_limit),
+            )
+            self._keys.expire(key_id, old.owner, self._clock() + hours * _HOUR)
+            return created
 
     def list(self, call: Call) -> list[ApiKeyRecord]:
         """The keys that the caller manages, newest first.
@@ -79,7 +144,8 @@ class Keys:
             ApiKeyNotFound: there is none of that id among those the caller manages.
         """
         call.require("api_keys:write")
-        return _with_use(self._keys.revoke(key_id, _owner(call)), self._usage.latest().get(key_id))
+        with self._audit.noting(call, "key.revoke", key_id):
+            return _with_use(self._keys.revoke(key_id, _owner(call)), self._usage.latest().get(key_id))
 
     def delete(self, call: Call, key_id: str) -> None:
         """Remove a key for good.
@@ -89,7 +155,8 @@ class Keys:
             ApiKeyNotFound: there is none of that id among those the caller manages.
         """
         call.require("api_keys:delete")
-        self._keys.delete(key_id, _owner(call))
+        with self._audit.noting(call, "key.delete", key_id):
+            self._keys.delete(key_id, _owner(call))
 
     def _granted(self, call: Call, scopes: Sequence[str] | None) -> frozenset[str]:
         own = call.principal.scopes
@@ -109,10 +176,38 @@ class Keys:
             )
         return wanted
 
+    def _reached(self, call: Call, collections: Sequence[str] | None) -> Sequence[str] | None:
+        own = call.principal.collections
+        if collections is None:
+            return None if own is None else sorted(own)
+        if len(collections) > MAX_COLLECTIONS:
+            raise InvalidArgument.of("collections", f"holds more than {MAX_COLLECTIONS} names", "too_long")
+        for position, name in enumerate(collections):
+            admit_name(name, f"collections[{position}]", self._limits)
+        wider = [] if own is None else sorted(set(collections) - own)
+        if wider:
+            raise PermissionDenied(
+                f"A key cannot reach more than its creator, who does not reach {wider[0]!r}; leave it out.",
+                details={"collection": wider[0]},
+            )
+        return collections
+
+
+def _rate(call: Call, rate_limit: int | None) -> int | None:
+    own = call.principal.rate_limit
+    if rate_limit is None:
+        return own
+    if not 1 <= rate_limit <= MAX_RATE_LIMIT:
+        raise InvalidArgument.of(
+            "rate_limit", f"is {rate_limit} and must be from 1 to {MAX_RATE_LIMIT} requests a second", "out_of_range"
+        )
+    return rate_limit if own is None else min(own, rate_limit)
+
 
 def _owner(call: Call) -> str | None:
     """Whose keys the caller manages: its own account's, or everyone's (None)."""
-    return None if "users:admin" in call.principal.scopes else call.principal.user_id
+    everyone = "users:admin" in call.principal.scopes and call.principal.tenant == DEFAULT_TENANT
+    return None if everyone else call.principal.user_id
 
 
 def _admit_name(name: str) -> None:

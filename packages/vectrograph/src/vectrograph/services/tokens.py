@@ -13,6 +13,7 @@ from vectrograph.domain.embedder import Embedder
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.values import (
+    DEFAULT_TENANT,
     KEEP,
     MAX_SERIAL_ID,
     TOKENS_COLLECTION,
@@ -82,13 +83,13 @@ class Tokens:
         self._limits = limits
         self._changes = TokenChanges(engine, embedder)
 
-    def ensure(self) -> CollectionInfo:
-        """Make the collection of tokens when it is missing; called once at start.
+    def ensure(self, tenant: str = DEFAULT_TENANT) -> CollectionInfo:
+        """Make the tenant's collection of tokens when it is missing; called at start and for every new account.
 
         Raises:
             StartupError: it was made with another model; the message names both.
         """
-        return ensure_tokens(self._engine, self._embedder)
+        return ensure_tokens(self._engine, self._embedder, tenant)
 
     def create(
         self,
