@@ -4,9 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-import unasync
-
 import protogen
+import unasync
 from vectrograph.settings import settings_table
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -4,6 +4,7 @@ A request costs one hop to a worker thread, and that thread does all that takes 
 case and writing JSON, so that a large body never holds up the event loop.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from vectrograph.rest.middleware.request_id import request_id_of
 from vectrograph.rest.operation import Answer, Operation, Work
 from vectrograph.rest.workers import Workers
 from vectrograph.services.call import Call, Origin
+from vectrograph.services.rate_limits import Allowance
 
 _SMALL_BODY: Final = 65_536
 _JSON: Final = b"application/json"
@@ -56,6 +58,7 @@ class Endpoint:
         self._operation = operation
         self._application = application
         self._workers = workers
+        self._limited = operation.work is not Work.PROBING and operation.path != "/livez"
         self._decoder = None if operation.body is None else msgspec.json.Decoder(operation.body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,10 +70,13 @@ class Endpoint:
         """
         headers = Headers(scope=scope)
         deadline = deadline_of(headers, time.monotonic())
+        origin = _origin(scope)
+        if self._limited:
+            await self._admit_address(origin.address)
         credential = None if self._operation.public else credential_of(headers)
         body = await self._receive_body(headers, credential, deadline, receive)
         request = Request(
-            origin=_origin(scope),
+            origin=origin,
             credential=credential,
             deadline=deadline,
             path=scope["path_params"],
@@ -80,6 +86,13 @@ class Endpoint:
         rendered = await self._workers.run(self._operation.work, deadline, partial(self._work, request))
         await send({"type": "http.response.start", "status": rendered.status, "headers": rendered.headers})
         await send({"type": "http.response.body", "body": rendered.body})
+
+    async def _admit_address(self, address: str) -> None:
+        rate_limits = self._application.services.rate_limits
+        if rate_limits.blocks:
+            await self._workers.run(Work.THREADED, None, partial(rate_limits.admit_address, address))
+        else:
+            rate_limits.admit_address(address)
 
     async def _receive_body(
         self, headers: Headers, credential: str | None, deadline: float | None, receive: Receive
@@ -96,9 +109,14 @@ class Endpoint:
 
     def _work(self, request: Request) -> Rendered:
         refuse_late(request.deadline)
-        context = Context(self._application, self._caller(request), request.path, request.origin)
+        call = self._caller(request)
+        allowance = None if call is None else self._application.services.rate_limits.admit_caller(call.principal)
+        context = Context(self._application, call, request.path, request.origin)
         answer = self._operation.handler(context, self._given(request))
-        return _rendered(self._operation.status, answer)
+        rendered = _rendered(self._operation.status, answer)
+        if allowance is not None:
+            rendered.headers.extend(_allowance_headers(allowance))
+        return rendered
 
     def _caller(self, request: Request) -> Call | None:
         if request.credential is None:
@@ -159,6 +177,14 @@ async def _read(receive: Receive, limit: int | None = None) -> bytes:
             raise body_too_large(limit)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _allowance_headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"x-ratelimit-limit", b"%d" % allowance.limit),
+        (b"x-ratelimit-remaining", b"%d" % allowance.remaining),
+        (b"x-ratelimit-reset", b"%d" % math.ceil(allowance.reset)),
+    ]
 
 
 def _origin(scope: Scope) -> Origin:

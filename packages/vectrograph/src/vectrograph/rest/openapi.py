@@ -14,6 +14,7 @@ from vectrograph.rest.credentials import DEADLINE_HEADER
 from vectrograph.rest.errors import (
     HostNotAllowed,
     MalformedRequest,
+    RequestTooSlow,
     UnsupportedMediaType,
     status_of,
 )
@@ -159,6 +160,7 @@ def _failures(operation: Operation) -> dict[int, set[str]]:
     failures: dict[int, set[str]] = {
         400: {MalformedRequest.code, HostNotAllowed.code},
         413: {errors.TooLarge.code},
+        429: {errors.RateLimited.code},
     }
     kinds: list[type[errors.DomainError]] = [
         errors.InvalidArgument,
@@ -171,6 +173,8 @@ def _failures(operation: Operation) -> dict[int, set[str]]:
         kinds += [errors.Unauthenticated, errors.InvalidToken, errors.TokenExpired, errors.InvalidApiKey]
     if operation.scope is not None:
         kinds.append(errors.PermissionDenied)
+    if operation.body is not None:
+        failures[408] = {RequestTooSlow.code}
     if operation.method not in ("GET", "HEAD"):
         failures[415] = {UnsupportedMediaType.code}
     for kind in kinds:

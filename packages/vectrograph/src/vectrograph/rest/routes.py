@@ -245,6 +245,7 @@ _SYSTEM: Final = (
         tag="system",
         access=Access.PUBLIC,
         answer=answers.Health,
+        work=Work.PROBING,
     ),
     Operation(
         method="GET",
@@ -283,6 +284,7 @@ _SYSTEM: Final = (
         tag="system",
         access=Access.PUBLIC,
         answer=answers.Readiness,
+        work=Work.PROBING,
     ),
     Operation(
         method="GET",

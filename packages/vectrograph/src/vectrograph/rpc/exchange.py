@@ -3,9 +3,10 @@
 import math
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Final, Self
+from urllib.parse import unquote
 from uuid import uuid4
 
 import grpc
@@ -17,7 +18,8 @@ from vectrograph.rpc.auth import credential_of
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.rpc.framing import admit_fields, max_fields
 from vectrograph.services import Services
-from vectrograph.services.call import Call
+from vectrograph.services.addresses import Network, client_address
+from vectrograph.services.call import Call, Origin
 
 log = structlog.get_logger("vectrograph.rpc")
 
@@ -51,16 +53,20 @@ class Exchange:
         """Send the request id ahead of the answers. On a single answer it would cost more than it tells."""
         self._context.send_initial_metadata((("x-request-id", self.request_id),))
 
-    def authenticate(self, services: Services) -> Call:
+    def authenticate(self, services: Services, trusted_proxies: Sequence[Network] = ()) -> Call:
         """The caller, request id and deadline of this call.
 
         Raises:
+            RateLimited: the address or the caller sent too many.
             Unauthenticated: no credential, or one that does not hold.
         """
         services.health.count_request()
         deadline = self._deadline()
+        address = self._address(trusted_proxies)
+        services.rate_limits.admit_address(address)
         principal = services.sessions.authenticate(credential_of(self._metadata))
-        return Call(principal, self.request_id, deadline)
+        services.rate_limits.admit_caller(principal)
+        return Call(principal, self.request_id, deadline, Origin(address, self.request_id))
 
     def receive(self, messages: Iterator[bytes], limits: Limits) -> bytes:
         """The bytes of the call's one message.
@@ -74,6 +80,13 @@ class Exchange:
             raise InvalidArgument.of("body", f"{self._method} needs exactly one request message", "missing")
         admit_fields(body, max_fields(limits))
         return body
+
+    def _address(self, trusted_proxies: Sequence[Network]) -> str:
+        peer = peer_address(self._context.peer())
+        if not trusted_proxies:
+            return peer
+        said = [value for key, value in self._metadata if key == "x-forwarded-for" and isinstance(value, str)]
+        return client_address(peer, ",".join(said) if said else None, trusted_proxies)
 
     def _deadline(self) -> float | None:
         remaining = self._context.time_remaining()
@@ -106,6 +119,16 @@ class Exchange:
         milliseconds = round((time.perf_counter() - self._started) * 1000, 3)
         facts = {} if error_code is None else {"error_code": error_code}
         log.info("rpc", method=self._method, code=status.name, milliseconds=milliseconds, **facts)
+
+
+def peer_address(peer: str) -> str:
+    """The network address in what grpc calls the peer; "" where there is none.
+
+    >>> peer_address("ipv4:127.0.0.1:53124"), peer_address("ipv6:%5B::1%5D:53124"), peer_address("unix:")
+    ('127.0.0.1', '::1', '')
+    """
+    family, _, rest = unquote(peer).partition(":")
+    return rest.rpartition(":")[0].strip("[]") if family in ("ipv4", "ipv6") else ""
 
 
 def _request_id(metadata: Iterable[tuple[str, str | bytes]]) -> str:

@@ -11,6 +11,7 @@ from vectrograph.services.feedback import Feedback
 from vectrograph.services.health import Health
 from vectrograph.services.keys import Keys
 from vectrograph.services.points import Points
+from vectrograph.services.rate_limits import RateLimits
 from vectrograph.services.search import Search
 from vectrograph.services.sessions import Sessions
 from vectrograph.services.tokens import Tokens
@@ -33,4 +34,5 @@ class Services:
     feedback: Feedback
     health: Health
     limits: Limits
+    rate_limits: RateLimits = field(default_factory=RateLimits)
     close: Callable[[], None] = field(repr=False)

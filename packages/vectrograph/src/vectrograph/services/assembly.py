@@ -19,6 +19,7 @@ from vectrograph.services.health import Health
 from vectrograph.services.keys import Keys
 from vectrograph.services.lockout import Lockout
 from vectrograph.services.points import Points
+from vectrograph.services.rate_limits import RateLimits
 from vectrograph.services.search import Search
 from vectrograph.services.sessions import Sessions
 from vectrograph.services.tokens import Tokens
@@ -34,6 +35,7 @@ def assemble(
     secret_file: Path,
     limits: Limits,
     version: str,
+    rate_limits: RateLimits | None = None,
     clock: Clock = now,
 ) -> Services:
     """The services of one server.
@@ -45,6 +47,7 @@ def assemble(
         secret_file: holds the signing secret; made when missing.
         limits: enforced and advertised.
         version: of the server.
+        rate_limits: requests a second; None limits nothing but what an API key says of itself.
         clock: microseconds since 1970-01-01 UTC, for tokens and keys.
 
     Raises:
@@ -68,5 +71,6 @@ def assemble(
         feedback=Feedback(store.feedback, limits),
         health=Health(engine, version),
         limits=limits,
+        rate_limits=rate_limits or RateLimits(),
         close=usage.flush,
     )
