@@ -4,8 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-import protogen
 import unasync
+
+import protogen
 from vectrograph.settings import settings_table
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -46,6 +46,7 @@ def root(
 
 app.command("init")(cli_accounts.init)
 app.command("audit")(cli_accounts.audit)
+app.command("rotate-signing-key")(cli_accounts.rotate_signing_key)
 app.add_typer(cli_accounts.users, name="users")
 
 

@@ -168,3 +168,16 @@ def audit(
             target = entry.target.encode("unicode_escape").decode("ascii")
             fields = (entry.entry_id, at, entry.actor or "-", entry.action, target or "-", entry.outcome)
             typer.echo("\t".join(map(str, (*fields, entry.address or "-", entry.request_id or "-"))))
+
+
+def rotate_signing_key(data: _Data = None) -> None:
+    """Sign with a new key from the next start on; tokens of the key before it stay good until they are over."""
+    from vectrograph.app import SECRET_FILE
+    from vectrograph.control.signing import rotate_secret
+
+    try:
+        rotate_secret(Settings.load(data=data).data / SECRET_FILE)
+    except StartupError as error:
+        typer.echo(f"vectrograph: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo("a new signing key is in force from the next start on")

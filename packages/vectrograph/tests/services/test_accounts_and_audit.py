@@ -114,11 +114,12 @@ def test_nobody_acts_on_their_own_account_or_beyond_their_own_rights(house: Hous
         with pytest.raises(InvalidArgument, match="your own account"):
             act()
     narrow = call_as("users:admin", user_id="admin", key_id="k")
-    for widen in (
+    wider: list[Callable[[], object]] = [
         lambda: users.create(narrow, username="eve", password=GOOD, role="admin"),
         lambda: users.set_role(narrow, "viewer", "admin"),
         lambda: users.set_password(narrow, "admin", GOOD),
-    ):
+    ]
+    for widen in wider:
         with pytest.raises(PermissionDenied):
             widen()
     assert house.store.accounts.find("eve") is None

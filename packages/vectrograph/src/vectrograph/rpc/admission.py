@@ -7,7 +7,6 @@ import grpc
 
 from vectrograph.domain.errors import RateLimited
 from vectrograph.rpc.exchange import Exchange
-from vectrograph.rpc.slow_bodies import SlowBodies
 from vectrograph.rpc.threads import OnThreads
 
 
@@ -33,13 +32,11 @@ class Admission(Handler):
         self,
         inner: Handler,
         pool: Pool,
-        slow: SlowBodies,
         max_waiting: int,
         refusals: ThreadPoolExecutor,
     ) -> None:
         self._inner = inner
         self._pool = pool
-        self._slow = slow
         self._max_waiting = max_waiting
         self._refusal = grpc.stream_unary_rpc_method_handler(OnThreads(_refuse, refusals))
 
@@ -48,10 +45,7 @@ class Admission(Handler):
         handler = self._inner.service(handler_call_details)
         if handler is None:
             return None
-        waiting = self._pool.waiting
-        if waiting:
-            self._slow.make_room()
-        return self._refusal if waiting >= self._max_waiting else handler
+        return self._refusal if self._pool.waiting >= self._max_waiting else handler
 
 
 def _refuse(_: object, context: grpc.ServicerContext) -> bytes:

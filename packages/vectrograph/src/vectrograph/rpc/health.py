@@ -18,7 +18,7 @@ SERVICE: Final[str] = health.SERVICE_NAME
 _THREADS: Final = 4
 # Anyone may ask how the server is, so a question that does not come is not waited for long.
 _PATIENCE_SECONDS: Final = 1.0
-_GRACE_SECONDS: Final = 0.05
+_GRACE_SECONDS: Final = 0.2
 _MAX_WAITING: Final = 256
 
 
@@ -28,7 +28,7 @@ class Health:
     def __init__(self) -> None:
         self._threads = Pool(_THREADS, thread_name_prefix="rpc-health")
         self._refusals = ThreadPoolExecutor(1, thread_name_prefix="rpc-health-refusals")
-        self._slow = SlowBodies(_PATIENCE_SECONDS, _GRACE_SECONDS)
+        self._slow = SlowBodies(_PATIENCE_SECONDS, _GRACE_SECONDS, lambda: self._threads.waiting > 0)
         self._servicer = health.HealthServicer()
         self._lock = threading.Lock()
         self._streams: set[_Stream] = set()
@@ -48,7 +48,7 @@ class Health:
                 "Watch": grpc.stream_stream_rpc_method_handler(watch, response_serializer=serializer),
             },
         )
-        return Admission(methods, self._threads, self._slow, _MAX_WAITING, self._refusals)
+        return Admission(methods, self._threads, _MAX_WAITING, self._refusals)
 
     def _receive(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
         with self._slow.watching(context):

@@ -50,12 +50,11 @@ def build_grpc_server(
     """
     pool = Pool(threads, thread_name_prefix="rpc")
     refusals = ThreadPoolExecutor(1, thread_name_prefix="rpc-refusals")
-    slow = SlowBodies(body_seconds, _BODY_GRACE_SECONDS)
+    slow = SlowBodies(body_seconds, _BODY_GRACE_SECONDS, lambda: pool.waiting > 0)
     health, reflection = Health(), Reflection()
     door = Admission(
         _vectron_handler(services, slow, trusted_proxies),
         pool,
-        slow,
         threads * _WAITING_PER_THREAD if max_waiting is None else max_waiting,
         refusals,
     )

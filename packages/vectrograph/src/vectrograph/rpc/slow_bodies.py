@@ -5,25 +5,24 @@ say.
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
 
 import grpc
-
-_LOOK_EVERY_SECONDS: Final = 0.25
 
 
 class SlowBodies:
     """Watches calls that wait for their message.
 
-    A call that has waited for `patience` seconds is cancelled. When every thread is taken, those that have waited for
-    `grace` seconds make room at once, the oldest first: a message that was sent is there within a round trip.
+    A call that has waited for `patience` seconds is cancelled. While calls wait for a thread, `grace` seconds are
+    enough for that: a message that was sent is there within a round trip.
     """
 
-    def __init__(self, patience: float, grace: float) -> None:
+    def __init__(self, patience: float, grace: float, busy: Callable[[], bool]) -> None:
+        """`busy` tells whether calls wait for a thread."""
         self._patience = patience
         self._grace = grace
+        self._busy = busy
         self._lock = threading.Lock()
         self._waiting: OrderedDict[int, tuple[float, grpc.ServicerContext]] = OrderedDict()
         self._number = 0
@@ -44,23 +43,19 @@ class SlowBodies:
             with self._lock:
                 self._waiting.pop(number, None)
 
-    def make_room(self) -> None:
-        """End a call that has waited longer than the grace; called when all threads are taken."""
-        self._end(self._grace, at_most=1)
-
     def close(self) -> None:
         """Stop watching."""
         self._closing.set()
 
     def _look(self) -> None:
-        while not self._closing.wait(_LOOK_EVERY_SECONDS):
-            self._end(self._patience)
+        while not self._closing.wait(self._grace / 2):
+            self._end(self._grace if self._busy() else self._patience)
 
-    def _end(self, longer_than: float, at_most: int | None = None) -> None:
+    def _end(self, longer_than: float) -> None:
         before = time.monotonic() - longer_than
         late: list[grpc.ServicerContext] = []
         with self._lock:
-            while self._waiting and (at_most is None or len(late) < at_most):
+            while self._waiting:
                 number, (since, context) = next(iter(self._waiting.items()))
                 if since > before:
                     break
