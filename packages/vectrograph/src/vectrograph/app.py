@@ -14,17 +14,21 @@ import grpc
 import uvicorn
 from starlette.types import ASGIApp
 
+from vectrograph.certificates import CertificateFiles, Certificates
 from vectrograph.control.seeding import default_password_in_force, seed_development_accounts
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.errors import StartupError
+from vectrograph.domain.values import DEFAULT_TENANT
 from vectrograph.embedding.wordllama import WordllamaEmbedder
 from vectrograph.engines.base import Engine
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.listening import bind, port_in_use
+from vectrograph.patience import PatientProtocol
 from vectrograph.rest.app import build_http_app
 from vectrograph.rpc.server import build_grpc_server
 from vectrograph.services import Services
 from vectrograph.services.assembly import assemble
+from vectrograph.services.rate_limits import RateLimits
 from vectrograph.settings import Settings
 from vectrograph.version import VERSION
 
@@ -41,16 +45,17 @@ class Addresses:
     http_port: int
     vectron_http_port: int
     grpc_port: int
+    scheme: str = "http"
 
     @property
     def http(self) -> str:
         """Base URL of the REST API."""
-        return f"http://{self._host}:{self.http_port}"
+        return f"{self.scheme}://{self._host}:{self.http_port}"
 
     @property
     def vectron_http(self) -> str:
         """Base URL of the same application on its second port."""
-        return f"http://{self._host}:{self.vectron_http_port}"
+        return f"{self.scheme}://{self._host}:{self.vectron_http_port}"
 
     @property
     def grpc(self) -> str:
@@ -87,6 +92,7 @@ class Server:
             to listen on.
         """
         with ExitStack() as stack:
+            certificates = _certificates(settings)
             engine = _open_engine(settings, stack)
             services = _open_services(settings, engine, stack, control_template)
             http_sockets = [
@@ -94,16 +100,25 @@ class Server:
                 stack.enter_context(bind(settings.host, settings.vectron_http_port, "vectron-http-port")),
             ]
             rpc_server = build_grpc_server(
-                services, max_message_bytes=settings.max_body_bytes, threads=settings.grpc_threads
+                services,
+                max_message_bytes=settings.max_body_bytes,
+                threads=settings.grpc_threads,
+                trusted_proxies=settings.proxies,
             )
-            grpc_port = _bind_grpc(rpc_server, settings)
-            application = build_http_app(services, allowed_hosts=settings.host_names, version=VERSION)
-            http_server = _HttpServer(application, settings.shutdown_seconds)
+            grpc_port = _bind_grpc(rpc_server, settings, certificates)
+            application = build_http_app(
+                services,
+                allowed_hosts=settings.host_names,
+                version=VERSION,
+                trusted_proxies=settings.proxies,
+                cors_origins=settings.cors_origins,
+            )
+            http_server = _HttpServer(application, settings.shutdown_seconds, certificates)
             stack.callback(_stop_together, http_server, rpc_server, settings.shutdown_seconds)
             http_server.start(http_sockets)
             rpc_server.start()
             ports = [sock.getsockname()[1] for sock in http_sockets]
-            addresses = Addresses(settings.host, ports[0], ports[1], grpc_port)
+            addresses = Addresses(settings.host, ports[0], ports[1], grpc_port, "https" if settings.tls else "http")
             closing = stack.pop_all()
         return cls(settings, engine, services, addresses, closing)
 
@@ -123,9 +138,10 @@ def _open_services(settings: Settings, engine: Engine, stack: ExitStack, control
     path = settings.data / CONTROL_FILE
     if control_template is not None and not path.exists():
         ControlStore.copy_of(control_template, path)
-    store = ControlStore.open(f"sqlite:///{path}")
+    store = ControlStore.open(control_url(settings))
     stack.callback(store.close)
-    if settings.loopback:
+    # Once every published password is gone, no start brings one back: neither a deleted account nor a changed one.
+    if settings.loopback and (not store.has_users() or default_password_in_force(store)):
         seed_development_accounts(store)
     _refuse_unsafe_address(settings, store)
     services = assemble(
@@ -136,10 +152,27 @@ def _open_services(settings: Settings, engine: Engine, stack: ExitStack, control
         limits=settings.limits,
         version=VERSION,
         open_registration=settings.loopback,
+        rate_limits=RateLimits(
+            identity=settings.rate_limit, address=settings.address_rate_limit, storage=settings.rate_limit_storage
+        ),
     )
     stack.callback(services.close)
-    services.tokens.ensure()
+    for tenant in {DEFAULT_TENANT, *(user.tenant for user in store.accounts.list())}:
+        services.tokens.ensure(tenant)
     return services
+
+
+def control_url(settings: Settings) -> str:
+    """URL of the control database: the setting, or a SQLite file in the data directory."""
+    return settings.control_url or f"sqlite:///{settings.data / CONTROL_FILE}"
+
+
+def _certificates(settings: Settings) -> Certificates | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        if settings.tls_cert is not None or settings.tls_key is not None or settings.tls_client_ca is not None:
+            raise StartupError("TLS needs both --tls-cert and --tls-key.")
+        return None
+    return Certificates(CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
 
 
 def prepare_control_database(path: Path) -> None:
@@ -163,17 +196,26 @@ def _refuse_unsafe_address(settings: Settings, store: ControlStore) -> None:
     if not store.has_users():
         raise StartupError(
             f"Refusing to listen on {settings.host}: there is no account yet. "
-            "Start once on 127.0.0.1, change the default passwords, then start again."
+            "Run `vectrograph init` to make the first administrator, then start again."
+        )
+    if not (settings.tls or settings.trusted_proxy or settings.insecure):
+        raise StartupError(
+            f"Refusing to listen on {settings.host} without TLS: give --tls-cert and --tls-key, or name the proxy that "
+            "encrypts with --trusted-proxy ADDRESS, or say --insecure."
         )
 
 
-def _bind_grpc(server: grpc.Server, settings: Settings) -> int:
+def _bind_grpc(server: grpc.Server, settings: Settings, certificates: Certificates | None) -> int:
     if settings.grpc_port:
         # gRPC's own refusal comes with lines of its C core on standard error; this one is a single clear sentence.
         bind(settings.host, settings.grpc_port, "grpc-port").close()
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     try:
-        port = server.add_insecure_port(f"{host}:{settings.grpc_port}")
+        address = f"{host}:{settings.grpc_port}"
+        if certificates is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, certificates.grpc_credentials())
     except RuntimeError as error:
         raise port_in_use(settings.host, settings.grpc_port, "grpc-port") from error
     return int(port)
@@ -190,7 +232,7 @@ def _stop_together(http_server: "_HttpServer", rpc_server: grpc.Server, seconds:
 class _HttpServer:
     """Uvicorn in a thread of its own, on sockets that are bound already."""
 
-    def __init__(self, application: ASGIApp, shutdown_seconds: float) -> None:
+    def __init__(self, application: ASGIApp, shutdown_seconds: float, certificates: Certificates | None) -> None:
         config = uvicorn.Config(
             application,
             lifespan="off",
@@ -198,6 +240,8 @@ class _HttpServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            http=PatientProtocol,
+            ssl_context_factory=None if certificates is None else lambda _, __: certificates.http_context(),
             timeout_graceful_shutdown=max(1, int(shutdown_seconds)),
         )
         self._server = uvicorn.Server(config)

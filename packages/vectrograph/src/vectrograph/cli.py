@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
+from vectrograph import cli_accounts
 from vectrograph.domain.errors import StartupError
 from vectrograph.settings import LogFormat, LogLevel, Settings
 from vectrograph.version import VERSION
@@ -43,6 +44,12 @@ def root(
     """The vector database with two mother tongues: NeuroGraph's REST and Vectron's gRPC over one engine."""
 
 
+app.command("init")(cli_accounts.init)
+app.command("audit")(cli_accounts.audit)
+app.command("rotate-signing-key")(cli_accounts.rotate_signing_key)
+app.add_typer(cli_accounts.users, name="users")
+
+
 def _option(name: str) -> Any:
     field = Settings.model_fields[name]
     return typer.Option(f"--{name.replace('_', '-')}", help=field.description, show_default=str(field.default))
@@ -57,6 +64,16 @@ def serve(
     vectron_http_port: Annotated[int | None, _option("vectron_http_port")] = None,
     grpc_port: Annotated[int | None, _option("grpc_port")] = None,
     allowed_hosts: Annotated[list[str] | None, _option("allowed_hosts")] = None,
+    tls_cert: Annotated[Path | None, _option("tls_cert")] = None,
+    tls_key: Annotated[Path | None, _option("tls_key")] = None,
+    tls_client_ca: Annotated[Path | None, _option("tls_client_ca")] = None,
+    trusted_proxy: Annotated[list[str] | None, _option("trusted_proxy")] = None,
+    insecure: Annotated[bool | None, _option("insecure")] = None,
+    cors_origins: Annotated[list[str] | None, _option("cors_origins")] = None,
+    control_url: Annotated[str | None, _option("control_url")] = None,
+    rate_limit: Annotated[int | None, _option("rate_limit")] = None,
+    address_rate_limit: Annotated[int | None, _option("address_rate_limit")] = None,
+    rate_limit_storage: Annotated[str | None, _option("rate_limit_storage")] = None,
     grpc_threads: Annotated[int | None, _option("grpc_threads")] = None,
     shutdown_seconds: Annotated[float | None, _option("shutdown_seconds")] = None,
     log_level: Annotated[LogLevel | None, _option("log_level")] = None,
@@ -72,7 +89,8 @@ def serve(
     """Serve a data directory until SIGTERM or Ctrl-C."""
     given = dict(locals())
     path = given.pop("config")
-    given["allowed_hosts"] = tuple(allowed_hosts) if allowed_hosts else None
+    for name in ("allowed_hosts", "trusted_proxy", "cors_origins"):
+        given[name] = tuple(given[name]) if given[name] else None
     try:
         _serve(Settings.load(path, **given))
     except StartupError as error:

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from vectrograph.domain.errors import StartupError
 from vectrograph.domain.limits import Limits
+from vectrograph.services.addresses import Network
 
 ENV_PREFIX = "VECTROGRAPH_"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -63,6 +64,29 @@ class Settings(BaseSettings):
     allowed_hosts: tuple[str, ...] = Field(
         default=(),
         description="Host names a request may name, besides loopback names and `host`; a JSON list in the environment.",
+    )
+    tls_cert: Path | None = Field(default=None, description="PEM file of the certificate chain; read when it changes.")
+    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
+    tls_client_ca: Path | None = Field(
+        default=None, description="PEM file of authorities; only clients with a certificate of theirs are let in."
+    )
+    trusted_proxy: tuple[str, ...] = Field(
+        default=(), description="Addresses or networks of proxies whose `X-Forwarded-For` is believed."
+    )
+    insecure: bool = Field(
+        default=False, description="Listen elsewhere than on loopback without TLS: passwords and data can be read."
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="Origins of web pages that may call, such as `https://app.example`."
+    )
+    control_url: str | None = Field(
+        default=None,
+        description="SQLAlchemy URL of the database of accounts; a SQLite file in `data` unless given.",
+    )
+    rate_limit: int = Field(default=0, ge=0, description="Requests a second of one account or API key; 0 is no limit.")
+    address_rate_limit: int = Field(default=0, ge=0, description="Requests a second from one address; 0 is no limit.")
+    rate_limit_storage: str = Field(
+        default="memory://", description="Where these are counted: `memory://` or redis://."
     )
     grpc_threads: int = Field(default=16, ge=1, le=1024, description="Threads that answer gRPC calls.")
     shutdown_seconds: float = Field(
@@ -131,6 +155,23 @@ class Settings(BaseSettings):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return self.tls_cert is not None
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        """Networks of trusted proxies.
+
+        Raises:
+            StartupError: one is neither an address nor a network.
+        """
+        try:
+            return tuple(ipaddress.ip_network(text) for text in self.trusted_proxy)
+        except ValueError as error:
+            raise StartupError(f"Setting trusted_proxy: {error}.") from error
 
     @property
     def host_names(self) -> tuple[str, ...]:

@@ -1,8 +1,10 @@
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from control.hand_clock import HandClock
+from control.postgresql_server import postgresql
 
 from vectrograph.control.accounts import NewUser
 from vectrograph.control.store import ControlStore
@@ -24,6 +26,15 @@ def store(database_file: Path, clock: HandClock) -> Iterator[ControlStore]:
     opened = ControlStore.open(f"sqlite:///{database_file}", clock=clock)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql_host() -> Iterator[str]:
+    """The socket directory of a PostgreSQL server; a short path, because those of sockets are limited."""
+    with tempfile.TemporaryDirectory(prefix="vg-pg-", dir="/tmp") as directory:
+        Path(directory).chmod(0o755)
+        with postgresql(Path(directory)) as host:
+            yield host
 
 
 @pytest.fixture

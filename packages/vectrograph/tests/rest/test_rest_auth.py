@@ -13,7 +13,7 @@ from rest.serving import Served, Start
 from vectrograph.domain.access import ROLE_SCOPES, Role
 
 URL = "/api/v1/auth"
-USER_FIELDS = {"user_id", "username", "email", "full_name", "role", "scopes", "disabled", "created_at"}
+USER_FIELDS = {"user_id", "username", "email", "full_name", "role", "scopes", "disabled", "tenant", "created_at"}
 
 
 @pytest.fixture

@@ -10,7 +10,10 @@ from rest.envelope import error_of, field_error
 from rest.serving import Served, Start
 
 URL = "/api/v1/api-keys"
-FIELDS = {"key_id", "name", "key_prefix", "scopes", "created_at", "expires_at", "last_used_at", "is_active"}
+FIELDS = {"key_id", "name", "key_prefix", "scopes", "created_at", "expires_at", "last_used_at", "is_active"} | {
+    "collections",
+    "rate_limit",
+}
 
 
 @pytest.fixture

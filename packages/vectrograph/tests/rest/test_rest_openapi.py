@@ -71,6 +71,8 @@ def test_the_routes_are_those_of_the_contract() -> None:
         POST embeddings
         POST api-keys  GET api-keys  GET api-keys/{key_id}  DELETE api-keys/{key_id}  POST api-keys/{key_id}/revoke
         POST api-keys/{key_id}/rotate
+        POST users  GET users  GET users/{user_id}  DELETE users/{user_id}  POST users/{user_id}/role
+        POST users/{user_id}/password  POST users/{user_id}/disable  POST users/{user_id}/enable  GET audit
         GET health  GET status  GET limits
     """
     api = {f"{method} /api/v1/{path}" for method, path in re.findall(r"(\w+) (\S+)", expected)}

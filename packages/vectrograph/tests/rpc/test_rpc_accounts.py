@@ -16,7 +16,9 @@ from vectrograph.rpc._pb import auth_pb as pb
 from vectrograph.rpc._pb import vectron_pb
 from vectrograph.rpc._pb.methods import AUTH_SERVICE_METHODS
 from vectrograph.services import Services
+from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call
+from vectrograph.services.lockout import Lockout
 from vectrograph.services.registration import Registration
 
 Send = Callable[..., Any]
@@ -112,7 +114,9 @@ def test_what_registration_refuses(send: Send, email: str, password: str, field:
 def test_registration_is_by_invitation_where_it_is_not_open(
     serve: Callable[..., Any], services: Services, store: ControlStore, send: Send
 ) -> None:
-    closed = replace(services, registration=Registration(store, Passwords(), is_open=False))
+    closed = replace(
+        services, registration=Registration(store, Passwords(), Audit(store.audit), Lockout(), is_open=False)
+    )
     stub = serve(closed)[1].unary_unary(
         AUTH_SERVICE_METHODS["RegisterUser"].path, response_deserializer=pb.RegisterUserResponse.FromString
     )

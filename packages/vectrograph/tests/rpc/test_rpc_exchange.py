@@ -24,6 +24,7 @@ from vectrograph.rpc._pb.methods import VECTRON_SERVICE_METHODS
 from vectrograph.rpc.errors import status_of
 from vectrograph.rpc.exchange import Exchange
 from vectrograph.services.call import Call, Principal
+from vectrograph.services.rate_limits import RateLimits
 
 SECRET = "what nobody outside should read"
 GOOD = ("authorization", "Bearer good")
@@ -52,7 +53,7 @@ class Script:
         return [SearchResult(hits=())]
 
     def services(self) -> Any:
-        return SimpleNamespace(sessions=self, health=self, search=self, limits=Limits())
+        return SimpleNamespace(sessions=self, health=self, search=self, limits=Limits(), rate_limits=RateLimits())
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from vectrograph.domain.access import Role
 from vectrograph.domain.limits import Limits
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE, VECTRON_SERVICE_METHODS
 from vectrograph.services.call import Principal
+from vectrograph.services.rate_limits import RateLimits
 
 SERVICES = [
     "grpc.health.v1.Health",
@@ -49,7 +50,10 @@ class Busy:
 def busy(serve: Callable[..., tuple[grpc.Server, Any]]) -> Iterator[tuple[Any, list[Any]]]:
     """A server with two workers, both in the middle of a call, and two more calls waiting."""
     script = Busy()
-    _, channel = serve(SimpleNamespace(sessions=script, health=script, catalog=script, limits=Limits()), threads=2)
+    _, channel = serve(
+        SimpleNamespace(sessions=script, health=script, catalog=script, limits=Limits(), rate_limits=RateLimits()),
+        threads=2,
+    )
     stub = channel.unary_unary(VECTRON_SERVICE_METHODS["ListCollections"].path)
     calls = [stub.future(b"", metadata=(("x-api-key", "k"),), timeout=30) for _ in range(4)]
     for _ in range(2):

@@ -1,5 +1,6 @@
 """Accounts in the control database."""
 
+import builtins
 from dataclasses import dataclass, field
 
 from sqlalchemy import delete, exc, select
@@ -7,10 +8,11 @@ from sqlalchemy.orm import Session
 
 from vectrograph.control.clock import Clock
 from vectrograph.control.database import Database
-from vectrograph.control.models import LoginSession, User
+from vectrograph.control.models import ApiKey, LoginSession, User
 from vectrograph.control.records import StoredPassword, UserRecord
 from vectrograph.domain.access import ROLE_SCOPES, Role
-from vectrograph.domain.errors import AlreadyExists, InvalidCredentials, UserNotFound
+from vectrograph.domain.errors import AlreadyExists, Conflict, InvalidCredentials, UserNotFound
+from vectrograph.domain.values import DEFAULT_TENANT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,7 @@ class NewUser:
     email: str | None = None
     full_name: str | None = None
     password_is_default: bool = False
+    tenant: str = DEFAULT_TENANT
 
 
 class Accounts:
@@ -52,6 +55,7 @@ class Accounts:
             password_is_default=new.password_is_default,
             created_at=at,
             updated_at=at,
+            tenant=new.tenant,
         )
         with self._database.write() as session:
             session.add(user)
@@ -63,14 +67,27 @@ class Accounts:
                 ) from error
             return user_record(user)
 
-    def get(self, user_id: str) -> UserRecord:
-        """One account.
+    def get(self, user_id: str, tenant: str | None = None) -> UserRecord:
+        """One account of a tenant, or of any (None).
 
         Raises:
             UserNotFound: there is none of that id.
         """
         with self._database.read() as session:
-            return user_record(_load(session, user_id))
+            return user_record(_load(session, user_id, tenant))
+
+    def find(self, username: str) -> UserRecord | None:
+        """An account by username; None when there is none."""
+        stored = self.password(username)
+        return None if stored is None else stored.user
+
+    def list(self, tenant: str | None = None) -> builtins.list[UserRecord]:
+        """The accounts of a tenant, or of all (None), by username."""
+        query = select(User).order_by(User.username)
+        if tenant is not None:
+            query = query.where(User.tenant == tenant)
+        with self._database.read() as session:
+            return [user_record(user) for user in session.scalars(query)]
 
     def password(self, username: str) -> StoredPassword | None:
         """An account with its password hash, by username; None when there is none."""
@@ -92,7 +109,7 @@ class Accounts:
         with self._database.read() as session:
             return session.scalars(select(User.user_id).limit(1)).first() is not None
 
-    def usernames_with_default_password(self) -> list[str]:
+    def usernames_with_default_password(self) -> builtins.list[str]:
         """Accounts whose published password is in force, sorted by username."""
         with self._database.read() as session:
             names = select(User.username).where(User.password_is_default).order_by(User.username)
@@ -133,16 +150,63 @@ class Accounts:
             user.updated_at = self._clock()
             return user_record(user)
 
-    def set_disabled(self, user_id: str, disabled: bool) -> UserRecord:
+    def set_disabled(self, user_id: str, disabled: bool, tenant: str | None = None) -> UserRecord:
         """Disable an account, so that its sessions and keys cease to work at once, or enable it again.
 
         Raises:
-            UserNotFound: there is none of that id.
+            UserNotFound: there is none of that id in the tenant.
+            Conflict: it is the last administrator.
         """
         with self._database.write(invalidates=True) as session:
-            user = _load(session, user_id, locked=True)
+            user = _load(session, user_id, tenant, locked=True)
+            if disabled:
+                keep_an_administrator(session, user)
             user.disabled = disabled
             user.updated_at = self._clock()
+            return user_record(user)
+
+    def set_role(self, user_id: str, role: Role, tenant: str | None = None) -> UserRecord:
+        """Give an account another role; its sessions and keys have the new scopes at once.
+
+        Raises:
+            UserNotFound: there is none of that id in the tenant.
+            Conflict: it is the last administrator.
+        """
+        with self._database.write(invalidates=True) as session:
+            user = _load(session, user_id, tenant, locked=True)
+            if role is not Role.ADMIN:
+                keep_an_administrator(session, user)
+            user.role = role.value
+            user.updated_at = self._clock()
+            return user_record(user)
+
+    def set_password(self, user_id: str, encoded: str, tenant: str | None = None) -> UserRecord:
+        """Replace the password without the old one, and end every session of the account, in one transaction.
+
+        Raises:
+            UserNotFound: there is none of that id in the tenant.
+        """
+        with self._database.write(invalidates=True) as session:
+            user = _load(session, user_id, tenant, locked=True)
+            user.password_hash = encoded
+            user.password_is_default = False
+            user.updated_at = self._clock()
+            session.execute(delete(LoginSession).where(LoginSession.user_id == user_id))
+            return user_record(user)
+
+    def delete(self, user_id: str, tenant: str | None = None) -> UserRecord:
+        """Remove an account with its sessions and keys; what it stored stays with its tenant.
+
+        Raises:
+            UserNotFound: there is none of that id in the tenant.
+            Conflict: it is the last administrator.
+        """
+        with self._database.write(invalidates=True) as session:
+            user = _load(session, user_id, tenant, locked=True)
+            keep_an_administrator(session, user)
+            session.execute(delete(LoginSession).where(LoginSession.user_id == user_id))
+            session.execute(delete(ApiKey).where(ApiKey.owner_id == user_id))
+            session.delete(user)
             return user_record(user)
 
 
@@ -159,6 +223,7 @@ def user_record(user: User) -> UserRecord:
         disabled=user.disabled,
         plan=user.plan,
         created_at=user.created_at,
+        tenant=user.tenant,
     )
 
 
@@ -166,8 +231,21 @@ def _stored_password(user: User) -> StoredPassword:
     return StoredPassword(user=user_record(user), encoded=user.password_hash)
 
 
-def _load(session: Session, user_id: str, *, locked: bool = False) -> User:
+def keep_an_administrator(session: Session, user: User) -> None:
+    """Refuse to lose the last account that could make another administrator."""
+    if user.role != Role.ADMIN.value or user.disabled or user.tenant != DEFAULT_TENANT:
+        return
+    # The rows are locked, so that two administrators cannot remove each other at the same moment.
+    query = select(User.user_id).where(
+        User.role == Role.ADMIN.value, User.disabled.is_(False), User.tenant == DEFAULT_TENANT
+    )
+    others = [found for found in session.scalars(query.with_for_update()) if found != user.user_id]
+    if not others:
+        raise Conflict(f"{user.username} is the last administrator; make another one first.")
+
+
+def _load(session: Session, user_id: str, tenant: str | None = None, *, locked: bool = False) -> User:
     user = session.get(User, user_id, with_for_update=True if locked else None)
-    if user is None:
+    if user is None or (tenant is not None and user.tenant != tenant):
         raise UserNotFound(f"Account {user_id!r} does not exist.", details={"user_id": user_id})
     return user

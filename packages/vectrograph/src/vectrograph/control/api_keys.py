@@ -42,7 +42,16 @@ class ApiKeys:
         self._database = database
         self._clock = clock
 
-    def create(self, owner: str, name: str, scopes: Sequence[str], expires_at: int | None) -> CreatedKey:
+    def create(
+        self,
+        owner: str,
+        name: str,
+        scopes: Sequence[str],
+        expires_at: int | None,
+        *,
+        collections: Sequence[str] | None = None,
+        rate_limit: int | None = None,
+    ) -> CreatedKey:
         """Store a new key of an account; two keys never share their first 16 characters.
 
         Raises:
@@ -60,6 +69,8 @@ class ApiKeys:
                 scopes=sorted(scopes),
                 created_at=self._clock(),
                 expires_at=expires_at,
+                collections=None if collections is None else sorted(set(collections)),
+                rate_limit=rate_limit,
             )
             try:
                 with self._database.write() as session:
@@ -112,7 +123,7 @@ class ApiKeys:
             return self._record(key)
 
     def expire(self, key_id: str, owner: str | None, at: int) -> ApiKeyRecord:
-        """Let a key work until `at`, microseconds since 1970-01-01 UTC, and no longer; never longer than before.
+        """Let a key work until `at` (microseconds) and no longer; an earlier end stays.
 
         Raises:
             ApiKeyNotFound: there is none of that id.
@@ -150,6 +161,8 @@ class ApiKeys:
             last_used_at=key.last_used_at,
             revoked_at=key.revoked_at,
             is_active=key.revoked_at is None and not expired,
+            collections=None if key.collections is None else _texts(key.collections),
+            rate_limit=key.rate_limit,
         )
 
 

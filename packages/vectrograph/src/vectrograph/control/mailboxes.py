@@ -2,12 +2,11 @@
 
 from sqlalchemy import delete, select
 
-from vectrograph.control.accounts import user_record
+from vectrograph.control.accounts import keep_an_administrator, user_record
 from vectrograph.control.database import Database
 from vectrograph.control.models import ApiKey, LoginSession, User
 from vectrograph.control.records import StoredPassword
-from vectrograph.domain.access import Role
-from vectrograph.domain.errors import Conflict, InvalidCredentials
+from vectrograph.domain.errors import InvalidCredentials
 
 
 class Mailboxes:
@@ -33,10 +32,7 @@ class Mailboxes:
             user = session.get(User, checked.user.user_id, with_for_update=True)
             if user is None or user.password_hash != checked.encoded:
                 raise InvalidCredentials("The password was changed meanwhile; log in again.")
-            if user.role == Role.ADMIN.value:
-                admins = select(User.user_id).where(User.role == Role.ADMIN.value, User.disabled.is_(False))
-                if not [found for found in session.scalars(admins.with_for_update()) if found != user.user_id]:
-                    raise Conflict("This is the last administrator's account; make another administrator first.")
+            keep_an_administrator(session, user)
             session.execute(delete(LoginSession).where(LoginSession.user_id == user.user_id))
             session.execute(delete(ApiKey).where(ApiKey.owner_id == user.user_id))
             session.delete(user)

@@ -6,7 +6,7 @@ that a copy of the database forges no token.
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Index, MetaData, String, Text
+from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Index, Integer, MetaData, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -39,6 +39,7 @@ class User(Base):
     password_is_default: Mapped[bool] = mapped_column(Boolean)
     created_at: Mapped[int] = mapped_column(BigInteger)
     updated_at: Mapped[int] = mapped_column(BigInteger)
+    tenant: Mapped[str] = mapped_column(String(64), server_default="default")
 
     def __repr__(self) -> str:
         return f"User({self.user_id!r}, role={self.role!r})"
@@ -59,6 +60,8 @@ class ApiKey(Base):
     expires_at: Mapped[int | None] = mapped_column(BigInteger)
     last_used_at: Mapped[int | None] = mapped_column(BigInteger)
     revoked_at: Mapped[int | None] = mapped_column(BigInteger)
+    collections: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    rate_limit: Mapped[int | None] = mapped_column(Integer)
 
     def __repr__(self) -> str:
         return f"ApiKey({self.key_id!r}, owner={self.owner_id!r})"
@@ -108,6 +111,24 @@ class FeedbackJudgement(Base):
     clicked: Mapped[bool] = mapped_column(Boolean)
     position: Mapped[int]
     comment: Mapped[str] = mapped_column(Text)
+
+
+class AuditEntry(Base):
+    """One thing that was done or refused. Triggers in the database refuse every change and removal."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_tenant_entry_id", "tenant", "entry_id"),)
+
+    entry_id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
+    at: Mapped[int] = mapped_column(BigInteger)
+    tenant: Mapped[str] = mapped_column(String(64))
+    actor: Mapped[str] = mapped_column(String(64))
+    key_id: Mapped[str | None] = mapped_column(String(16))
+    action: Mapped[str] = mapped_column(String(32))
+    target: Mapped[str] = mapped_column(String(512))
+    outcome: Mapped[str] = mapped_column(String(64))
+    address: Mapped[str] = mapped_column(String(64))
+    request_id: Mapped[str] = mapped_column(String(128))
 
 
 class Epoch(Base):

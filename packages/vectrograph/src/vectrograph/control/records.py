@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from vectrograph.domain.access import Role
+from vectrograph.domain.values import DEFAULT_TENANT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class UserRecord:
         disabled: a disabled account can neither log in nor use sessions or keys it has.
         plan: "FREE", "PAID" or "" (unspecified); changes no limit.
         created_at: microseconds.
+        tenant: whose collections the account sees.
     """
 
     user_id: str
@@ -30,6 +32,7 @@ class UserRecord:
     disabled: bool
     plan: str
     created_at: int
+    tenant: str = DEFAULT_TENANT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,8 @@ class ApiKeyRecord:
         owner: user_id of the account that made it.
         created_at, expires_at, last_used_at, revoked_at: microseconds.
         is_active: neither revoked nor expired.
+        collections: the only collections that the key reaches, sorted; None means all of the tenant.
+        rate_limit: requests a second; None means what the server allows everyone.
     """
 
     key_id: str
@@ -56,6 +61,8 @@ class ApiKeyRecord:
     last_used_at: int | None
     revoked_at: int | None
     is_active: bool
+    collections: tuple[str, ...] | None = None
+    rate_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,3 +119,32 @@ class FeedbackRecord:
     context: dict[str, str]
     items: tuple[FeedbackItem, ...]
     created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """One thing that was done or refused: who, what, to what, when, from where, with which outcome.
+
+    Attributes:
+        entry_id: rises with every entry of the server.
+        at: microseconds.
+        tenant: of the actor, or of the account that someone tried to be.
+        actor: user_id, or "" for a stranger.
+        key_id: the API key that was used, None for a login.
+        action: `subject.verb`, such as `session.login`.
+        target: what it was done to: a username, a key id, the name of a collection.
+        outcome: "ok", or the code of the error that refused it.
+        address: the caller's network address, "" when it is this machine's operator.
+        request_id: of the request.
+    """
+
+    entry_id: int
+    at: int
+    tenant: str
+    actor: str
+    key_id: str | None
+    action: str
+    target: str
+    outcome: str
+    address: str
+    request_id: str

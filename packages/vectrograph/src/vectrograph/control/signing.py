@@ -1,7 +1,6 @@
 """The signing secret, in a file of its own, and the JSON Web Tokens signed with it."""
 
 import hashlib
-import hmac
 import os
 import re
 import secrets
@@ -27,7 +26,7 @@ _ALGORITHM: Final = "HS256"
 _ISSUER: Final = "vectrograph"
 _AUDIENCE: Final = "vectrograph"
 _SECRET_BYTES: Final = 32
-_WRITTEN: Final = re.compile(r"[0-9a-f]{64}\n?")
+_WRITTEN: Final = re.compile(r"[0-9a-f]{64}(\n[0-9a-f]{64})?\n?")
 _REQUIRED: Final = ["sub", "jti", "sid", "iss", "aud", "iat", "exp", "token_type"]
 
 
@@ -58,11 +57,17 @@ class Claims:
 
 
 class TokenSigner:
-    """Issues and verifies tokens with one secret. The algorithm is fixed; a token cannot choose it."""
+    """Issues tokens with one secret, and verifies those of the secret before it too, until they are over.
 
-    def __init__(self, secret: bytes, clock: Clock = now) -> None:
+    The algorithm is fixed; a token cannot choose it.
+    """
+
+    def __init__(self, secret: bytes, clock: Clock = now, *, previous: bytes | None = None) -> None:
         self._secret = secret
-        self._key_id = hashlib.sha256(b"kid:" + secret).hexdigest()[:16]
+        self._key_id = _key_id(secret)
+        self._secrets = {self._key_id: secret}
+        if previous is not None:
+            self._secrets.setdefault(_key_id(previous), previous)
         self._clock = clock
 
     @classmethod
@@ -75,7 +80,8 @@ class TokenSigner:
         try:
             if not path.exists():
                 _create_secret(path)
-            return cls(_read_secret(path), clock)
+            current, *older = _read_secrets(path)
+            return cls(current, clock, previous=older[0] if older else None)
         except OSError as error:
             raise StartupError(f"Cannot use the signing secret {path}: {error.strerror}.") from error
 
@@ -140,9 +146,13 @@ class TokenSigner:
 
     def _verified(self, token: str) -> Mapping[str, Any]:
         try:
-            decoded = jwt.decode_complete(
+            key_id = str(jwt.get_unverified_header(token).get("kid"))
+            secret = self._secrets.get(key_id)
+            if secret is None:
+                raise InvalidToken("The token was signed with another key; log in again.")
+            claims: Mapping[str, Any] = jwt.decode(
                 token,
-                self._secret,
+                secret,
                 algorithms=[_ALGORITHM],
                 audience=_AUDIENCE,
                 issuer=_ISSUER,
@@ -151,24 +161,47 @@ class TokenSigner:
             )
         except (jwt.InvalidTokenError, UnicodeError, ValueError) as error:
             raise InvalidToken("The token is not valid; log in again.") from error
-        if not hmac.compare_digest(str(decoded["header"].get("kid")), self._key_id):
-            raise InvalidToken("The token was signed with another key; log in again.")
-        claims: Mapping[str, Any] = decoded["payload"]
         return claims
 
     def __repr__(self) -> str:
         return f"TokenSigner(kid={self._key_id!r})"
 
 
-def _create_secret(path: Path) -> None:
-    """Write aside, then link: who comes second uses the first one's secret, and a crash leaves no half-written one."""
+def rotate_secret(path: Path) -> None:
+    """Put a new secret before the one in `path`, which verifies on; the one before that is dropped.
+
+    A server reads the file at its start. Rotating twice ends every token at once.
+
+    Raises:
+        StartupError: the file cannot be read or written.
+    """
+    try:
+        current = _read_secrets(path)[0]
+        aside = _write_aside(path, f"{secrets.token_hex(_SECRET_BYTES)}\n{current.hex()}\n")
+        aside.replace(path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise StartupError(f"Cannot rotate the signing secret {path}: {error.strerror}.") from error
+
+
+def _key_id(secret: bytes) -> str:
+    return hashlib.sha256(b"kid:" + secret).hexdigest()[:16]
+
+
+def _write_aside(path: Path, text: str) -> Path:
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return aside
+
+
+def _create_secret(path: Path) -> None:
+    """Write aside, then link: who comes second uses the first one's secret, and a crash leaves no half-written one."""
+    aside = _write_aside(path, secrets.token_hex(_SECRET_BYTES) + "\n")
     try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(_SECRET_BYTES) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
         try:
             os.link(aside, path)
         except FileExistsError:
@@ -188,12 +221,13 @@ def _sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _read_secret(path: Path) -> bytes:
+def _read_secrets(path: Path) -> list[bytes]:
+    """The secret in force and, after a rotation, the one before it."""
     with path.open(encoding="ascii", errors="replace") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        written = file.read(_SECRET_BYTES * 2 + 2)
+        written = file.read(_SECRET_BYTES * 4 + 3)
     if os.name == "posix" and mode & 0o077:
         raise StartupError(f"Others may read the signing secret {path}; run: chmod 600 {path}")
     if not _WRITTEN.fullmatch(written):
         raise StartupError(f"{path} holds no signing secret; restore it, or delete it, which logs everyone out.")
-    return bytes.fromhex(written)
+    return [bytes.fromhex(line) for line in written.split()]

@@ -9,6 +9,7 @@ from sqlalchemy import URL
 
 from vectrograph.control.accounts import Accounts
 from vectrograph.control.api_keys import ApiKeys
+from vectrograph.control.audit import AuditLog
 from vectrograph.control.clock import Clock, now
 from vectrograph.control.database import Database
 from vectrograph.control.feedback import FeedbackLog
@@ -27,6 +28,7 @@ class ControlStore:
         sessions: who is logged in.
         api_keys: which keys there are.
         feedback: what was said about search results.
+        audit: what was done, by whom; only grows.
     """
 
     def __init__(self, database: Database, clock: Clock = now) -> None:
@@ -36,6 +38,7 @@ class ControlStore:
         self.sessions = LoginSessions(database, clock)
         self.api_keys = ApiKeys(database, clock)
         self.feedback = FeedbackLog(database, clock)
+        self.audit = AuditLog(database, clock)
 
     @classmethod
     def open(cls, url: str | URL, *, shared: bool | None = None, clock: Clock = now) -> Self:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from vectrograph.control.records import ApiKeyRecord, UserRecord
+from vectrograph.control.records import ApiKeyRecord, AuditRecord, UserRecord
 from vectrograph.domain.values import Point
 
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -40,6 +40,7 @@ class User(Struct, frozen=True, kw_only=True):
     role: str
     scopes: list[str]
     disabled: bool
+    tenant: Annotated[str, Meta(description="Whose collections the account sees.")]
     created_at: Moment
 
     @classmethod
@@ -53,8 +54,53 @@ class User(Struct, frozen=True, kw_only=True):
             role=record.role.value,
             scopes=sorted(record.scopes),
             disabled=record.disabled,
+            tenant=record.tenant,
             created_at=moment(record.created_at),
         )
+
+
+class UserList(Struct, frozen=True, kw_only=True):
+    """The accounts that the caller manages, by username."""
+
+    users: list[User]
+    total: int
+
+
+class AuditEntry(Struct, frozen=True, kw_only=True):
+    """One thing that was done or refused."""
+
+    entry_id: int
+    at: Moment
+    tenant: str
+    actor: Annotated[str, Meta(description="Id of the account; empty for a stranger.")]
+    key_id: Annotated[str, Meta(description="The API key that was used; null for a login.")] | None
+    action: str
+    target: str
+    outcome: Annotated[str, Meta(description="ok, or the code of the error.")]
+    address: str
+    request_id: str
+
+    @classmethod
+    def of(cls, record: AuditRecord) -> "AuditEntry":
+        """From the record of the entry."""
+        return cls(
+            entry_id=record.entry_id,
+            at=moment(record.at),
+            tenant=record.tenant,
+            actor=record.actor,
+            key_id=record.key_id,
+            action=record.action,
+            target=record.target,
+            outcome=record.outcome,
+            address=record.address,
+            request_id=record.request_id,
+        )
+
+
+class AuditEntries(Struct, frozen=True, kw_only=True):
+    """Part of the audit record, newest first."""
+
+    entries: list[AuditEntry]
 
 
 class TokenPair(Struct, frozen=True, kw_only=True):
@@ -166,6 +212,8 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     expires_at: Moment | None
     last_used_at: Moment | None
     is_active: Annotated[bool, Meta(description="Neither revoked nor expired.")]
+    collections: Annotated[list[str], Meta(description="The only ones it reaches; null means all.")] | None
+    rate_limit: Annotated[int, Meta(description="Requests a second; null means what everyone may.")] | None
 
     @classmethod
     def of(cls, record: ApiKeyRecord) -> "ApiKey":
@@ -309,4 +357,6 @@ def _key_fields(record: ApiKeyRecord) -> dict[str, Any]:
         "expires_at": moment_or_none(record.expires_at),
         "last_used_at": moment_or_none(record.last_used_at),
         "is_active": record.is_active,
+        "collections": None if record.collections is None else list(record.collections),
+        "rate_limit": record.rate_limit,
     }

@@ -1,8 +1,10 @@
 """Puts the HTTP application together: the table of routes inside, the middleware around it."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
@@ -14,8 +16,9 @@ from vectrograph.rest.gateway.description import add_gateway
 from vectrograph.rest.gateway.endpoint import Gateway
 from vectrograph.rest.gateway.routes import GATEWAY_OPERATIONS
 from vectrograph.rest.middleware.access_log import AccessLog
-from vectrograph.rest.middleware.body_limit import BodyLimit
+from vectrograph.rest.middleware.body_limit import BODY_SECONDS, BodyLimit
 from vectrograph.rest.middleware.failures import Failures
+from vectrograph.rest.middleware.forwarded import Forwarded
 from vectrograph.rest.middleware.host_allow_list import HostAllowList
 from vectrograph.rest.middleware.media_type import MediaType
 from vectrograph.rest.middleware.request_id import RequestId
@@ -25,27 +28,53 @@ from vectrograph.rest.operation import Operation
 from vectrograph.rest.routes import OPERATIONS
 from vectrograph.rest.workers import Workers
 from vectrograph.services import Services
+from vectrograph.services.addresses import Network
+
+_SENT: Final = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "X-Request-Timeout-Ms")
+_READ: Final = ("X-Request-ID", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 
-def build_http_app(services: Services, *, allowed_hosts: Sequence[str], version: str) -> ASGIApp:
+def build_http_app(
+    services: Services,
+    *,
+    allowed_hosts: Sequence[str],
+    version: str,
+    trusted_proxies: Sequence[Network] = (),
+    cors_origins: Sequence[str] = (),
+    body_seconds: float = BODY_SECONDS,
+    max_waiting: int = 1_024,
+) -> ASGIApp:
     """The REST API and Vectron's HTTP gateway as an ASGI application. It serves one event loop, on any number of ports.
 
     Args:
         services: the use cases behind it; its limits bound the bodies.
         allowed_hosts: names, without ports, that a Host header may carry. No wildcards.
         version: of the server, shown in the answers and in the OpenAPI document.
+        trusted_proxies: whose `X-Forwarded-For` is believed.
+        cors_origins: whose pages may call from a browser, such as `https://app.example`; none unless named.
+        body_seconds: how long a body may take to arrive.
+        max_waiting: requests that may wait for a thread; further ones are answered 503.
     """
     document = msgspec.json.encode(add_gateway(openapi_document(OPERATIONS, version), GATEWAY_OPERATIONS))
     application = Application(services, version, document)
-    workers = Workers()
+    workers = Workers(max_waiting=max_waiting)
     app: ASGIApp = Router(_routes(OPERATIONS, application, workers), redirect_slashes=False, default=_no_route)
     app = Gateway(app, GATEWAY_OPERATIONS, application, workers)
     app = MediaType(app)
-    app = BodyLimit(app, services.limits.max_body_bytes)
+    app = BodyLimit(app, services.limits.max_body_bytes, body_seconds)
     app = HostAllowList(app, allowed_hosts)
     app = Failures(app)
+    if cors_origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=list(cors_origins),
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=_SENT,
+            expose_headers=_READ,
+        )
     app = SecurityHeaders(app)
     app = AccessLog(app, services.health.count_request)
+    app = Forwarded(app, trusted_proxies)
     return RequestId(app)
 
 

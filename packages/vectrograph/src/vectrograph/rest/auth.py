@@ -6,7 +6,7 @@ from vectrograph.rest.context import Context
 
 def login(context: Context, body: bodies.Login) -> answers.Session:
     """POST /api/v1/auth/login."""
-    pair = context.services.sessions.login(body.username, body.password)
+    pair = context.services.sessions.login(body.username, body.password, context.origin)
     return answers.Session(
         access_token=pair.access_token,
         refresh_token=pair.refresh_token,
@@ -17,7 +17,7 @@ def login(context: Context, body: bodies.Login) -> answers.Session:
 
 def refresh(context: Context, body: bodies.Refresh) -> answers.TokenPair:
     """POST /api/v1/auth/refresh."""
-    pair = context.services.sessions.refresh(body.refresh_token)
+    pair = context.services.sessions.refresh(body.refresh_token, context.origin)
     return answers.TokenPair(
         access_token=pair.access_token, refresh_token=pair.refresh_token, expires_in=pair.expires_in
     )

@@ -124,12 +124,6 @@ class TokenDelete(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     filter: FilterDocument | None = None
 
 
-class ApiKeyRotate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a key is replaced."""
-
-    overlap_seconds: Annotated[int, Meta(description="How long the old key goes on working; 0 to 604800.")] = 0
-
-
 class EmbeddingRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Texts to turn into vectors; nothing is stored."""
 
@@ -142,6 +136,45 @@ class ApiKeyCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     name: str
     scopes: Scopes | None = None
     expires_in_days: Annotated[int, Meta(description="Null: never expires.")] | None = None
+    collections: Annotated[list[str], Meta(description="The only ones it reaches. Null: all.")] | None = None
+    rate_limit: Annotated[int, Meta(description="Requests a second. Null: what everyone may.")] | None = None
+
+
+class ApiKeyRotate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a key gives way to its successor: at once, or after a time in seconds or in hours."""
+
+    overlap_seconds: Annotated[int, Meta(description="How long the old key works on; 0 to 604800.")] | None = None
+    overlap_hours: Annotated[int, Meta(description="The same in hours; 0 to 720.")] | None = None
+
+
+class UserCreate(_Credentials, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An account to be."""
+
+    username: str
+    password: Secret
+    role: Annotated[str, Meta(description="admin, developer, viewer or bot.")]
+    email: str | None = None
+    full_name: str | None = None
+    tenant: Annotated[str, Meta(description="Null: the creator's.")] | None = None
+
+
+class UserRole(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an account shall be."""
+
+    role: Annotated[str, Meta(description="admin, developer, viewer or bot.")]
+
+
+class UserPassword(_Credentials, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A password for someone else."""
+
+    password: Secret
+
+
+class AuditPage(Struct, frozen=True, kw_only=True):
+    """Which part of the audit record, from the query string."""
+
+    before: Annotated[int, Meta(description="Only entries with a smaller number.")] | None = None
+    limit: Annotated[int, Meta(description="How many entries, 1 to 1,000.")] = 100
 
 
 class Page(Struct, frozen=True, kw_only=True):

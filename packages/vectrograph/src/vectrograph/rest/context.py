@@ -9,7 +9,7 @@ import msgspec
 from vectrograph.domain.errors import Unauthenticated
 from vectrograph.domain.values import IdempotencyKey
 from vectrograph.services import Services
-from vectrograph.services.call import Call
+from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class Context:
         accept: media types that the client asks for, as it wrote them.
         idempotency: the request's own name, when the client gave it one.
         offered: the credential that came with a request to a public route, unchecked.
+        origin: where the request came from.
     """
 
     application: Application
@@ -69,6 +70,7 @@ class Context:
     accept: str = ""
     idempotency: IdempotencyKey | None = None
     offered: str | None = field(default=None, repr=False)
+    origin: Origin = UNKNOWN_ORIGIN
 
     @property
     def services(self) -> Services:

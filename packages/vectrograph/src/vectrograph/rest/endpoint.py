@@ -4,6 +4,7 @@ A request costs one hop to a worker thread, and that thread does all that takes 
 case and writing JSON, so that a large body never holds up the event loop.
 """
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +31,8 @@ from vectrograph.rest.errors import ClientDisconnected, MethodNotAllowed, body_t
 from vectrograph.rest.middleware.request_id import request_id_of
 from vectrograph.rest.operation import Answer, Operation, Work
 from vectrograph.rest.workers import Workers
-from vectrograph.services.call import Call
+from vectrograph.services.call import Call, Origin
+from vectrograph.services.rate_limits import Allowance
 
 _SMALL_BODY: Final = 65_536
 _JSON: Final = b"application/json"
@@ -51,7 +53,7 @@ class Rendered:
 class Request:
     """What a handler's thread needs of a request."""
 
-    request_id: str
+    origin: Origin
     credential: str | None = field(repr=False)
     deadline: float | None
     path: Mapping[str, str]
@@ -69,6 +71,7 @@ class Endpoint:
         self._operation = operation
         self._application = application
         self._workers = workers
+        self._limited = operation.work is not Work.PROBING and operation.path != "/livez"
         self._decoder = None if operation.body is None else msgspec.json.Decoder(operation.body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,10 +83,13 @@ class Endpoint:
         """
         headers = Headers(scope=scope)
         deadline = deadline_of(headers, time.monotonic())
+        origin = _origin(scope)
+        if self._limited:
+            await self._admit_address(origin.address)
         credential = None if self._operation.public else credential_of(headers)
         body = await self._receive_body(headers, credential, deadline, receive)
         request = Request(
-            request_id=request_id_of(scope),
+            origin=origin,
             credential=credential,
             deadline=deadline,
             path=scope["path_params"],
@@ -115,6 +121,13 @@ class Endpoint:
                 await send({"type": "http.response.body", "body": lines or b"", "more_body": lines is not None})
             group.cancel_scope.cancel()
 
+    async def _admit_address(self, address: str) -> None:
+        rate_limits = self._application.services.rate_limits
+        if rate_limits.blocks:
+            await self._workers.run(Work.THREADED, None, partial(rate_limits.admit_address, address))
+        else:
+            rate_limits.admit_address(address)
+
     async def _receive_body(
         self, headers: Headers, credential: str | None, deadline: float | None, receive: Receive
     ) -> bytes:
@@ -131,19 +144,25 @@ class Endpoint:
     def _work(self, request: Request) -> Rendered:
         refuse_late(request.deadline)
         caller = self._caller(request)
+        allowance = None if caller is None else self._application.services.rate_limits.admit_caller(caller.principal)
         idempotency = None
         if request.idempotency_key is not None and caller is not None:
             name = f"{self._operation.method} {self._operation.path}"
             idempotency = idempotency_of(request.idempotency_key, caller.principal.user_id, name, request.body)
-        context = Context(self._application, caller, request.path, request.accept, idempotency, request.offered)
+        context = Context(
+            self._application, caller, request.path, request.accept, idempotency, request.offered, request.origin
+        )
         answer = self._operation.handler(context, self._given(request))
-        return _rendered(self._operation.status, answer)
+        rendered = _rendered(self._operation.status, answer)
+        if allowance is not None:
+            rendered.headers.extend(_allowance_headers(allowance))
+        return rendered
 
     def _caller(self, request: Request) -> Call | None:
         if request.credential is None:
             return None
         principal = self._application.services.sessions.authenticate(request.credential)
-        call = Call(principal, request.request_id, request.deadline)
+        call = Call(principal, request.origin.request_id, request.deadline, origin=request.origin)
         if self._operation.scope is not None:
             call.require(self._operation.scope)
         return call
@@ -212,7 +231,20 @@ def _next_lines(pages: Iterator[Iterable[msgspec.Struct]], request: Request) -> 
         page = next(pages, None)
         return None if page is None else _encoder.encode_lines(page)
     except DomainError as error:
-        return error_answer(error, request.request_id).body + b"\n"
+        return error_answer(error, request.origin.request_id).body + b"\n"
+
+
+def _allowance_headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"x-ratelimit-limit", b"%d" % allowance.limit),
+        (b"x-ratelimit-remaining", b"%d" % allowance.remaining),
+        (b"x-ratelimit-reset", b"%d" % math.ceil(allowance.reset)),
+    ]
+
+
+def _origin(scope: Scope) -> Origin:
+    client = scope.get("client")
+    return Origin("" if client is None else str(client[0]), request_id_of(scope))
 
 
 def _rendered(status: int, answer: Answer) -> Rendered:

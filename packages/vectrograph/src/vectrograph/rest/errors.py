@@ -92,6 +92,13 @@ class UnsupportedMediaType(RequestRefused):
     code = "UNSUPPORTED_MEDIA_TYPE"
 
 
+class RequestTooSlow(RequestRefused):
+    """The body did not come in the time that it may take."""
+
+    status = 408
+    code = "REQUEST_TIMEOUT"
+
+
 class ClientDisconnected(Exception):
     """The client went away while its body was read; there is nobody to answer."""
 
@@ -165,4 +172,8 @@ def _headers_of(error: domain.DomainError) -> dict[str, str]:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     elif isinstance(error, domain.RateLimited):
         headers["Retry-After"] = "1"
+    if isinstance(error, domain.RateLimited) and "limit" in error.details:
+        headers["X-RateLimit-Limit"] = str(error.details["limit"])
+        headers["X-RateLimit-Remaining"] = "0"
+        headers["X-RateLimit-Reset"] = str(max(1, math.ceil(error.details["reset_seconds"])))
     return headers

@@ -28,7 +28,20 @@ _USER: Final = answers.User(
     role="developer",
     scopes=["tokens:read", "tokens:write"],
     disabled=False,
+    tenant="default",
     created_at=_MORNING,
+)
+_ENTRY: Final = answers.AuditEntry(
+    entry_id=12,
+    at=_NOON,
+    tenant="default",
+    actor="admin",
+    key_id=None,
+    action="user.disable",
+    target="viewer",
+    outcome="ok",
+    address="127.0.0.1",
+    request_id="1f0e2d3c4b5a69788796a5b4c3d2e1f0",
 )
 _KEY: Final[dict[str, Any]] = {
     "key_id": "3f9c2a7b51d0e846",
@@ -39,6 +52,8 @@ _KEY: Final[dict[str, Any]] = {
     "expires_at": None,
     "last_used_at": _NOON,
     "is_active": True,
+    "collections": None,
+    "rate_limit": 100,
 }
 
 _EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
@@ -55,10 +70,16 @@ _EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
     bodies.ApiKeyRotate(overlap_seconds=3600),
     bodies.EmbeddingRequest(texts=["hello world"]),
     bodies.ApiKeyCreate(name="integration", scopes=["tokens:read"], expires_in_days=30),
+    bodies.UserCreate(username="ada", password="correct horse battery", role="developer"),  # noqa: S106
+    bodies.UserRole(role="viewer"),
+    bodies.UserPassword(password="correct horse battery"),  # noqa: S106
     answers.Session(access_token="eyJhbGciOi…", refresh_token="eyJhbGciOi…", expires_in=900, user=_USER),  # noqa: S106
     answers.TokenPair(access_token="eyJhbGciOi…", refresh_token="eyJhbGciOi…", expires_in=900),  # noqa: S106
     answers.Success(message="Logged out."),
     _USER,
+    answers.UserList(users=[_USER], total=1),
+    _ENTRY,
+    answers.AuditEntries(entries=[_ENTRY]),
     _TOKEN,
     answers.TokenPage(tokens=[_TOKEN], total=1, limit=100, offset=0),
     answers.TokensCreated(tokens=[_TOKEN]),

@@ -6,7 +6,14 @@ from vectrograph.rest.context import Context
 
 def create(context: Context, body: bodies.ApiKeyCreate) -> answers.ApiKeyCreated:
     """POST /api/v1/api-keys."""
-    created = context.services.keys.create(context.call, body.name, body.scopes, body.expires_in_days)
+    created = context.services.keys.create(
+        context.call,
+        body.name,
+        body.scopes,
+        body.expires_in_days,
+        collections=body.collections,
+        rate_limit=body.rate_limit,
+    )
     return answers.ApiKeyCreated.with_secret(created.record, created.secret)
 
 
@@ -27,12 +34,14 @@ def revoke(context: Context, _: None) -> answers.ApiKeyRevoked:
     return answers.ApiKeyRevoked(key_id=context.path["key_id"])
 
 
-def rotate(context: Context, body: bodies.ApiKeyRotate) -> answers.ApiKeyCreated:
-    """POST /api/v1/api-keys/{key_id}/rotate."""
-    created = context.services.keys.rotate(context.call, context.path["key_id"], body.overlap_seconds)
-    return answers.ApiKeyCreated.with_secret(created.record, created.secret)
-
-
 def delete(context: Context, _: None) -> None:
     """DELETE /api/v1/api-keys/{key_id}."""
     context.services.keys.delete(context.call, context.path["key_id"])
+
+
+def rotate(context: Context, body: bodies.ApiKeyRotate) -> answers.ApiKeyCreated:
+    """POST /api/v1/api-keys/{key_id}/rotate."""
+    created = context.services.keys.rotate(
+        context.call, context.path["key_id"], body.overlap_hours, overlap_seconds=body.overlap_seconds
+    )
+    return answers.ApiKeyCreated.with_secret(created.record, created.secret)

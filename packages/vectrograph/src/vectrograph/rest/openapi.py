@@ -15,6 +15,7 @@ from vectrograph.rest.credentials import DEADLINE_HEADER, IDEMPOTENCY_HEADER
 from vectrograph.rest.errors import (
     HostNotAllowed,
     MalformedRequest,
+    RequestTooSlow,
     UnsupportedMediaType,
     status_of,
 )
@@ -31,6 +32,8 @@ _TAGS: Final = (
     ("tokens", "Texts with vectors, and the search for the nearest."),
     ("auth", "Sessions and the account behind them."),
     ("api-keys", "Keys for programs, never wider than their creator."),
+    ("users", "Accounts, for administrators."),
+    ("audit", "What was done, by whom, for administrators."),
     ("system", "What the server says about itself."),
 )
 _IDEMPOTENCY: Final[Mapping[str, Any]] = {
@@ -46,6 +49,11 @@ _PATH_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
         "schema": {"type": "string", "minLength": 1},
         "description": "Id of an API key.",
         "example": "3f9c2a7b51d0e846",
+    },
+    "user_id": {
+        "schema": {"type": "string", "minLength": 1},
+        "description": "Id of an account.",
+        "example": "user-3f9c2a7b51d0e846",
     },
 }
 _HEADER_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -167,6 +175,7 @@ def _failures(operation: Operation) -> dict[int, set[str]]:
     failures: dict[int, set[str]] = {
         400: {MalformedRequest.code, HostNotAllowed.code},
         413: {errors.TooLarge.code},
+        429: {errors.RateLimited.code},
     }
     kinds: list[type[errors.DomainError]] = [
         errors.InvalidArgument,
@@ -179,6 +188,8 @@ def _failures(operation: Operation) -> dict[int, set[str]]:
         kinds += [errors.Unauthenticated, errors.InvalidToken, errors.TokenExpired, errors.InvalidApiKey]
     if operation.scope is not None:
         kinds.append(errors.PermissionDenied)
+    if operation.body is not None:
+        failures[408] = {RequestTooSlow.code}
     if operation.method not in ("GET", "HEAD"):
         failures[415] = {UnsupportedMediaType.code}
     for kind in kinds:

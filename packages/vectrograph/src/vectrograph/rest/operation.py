@@ -22,11 +22,13 @@ class Access(StrEnum):
 class Work(StrEnum):
     """Where a handler runs.
 
-    inline: on the event loop, for what neither computes nor waits. threaded: in a worker thread. hashing: in one of
+    inline: on the event loop, for what neither computes nor waits. probing: in a thread kept for probes, which answer
+    however busy the others are, and count towards no limit. threaded: in a worker thread. hashing: in one of
     very few, because a password hash takes tens of milliseconds and megabytes.
     """
 
     INLINE = "inline"
+    PROBING = "probing"
     THREADED = "threaded"
     HASHING = "hashing"
 

@@ -5,6 +5,7 @@ from typing import Final
 from vectrograph.domain import errors
 from vectrograph.domain.access import Scope
 from vectrograph.rest import answers, auth, bodies, keys, system, token_queries, tokens
+from vectrograph.rest.administration import ADMINISTRATION
 from vectrograph.rest.context import NDJSON
 from vectrograph.rest.docs import documentation_page
 from vectrograph.rest.operation import Access, Operation, Work
@@ -155,7 +156,7 @@ _AUTH: Final = (
         access=Access.PUBLIC,
         body=bodies.Login,
         answer=answers.Session,
-        raises=(errors.InvalidCredentials, errors.PermissionDenied),
+        raises=(errors.InvalidCredentials, errors.PermissionDenied, errors.RateLimited),
         work=Work.HASHING,
     ),
     Operation(
@@ -202,7 +203,7 @@ _AUTH: Final = (
         access=Access.AUTHENTICATED,
         body=bodies.PasswordChange,
         answer=answers.Success,
-        raises=(errors.PermissionDenied,),
+        raises=(errors.PermissionDenied, errors.RateLimited),
         work=Work.HASHING,
     ),
 )
@@ -264,9 +265,9 @@ _KEYS: Final = (
         method="POST",
         path=f"{API}/api-keys/{{key_id}}/rotate",
         handler=keys.rotate,
-        summary="Replace an API key by a new one of the same name, scopes and lifetime",
+        summary="Replace an API key by a new one of the same name, rights and lifetime",
         description="The answer is the only place where the new key is shown. The old one stops working at once, or "
-        "after an overlap.",
+        "after `overlap_seconds` or `overlap_hours`.",
         tag="api-keys",
         access=Scope.API_KEYS_WRITE,
         body=bodies.ApiKeyRotate,
@@ -286,6 +287,7 @@ _SYSTEM: Final = (
         tag="system",
         access=Access.PUBLIC,
         answer=answers.Health,
+        work=Work.PROBING,
     ),
     Operation(
         method="GET",
@@ -324,6 +326,7 @@ _SYSTEM: Final = (
         tag="system",
         access=Access.PUBLIC,
         answer=answers.Readiness,
+        work=Work.PROBING,
     ),
     Operation(
         method="GET",
@@ -356,5 +359,5 @@ _SYSTEM: Final = (
     ),
 )
 
-OPERATIONS: Final = (*_TOKENS, *_AUTH, *_KEYS, *_SYSTEM)
+OPERATIONS: Final = (*_TOKENS, *_AUTH, *_KEYS, *ADMINISTRATION, *_SYSTEM)
 """Every route of the API. A path of fixed parts stands before one with a varying part in the same place."""

@@ -7,7 +7,7 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from vectrograph.domain.errors import DeadlineExceeded
+from vectrograph.domain.errors import DeadlineExceeded, Unavailable
 from vectrograph.rest.operation import Work
 
 R = TypeVar("R")
@@ -19,8 +19,12 @@ class Workers:
     One per application and event loop.
     """
 
-    def __init__(self, threads: int = 32, hashing: int = 2) -> None:
+    def __init__(self, threads: int = 32, hashing: int = 2, *, max_waiting: int = 1_024) -> None:
+        """`max_waiting` requests may wait for a thread of their kind, of hashing ones a sixteenth of that."""
+        self._max_waiting = {Work.HASHING: max_waiting // 16}
+        self._usual_waiting = max_waiting
         self._limiters = {
+            Work.PROBING: anyio.CapacityLimiter(2),
             Work.THREADED: anyio.CapacityLimiter(threads),
             Work.HASHING: anyio.CapacityLimiter(hashing),
         }
@@ -30,11 +34,17 @@ class Workers:
 
         Raises:
             DeadlineExceeded: no thread became free in time.
+            Unavailable: more requests wait already than can be answered in time.
         """
         if work is Work.INLINE:
             return function()
+        limiter = self._limiters[work]
+        if limiter.available_tokens <= 0:
+            waiting = limiter.statistics().tasks_waiting
+            if waiting >= self._max_waiting.get(work, self._usual_waiting):
+                raise Unavailable("The server has more requests waiting than it can answer in time.", retry_after=1.0)
         if deadline is None:
-            return await anyio.to_thread.run_sync(function, limiter=self._limiters[work])
+            return await anyio.to_thread.run_sync(function, limiter=limiter)
         with anyio.move_on_after(max(0.0, deadline - time.monotonic())):
-            return await anyio.to_thread.run_sync(function, limiter=self._limiters[work])
+            return await anyio.to_thread.run_sync(function, limiter=limiter)
         raise DeadlineExceeded("The server was too busy to begin in the time allowed; try again later.")

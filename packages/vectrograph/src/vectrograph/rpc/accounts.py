@@ -12,9 +12,9 @@ from vectrograph.rpc.profiles import key_of, plan_name, plan_of, profile_of, sec
 from vectrograph.rpc.vectron import Unary
 from vectrograph.services import Services
 from vectrograph.services.account_rules import admit_key_name
-from vectrograph.services.call import Call, Principal
+from vectrograph.services.call import Call, Origin, Principal
 
-Public: TypeAlias = Callable[[Principal | None, bytes], bytes]
+Public: TypeAlias = Callable[[Principal | None, Origin, bytes], bytes]
 
 
 class AuthService:
@@ -45,19 +45,19 @@ class AuthService:
             "ValidateAPIKey": self.validate_api_key,
         }
 
-    def register_user(self, caller: Principal | None, body: bytes) -> bytes:
+    def register_user(self, caller: Principal | None, origin: Origin, body: bytes) -> bytes:
         """Make an account, a viewer."""
         request = parse(auth_pb.RegisterUserRequest, body)
-        user = self._services.registration.register(caller, request.email, request.password)
+        user = self._services.registration.register(caller, request.email, request.password, origin)
         return auth_pb.RegisterUserResponse(user=profile_of(user)).SerializeToString()
 
-    def login(self, _: Principal | None, body: bytes) -> bytes:
+    def login(self, _: Principal | None, origin: Origin, body: bytes) -> bytes:
         """A JWT for 24 hours."""
         request = parse(auth_pb.LoginRequest, body)
-        login = self._services.logins.login(request.email, request.password)
+        login = self._services.logins.login(request.email, request.password, origin)
         return auth_pb.LoginResponse(jwt_token=login.token, user=profile_of(login.user)).SerializeToString()
 
-    def validate_api_key(self, _: Principal | None, body: bytes) -> bytes:
+    def validate_api_key(self, _: Principal | None, __: Origin, body: bytes) -> bytes:
         """Whether a whole key holds, and whose it is."""
         request = parse(auth_pb.ValidateAPIKeyRequest, body)
         holder = self._services.logins.validate(request.full_key)

@@ -3,9 +3,10 @@
 import math
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Final, Self
+from urllib.parse import unquote
 from uuid import uuid4
 
 import grpc
@@ -17,7 +18,8 @@ from vectrograph.rpc.auth import credential_of
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.rpc.framing import admit_fields, max_fields
 from vectrograph.services import Services
-from vectrograph.services.call import Call, Principal
+from vectrograph.services.addresses import Network, client_address
+from vectrograph.services.call import Call, Origin, Principal
 
 log = structlog.get_logger("vectrograph.rpc")
 
@@ -52,25 +54,44 @@ class Exchange:
         """Send the request id ahead of the answers. On a single answer it would cost more than it tells."""
         self._context.send_initial_metadata((("x-request-id", self.request_id),))
 
-    def authenticate(self, services: Services) -> Call:
+    def authenticate(self, services: Services, trusted_proxies: Sequence[Network] = ()) -> Call:
         """The caller, request id and deadline of this call.
 
         Raises:
+            RateLimited: the address or the caller sent too many.
             Unauthenticated: no credential, or one that does not hold.
             InvalidArgument: the idempotency key is not 1 to 128 printable ASCII characters.
         """
         services.health.count_request()
         deadline = self._deadline()
+        address = self._address(trusted_proxies)
+        services.rate_limits.admit_address(address)
         principal = services.sessions.authenticate(credential_of(self._metadata))
-        return Call(principal, self.request_id, deadline, _idempotency_key(self._metadata))
+        services.rate_limits.admit_caller(principal)
+        return Call(
+            principal,
+            self.request_id,
+            deadline,
+            origin=Origin(address, self.request_id),
+            idempotency=_idempotency_key(self._metadata),
+        )
 
-    def identify(self, services: Services) -> Principal | None:
-        """Who calls a method that strangers may call; None for a stranger, also one with credentials of the past."""
+    def identify(self, services: Services, trusted_proxies: Sequence[Network] = ()) -> tuple[Principal | None, Origin]:
+        """Who calls a method that strangers may call, None for a stranger, also one with credentials of the past; and
+        where the call came from.
+
+        Raises:
+            RateLimited: the address or the caller sent too many.
+        """
         services.health.count_request()
+        origin = Origin(self._address(trusted_proxies), self.request_id)
+        services.rate_limits.admit_address(origin.address)
         try:
-            return services.sessions.authenticate(credential_of(self._metadata))
+            principal = services.sessions.authenticate(credential_of(self._metadata))
         except Unauthenticated:
-            return None
+            return None, origin
+        services.rate_limits.admit_caller(principal)
+        return principal, origin
 
     def receive(self, messages: Iterator[bytes], limits: Limits, max_bytes: int | None = None) -> bytes:
         """The bytes of the call's one message, `max_bytes` at most.
@@ -89,6 +110,13 @@ class Exchange:
             )
         admit_fields(body, max_fields(limits))
         return body
+
+    def _address(self, trusted_proxies: Sequence[Network]) -> str:
+        peer = peer_address(self._context.peer())
+        if not trusted_proxies:
+            return peer
+        said = [value for key, value in self._metadata if key == "x-forwarded-for" and isinstance(value, str)]
+        return client_address(peer, ",".join(said) if said else None, trusted_proxies)
 
     def _deadline(self) -> float | None:
         remaining = self._context.time_remaining()
@@ -131,6 +159,16 @@ def _idempotency_key(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
                 raise InvalidArgument.of("idempotency-key", "must be 1 to 128 printable ASCII characters")
             return value
     return None
+
+
+def peer_address(peer: str) -> str:
+    """The network address in what grpc calls the peer; "" where there is none.
+
+    >>> peer_address("ipv4:127.0.0.1:53124"), peer_address("ipv6:%5B::1%5D:53124"), peer_address("unix:")
+    ('127.0.0.1', '::1', '')
+    """
+    family, _, rest = unquote(peer).partition(":")
+    return rest.rpartition(":")[0].strip("[]") if family in ("ipv4", "ipv6") else ""
 
 
 def _request_id(metadata: Iterable[tuple[str, str | bytes]]) -> str:

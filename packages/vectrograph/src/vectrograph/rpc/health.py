@@ -1,25 +1,34 @@
 """The standard health service (grpc.health.v1), on threads of its own so that it answers while all others are busy."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2
 
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
+from vectrograph.rpc.admission import Admission, Pool
+from vectrograph.rpc.slow_bodies import SlowBodies
 from vectrograph.rpc.threads import OnThreads
 
 SERVICE: Final[str] = health.SERVICE_NAME
-_THREADS: Final = 2
+_THREADS: Final = 4
+# Anyone may ask how the server is, so a question that does not come is not waited for long.
+_PATIENCE_SECONDS: Final = 1.0
+_GRACE_SECONDS: Final = 0.2
+_MAX_WAITING: Final = 256
 
 
 class Health:
     """Whether the server (name "") and its services serve; needs no credentials. All serve until `leave`."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rpc-health")
+        self._threads = Pool(_THREADS, thread_name_prefix="rpc-health")
+        self._refusals = ThreadPoolExecutor(1, thread_name_prefix="rpc-health-refusals")
+        self._slow = SlowBodies(_PATIENCE_SECONDS, _GRACE_SECONDS, lambda: self._threads.waiting > 0)
         self._servicer = health.HealthServicer()
         self._lock = threading.Lock()
         self._streams: set[_Stream] = set()
@@ -29,21 +38,31 @@ class Health:
 
     def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
         """The methods Check and Watch."""
-        codec = {
-            "request_deserializer": health_pb2.HealthCheckRequest.FromString,
-            "response_serializer": health_pb2.HealthCheckResponse.SerializeToString,
-        }
-        check = OnThreads(self._servicer.Check, self._threads)
+        serializer = health_pb2.HealthCheckResponse.SerializeToString
+        check = OnThreads(self._check, self._threads)
         watch = OnThreads(self._watch, self._threads, experimental_non_blocking=True)
-        return grpc.method_handlers_generic_handler(
+        methods = grpc.method_handlers_generic_handler(
             SERVICE,
             {
-                "Check": grpc.unary_unary_rpc_method_handler(check, **codec),
-                "Watch": grpc.unary_stream_rpc_method_handler(watch, **codec),
+                "Check": grpc.stream_unary_rpc_method_handler(check, response_serializer=serializer),
+                "Watch": grpc.stream_stream_rpc_method_handler(watch, response_serializer=serializer),
             },
         )
+        return Admission(methods, self._threads, _MAX_WAITING, self._refusals)
 
-    def _watch(self, request: Any, context: grpc.ServicerContext, send: Callable[[Any], None]) -> None:
+    def _receive(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
+        with self._slow.watching(context):
+            body = next(messages, b"")
+        try:
+            return health_pb2.HealthCheckRequest.FromString(body)
+        except DecodeError:
+            return context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the message is no HealthCheckRequest")
+
+    def _check(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
+        return self._servicer.Check(self._receive(messages, context), context)
+
+    def _watch(self, messages: Iterator[bytes], context: grpc.ServicerContext, send: Callable[[Any], None]) -> None:
+        request = self._receive(messages, context)
         stream = _Stream(send)
         with self._lock:
             self._streams.add(stream)
@@ -67,6 +86,8 @@ class Health:
     def close(self) -> None:
         """Let the threads end; only when the server takes no more calls."""
         self.leave()
+        self._slow.close()
+        self._refusals.shutdown(wait=False)
         self._threads.shutdown(wait=False)
 
     def _say_goodbye(self) -> None:

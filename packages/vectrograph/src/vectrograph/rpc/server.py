@@ -1,7 +1,7 @@
 """The gRPC server: Vectron's two services, one of our own, health and reflection."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -9,19 +9,34 @@ import grpc
 
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
 from vectrograph.rpc.accounts import AuthService, Public
+from vectrograph.rpc.admission import Admission, Pool
 from vectrograph.rpc.exchange import Exchange
 from vectrograph.rpc.extensions import VectrographService
 from vectrograph.rpc.health import Health
 from vectrograph.rpc.reflection import Reflection
+from vectrograph.rpc.slow_bodies import SlowBodies
 from vectrograph.rpc.vectron import Streaming, Unary, VectronService
 from vectrograph.services import Services
+from vectrograph.services.addresses import Network
 
 _MIN_PING_INTERVAL_MS: Final = 10_000
 # What someone without credentials may send: an email and a password.
 MAX_STRANGERS_BYTES: Final = 65_536
+_MAX_STREAMS_PER_CONNECTION: Final = 1_024
+_WAITING_PER_THREAD: Final = 32
+BODY_SECONDS: Final = 20.0
+_BODY_GRACE_SECONDS: Final = 1.0
 
 
-def build_grpc_server(services: Services, *, max_message_bytes: int, threads: int) -> grpc.Server:
+def build_grpc_server(
+    services: Services,
+    *,
+    max_message_bytes: int,
+    threads: int,
+    trusted_proxies: Sequence[Network] = (),
+    body_seconds: float = BODY_SECONDS,
+    max_waiting: int | None = None,
+) -> grpc.Server:
     """A server that is neither bound to a port nor started.
 
     Args:
@@ -29,30 +44,36 @@ def build_grpc_server(services: Services, *, max_message_bytes: int, threads: in
         max_message_bytes: largest request message; a larger one ends with RESOURCE_EXHAUSTED before it is read whole.
         threads: how many Vectron calls are answered at once; further ones wait. Health and reflection have threads of
             their own.
+        trusted_proxies: whose `x-forwarded-for` is believed.
+        body_seconds: how long a call may take to send its message before it is cancelled.
+        max_waiting: calls that may wait for a thread; further ones end with RESOURCE_EXHAUSTED. By default 32 for each
+            thread.
 
     `stop(grace)` finishes calls in flight within `grace` seconds, refuses new ones (UNAVAILABLE; CANCELLED when a call
     crosses the news of the stop on the wire) and tells those who watch the health service.
     """
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="rpc")
+    pool = Pool(threads, thread_name_prefix="rpc")
+    refusals = ThreadPoolExecutor(1, thread_name_prefix="rpc-refusals")
+    slow = SlowBodies(body_seconds, _BODY_GRACE_SECONDS, lambda: pool.waiting > 0)
     health, reflection = Health(), Reflection()
+    most = threads * _WAITING_PER_THREAD if max_waiting is None else max_waiting
+    doors = [
+        Admission(make(services, slow, trusted_proxies), pool, most, refusals)
+        for make in (_vectron_handler, _auth_handler, _own_handler)
+    ]
     inner = grpc.server(
         pool,
-        handlers=[
-            _vectron_handler(services),
-            _auth_handler(services),
-            _own_handler(services),
-            health.handler(),
-            reflection.handler(),
-        ],
+        handlers=[*doors, health.handler(), reflection.handler()],
         options=_options(max_message_bytes),
     )
-    return GracefulServer(inner, pool, health, reflection)
+    return GracefulServer(inner, (pool, refusals), slow, health, reflection)
 
 
 def _options(max_message_bytes: int) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", -1),
+        ("grpc.max_concurrent_streams", _MAX_STREAMS_PER_CONNECTION),
         # Two servers on one port would share its calls at random; the second is to fail instead.
         ("grpc.so_reuseport", 0),
         # Vectron's clients ping every 30 seconds during a call. By default a server takes that for abuse after the
@@ -62,23 +83,32 @@ def _options(max_message_bytes: int) -> list[tuple[str, int]]:
     ]
 
 
-def _vectron_handler(services: Services) -> "grpc.GenericRpcHandler[bytes, bytes]":
+def _vectron_handler(
+    services: Services, slow: SlowBodies, trusted: Sequence[Network]
+) -> "grpc.GenericRpcHandler[bytes, bytes]":
     service = VectronService(services)
-    handlers = {name: _unary(services, name, answer) for name, answer in service.unary_methods().items()}
-    handlers |= {name: _streaming(services, name, answer) for name, answer in service.streaming_methods().items()}
+    given = (services, slow, trusted)
+    handlers = {name: _unary(*given, name, answer) for name, answer in service.unary_methods().items()}
+    handlers |= {name: _streaming(*given, name, answer) for name, answer in service.streaming_methods().items()}
     return grpc.method_handlers_generic_handler(VECTRON_SERVICE, handlers)
 
 
-def _auth_handler(services: Services) -> "grpc.GenericRpcHandler[bytes, bytes]":
+def _auth_handler(
+    services: Services, slow: SlowBodies, trusted: Sequence[Network]
+) -> "grpc.GenericRpcHandler[bytes, bytes]":
     service = AuthService(services)
-    handlers = {name: _unary(services, name, answer) for name, answer in service.unary_methods().items()}
-    handlers |= {name: _public(services, name, answer) for name, answer in service.public_methods().items()}
+    given = (services, slow, trusted)
+    handlers = {name: _unary(*given, name, answer) for name, answer in service.unary_methods().items()}
+    handlers |= {name: _public(*given, name, answer) for name, answer in service.public_methods().items()}
     return grpc.method_handlers_generic_handler(AUTH_SERVICE, handlers)
 
 
-def _own_handler(services: Services) -> "grpc.GenericRpcHandler[bytes, bytes]":
+def _own_handler(
+    services: Services, slow: SlowBodies, trusted: Sequence[Network]
+) -> "grpc.GenericRpcHandler[bytes, bytes]":
     service = VectrographService(services)
-    handlers = {name: _unary(services, name, answer) for name, answer in service.unary_methods().items()}
+    given = (services, slow, trusted)
+    handlers = {name: _unary(*given, name, answer) for name, answer in service.unary_methods().items()}
     return grpc.method_handlers_generic_handler(VECTROGRAPH_SERVICE, handlers)
 
 
@@ -87,30 +117,42 @@ def _own_handler(services: Services) -> "grpc.GenericRpcHandler[bytes, bytes]":
 # hold, so that strangers can neither make the server parse nor occupy a thread by sending slowly.
 
 
-def _unary(services: Services, name: str, answer: Unary) -> "grpc.RpcMethodHandler[bytes, bytes]":
+def _unary(
+    services: Services, slow: SlowBodies, trusted: Sequence[Network], name: str, answer: Unary
+) -> "grpc.RpcMethodHandler[bytes, bytes]":
     def behaviour(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         with Exchange(name, context) as exchange:
-            call = exchange.authenticate(services)
-            return answer(call, exchange.receive(requests, services.limits))
+            call = exchange.authenticate(services, trusted)
+            with slow.watching(context):
+                body = exchange.receive(requests, services.limits)
+            return answer(call, body)
 
     return grpc.stream_unary_rpc_method_handler(behaviour)
 
 
-def _public(services: Services, name: str, answer: Public) -> "grpc.RpcMethodHandler[bytes, bytes]":
+def _public(
+    services: Services, slow: SlowBodies, trusted: Sequence[Network], name: str, answer: Public
+) -> "grpc.RpcMethodHandler[bytes, bytes]":
     def behaviour(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         with Exchange(name, context) as exchange:
-            principal = exchange.identify(services)
-            return answer(principal, exchange.receive(requests, services.limits, MAX_STRANGERS_BYTES))
+            principal, origin = exchange.identify(services, trusted)
+            with slow.watching(context):
+                body = exchange.receive(requests, services.limits, MAX_STRANGERS_BYTES)
+            return answer(principal, origin, body)
 
     return grpc.stream_unary_rpc_method_handler(behaviour)
 
 
-def _streaming(services: Services, name: str, answer: Streaming) -> "grpc.RpcMethodHandler[bytes, bytes]":
+def _streaming(
+    services: Services, slow: SlowBodies, trusted: Sequence[Network], name: str, answer: Streaming
+) -> "grpc.RpcMethodHandler[bytes, bytes]":
     def behaviour(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         with Exchange(name, context) as exchange:
             exchange.announce()
-            call = exchange.authenticate(services)
-            yield from answer(call, exchange.receive(requests, services.limits))
+            call = exchange.authenticate(services, trusted)
+            with slow.watching(context):
+                body = exchange.receive(requests, services.limits)
+            yield from answer(call, body)
 
     return grpc.stream_stream_rpc_method_handler(behaviour)
 
@@ -118,9 +160,17 @@ def _streaming(services: Services, name: str, answer: Streaming) -> "grpc.RpcMet
 class GracefulServer(grpc.Server):
     """A grpc server together with the pools and side services that stop with it."""
 
-    def __init__(self, inner: grpc.Server, pool: ThreadPoolExecutor, health: Health, reflection: Reflection) -> None:
+    def __init__(
+        self,
+        inner: grpc.Server,
+        pools: Sequence[ThreadPoolExecutor],
+        slow: SlowBodies,
+        health: Health,
+        reflection: Reflection,
+    ) -> None:
         self._inner = inner
-        self._pool = pool
+        self._pools = pools
+        self._slow = slow
         self._health = health
         self._reflection = reflection
 
@@ -164,7 +214,9 @@ class GracefulServer(grpc.Server):
         stopped.wait()
         self._health.close()
         self._reflection.close()
-        self._pool.shutdown(wait=False)
+        self._slow.close()
+        for pool in self._pools:
+            pool.shutdown(wait=False)
 
     def wait_for_termination(self, timeout: float | None = None) -> bool:
         """Wait until the server has stopped. Returns whether `timeout` seconds passed first."""

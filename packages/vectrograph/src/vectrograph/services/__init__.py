@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vectrograph.domain.limits import Limits
+from vectrograph.services.audit import Audit
 from vectrograph.services.bulk import Bulk
 from vectrograph.services.catalog import Catalog
 from vectrograph.services.embeddings import Embeddings
@@ -12,6 +13,7 @@ from vectrograph.services.health import Health
 from vectrograph.services.keys import Keys
 from vectrograph.services.logins import Logins
 from vectrograph.services.points import Points
+from vectrograph.services.rate_limits import RateLimits
 from vectrograph.services.registration import Registration
 from vectrograph.services.search import Search
 from vectrograph.services.sessions import Sessions
@@ -34,7 +36,9 @@ class Services:
     registration: Registration
     keys: Keys
     users: Users
+    audit: Audit
     feedback: Feedback
     health: Health
     limits: Limits
+    rate_limits: RateLimits = field(default_factory=RateLimits)
     close: Callable[[], None] = field(repr=False)

@@ -41,13 +41,13 @@ def admit_email(text: str) -> str:
     return email
 
 
-def admit_new_password(password: str) -> None:
+def admit_registered_password(password: str) -> None:
     """Accept a password of 8 to 128 bytes with three of: upper case, lower case, digit, anything else.
 
     Raises:
         InvalidArgument: it is not, or it is one of the published ones.
 
-    >>> admit_new_password("Correct-horse")
+    >>> admit_registered_password("Correct-horse")
     """
     if not MIN_PASSWORD_BYTES <= utf8_bytes(password, "password") <= MAX_PASSWORD_BYTES:
         raise InvalidArgument.of("password", f"must have {MIN_PASSWORD_BYTES} to {MAX_PASSWORD_BYTES} bytes")

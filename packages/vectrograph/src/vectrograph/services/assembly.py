@@ -10,6 +10,7 @@ from vectrograph.domain.embedder import Embedder
 from vectrograph.domain.limits import Limits
 from vectrograph.engines.base import Engine
 from vectrograph.services import Services
+from vectrograph.services.audit import Audit
 from vectrograph.services.bulk import Bulk
 from vectrograph.services.catalog import Catalog
 from vectrograph.services.credentials import Credentials
@@ -17,8 +18,10 @@ from vectrograph.services.embeddings import Embeddings
 from vectrograph.services.feedback import Feedback
 from vectrograph.services.health import Health
 from vectrograph.services.keys import Keys
+from vectrograph.services.lockout import Lockout
 from vectrograph.services.logins import Logins
 from vectrograph.services.points import Points
+from vectrograph.services.rate_limits import RateLimits
 from vectrograph.services.registration import Registration
 from vectrograph.services.search import Search
 from vectrograph.services.sessions import Sessions
@@ -36,6 +39,7 @@ def assemble(
     limits: Limits,
     version: str,
     open_registration: bool = False,
+    rate_limits: RateLimits | None = None,
     clock: Clock = now,
 ) -> Services:
     """The services of one server.
@@ -48,6 +52,7 @@ def assemble(
         limits: enforced and advertised.
         version: of the server.
         open_registration: whether strangers may make themselves accounts; otherwise administrators do.
+        rate_limits: requests a second; None limits nothing but what an API key says of itself.
         clock: microseconds since 1970-01-01 UTC, for tokens and keys.
 
     Raises:
@@ -57,20 +62,26 @@ def assemble(
     usage = KeyUsage(store.api_keys, clock)
     credentials = Credentials(store, signer, usage, clock)
     passwords = Passwords()
+    audit = Audit(store.audit)
+    # One count of failures for both ways in, so that neither gives a guesser fresh attempts.
+    lockout = Lockout()
+    tokens = Tokens(engine, embedder, limits)
     return Services(
-        catalog=Catalog(engine, limits),
+        catalog=Catalog(engine, limits, audit),
         points=Points(engine, limits),
         search=Search(engine, limits),
         bulk=Bulk(engine, limits),
-        tokens=Tokens(engine, embedder, limits),
+        tokens=tokens,
         embeddings=Embeddings(embedder, limits),
-        sessions=Sessions(store, signer, credentials, passwords),
-        logins=Logins(store, signer, credentials, passwords, clock),
-        registration=Registration(store, passwords, is_open=open_registration),
-        keys=Keys(store.api_keys, usage, clock),
-        users=Users(store.accounts),
+        sessions=Sessions(store, signer, credentials, passwords, audit, lockout),
+        logins=Logins(store, signer, credentials, passwords, audit, lockout, clock),
+        registration=Registration(store, passwords, audit, lockout, is_open=open_registration),
+        keys=Keys(store.api_keys, usage, audit, limits, clock),
+        users=Users(store.accounts, passwords, audit, tokens.ensure),
+        audit=audit,
         feedback=Feedback(store.feedback, limits),
         health=Health(engine, version),
         limits=limits,
+        rate_limits=rate_limits or RateLimits(),
         close=usage.flush,
     )

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Final, Literal
 
 from vectrograph.domain.access import Role
 from vectrograph.domain.errors import PermissionDenied
@@ -24,6 +24,8 @@ class Principal:
         token_id: `jti` of the JWT that was presented.
         session_id: the login that this JWT belongs to.
         renewable: whether that JWT is one of 24 hours, which may be exchanged for a new one.
+        collections: the only collections that an API key reaches; None means all of the tenant.
+        rate_limit: requests a second that an API key is held to; None means what everyone is.
     """
 
     user_id: str
@@ -35,7 +37,24 @@ class Principal:
     token_id: str | None = None
     session_id: str | None = None
     renewable: bool = False
+    collections: frozenset[str] | None = None
+    rate_limit: int | None = None
 
+    @property
+    def governed_tenant(self) -> str | None:
+        """Whose accounts, keys and records an administrator sees: those of its tenant, or of all (None)."""
+        return None if self.tenant == DEFAULT_TENANT else self.tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request came from: the network address of the caller, "" when unknown, and the request's id."""
+
+    address: str = ""
+    request_id: str = ""
+
+
+UNKNOWN_ORIGIN: Final = Origin()
 
 Action = Literal["read", "write", "delete"]
 
@@ -51,6 +70,7 @@ class Call:
     request_id: str
     deadline: float | None = None
     idempotency: str | None = None
+    origin: Origin = UNKNOWN_ORIGIN
 
     def idempotent(self, operation: str, body: bytes) -> IdempotencyKey | None:
         """The name under which the engine remembers this write; None when the caller gave none."""
@@ -91,4 +111,9 @@ class Call:
         """
         subject = "tokens" if name == TOKENS_COLLECTION else "collections"
         self.require(f"{subject}:{action}")
+        if self.principal.collections is not None and name not in self.principal.collections:
+            raise PermissionDenied(
+                f"This API key does not reach the collection {name!r}; use one that does.",
+                details={"collection": name},
+            )
         return CollectionRef(self.principal.tenant, name)

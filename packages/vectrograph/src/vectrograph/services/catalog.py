@@ -7,6 +7,7 @@ from vectrograph.domain.limits import Limits
 from vectrograph.domain.values import TOKENS_COLLECTION, CollectionInfo, CollectionSpec, Distance
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_name
+from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call
 
 _READ_SCOPES: Final = ("collections:read", "tokens:read")
@@ -15,8 +16,9 @@ _READ_SCOPES: Final = ("collections:read", "tokens:read")
 class Catalog:
     """The collections of the caller's tenant. `tokens` is listed and described like any other, but is the server's."""
 
-    def __init__(self, engine: Engine, limits: Limits) -> None:
+    def __init__(self, engine: Engine, limits: Limits, audit: Audit) -> None:
         self._engine = engine
+        self._audit = audit
         self._limits = limits
 
     def create(self, call: Call, name: str, dimension: int, distance: str) -> CollectionInfo:
@@ -47,9 +49,10 @@ class Catalog:
             ReservedCollection: the name is `tokens`.
             CollectionNotFound: there is none.
         """
-        ref = call.require_collection(name, "delete")
-        _refuse_reserved(name, "dropped")
-        self._engine.drop(ref)
+        with self._audit.noting(call, "collection.delete", name):
+            ref = call.require_collection(name, "delete")
+            _refuse_reserved(name, "dropped")
+            self._engine.drop(ref)
 
     def list(self, call: Call) -> list[CollectionInfo]:
         """The collections that the caller may read, sorted by name.
@@ -63,11 +66,13 @@ class Catalog:
                 "Listing collections needs the scope collections:read; use credentials that carry it.",
                 details={"required_scope": _READ_SCOPES[0]},
             )
+        reached = call.principal.collections
         collections_too, tokens_too = (scope in scopes for scope in _READ_SCOPES)
         return [
             info
             for info in self._engine.list(call.principal.tenant)
             if (tokens_too if info.spec.ref.name == TOKENS_COLLECTION else collections_too)
+            and (reached is None or info.spec.ref.name in reached)
         ]
 
     def describe(self, call: Call, name: str) -> CollectionInfo:

@@ -109,6 +109,7 @@ class Credentials:
             username=user.username,
             role=user.role,
             scopes=user.scopes,
+            tenant=user.tenant,
             token_id=claims.token_id,
             session_id=claims.session_id,
             renewable=claims.token_type is TokenType.LOGIN,
@@ -127,7 +128,10 @@ def _key_holder(stored: StoredKey, epoch: int) -> _Remembered:
         username=owner.username,
         role=Role.BOT,
         scopes=owner.scopes.intersection(record.scopes),
+        tenant=owner.tenant,
         key_id=record.key_id,
+        collections=None if record.collections is None else frozenset(record.collections),
+        rate_limit=record.rate_limit,
     )
     return _Remembered(principal, record.expires_at, epoch)
 

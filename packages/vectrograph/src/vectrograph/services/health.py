@@ -93,7 +93,7 @@ class Health:
 
     def check(self) -> HealthReport:
         """Whether the server is well, for anyone who asks. Never raises."""
-        collections = self._collections()
+        collections = self._collections(DEFAULT_TENANT)
         return HealthReport(
             status=_wellness(collections),
             version=self._version,
@@ -108,7 +108,7 @@ class Health:
             PermissionDenied: status:read is missing.
         """
         call.require("status:read")
-        found = self._collections()
+        found = self._collections(call.principal.tenant)
         collections = found or []
         return SystemStatus(
             status=_wellness(found),
@@ -126,10 +126,10 @@ class Health:
     def _uptime(self) -> float:
         return round(self._clock() - self._started, 3)
 
-    def _collections(self) -> list[CollectionInfo] | None:
+    def _collections(self, tenant: str) -> list[CollectionInfo] | None:
         """None when storage does not answer: that is the finding, not a failure of the report."""
         try:
-            return self._engine.list(DEFAULT_TENANT)
+            return self._engine.list(tenant)
         except DomainError:
             return None
 

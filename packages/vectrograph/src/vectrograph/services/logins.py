@@ -3,21 +3,26 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from vectrograph.control.api_keys import PREFIX_CHARACTERS
 from vectrograph.control.clock import SECOND, Clock, now
 from vectrograph.control.passwords import Passwords
-from vectrograph.control.records import ApiKeyRecord, SessionRecord, StoredKey, UserRecord
+from vectrograph.control.records import ApiKeyRecord, SessionRecord, StoredKey, StoredPassword, UserRecord
 from vectrograph.control.signing import LOGIN_SECONDS, TokenSigner
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.errors import (
+    DomainError,
     InvalidArgument,
     InvalidCredentials,
     InvalidToken,
     PermissionDenied,
     Unauthenticated,
 )
+from vectrograph.domain.values import DEFAULT_TENANT
 from vectrograph.services.account_rules import MAX_EMAIL_CHARACTERS, plain_email
-from vectrograph.services.call import Call
+from vectrograph.services.audit import Audit
+from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin
 from vectrograph.services.credentials import API_KEY_MARKS, Credentials
+from vectrograph.services.lockout import Lockout
 
 _LIFETIME: Final = LOGIN_SECONDS * SECOND
 _MAX_PASSWORD_CHARACTERS: Final = 1024
@@ -49,24 +54,45 @@ class Logins:
         signer: TokenSigner,
         credentials: Credentials,
         passwords: Passwords,
+        audit: Audit,
+        lockout: Lockout,
         clock: Clock = now,
     ) -> None:
         self._store = store
         self._signer = signer
         self._credentials = credentials
         self._passwords = passwords
+        self._audit = audit
+        self._lockout = lockout
         self._clock = clock
 
-    def login(self, email: str, password: str) -> Login:
+    def login(self, email: str, password: str, origin: Origin = UNKNOWN_ORIGIN) -> Login:
         """Begin a session by email. An unknown email takes as long to refuse as a wrong password and reads the same.
 
         Raises:
             InvalidCredentials: wrong email or password.
             PermissionDenied: both are right, but the account is disabled.
+            RateLimited: too many failures for this account or from this address; the password was not looked at.
             Unavailable: too many logins at once.
         """
         address = plain_email(email)
         stored = self._store.mailboxes.password(address) if len(address) <= MAX_EMAIL_CHARACTERS else None
+        # Failures count for the account, however it is named, so that email and username share their attempts.
+        name = address if stored is None else stored.user.username
+        self._lockout.begin(name, origin.address)
+        target = "(no such account)" if stored is None else stored.user.username
+        actor = "" if stored is None else stored.user.user_id
+        tenant = DEFAULT_TENANT if stored is None else stored.user.tenant
+        try:
+            login = self._begin(stored, password)
+        except DomainError as error:
+            self._audit.note_stranger("session.login", target, error.code, origin, actor=actor, tenant=tenant)
+            raise
+        self._lockout.succeed(name, origin.address)
+        self._audit.note_stranger("session.login", target, "ok", origin, actor=actor, tenant=tenant)
+        return login
+
+    def _begin(self, stored: StoredPassword | None, password: str) -> Login:
         encoded = stored.encoded if stored is not None else None
         matches = self._passwords.matches(encoded, password[:_MAX_PASSWORD_CHARACTERS])
         if stored is None or not matches or len(password) > _MAX_PASSWORD_CHARACTERS:
@@ -98,12 +124,13 @@ class Logins:
                 makes tokens of itself only: of a wider one they would be a way around its scopes.
             InvalidArgument: the prefix is empty.
         """
-        call.require("api_keys:write")
-        stored = self.managed_key(call, prefix)
-        itself = call.principal.key_id in (None, stored.record.key_id)
-        if stored.owner.user_id != call.principal.user_id or not itself:
-            raise _no_such_key()
-        return self._signer.sdk_token(stored.record)
+        with self._audit.noting(call, "key.sdk_token", _named(prefix)):
+            call.require("api_keys:write")
+            stored = self.managed_key(call, prefix)
+            itself = call.principal.key_id in (None, stored.record.key_id)
+            if stored.owner.user_id != call.principal.user_id or not itself:
+                raise _no_such_key()
+            return self._signer.sdk_token(stored.record)
 
     def delete_key(self, call: Call, prefix: str) -> None:
         """Remove a key of the caller's; it and its tokens cease to work at once.
@@ -112,9 +139,10 @@ class Logins:
             PermissionDenied: api_keys:delete is missing, or no key in force of that prefix is the caller's to manage.
             InvalidArgument: the prefix is empty.
         """
-        call.require("api_keys:delete")
-        stored = self.managed_key(call, prefix)
-        self._store.api_keys.delete(stored.record.key_id, stored.owner.user_id)
+        with self._audit.noting(call, "key.delete", _named(prefix)):
+            call.require("api_keys:delete")
+            stored = self.managed_key(call, prefix)
+            self._store.api_keys.delete(stored.record.key_id, stored.owner.user_id)
 
     def managed_key(self, call: Call, prefix: str) -> StoredKey:
         """The key in force of a prefix, if the caller manages it.
@@ -127,7 +155,7 @@ class Logins:
             raise InvalidArgument.of("api_key_id", "must not be empty; send the key's prefix", "string_too_short")
         stored = self._find(prefix)
         mine = stored is not None and stored.owner.user_id == call.principal.user_id
-        if stored is None or not (mine or "users:admin" in call.principal.scopes):
+        if stored is None or not (mine or _manages_everyone(call)):
             raise _no_such_key()
         return stored
 
@@ -161,7 +189,7 @@ class Logins:
         if stored is None:
             return None
         itself = call.principal.key_id == stored.record.key_id
-        if not (itself or "users:admin" in call.principal.scopes):
+        if not (itself or _manages_everyone(call)):
             return None
         return KeyHolder(key=stored.record, owner=stored.owner)
 
@@ -175,6 +203,15 @@ class Logins:
     def _login(self, session: SessionRecord, user: UserRecord) -> Login:
         token = self._signer.login_token(session)
         return Login(token=token, expires_at=self._clock() // SECOND * SECOND + _LIFETIME, user=user)
+
+
+def _manages_everyone(call: Call) -> bool:
+    return "users:admin" in call.principal.scopes and call.principal.tenant == DEFAULT_TENANT
+
+
+def _named(prefix: str) -> str:
+    """How the audit record names a key: a whole key sent by mistake leaves no more than its prefix there."""
+    return prefix[:PREFIX_CHARACTERS]
 
 
 def _no_such_key() -> PermissionDenied:

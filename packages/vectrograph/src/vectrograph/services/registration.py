@@ -7,10 +7,14 @@ from vectrograph.control.accounts import NewUser
 from vectrograph.control.passwords import Passwords
 from vectrograph.control.records import UserRecord
 from vectrograph.control.store import ControlStore
-from vectrograph.domain.access import Role
-from vectrograph.domain.errors import InvalidArgument, PermissionDenied
-from vectrograph.services.account_rules import MAX_PASSWORD_BYTES, admit_email, admit_new_password
-from vectrograph.services.call import Call, Principal
+from vectrograph.domain.access import ROLE_SCOPES, Role
+from vectrograph.domain.errors import DomainError, InvalidArgument, PermissionDenied
+from vectrograph.domain.values import DEFAULT_TENANT
+from vectrograph.services.account_rules import MAX_PASSWORD_BYTES, admit_email, admit_registered_password
+from vectrograph.services.audit import Audit
+from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin, Principal
+from vectrograph.services.lockout import Lockout
+from vectrograph.services.password_policy import admit_new_password
 
 _MAX_USERNAME_CHARACTERS: Final = 64
 
@@ -22,32 +26,60 @@ class Registration:
     stranger is refused before anything is looked up, so that nothing tells who has an account.
     """
 
-    def __init__(self, store: ControlStore, passwords: Passwords, *, is_open: bool) -> None:
+    def __init__(
+        self, store: ControlStore, passwords: Passwords, audit: Audit, lockout: Lockout, *, is_open: bool
+    ) -> None:
         self._store = store
         self._passwords = passwords
+        self._audit = audit
+        self._lockout = lockout
         self._is_open = is_open
 
-    def register(self, caller: Principal | None, email: str, password: str) -> UserRecord:
+    def register(
+        self, caller: Principal | None, email: str, password: str, origin: Origin = UNKNOWN_ORIGIN
+    ) -> UserRecord:
         """Make an account; its username is the email, or its id when the email is long.
 
         Args:
             caller: whose credentials came with the request, None for a stranger.
             email: local@domain.tld, stored trimmed and in lower case.
-            password: 8 to 128 bytes with three of four kinds of characters.
+            password: 8 to 128 bytes with three of four kinds of characters, and none that anyone would try first.
+            origin: where the request came from.
+
+        An administrator's accounts belong to its own tenant, all others to `default`.
 
         Raises:
-            PermissionDenied: registration is by invitation, and the caller is no administrator.
+            PermissionDenied: registration is by invitation, and the caller is no administrator or may do less than a
+                viewer.
             InvalidArgument: email or password is not acceptable.
             AlreadyExists: there is an account of that email.
             Unavailable: too many passwords are being hashed.
         """
+        actor = "" if caller is None else caller.user_id
+        tenant = DEFAULT_TENANT if caller is None or "users:admin" not in caller.scopes else caller.tenant
+        try:
+            user = self._register(caller, email, password, tenant)
+        except DomainError as error:
+            self._audit.note_stranger("user.create", "(no account)", error.code, origin, actor=actor, tenant=tenant)
+            raise
+        self._audit.note_stranger("user.create", user.username, "ok", origin, actor=actor, tenant=tenant)
+        return user
+
+    def _register(self, caller: Principal | None, email: str, password: str, tenant: str) -> UserRecord:
         if not self._is_open and (caller is None or "users:admin" not in caller.scopes):
             raise PermissionDenied(
                 "Registration here is by invitation; ask an administrator to register you.",
                 details={"required_scope": "users:admin"},
             )
+        wider = [] if self._is_open or caller is None else sorted(ROLE_SCOPES[Role.VIEWER] - caller.scopes)
+        if wider:
+            raise PermissionDenied(
+                f"A viewer can do more than the caller, who lacks {', '.join(wider)}; ask one who has them.",
+                details={"required_scope": wider[0]},
+            )
         address = admit_email(email)
-        admit_new_password(password)
+        admit_registered_password(password)
+        admit_new_password(password, "password", address)
         user_id = f"user-{uuid.uuid4()}"
         return self._store.accounts.create(
             NewUser(
@@ -56,6 +88,7 @@ class Registration:
                 role=Role.VIEWER,
                 email=address,
                 encoded_password=self._passwords.encode(password),
+                tenant=tenant,
             )
         )
 
@@ -66,12 +99,16 @@ class Registration:
             PermissionDenied: the caller holds an API key.
             InvalidArgument: the password is wrong.
             Conflict: it is the last administrator's account.
+            RateLimited: too many wrong passwords.
             Unavailable: too many passwords are being hashed.
         """
         if call.principal.session_id is None:
             raise PermissionDenied("An API key cannot remove an account; log in with email and password for this.")
-        checked = self._store.accounts.password_of(call.principal.user_id)
-        # The development accounts and those of NeuroGraph may have longer passwords than registration takes.
-        if len(password) > 8 * MAX_PASSWORD_BYTES or not self._passwords.matches(checked.encoded, password):
-            raise InvalidArgument.of("password", "is not the current password")
-        self._store.mailboxes.remove(checked)
+        with self._audit.noting(call, "user.delete", call.principal.user_id):
+            self._lockout.begin(call.principal.username, call.origin.address)
+            checked = self._store.accounts.password_of(call.principal.user_id)
+            # The development accounts and those of NeuroGraph may have longer passwords than registration takes.
+            if len(password) > 8 * MAX_PASSWORD_BYTES or not self._passwords.matches(checked.encoded, password):
+                raise InvalidArgument.of("password", "is not the current password")
+            self._lockout.succeed(call.principal.username, call.origin.address)
+            self._store.mailboxes.remove(checked)

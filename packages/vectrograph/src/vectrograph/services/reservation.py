@@ -19,7 +19,7 @@ from vectrograph.engines.base import Engine
 TOKENS: Final = CollectionRef(DEFAULT_TENANT, TOKENS_COLLECTION)
 
 
-def ensure_tokens(engine: Engine, embedder: Embedder) -> CollectionInfo:
+def ensure_tokens(engine: Engine, embedder: Embedder, tenant: str = DEFAULT_TENANT) -> CollectionInfo:
     """The collection of tokens, made when missing: cosine, the embedder's dimension and name, serial ids.
 
     A quarantined one is returned as it is, so that everything else serves.
@@ -27,7 +27,8 @@ def ensure_tokens(engine: Engine, embedder: Embedder) -> CollectionInfo:
     Raises:
         StartupError: it was made with another model, dimension, distance or kind of ids; nothing was changed.
     """
-    wanted = CollectionSpec.dense(TOKENS, embedder.dimension, Distance.COSINE, model=embedder.name, ids=IdKind.SERIAL)
+    ref = CollectionRef(tenant, TOKENS_COLLECTION)
+    wanted = CollectionSpec.dense(ref, embedder.dimension, Distance.COSINE, model=embedder.name, ids=IdKind.SERIAL)
     info = _existing_or_new(engine, wanted)
     if info.state is not CollectionState.QUARANTINED and info.spec != wanted:
         raise StartupError(

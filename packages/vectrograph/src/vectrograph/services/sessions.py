@@ -7,16 +7,23 @@ from typing import Final
 from vectrograph.control.clock import SECOND
 from vectrograph.control.passwords import MAX_PASSWORD_BYTES, Passwords
 from vectrograph.control.records import SessionRecord, StoredPassword, UserRecord
-from vectrograph.control.seeding import DEFAULT_PASSWORDS
 from vectrograph.control.sessions import Rotation
 from vectrograph.control.signing import ACCESS_SECONDS, REFRESH_SECONDS, TokenSigner, TokenType
 from vectrograph.control.store import ControlStore
-from vectrograph.domain.errors import InvalidArgument, InvalidCredentials, InvalidToken, PermissionDenied
-from vectrograph.services.admission import utf8_bytes
-from vectrograph.services.call import Call, Principal
+from vectrograph.domain.errors import (
+    DomainError,
+    InvalidArgument,
+    InvalidCredentials,
+    InvalidToken,
+    PermissionDenied,
+)
+from vectrograph.domain.values import DEFAULT_TENANT
+from vectrograph.services.audit import Audit
+from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin, Principal
 from vectrograph.services.credentials import Credentials
+from vectrograph.services.lockout import Lockout
+from vectrograph.services.password_policy import admit_new_password
 
-MIN_PASSWORD_CHARACTERS: Final = 8
 _MAX_USERNAME_CHARACTERS: Final = 64
 _LIFETIME: Final = REFRESH_SECONDS * SECOND
 
@@ -41,22 +48,46 @@ class Sessions:
     """
 
     def __init__(
-        self, store: ControlStore, signer: TokenSigner, credentials: Credentials, passwords: Passwords
+        self,
+        store: ControlStore,
+        signer: TokenSigner,
+        credentials: Credentials,
+        passwords: Passwords,
+        audit: Audit,
+        lockout: Lockout,
     ) -> None:
         self._store = store
         self._signer = signer
         self._credentials = credentials
         self._passwords = passwords
+        self._audit = audit
+        self._lockout = lockout
 
-    def login(self, username: str, password: str) -> TokenPair:
+    def login(self, username: str, password: str, origin: Origin = UNKNOWN_ORIGIN) -> TokenPair:
         """Begin a session. An unknown username takes as long to refuse as a wrong password and reads the same.
 
         Raises:
             InvalidCredentials: wrong username or password.
             PermissionDenied: both are right, but the account is disabled.
+            RateLimited: too many failures for this username or from this address; the password was not looked at.
             Unavailable: too many logins at once.
         """
+        self._lockout.begin(username, origin.address)
         stored = self._store.accounts.password(username) if len(username) <= _MAX_USERNAME_CHARACTERS else None
+        # A username that nobody has may be a password in the wrong field, and is not written down.
+        target = "(no such account)" if stored is None else stored.user.username
+        actor = "" if stored is None else stored.user.user_id
+        tenant = DEFAULT_TENANT if stored is None else stored.user.tenant
+        try:
+            pair = self._begin(stored, password)
+        except DomainError as error:
+            self._audit.note_stranger("session.login", target, error.code, origin, actor=actor, tenant=tenant)
+            raise
+        self._lockout.succeed(username, origin.address)
+        self._audit.note_stranger("session.login", target, "ok", origin, actor=actor, tenant=tenant)
+        return pair
+
+    def _begin(self, stored: StoredPassword | None, password: str) -> TokenPair:
         if not self._matches(stored, password) or stored is None:
             raise InvalidCredentials("Incorrect username or password.")
         if stored.user.disabled:
@@ -65,7 +96,7 @@ class Sessions:
             stored = self._rehashed(stored, password)
         return self._pair(self._store.sessions.start(stored, _LIFETIME), stored.user)
 
-    def refresh(self, refresh_token: str) -> TokenPair:
+    def refresh(self, refresh_token: str, origin: Origin = UNKNOWN_ORIGIN) -> TokenPair:
         """Exchange a refresh token for a new pair; see the class for what happens to a token that is used again.
 
         Raises:
@@ -75,6 +106,7 @@ class Sessions:
         claims = self._signer.verify(refresh_token, TokenType.REFRESH)
         rotation, session = self._store.sessions.rotate(claims.session_id, claims.token_id, _LIFETIME)
         if rotation is Rotation.REUSED:
+            self._audit.note_stranger("session.reuse", claims.user_id, InvalidToken.code, origin, actor=claims.user_id)
             raise InvalidToken("This refresh token was used before, so its session was ended; log in again.")
         if session is None:
             raise InvalidToken("The session of this refresh token is over; log in again.")
@@ -97,7 +129,8 @@ class Sessions:
         Raises:
             PermissionDenied: the caller holds an API key, which has no session.
         """
-        self._store.sessions.end(_session_of(call))
+        with self._audit.noting(call, "session.logout", call.principal.username):
+            self._store.sessions.end(_session_of(call))
 
     def me(self, call: Call) -> UserRecord:
         """The caller's account; `scopes` are those of the credentials presented.
@@ -115,15 +148,21 @@ class Sessions:
             PermissionDenied: the caller holds an API key.
             InvalidArgument: the old password is wrong, or the new one too short, too long, the old one again, or a
                 published one.
+            RateLimited: too many wrong passwords.
             Unavailable: too many passwords are being hashed.
         """
         _session_of(call)
-        stored = self._store.accounts.password_of(call.principal.user_id)
-        if not self._matches(stored, old):
-            raise InvalidArgument.of("old_password", "is not the current password")
-        _admit_password(old, new)
-        encoded = self._passwords.encode(new)
-        self._store.accounts.change_password(stored.user.user_id, stored.encoded, encoded)
+        with self._audit.noting(call, "password.change", call.principal.username):
+            self._lockout.begin(call.principal.username, call.origin.address)
+            stored = self._store.accounts.password_of(call.principal.user_id)
+            if not self._matches(stored, old):
+                raise InvalidArgument.of("old_password", "is not the current password")
+            self._lockout.succeed(call.principal.username, call.origin.address)
+            if new == old:
+                raise InvalidArgument.of("new_password", "must differ from the old one")
+            admit_new_password(new, "new_password", stored.user.username)
+            encoded = self._passwords.encode(new)
+            self._store.accounts.change_password(stored.user.user_id, stored.encoded, encoded)
 
     def _matches(self, stored: StoredPassword | None, password: str) -> bool:
         if len(password) > MAX_PASSWORD_BYTES:
@@ -148,17 +187,3 @@ def _session_of(call: Call) -> str:
     if call.principal.session_id is None:
         raise PermissionDenied("An API key has no session and no password; log in with username and password for this.")
     return call.principal.session_id
-
-
-def _admit_password(old: str, new: str) -> None:
-    size = utf8_bytes(new, "new_password")
-    if len(new) < MIN_PASSWORD_CHARACTERS:
-        raise InvalidArgument.of(
-            "new_password", f"must have at least {MIN_PASSWORD_CHARACTERS} characters", "string_too_short"
-        )
-    if size > MAX_PASSWORD_BYTES:
-        raise InvalidArgument.of("new_password", f"must have at most {MAX_PASSWORD_BYTES} bytes", "string_too_long")
-    if new == old:
-        raise InvalidArgument.of("new_password", "must differ from the old one")
-    if new in DEFAULT_PASSWORDS:
-        raise InvalidArgument.of("new_password", "is a published default password; choose another")

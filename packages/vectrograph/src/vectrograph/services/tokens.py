@@ -13,6 +13,7 @@ from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters import Filter
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.values import (
+    DEFAULT_TENANT,
     KEEP,
     MAX_SERIAL_ID,
     TOKENS_COLLECTION,
@@ -84,13 +85,13 @@ class Tokens:
         self._changes = TokenChanges(engine, embedder)
         self.queries = TokenQueries(engine, embedder, limits)
 
-    def ensure(self) -> CollectionInfo:
-        """Make the collection of tokens when it is missing; called once at start.
+    def ensure(self, tenant: str = DEFAULT_TENANT) -> CollectionInfo:
+        """Make the tenant's collection of tokens when it is missing; called at start and for every new account.
 
         Raises:
             StartupError: it was made with another model; the message names both.
         """
-        return ensure_tokens(self._engine, self._embedder)
+        return ensure_tokens(self._engine, self._embedder, tenant)
 
     def create(
         self,

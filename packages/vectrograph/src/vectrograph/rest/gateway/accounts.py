@@ -12,13 +12,13 @@ _SECOND = 1_000_000
 
 def register(context: Context, body: messages.EmailAndPassword) -> messages.UserAnswer:
     """POST /v1/users/register."""
-    user = context.services.registration.register(_whoever(context), body.email, body.password)
+    user = context.services.registration.register(_whoever(context), body.email, body.password, context.origin)
     return messages.UserAnswer(user=messages.UserProfile.of(user))
 
 
 def login(context: Context, body: messages.EmailAndPassword) -> messages.LoginResponse:
     """POST /v1/users/login."""
-    found = context.services.logins.login(body.email, body.password)
+    found = context.services.logins.login(body.email, body.password, context.origin)
     return messages.LoginResponse(jwt_token=found.token, user=messages.UserProfile.of(found.user))
 
 
@@ -94,6 +94,8 @@ def _whoever(context: Context) -> Principal | None:
     if context.offered is None:
         return None
     try:
-        return context.services.sessions.authenticate(context.offered)
+        principal = context.services.sessions.authenticate(context.offered)
     except Unauthenticated:
         return None
+    context.services.rate_limits.admit_caller(principal)
+    return principal

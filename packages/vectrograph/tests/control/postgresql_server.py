@@ -1,0 +1,39 @@
+"""A PostgreSQL server of our own on a unix socket, from the system's binaries."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_PLACES = ("/usr/lib/postgresql/17/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/15/bin", "/usr/local/bin")
+
+
+@contextmanager
+def postgresql(directory: Path) -> Iterator[str]:
+    """Start a fresh server in `directory`; gives the socket's directory, which is also the host to connect to."""
+    binaries = next((Path(place) for place in _PLACES if (Path(place) / "initdb").exists()), None)
+    if binaries is None:
+        raise RuntimeError("PostgreSQL is not installed; install Debian's package postgresql to run these tests.")
+    # The server refuses to run as root, which is what a container usually is.
+    as_user = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
+    home = directory / "pg"
+    home.mkdir()
+    if as_user:
+        shutil.chown(home, "postgres")
+    data, log = home / "data", home / "log"
+    _run(*as_user, str(binaries / "initdb"), "-D", str(data), "-U", "test", "-A", "trust", "-N", "-E", "UTF8")
+    options = f"-k {home} -c listen_addresses='' -c fsync=off"
+    control = (*as_user, str(binaries / "pg_ctl"), "-D", str(data))
+    _run(*control, "-w", "-l", str(log), "-o", options, "start")
+    try:
+        yield str(home)
+    finally:
+        _run(*control, "-w", "-m", "immediate", "stop")
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/")
+    if done.returncode:
+        raise RuntimeError(f"{command[-1]}: {done.stderr.decode(errors='replace')}")

@@ -1,0 +1,171 @@
+"""TLS, mutual TLS, certificates replaced while serving, proxies, and what a server refuses to listen on."""
+
+import os
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx2
+import pytest
+
+from tests.e2e.processes import FREE_PORTS, VECTROGRAPH, serve
+from tests.security.authorities import Authority
+from vectrograph import running
+
+HEALTH = "/grpc.health.v1.Health/Check"
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "ca")
+
+
+def trusting(authority: Authority, client: tuple[Path, Path] | None = None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(authority.certificate))
+    if client is not None:
+        context.load_cert_chain(*client)
+    return context
+
+
+def ask_grpc(address: str, authority: Authority, client: tuple[Path, Path] | None = None) -> bytes:
+    key, chain = (None, None) if client is None else (client[1].read_bytes(), client[0].read_bytes())
+    credentials = grpc.ssl_channel_credentials(authority.certificate.read_bytes(), key, chain)
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.secure_channel(address, credentials, options=options) as opened:
+        channel: Any = opened
+        answer: bytes = channel.unary_unary(HEALTH)(b"", timeout=10)
+        return answer
+
+
+def test_both_transports_speak_tls_and_nothing_else(tmp_path: Path, authority: Authority) -> None:
+    chain, key = authority.issue("server")
+    with running(tls_cert=chain, tls_key=key) as server:
+        assert server.http_url.startswith("https://")
+        assert httpx2.get(f"{server.http_url}/livez", verify=trusting(authority)).status_code == 200
+        assert ask_grpc(server.grpc_address, authority) == b"\x08\x01"
+        with pytest.raises(httpx2.TransportError):
+            httpx2.get(server.http_url.replace("https", "http") + "/livez")
+        channel: Any = grpc.insecure_channel(server.grpc_address)
+        with channel, pytest.raises(grpc.RpcError):
+            channel.unary_unary(HEALTH)(b"", timeout=5)
+
+
+def test_mutual_tls_lets_only_known_clients_in(tmp_path: Path, authority: Authority) -> None:
+    chain, key = authority.issue("server")
+    known = authority.issue("client")
+    stranger = Authority(tmp_path / "other").issue("client")
+    with running(tls_cert=chain, tls_key=key, tls_client_ca=authority.certificate) as server:
+        assert httpx2.get(f"{server.http_url}/livez", verify=trusting(authority, known)).status_code == 200
+        assert ask_grpc(server.grpc_address, authority, known) == b"\x08\x01"
+        for nobody in (None, stranger):
+            with pytest.raises(httpx2.TransportError):
+                httpx2.get(f"{server.http_url}/livez", verify=trusting(authority, nobody))
+            with pytest.raises(grpc.RpcError):
+                ask_grpc(server.grpc_address, authority, nobody)
+
+
+def test_a_replaced_certificate_is_presented_without_a_restart(tmp_path: Path, authority: Authority) -> None:
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    first, second = authority.issue("first"), Authority(tmp_path / "next")
+    shutil.copy(first[0], chain)
+    shutil.copy(first[1], key)
+    with running(tls_cert=chain, tls_key=key) as server:
+        url = f"{server.http_url}/livez"
+        assert httpx2.get(url, verify=trusting(authority)).status_code == 200
+        chain.write_text("half a certificate")
+        assert httpx2.get(url, verify=trusting(authority)).status_code == 200
+        replacement = second.issue("second")
+        shutil.copy(replacement[1], key)
+        shutil.copy(replacement[0], chain)
+        assert httpx2.get(url, verify=trusting(second)).status_code == 200
+        assert ask_grpc(server.grpc_address, second) == b"\x08\x01"
+        with pytest.raises(httpx2.TransportError):
+            httpx2.get(url, verify=trusting(authority))
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [VECTROGRAPH, *arguments], capture_output=True, text=True, timeout=60, env={**os.environ, **environment}
+    )
+
+
+def test_elsewhere_needs_an_administrator_and_encryption(tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    elsewhere = ("serve", "--data", data, "--host", "0.0.0.0", *FREE_PORTS)  # noqa: S104
+    refused = run(*elsewhere)
+    assert refused.returncode == 1
+    assert "vectrograph init" in refused.stderr
+    made = run("init", "--data", data)
+    assert made.returncode == 0, made.stderr
+    password = made.stdout.partition("password: ")[2].strip()
+    assert len(password) > 20
+    refused = run(*elsewhere)
+    assert refused.returncode == 1
+    for way in ("--tls-cert", "--trusted-proxy", "--insecure"):
+        assert way in refused.stderr
+    for knob in (("--insecure",), ("--trusted-proxy", "10.0.0.1")):
+        with serve(tmp_path / "data", "--host", "0.0.0.0", *knob) as server:  # noqa: S104
+            url = server.serving()["http"].replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+            answer = httpx2.post(f"{url}/api/v1/auth/login", json={"username": "admin", "password": password})
+            assert answer.status_code == 200
+            published = httpx2.post(f"{url}/api/v1/auth/login", json={"username": "viewer", "password": "viewer123"})
+            assert published.status_code == 401
+
+
+def test_a_default_password_keeps_the_server_on_loopback_whatever_is_said(tmp_path: Path) -> None:
+    with serve(tmp_path / "data") as server:
+        server.serving()
+    refused = run("serve", "--data", str(tmp_path / "data"), "--host", "0.0.0.0", "--insecure", *FREE_PORTS)  # noqa: S104
+    assert refused.returncode == 1
+    assert "default password of admin, developer, viewer" in refused.stderr
+
+
+def test_the_command_line_manages_accounts_of_a_server_that_runs(tmp_path: Path) -> None:
+    data = ("--data", str(tmp_path / "data"))
+    secret = tmp_path / "password"
+    secret.write_text("correct horse battery\n")
+    assert run("init", *data, "--password-file", str(secret)).returncode == 0
+    assert run("init", *data).returncode == 1
+    with serve(tmp_path / "data") as server:
+        url = server.serving()["http"]
+        made = run("users", "create", "ada", "--role", "developer", *data, VECTROGRAPH_PASSWORD="ada's own phrase 7")
+        assert made.returncode == 0, made.stderr
+        assert "password:" not in made.stdout
+        body = {"username": "ada", "password": "ada's own phrase 7"}
+        token = httpx2.post(f"{url}/api/v1/auth/login", json=body).json()["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        assert httpx2.get(f"{url}/api/v1/auth/me", headers=headers).json()["role"] == "developer"
+        assert run("users", "set-role", "ada", "viewer", *data).returncode == 0
+        assert httpx2.get(f"{url}/api/v1/auth/me", headers=headers).json()["role"] == "viewer"
+        assert run("users", "disable", "ada", *data).returncode == 0
+        assert httpx2.get(f"{url}/api/v1/auth/me", headers=headers).status_code == 401
+        assert "ada\tviewer\tdefault\tdisabled" in run("users", "list", *data).stdout
+        assert run("users", "enable", "ada", *data).returncode == 0
+        assert run("users", "set-password", "ada", *data, "--password-file", str(secret)).returncode == 0
+        assert run("users", "delete", "ada", *data).returncode == 0
+        weak = run("users", "create", "eve", *data, VECTROGRAPH_PASSWORD="12345678")
+        assert weak.returncode == 1
+        assert "12345678" not in weak.stderr
+        assert run("users", "delete", "admin", *data).returncode == 1
+        record = run("audit", *data).stdout
+        for action in ("user.create", "user.role", "user.disable", "user.delete", "session.login"):
+            assert action in record
+        assert "horse" not in record
+
+
+def test_forwarded_addresses_are_believed_from_the_proxy_only(tmp_path: Path) -> None:
+    wrong = {"username": "viewer", "password": "wrong"}
+    for proxy, seen in (("127.0.0.1", "203.0.113.9"), ("10.0.0.1", "127.0.0.1")):
+        with running(trusted_proxy=(proxy,)) as server:
+            login = f"{server.http_url}/api/v1/auth/login"
+            httpx2.post(login, json=wrong, headers={"X-Forwarded-For": "6.6.6.6, 203.0.113.9"})
+            with server.neurograph(username="admin", password="admin123") as client:
+                client.health.status()
+            admin = httpx2.post(login, json={"username": "admin", "password": "admin123"}).json()["access_token"]
+            headers = {"Authorization": f"Bearer {admin}"}
+            entries = httpx2.get(f"{server.http_url}/api/v1/audit", headers=headers).json()["entries"]
+            failed = [entry for entry in entries if entry["outcome"] == "INVALID_CREDENTIALS"]
+            assert [entry["address"] for entry in failed] == [seen]
