@@ -1,6 +1,7 @@
 """Login, refresh and renewal as a flow, on a clock of the test's own and without any socket."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -150,6 +151,7 @@ def test_nothing_shows_a_secret() -> None:
     shell = Shell(session)
     shell.call()
     seen = " ".join(repr(value) for value in vars(session).values()) + repr(calls.login("me", "secret"))
+    seen = re.sub("0x[0-9a-f]+", "", seen)  # an address in memory may spell anything
     assert "secret" not in seen.replace("secrets", "")
     assert "a1" not in seen
     assert "r1" not in seen
