@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from vectrograph.domain.distances import Norms, norms
 from vectrograph.domain.values import Vector
+from vectrograph.engines.embedded.graph.served import ServedGraph
 
 Labels: TypeAlias = NDArray[np.int64]
 Rows: TypeAlias = NDArray[np.int64]
@@ -29,6 +30,7 @@ class View:
         labels: ascending.
         created: `created_seq` of each point.
         live: False where the row was deleted or replaced.
+        served: the index over the first rows, None while there is none.
     """
 
     seq: int
@@ -38,6 +40,7 @@ class View:
     labels: Labels
     created: Labels
     live: Mask
+    served: ServedGraph | None = None
 
     def rows_of(self, labels: Labels) -> Rows:
         """The rows of labels that are all present."""

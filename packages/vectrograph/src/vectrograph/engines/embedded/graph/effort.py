@@ -1,0 +1,73 @@
+"""How wide a beam must be, when its answer can be trusted, and which way to an answer is the cheapest."""
+
+import math
+from enum import StrEnum
+from typing import Final
+
+_FLAT: Final = 0.65
+_PER_ROW: Final = 0.035
+"""Beams for equal recall at k = 1, 10, 30, 50 and 100 on text embeddings are as 0.7 : 1 : 1.7 : 2.5 : 4.1."""
+_ENOUGH: Final = 0.5
+
+_WALK: Final = (350.0, 1.7)
+_CODE: Final = (2.0, 0.04)
+_ROW: Final = (10.0, 0.2)
+_BIT: Final = 1.5
+"""Nanoseconds on one core of 2.x GHz with AVX-512, fixed and per component: per node of a beam, per code compared, per
+original compared, and per bit of a bitmap. Only their ratios matter, and those vary little from machine to machine."""
+
+
+class Route(StrEnum):
+    """walk: along the links. codes: scan of all codes. rows: comparison with the original of every allowed row."""
+
+    WALK = "walk"
+    CODES = "codes"
+    ROWS = "rows"
+
+
+def beam_for(k: int, base: int, share: float = 1.0) -> int:
+    """The beam that gives k neighbours the recall that `base` gives ten.
+
+    Args:
+        k: how many are wanted.
+        base: beam that is known to do for ten neighbours without a filter.
+        share: of nodes that are allowed: live, and matching the filter.
+
+    >>> beam_for(10, 144), beam_for(100, 144), beam_for(10, 144, share=0.5)
+    (144, 598, 288)
+    """
+    return math.ceil(max(k, base * (_FLAT + _PER_ROW * k)) / share)
+
+
+def trustworthy(matched: int, k: int, base: int) -> bool:
+    """Whether an answer met enough matches on its walk.
+
+    The recall of a filtered search is that of an unfiltered one whose beam is the number of matches in the beam,
+    wherever the matches lie. When there are far fewer than `beam_for` counted on, they are where the query is not,
+    and the rows found are just some that lay on the way: scan instead.
+    """
+    return matched >= _ENOUGH * beam_for(k, base)
+
+
+def route(nodes: int, allowed: int, dimension: int, beam: int) -> Route:
+    """The way that should take the least time.
+
+    Args:
+        nodes: of the graph.
+        allowed: how many of them are live and match the filter.
+        dimension: of the vectors.
+        beam: that a walk would need, from `beam_for`.
+
+    >>> route(1_000_000, 1_000_000, 256, 144), route(1_000_000, 300_000, 256, 480), route(31_000, 310, 256, 14_400)
+    (<Route.WALK: 'walk'>, <Route.WALK: 'walk'>, <Route.ROWS: 'rows'>)
+    """
+    costs = {
+        Route.WALK: min(beam, nodes) * _price(_WALK, dimension),
+        Route.CODES: (nodes * _BIT if allowed < nodes else 0.0) + allowed * _price(_CODE, dimension),
+        Route.ROWS: allowed * _price(_ROW, dimension),
+    }
+    return min(costs, key=lambda way: costs[way])
+
+
+def _price(parts: tuple[float, float], dimension: int) -> float:
+    return parts[0] + parts[1] * dimension

@@ -1,0 +1,241 @@
+"""faiss behind one narrow door: codes, the links between them, and the search along the links.
+
+Nothing else in the engine imports faiss, and this module only for the first graph it builds or loads: the import takes
+a tenth of a second, which a server without large collections need not spend. What is known about it (measured with
+faiss-cpu 1.15.1) and relied on here:
+
+- `omp_set_num_threads` holds for the calling thread alone; a new Python thread starts with all cores. One query runs
+  in its own thread whatever the number. Every call gives up the GIL.
+- A search reads the index only, so any number of threads may search one index while another thread adds to its
+  *clone*; adding to an index that is being searched is undefined.
+- A search whose selector lets few through returns fewer than it was asked for, or far ones it met on its way: the
+  beam of ef nodes is spent on the neighbourhood of the query, whether they match or not. Searching without a selector
+  for all ef nodes and dropping what does not match finds the same (equal recall once some 20 match) and tells how
+  many matched, so selectors are used for scans alone. `IDSelectorBitmap` costs a scan 1 to 2 ns per row; wrapping it in
+  `IDSelectorNot` adds a second virtual call, negating the bits does not.
+- `hnsw_stats` is one global that threads add to without a lock: no use for statistics of one query.
+- Ctrl-C ends a call with an exception if the call is on the main thread, and leaves a half-added index behind, which
+  is harmless when only unpublished clones are added to. The hook is process-wide, so it cannot serve as a deadline.
+- `keep_max_size_level0` is cloned but not written to files.
+- Codes whose length is no multiple of 16 are compared by scalar code, eight times slower. With AVX-512 and a multiple
+  of 64, int8 codes are compared in integers, up to twice as fast again (784 padded to 832: 31 ns instead of 56); the
+  query is then cut to whole numbers and, out of range, *wraps*. Hence queries of whole numbers in range.
+- The constructor of a scanner hands out a raw pointer; setting its `thisown` does not free it and breaks the proxies.
+"""
+
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vectrograph.domain.values import Vector
+
+Codes: TypeAlias = NDArray[np.uint8]
+Nodes: TypeAlias = NDArray[np.int64]
+Mask: TypeAlias = NDArray[np.bool_]
+
+_CODE_KINDS: Final = {"int8": "QT_8bit_direct_signed", "float16": "QT_fp16"}
+_SCAN_BYTES: Final = 8 << 20
+"""Codes scanned between two looks at the clock: one to four milliseconds."""
+
+
+@cache
+def _faiss() -> Any:  # Its stubs lack half of what it has, and some contradict it.
+    import faiss
+
+    return faiss
+
+
+class Hnsw:
+    """Links between codes; not to be searched while it is added to.
+
+    Args:
+        index: a faiss HNSW index.
+    """
+
+    def __init__(self, index: Any) -> None:
+        index.keep_max_size_level0 = True
+        self._index = index
+        self._storage: Any = _faiss().downcast_index(index.storage)
+
+    @classmethod
+    def empty(cls, width: int, kind: str, *, by_products: bool, links: int, breadth: int) -> "Hnsw":
+        """An index without nodes.
+
+        Args:
+            width: components per code.
+            kind: "int8", "float16" or "float32".
+            by_products: rank by largest inner product, not by smallest squared L2.
+            links: M: links per node and level, twice as many on level 0.
+            breadth: efConstruction: candidates for the links of a new node.
+        """
+        metric = _faiss().METRIC_INNER_PRODUCT if by_products else _faiss().METRIC_L2
+        if kind == "float32":
+            index = _faiss().IndexHNSWFlat(width, links, metric)
+        else:
+            index = _faiss().IndexHNSWSQ(width, getattr(_faiss().ScalarQuantizer, _CODE_KINDS[kind]), links, metric)
+        index.is_trained = True
+        index.hnsw.efConstruction = breadth
+        return cls(index)
+
+    def copy(self) -> "Hnsw":
+        """A copy that can be added to while this one is searched."""
+        return Hnsw(_faiss().clone_index(self._index))
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    @property
+    def width(self) -> int:
+        """Components per code."""
+        return int(self._index.d)
+
+    @property
+    def links(self) -> int:
+        """M, of which level 0 has twice as many."""
+        return int(self._index.hnsw.nb_neighbors(1))
+
+    @property
+    def by_products(self) -> bool:
+        """Whether nodes are ranked by inner product."""
+        return bool(self._index.metric_type == _faiss().METRIC_INNER_PRODUCT)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken by codes and links."""
+        hnsw = self._index.hnsw
+        linked = 4 * hnsw.neighbors.size() + 8 * hnsw.offsets.size() + 4 * hnsw.levels.size()
+        return int(linked + len(self) * self._storage.code_size)
+
+    def encode(self, points: Vector) -> Codes:
+        """The codes of points, shape (n, bytes per code)."""
+        codes: Codes = self._storage.sa_encode(points)
+        return codes
+
+    def codes(self, nodes: Nodes) -> Codes:
+        """The codes of nodes, shape (n, bytes per code), copied."""
+        size = int(self._storage.code_size)
+        if not len(nodes):
+            return np.empty((0, size), np.uint8)
+        everything: Codes = _faiss().rev_swig_ptr(self._storage.codes.data(), len(self) * size).reshape(-1, size)
+        return everything[nodes]
+
+    def add(self, points: Vector, threads: int) -> None:
+        """Append nodes, shape (n, width), linked by this many threads."""
+        _faiss().omp_set_num_threads(threads)
+        self._index.add(points)
+
+    def search(self, aims: Vector, beam: int) -> tuple[Vector, Nodes]:
+        """The nodes of each beam, best first.
+
+        Args:
+            aims: shape (m, width).
+            beam: ef: nodes to keep while walking.
+
+        Returns:
+            Distances or products, and nodes, -1 where there are fewer; shape (m, min(beam, nodes)).
+        """
+        _faiss().omp_set_num_threads(1)
+        found: tuple[Vector, Nodes] = self._index.search(aims, min(beam, len(self)), params=_parameters(beam))
+        return found
+
+    def scan(self, aim: Vector, count: int, allowed: Mask | None, between: Callable[[], None]) -> tuple[Vector, Nodes]:
+        """The nearest codes among the allowed, by comparing every one; not for float32.
+
+        Args:
+            aim: shape (1, width).
+            count: how many to keep.
+            allowed: shape (nodes,); None for all.
+            between: called every few milliseconds; may raise to stop.
+
+        Returns:
+            Distances or products, and nodes, best first; shape (at most count,).
+        """
+        size, nodes = int(self._storage.code_size), len(self)
+        count = min(count, nodes)
+        worst = -np.inf if self.by_products else np.inf
+        values, found = np.full(count, worst, np.float32), np.full(count, -1, np.int64)
+        codes = _faiss().rev_swig_ptr(self._storage.codes.data(), nodes * size)
+        bits = None if allowed is None else np.packbits(allowed, bitorder="little")
+        step = max(8, _SCAN_BYTES // size // 8 * 8)
+        for start in range(0, nodes, step):
+            if start:
+                between()
+            part = None if bits is None else bits[start // 8 : (start + step) // 8]
+            chunk = codes[start * size : (start + step) * size]
+            self._scan_chunk(aim, start // step, chunk, part, values, found)
+        order = np.argsort(-values if self.by_products else values, kind="stable")
+        order = order[found[order] >= 0]
+        # faiss puts the number of the chunk in the upper half.
+        return values[order], (found[order] >> 32) * step + (found[order] & 0xFFFFFFFF)
+
+    def _scan_chunk(
+        self, aim: Vector, number: int, codes: Codes, bits: Codes | None, values: Vector, found: Nodes
+    ) -> None:
+        selector = None if bits is None else _faiss().IDSelectorBitmap(bits)
+        quantizer, size = self._storage.sq, int(self._storage.code_size)
+        scanner = quantizer.select_InvertedListScanner(self._index.metric_type, None, True, selector, False)
+        try:
+            scanner.set_query(_faiss().swig_ptr(aim))
+            scanner.list_no = number
+            scanner.scan_codes(
+                len(codes) // size,
+                _faiss().swig_ptr(codes),
+                None,
+                _faiss().swig_ptr(values),
+                _faiss().swig_ptr(found),
+                len(found),
+            )
+        finally:
+            _faiss().InvertedListScanner.__swig_destroy__(scanner)
+
+    def write(self, sink: Callable[[bytes], int]) -> None:
+        """Hand the index to `sink` in pieces; what it raises is raised here."""
+        _faiss().write_index(self._index, _faiss().PyCallbackIOWriter(sink, 1 << 20))
+
+    @classmethod
+    def read(cls, source: Callable[[int], bytes]) -> "Hnsw":
+        """Read an index that `write` wrote, from a function that returns up to so many of the next bytes.
+
+        Raises:
+            RuntimeError: these bytes are none. Check them first: what is no index, but looks like one, may crash.
+        """
+        return cls(_faiss().read_index(_faiss().PyCallbackIOReader(source, 1 << 20)))
+
+
+@lru_cache(maxsize=256)
+def _parameters(beam: int) -> Any:
+    # Searches only read it, so threads share one.
+    return _faiss().SearchParametersHNSW(efSearch=beam)
+
+
+def squared_distances(query: Vector, vectors: Vector, rows: Nodes) -> Vector:
+    """|q - v|² for some rows, float32, without copying them; a result is off by at most (d + 2) · 2⁻²⁴ of itself.
+
+    Args:
+        query: shape (d,).
+        vectors: shape (n, d), contiguous.
+        rows: shape (m,).
+    """
+    _faiss().omp_set_num_threads(1)
+    result = np.empty(len(rows), np.float32)
+    pointers = [_faiss().swig_ptr(each) for each in (result, query, vectors, rows)]
+    _faiss().fvec_L2sqr_by_idx(*pointers, vectors.shape[1], 1, len(rows))
+    return result
+
+
+def inner_products(query: Vector, vectors: Vector, rows: Nodes) -> Vector:
+    """⟨q, v⟩ for some rows, float32, without copying them; off by at most (d + 2) · 2⁻²⁴ · |q||v|.
+
+    Args:
+        query: shape (d,).
+        vectors: shape (n, d), contiguous.
+        rows: shape (m,).
+    """
+    _faiss().omp_set_num_threads(1)
+    result = np.empty(len(rows), np.float32)
+    pointers = [_faiss().swig_ptr(each) for each in (result, query, vectors, rows)]
+    _faiss().fvec_inner_products_by_idx(*pointers, vectors.shape[1], 1, len(rows))
+    return result

@@ -1,0 +1,206 @@
+"""The original vectors of a collection: one file, written with pwrite, read through a map.
+
+Row n of the file is the n-th vector that was appended. Readers get arrays over a read-only map, so the pages belong
+to the file and not to the process, and the kernel gives them up when memory is short. The file is derived from
+SQLite: nothing is synced until a graph that counts on the rows is saved, and the checksum that `sync` returns is kept
+with that graph. Rows beyond it are not trusted after a restart but appended again.
+
+Layout, little-endian: a header page of 4,096 bytes (magic, format, dimension, length and bytes of the collection's
+name, CRC-32 of all that), then float32 rows without padding, then room to grow: zeros that take no blocks on disk.
+"""
+
+import errno
+import mmap
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from vectrograph.domain.values import Vector
+from vectrograph.engines.embedded.graph.damage import DamagedIndex
+
+FORMAT: Final = 1
+HEADER_BYTES: Final = 4096
+
+_MAGIC: Final = b"VGVECTOR"
+_FIXED: Final = struct.Struct("<8sIIH")
+_CHECKSUM: Final = struct.Struct("<I")
+_SMALLEST_BYTES: Final = 1 << 20
+_CHUNK_BYTES: Final = 16 << 20
+"""Checksummed at a time: some ten milliseconds."""
+_READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+class VectorFile:
+    """Appended to by one thread at a time, read by any number; arrays that were handed out stay valid for ever.
+
+    Args:
+        path: of the file.
+        descriptor: open for reading, and for writing unless `writable` is False; owned from now on.
+        dimension: of the vectors.
+        rows: how many to keep; what lies behind is forgotten.
+        writable: whether vectors can be appended.
+    """
+
+    def __init__(self, path: Path, descriptor: int, dimension: int, rows: int, *, writable: bool = True) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self._writable = writable
+        self._row_bytes = 4 * dimension
+        self._dimension = dimension
+        self._rows = rows
+        self._capacity = 0
+        self._everything: Vector = np.empty((0, dimension), np.float32)
+        self._summed, self._checksum = 0, 0
+        self._reserve(rows)
+
+    @classmethod
+    def create(cls, path: Path, collection: str, dimension: int) -> "VectorFile":
+        """Make an empty file, in place of an older one.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            _write(descriptor, _header(collection, dimension), 0)
+            return cls(path, descriptor, dimension, 0)
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    @classmethod
+    def open(cls, path: Path, collection: str, dimension: int, rows: int) -> "VectorFile":
+        """Open a file that has at least these rows; `verify` tells whether they are what was written.
+
+        On a disk that cannot be written to, the rows can be read and none appended.
+
+        Raises:
+            DamagedIndex: there is none, it is not of this collection and dimension, or it is too short.
+            OSError: the disk refuses.
+        """
+        try:
+            descriptor, writable = _open(path)
+        except FileNotFoundError as error:
+            raise DamagedIndex(f"{path} is missing") from error
+        try:
+            header = _header(collection, dimension)
+            if os.pread(descriptor, HEADER_BYTES, 0) != header:
+                raise DamagedIndex(f"{path} is damaged, or of another collection, dimension or format")
+            if os.fstat(descriptor).st_size < HEADER_BYTES + rows * 4 * dimension:
+                raise DamagedIndex(f"{path} has fewer than {rows} rows")
+            return cls(path, descriptor, dimension, rows, writable=writable)
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    @property
+    def rows(self) -> int:
+        """How many vectors there are."""
+        return self._rows
+
+    @property
+    def vectors(self) -> Vector:
+        """All vectors at this moment, shape (rows, dimension), read-only; still valid after more are appended."""
+        return self._everything[: self._rows]
+
+    @property
+    def mapped_bytes(self) -> int:
+        """Size of the rows in the file: what a full scan would bring into the page cache."""
+        return self._rows * self._row_bytes
+
+    def append(self, vectors: Vector) -> int:
+        """Write vectors of shape (n, dimension) behind the last; returns the row of the first.
+
+        Raises:
+            OSError: the disk is full or refuses; nothing was appended.
+        """
+        if not self._writable:
+            raise OSError(errno.EROFS, "the vectors were opened for reading", str(self.path))
+        first = self._rows
+        self._reserve(first + len(vectors))
+        content = np.ascontiguousarray(vectors, np.float32).data.cast("B")
+        _write(self._descriptor, content, HEADER_BYTES + first * self._row_bytes)
+        # Readers of the new length find the bytes in the same page cache that pwrite filled.
+        self._rows = first + len(vectors)
+        return first
+
+    def sync(self) -> int:
+        """Put every row on disk; returns the CRC-32 of all rows, for `verify` after the next start.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        rows = self._rows
+        checksum = self._sum(rows, lambda: None)
+        os.fsync(self._descriptor)
+        return checksum
+
+    def verify(self, checksum: int, between: Callable[[], None] = lambda: None) -> None:
+        """Compare all rows with a checksum that `sync` returned for as many.
+
+        Args:
+            checksum: that one.
+            between: called every 16 MB; may raise to stop.
+
+        Raises:
+            DamagedIndex: they are not what was written.
+        """
+        if self._sum(self._rows, between) != checksum:
+            raise DamagedIndex(f"the first {self._rows} rows of {self.path} are not what was written")
+
+    def close(self) -> None:
+        """Give up the descriptor; arrays that were handed out stay valid."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _sum(self, rows: int, between: Callable[[], None]) -> int:
+        step = max(1, _CHUNK_BYTES // self._row_bytes)
+        while self._summed < rows:
+            between()
+            end = min(rows, self._summed + step)
+            self._checksum = zlib.crc32(self._everything[self._summed : end].data.cast("B"), self._checksum)
+            self._summed = end
+        return self._checksum
+
+    def _reserve(self, rows: int) -> None:
+        """Make the file and the map long enough, with room for half as many again."""
+        if rows <= self._capacity and self._capacity:
+            return
+        capacity = max(rows + rows // 2, _SMALLEST_BYTES // self._row_bytes, 1) if self._writable else rows
+        length = HEADER_BYTES + capacity * self._row_bytes
+        if self._writable:
+            # Room is a hole: taking blocks is left to pwrite, which can say that the disk is full; a map could not.
+            os.ftruncate(self._descriptor, length)
+        mapped = mmap.mmap(self._descriptor, length, mmap.MAP_SHARED, mmap.PROT_READ)
+        everything = np.frombuffer(mapped, np.float32, offset=HEADER_BYTES)
+        self._everything = everything.reshape(capacity, self._dimension)
+        self._capacity = capacity
+
+
+def _header(collection: str, dimension: int) -> bytes:
+    name = collection.encode()
+    start = _FIXED.pack(_MAGIC, FORMAT, dimension, len(name)) + name
+    return (start + _CHECKSUM.pack(zlib.crc32(start))).ljust(HEADER_BYTES, b"\0")
+
+
+def _open(path: Path) -> tuple[int, bool]:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC), True
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC), False
+
+
+def _write(descriptor: int, content: bytes | memoryview, offset: int) -> None:
+    view = memoryview(content)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
