@@ -78,12 +78,15 @@ def _attempt(
 ) -> Callable[[], Flow[Response]]:
     """Makes flows that each try the request once, and remember whether an earlier one may have had its effect."""
     maybe_done = False
+    tried = 0
 
     def attempt() -> Flow[Response]:
-        nonlocal maybe_done
+        nonlocal maybe_done, tried
         _refuse_when_open(breaker, request)
+        sent = replace(request, attempt=tried) if tried else request
+        tried += 1
         try:
-            response: Response = yield Send(request, deadline)
+            response: Response = yield Send(sent, deadline)
         except NeuroGraphError as broken:
             maybe_done = maybe_done or broken.request_sent
             broken.request_id = broken.request_id or (request.request_id if broken.request_sent else None)
