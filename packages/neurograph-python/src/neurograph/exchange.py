@@ -1,6 +1,6 @@
 """From a call to its result as a flow without I/O: attempts with retry, errors for statuses, decoding."""
 
-import uuid
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -66,7 +66,7 @@ class Exchange:
             NeuroGraphError: the last attempt failed, or the answer is malformed.
         """
         policy = self._policy if call.idempotent else self._policy_once
-        request = replace(call.request, bearer=bearer, request_id=uuid.uuid4().hex)
+        request = replace(call.request, bearer=bearer, request_id=os.urandom(16).hex())
         attempt = _attempt(request, deadline, secrets, self._breaker)
         told = None if self._observation is None else partial(self._observation.retrying, request)
         response = yield from attempts(attempt, policy, deadline, budget=self._budget, on_retry=told)
