@@ -85,18 +85,17 @@ class Terminal:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
 
-        def own_terminal() -> None:
-            fcntl.ioctl(1, termios.TIOCSCTTY, 0)
-
+        # The child takes the terminal itself: Python code between fork and exec aborts where gRPC runs in this process.
+        take = "import fcntl, os, sys, termios; fcntl.ioctl(1, termios.TIOCSCTTY, 0); "
+        take += "os.execv(sys.argv[1], sys.argv[1:])"
         self.process = subprocess.Popen(
-            [*COMMAND, *words],
+            [sys.executable, "-c", take, *COMMAND, *words],
             stdin=slave if stdin is None else stdin,
             stdout=slave,
             stderr=slave,
             env={**line.environment(environ), "TERM": "xterm"},
             cwd=line.folder,
             start_new_session=True,
-            preexec_fn=own_terminal,  # noqa: PLW1509 - nothing but a system call
         )
         os.close(slave)
         self.seen = ""
