@@ -263,7 +263,7 @@ class TestCost:
             print(len(sys.modules), sorted(unwanted & set(sys.modules)))
         """
         count, unwanted = python(program).split(maxsplit=1)
-        assert (int(count) < 400, unwanted) == (True, "[]\n")
+        assert (int(count) < 420, unwanted) == (True, "[]\n")
 
     def test_plain_http_loads_no_certificates(self, server: ScriptedServer) -> None:
         program = f"""
