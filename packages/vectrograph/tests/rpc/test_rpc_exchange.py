@@ -15,7 +15,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from vectrograph.domain import errors
-from vectrograph.domain.access import Role
+from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.errors import DomainError, InternalError
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.values import SearchResult
@@ -42,7 +42,7 @@ class Script:
     def authenticate(self, credential: str) -> Principal:
         if credential != "good":
             raise errors.InvalidApiKey("unknown key")
-        return Principal("u", "u", Role.ADMIN, frozenset())
+        return Principal("u", "u", Role.ADMIN, ROLE_SCOPES[Role.ADMIN])
 
     def count_request(self) -> None:
         self.requests += 1

@@ -138,6 +138,8 @@ def test_idle_reflection_streams_stop_nobody_else(channel: Any, key: str) -> Non
         assert stub(b"", metadata=(("x-api-key", key),), timeout=20)
         health = health_pb2_grpc.HealthStub(channel)
         assert health.Check(health_pb2.HealthCheckRequest(), timeout=20).status == SERVING
+        # Those who ask get their answer: the idle are ended, and so are the twelve within a few seconds.
+        assert reflect(channel, list_services="").list_services_response.service
     finally:
         hold.set()
         for stream in streams:

@@ -187,7 +187,9 @@ class Endpoint:
         idempotency = None
         if request.idempotency_key is not None and caller is not None:
             name = f"{self._operation.method} {self._operation.path}"
-            idempotency = idempotency_of(request.idempotency_key, caller.principal.user_id, name, request.body)
+            # Which token or point is meant stands in the path.
+            what = "\0".join(request.path.values()).encode() + b"\0" + request.body
+            idempotency = idempotency_of(request.idempotency_key, caller.principal.user_id, name, what)
         rows = Rows()
         if request.framed:
             document, rows = read_frame(request.body)
@@ -211,6 +213,8 @@ class Endpoint:
         call = Call(principal, request.origin.request_id, request.deadline, origin=request.origin)
         if self._operation.scope is not None:
             call.require(self._operation.scope)
+        if self._operation.reach is not None:
+            call.require_collection(request.path[self._operation.path_parameters[0]], self._operation.reach)
         return call
 
     def _given(self, request: Request) -> Any:

@@ -38,7 +38,7 @@ _TAGS: Final = (
     ("audit", "What was done, by whom, for administrators."),
     ("system", "What the server says about itself."),
 )
-_IDEMPOTENCY: Final[Mapping[str, Any]] = {
+IDEMPOTENCY: Final[Mapping[str, Any]] = {
     "name": IDEMPOTENCY_HEADER,
     "in": "header",
     "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
@@ -151,7 +151,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any] | str]:
             text = schema.pop("description", "")
             parameters.append({"name": name, "in": "query", "schema": schema, "description": text})
     if operation.idempotent_by_key:
-        parameters.append(dict(_IDEMPOTENCY))
+        parameters.append(dict(IDEMPOTENCY))
     return [*parameters, *_HEADER_PARAMETERS]
 
 

@@ -19,6 +19,7 @@ from vectrograph.domain.filters import Filter
 from vectrograph.domain.values import Hit, Include, Payload, Point, Put, SearchResult, Vector
 from vectrograph.rpc._pb import bytesview_pb, vectron_pb
 from vectrograph.services.filter_text import filter_of
+from vectrograph.services.reranking import Rerank
 
 M = TypeVar("M", bound=Message)
 AnyPoint: TypeAlias = bytesview_pb.Point | vectron_pb.Point
@@ -41,6 +42,7 @@ class SearchQuery:
     exact: bool
     ef: int | None
     explain: bool
+    rerank: Rerank | None
 
 
 def parse(kind: type[M], body: bytes) -> M:
@@ -96,6 +98,8 @@ def encode_hits(hits: Sequence[Hit]) -> bytes:
     response = bytesview_pb.SearchResponse()
     for hit in hits:
         result = response.results.add(id=hit.point.id, score=hit.score)
+        if hit.distance is not None:
+            result.distance = hit.distance
         _fill(result, hit.point)
     return response.SerializeToString()
 
@@ -169,6 +173,18 @@ def _query(request: bytesview_pb.SearchRequest | vectron_pb.SearchRequest, vecto
         exact=request.exact,
         ef=request.ef or None,
         explain=request.explain,
+        rerank=_rerank(request) if request.HasField("rerank") else None,
+    )
+
+
+def _rerank(request: bytesview_pb.SearchRequest | vectron_pb.SearchRequest) -> Rerank:
+    wish = request.rerank
+    return Rerank(
+        query=request.query,
+        keyword_weight=wish.keyword_weight,
+        feedback_weight=wish.feedback_weight,
+        field_boosts=dict(wish.field_boosts),
+        candidates=wish.candidates,
     )
 
 

@@ -69,7 +69,7 @@ def assemble(
     return Services(
         catalog=Catalog(engine, limits, audit),
         points=Points(engine, limits),
-        search=Search(engine, limits),
+        search=Search(engine, limits, store.feedback),
         bulk=Bulk(engine, limits),
         tokens=tokens,
         embeddings=Embeddings(embedder, limits),

@@ -1,5 +1,6 @@
 """Handlers of collections, points and feedback. What the path says wins over what the body says."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -50,11 +51,10 @@ def upsert(context: Context, body: messages.UpsertRequest) -> messages.UpsertRes
     """POST /v1/collections/{collection}/points."""
     if not body.points:
         raise InvalidArgument.of("points", "at least one point is required for upsert", "too_short")
-    puts = [
-        Put(id=point.id, vector=as_vector(point.vector), payload=_payload(point, position))
-        for position, point in enumerate(body.points)
-    ]
-    count = context.services.points.upsert(context.call, context.path["collection"], puts)
+    puts = puts_of(body.points)
+    count = context.services.points.upsert(
+        context.call, context.path["collection"], puts, idempotency=context.idempotency
+    )
     return messages.UpsertResponse(upserted=count)
 
 
@@ -70,6 +70,7 @@ def search(context: Context, body: messages.SearchRequest) -> messages.SearchRes
         exact=body.exact,
         ef=body.ef or None,
         explain=body.explain,
+        rerank=None if body.rerank is None else body.rerank.asked_with(body.query),
     )
     return messages.SearchResponse.of(result, explain=body.explain)
 
@@ -82,7 +83,9 @@ def get(context: Context, _: None) -> messages.GetResponse:
 
 def delete(context: Context, _: None) -> messages.DeleteResponse:
     """DELETE /v1/collections/{collection}/points/{id}."""
-    context.services.points.delete(context.call, context.path["collection"], context.path["id"])
+    context.services.points.delete(
+        context.call, context.path["collection"], context.path["id"], idempotency=context.idempotency
+    )
     return messages.DeleteResponse()
 
 
@@ -100,6 +103,18 @@ def submit_feedback(context: Context, body: messages.SubmitFeedbackRequest) -> m
     ]
     feedback_id = context.services.feedback.submit(context.call, body.collection, body.query, items, body.context)
     return messages.SubmitFeedbackResponse(feedback_id=feedback_id)
+
+
+def puts_of(points: Sequence[messages.Point]) -> list[Put]:
+    """What to store.
+
+    Raises:
+        InvalidArgument: a `payload_json` is malformed; names the point's position.
+    """
+    return [
+        Put(id=point.id, vector=as_vector(point.vector), payload=_payload(point, position))
+        for position, point in enumerate(points)
+    ]
 
 
 def _payload(point: messages.Point, position: int) -> dict[str, Any]:

@@ -43,16 +43,26 @@ DESCRIPTOR = POOL.AddSerializedFile(
     b'\x01(\rR\x0cmaxDimension\x12$\n\x0emax_text_bytes\x18\x07 \x01(\rR\x0cmaxTextBytes\x12*\n\x11max_p'
     b'ayload_bytes\x18\x08 \x01(\rR\x0fmaxPayloadBytes\x12$\n\x0emax_name_bytes\x18\t \x01(\rR\x0cmax'
     b'NameBytes\x12\x19\n\x08max_page\x18\n \x01(\rR\x07maxPage\x12 \n\x0cmax_id_bytes\x18\x0b \x01(\rR\nmaxI'
-    b'dBytes2\xde\x04\n\x12VectrographService\x12V\n\x0bSearchBatch\x12".vectrograph.v1.Se'
-    b'archBatchRequest\x1a#.vectrograph.v1.SearchBatchResponse\x12G\n\x06Scroll\x12'
-    b'\x1d.vectrograph.v1.ScrollRequest\x1a\x1e.vectrograph.v1.ScrollResponse\x12D'
-    b'\n\x05Count\x12\x1c.vectrograph.v1.CountRequest\x1a\x1d.vectrograph.v1.CountResp'
-    b'onse\x12V\n\x0bDeleteWhere\x12".vectrograph.v1.DeleteWhereRequest\x1a#.vectro'
-    b'graph.v1.DeleteWhereResponse\x12M\n\x08UpsertIf\x12\x1f.vectrograph.v1.Upsert'
-    b'IfRequest\x1a .vectrograph.v1.UpsertIfResponse\x12h\n\x11GetCollectionInfo'
-    b'\x12(.vectrograph.v1.GetCollectionInfoRequest\x1a).vectrograph.v1.GetC'
-    b'ollectionInfoResponse\x12P\n\tGetLimits\x12 .vectrograph.v1.GetLimitsReq'
-    b'uest\x1a!.vectrograph.v1.GetLimitsResponseb\x06proto3'
+    b'dBytes"y\n\x13ListFeedbackRequest\x12\x1e\n\ncollection\x18\x01 \x01(\tR\ncollection\x12\x14\n'
+    b'\x05query\x18\x02 \x01(\tR\x05query\x12\x14\n\x05limit\x18\x03 \x01(\rR\x05limit\x12\x16\n\x06cursor\x18\x04 \x01(\tR\x06curso'
+    b'r"d\n\x14ListFeedbackResponse\x124\n\x08feedback\x18\x01 \x03(\x0b2\x18.vectrograph.v1.Fee'
+    b'dbackR\x08feedback\x12\x16\n\x06cursor\x18\x02 \x01(\tR\x06cursor"\xc6\x02\n\x08Feedback\x12\x1f\n\x0bfeedback'
+    b'_id\x18\x01 \x01(\tR\nfeedbackId\x12\x1e\n\ncollection\x18\x02 \x01(\tR\ncollection\x12\x14\n\x05query\x18\x03'
+    b' \x01(\tR\x05query\x12\x17\n\x07user_id\x18\x04 \x01(\tR\x06userId\x12?\n\x07context\x18\x05 \x03(\x0b2%.vectrogr'
+    b'aph.v1.Feedback.ContextEntryR\x07context\x12.\n\x05items\x18\x06 \x03(\x0b2\x18.vectron.v'
+    b'1.FeedbackItemR\x05items\x12\x1d\n\ncreated_at\x18\x07 \x01(\x03R\tcreatedAt\x1a:\n\x0cContextE'
+    b'ntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x012\xb9\x05\n\x12Vectrograph'
+    b'Service\x12V\n\x0bSearchBatch\x12".vectrograph.v1.SearchBatchRequest\x1a#.vec'
+    b'trograph.v1.SearchBatchResponse\x12G\n\x06Scroll\x12\x1d.vectrograph.v1.Scrol'
+    b'lRequest\x1a\x1e.vectrograph.v1.ScrollResponse\x12D\n\x05Count\x12\x1c.vectrograph.'
+    b'v1.CountRequest\x1a\x1d.vectrograph.v1.CountResponse\x12V\n\x0bDeleteWhere\x12".'
+    b'vectrograph.v1.DeleteWhereRequest\x1a#.vectrograph.v1.DeleteWhereRe'
+    b'sponse\x12M\n\x08UpsertIf\x12\x1f.vectrograph.v1.UpsertIfRequest\x1a .vectrograp'
+    b'h.v1.UpsertIfResponse\x12h\n\x11GetCollectionInfo\x12(.vectrograph.v1.GetC'
+    b'ollectionInfoRequest\x1a).vectrograph.v1.GetCollectionInfoResponse\x12'
+    b'P\n\tGetLimits\x12 .vectrograph.v1.GetLimitsRequest\x1a!.vectrograph.v1.'
+    b'GetLimitsResponse\x12Y\n\x0cListFeedback\x12#.vectrograph.v1.ListFeedbackR'
+    b'equest\x1a$.vectrograph.v1.ListFeedbackResponseb\x06proto3'
 )
 
 
@@ -71,3 +81,6 @@ GetCollectionInfoRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["Get
 GetCollectionInfoResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["GetCollectionInfoResponse"])
 GetLimitsRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["GetLimitsRequest"])
 GetLimitsResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["GetLimitsResponse"])
+ListFeedbackRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["ListFeedbackRequest"])
+ListFeedbackResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["ListFeedbackResponse"])
+Feedback = GetMessageClass(DESCRIPTOR.message_types_by_name["Feedback"])
