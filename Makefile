@@ -7,7 +7,7 @@ DISTRIBUTIONS := packages/wirekit packages/neurograph-python packages/vectron-cl
 MANIFESTS := requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix bench bench-engine generate lock clean
+.PHONY: help setup demo test lint fix bench bench-engine bench-server generate lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,12 +45,17 @@ fix: setup  ## repair what ruff can repair, regenerate what is generated
 generate: setup  ## rewrite generated files: synchronous twins, protobuf modules, settings table
 	$(BIN)/python tools/generate.py
 
-bench: bench-engine  ## every measurement there is
+bench: bench-engine bench-server  ## every measurement there is
 
 bench-engine: setup  ## this engine beside its embedded peers (hours; ARGS=--quick for a look)
 	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet .venv-bench
 	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --group bench -e packages/wirekit -e packages/vectrograph
 	.venv-bench/bin/python -m benchmarks.engine $(ARGS)
+
+bench-server: setup  ## this server beside the Chroma server and bare handlers (ARGS=--quick for a look)
+	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet .venv-bench
+	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --group bench -e packages/wirekit -e packages/vectron-client -e packages/vectrograph
+	.venv-bench/bin/python -m benchmarks.server $(ARGS)
 
 lock: setup  ## resolve requirements.lock anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
