@@ -4,6 +4,7 @@ import math
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import unquote
@@ -161,6 +162,7 @@ def _idempotency_key(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
     return None
 
 
+@lru_cache(maxsize=1_024)
 def peer_address(peer: str) -> str:
     """The network address in what grpc calls the peer; "" where there is none.
 

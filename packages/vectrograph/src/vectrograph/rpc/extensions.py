@@ -1,6 +1,6 @@
 """The methods of vectrograph.v1.VectrographService: message bytes in, services asked, message bytes out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from vectrograph.control.records import FeedbackRecord
 from vectrograph.domain.errors import InvalidArgument
@@ -8,6 +8,7 @@ from vectrograph.domain.values import Include, Order, Precondition
 from vectrograph.rpc import messages
 from vectrograph.rpc._pb import vectrograph_pb as pb
 from vectrograph.rpc._pb import vectron_pb
+from vectrograph.rpc.fragments import repeated
 from vectrograph.rpc.messages import parse
 from vectrograph.rpc.profiles import seconds
 from vectrograph.rpc.vectron import Unary, reached
@@ -50,7 +51,7 @@ class VectrographService:
             exact=request.exact,
             ef=request.ef or None,
         )
-        return _repeated(1, [messages.encode_hits(result.hits) for result in results])
+        return b"".join([repeated(messages.encode_hits(result.hits)) for result in results])
 
     def scroll(self, call: Call, body: bytes) -> bytes:
         """One page of points."""
@@ -170,25 +171,3 @@ def _feedback(record: FeedbackRecord) -> pb.Feedback:
 
 def _include(request: pb.SearchBatchRequest | pb.ScrollRequest) -> Include:
     return Include(vector=request.include_vectors, payload=not request.omit_payload, text=False)
-
-
-def _repeated(field: int, encoded: Sequence[bytes]) -> bytes:
-    """The encoding of a repeated field of messages, from the encodings of the messages."""
-    parts: list[bytes] = []
-    for one in encoded:
-        parts += (bytes([field << 3 | 2]), _varint(len(one)), one)
-    return b"".join(parts)
-
-
-def _varint(number: int) -> bytes:
-    """A number in base 128, least significant group first.
-
-    >>> _varint(300)
-    b'\\xac\\x02'
-    """
-    groups = bytearray()
-    while number > 0x7F:
-        groups.append(number & 0x7F | 0x80)
-        number >>= 7
-    groups.append(number)
-    return bytes(groups)

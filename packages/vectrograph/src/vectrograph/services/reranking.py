@@ -20,6 +20,8 @@ DEFAULT_WEIGHT: Final = 0.3
 CANDIDATES_PER_HIT: Final = 4
 MAX_WEIGHT: Final = 100.0
 _NEUTRAL: Final = 3
+# Scores are 32-bit floats on the wire.
+_LARGEST: Final = 3.4028234663852886e38
 # Two imagined neutral judgements, so that one click does not outweigh a hundred readers.
 _PRIOR: Final = 2
 _WORD: Final = re.compile(r"\w+")
@@ -91,7 +93,7 @@ def reranked(hits: Sequence[Hit], rerank: Rerank, judgements: Iterable[tuple[str
     moved = []
     for hit, share in zip(hits, keywords, strict=True):
         bonus = keyword_weight * share + feedback_weight * opinions.get(hit.point.id, 0.0)
-        moved.append(Hit(hit.point, hit.score - spread * bonus, hit.score))
+        moved.append(Hit(hit.point, min(max(hit.score - spread * bonus, -_LARGEST), _LARGEST), hit.score))
     return sorted(moved, key=lambda hit: hit.score)
 
 
