@@ -14,9 +14,11 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from vectron_client import payloads
 from vectron_client._pb import bytesview_pb as view
+from vectron_client._pb import vectrograph_pb as extensions
 from vectron_client._pb import vectron_pb as wire
+from vectron_client.arguments import listed
 from vectron_client.exceptions import InvalidArgumentError, MessageTooLargeError
-from vectron_client.models import PackedVector, Point, SearchResult, given_vector
+from vectron_client.models import PackedVector, Point, given_vector
 from wirekit.vectors import VectorError, pack, to_list
 
 #: Tag of `UpsertRequest.points`: field 2, length-delimited.
@@ -42,6 +44,50 @@ def encode_vector(vector: Any, dimension: int) -> bytes:
     except ValueError as error:
         raise InvalidArgumentError(str(error), details=_facts("vector", error)) from error
     return packed
+
+
+def encode_vectors(vectors: Any, dimension: int) -> tuple[bytes, int]:
+    """Query vectors, one after the other, and how many they are.
+
+    Args:
+        vectors: a numpy array of shape (queries, dimension), or an iterable of vectors as `Point.vector` takes them.
+        dimension: components each must have; 0 means as many as the first one has.
+
+    Raises:
+        InvalidArgumentError: one is empty, of another dimension, or has a component that is not finite; names it.
+
+    >>> packed, queries = encode_vectors([[1.0, 2.0], (3.0, 4.0)], 2)
+    >>> len(packed), queries
+    (16, 2)
+    """
+    if getattr(vectors, "ndim", None) == 2 and len(vectors):
+        return _encode_matrix(vectors, dimension)
+    encoded: list[bytes] = []
+    for position, vector in enumerate(listed("vectors", vectors)):
+        try:
+            packed = _pack(vector)
+            _check_dimension(packed, dimension, "expected_vector_dim is" if not encoded else "the first one has")
+        except ValueError as error:
+            facts = {**_facts(f"vectors[{position}]", error), "position": position}
+            raise InvalidArgumentError(f"vectors[{position}]: {error}", details=facts) from error
+        dimension = len(packed) // 4
+        encoded.append(packed)
+    return b"".join(encoded), len(encoded)
+
+
+def _encode_matrix(matrix: Any, dimension: int) -> tuple[bytes, int]:
+    """As one long vector, which is checked at once; an error names the row."""
+    rows, width = matrix.shape
+    try:
+        packed = _pack(matrix.reshape(rows * width))
+        _check_dimension(packed[: 4 * width], dimension, "expected_vector_dim is")
+    except ValueError as error:
+        component = getattr(error, "position", None)
+        place = "vectors" if component is None else f"vectors[{component // width}][{component % width}]"
+        reason = getattr(error, "reason", str(error))
+        facts = {"field": place} if component is None else {"field": place, "position": component // width}
+        raise InvalidArgumentError(f"{place} {reason}", details=facts) from error
+    return packed, rows
 
 
 def encode_points(points: Iterable[Point], *, dimension: int, max_bytes: int) -> Iterator[bytes]:
@@ -140,30 +186,6 @@ def _varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-def decode_results(answer: bytes, dimension: int) -> list[SearchResult]:
-    """The hits of a SearchResponse, closest first.
-
-    Args:
-        answer: the message.
-        dimension: components each vector must have; 0 when none were asked for.
-
-    Raises:
-        ValueError: a payload cannot be read.
-    """
-    results: Any = view.SearchResponse.FromString(answer).results
-    if dimension and any(len(result.vector) != 4 * dimension for result in results):
-        results = wire.SearchResponse.FromString(answer).results
-    return [
-        SearchResult(
-            result.id,
-            result.score,
-            payloads.decode(result.payload, result.payload_json),
-            _read_vector(result.vector) if dimension else (),
-        )
-        for result in results
-    ]
-
-
 def decode_point(answer: bytes) -> Point | None:
     """The point of a GetResponse, or None when it has none.
 
@@ -178,9 +200,30 @@ def decode_point(answer: bytes) -> Point | None:
     unusual = message.ByteSize() != len(answer) or len(UnknownFieldSet(point))
     if unusual or not point.vector or len(point.vector) % 4:
         point = wire.GetResponse.FromString(answer).point
-    return Point(point.id, _read_vector(point.vector), payloads.decode(point.payload, point.payload_json))
+    return Point(point.id, read_vector(point.vector), payloads.decode(point.payload, point.payload_json))
 
 
-def _read_vector(vector: Any) -> Any:
+def read_vector(vector: Any) -> Any:
     """The vector of a message for a model: packed from the view, a list from the ordinary message."""
     return PackedVector(vector) if isinstance(vector, bytes) else list(vector)
+
+
+def read_points(answer: bytes, *, with_vectors: bool) -> tuple[list[Point], str]:
+    """The points and the cursor of a ScrollResponse.
+
+    Raises:
+        ValueError: a payload cannot be read.
+    """
+    page = view.ScrollResponse.FromString(answer)
+    points: Any = page.points
+    lengths = {len(point.vector) for point in points}
+    # All have the dimension of their collection; see `decode_point` for the length of the message.
+    odd = len(lengths) > 1 or not any(lengths) or sum(lengths) % 4 or page.ByteSize() != len(answer)
+    if with_vectors and odd:
+        points = extensions.ScrollResponse.FromString(answer).points
+    vectors = (read_vector(point.vector) if with_vectors else () for point in points)
+    made = [
+        Point(point.id, vector, payloads.decode(point.payload, point.payload_json))
+        for point, vector in zip(points, vectors, strict=True)
+    ]
+    return made, page.cursor

@@ -29,7 +29,15 @@ DESCRIPTOR = VIEW_POOL.AddSerializedFile(
     b'R\x02id\x12\x16\n\x06vector\x18\x02 \x01(\x0cR\x06vector\x12F\n\x07payload\x18\x03 \x03(\x0b2,.vectrograph.byte'
     b'sview.v1.Point.PayloadEntryR\x07payload\x12!\n\x0cpayload_json\x18d \x01(\x0cR\x0bpayl'
     b'oadJson\x1a:\n\x0cPayloadEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:'
-    b'\x028\x01b\x06proto3'
+    b'\x028\x01"]\n\x13SearchBatchResponse\x12F\n\tresponses\x18\x01 \x03(\x0b2(.vectrograph.byte'
+    b'sview.v1.SearchResponseR\tresponses"a\n\x0eScrollResponse\x127\n\x06points\x18\x01'
+    b' \x03(\x0b2\x1f.vectrograph.bytesview.v1.PointR\x06points\x12\x16\n\x06cursor\x18\x02 \x01(\tR\x06c'
+    b'ursor"\xc2\x02\n\x0fUpsertIfRequest\x12\x1e\n\ncollection\x18\x01 \x01(\tR\ncollection\x127\n\x06poi'
+    b'nts\x18\x02 \x03(\x0b2\x1f.vectrograph.bytesview.v1.PointR\x06points\x12\x1b\n\tif_absent\x18'
+    b'\x03 \x01(\x08R\x08ifAbsent\x12W\n\nif_version\x18\x04 \x03(\x0b28.vectrograph.bytesview.v1.U'
+    b'psertIfRequest.IfVersionEntryR\tifVersion\x12"\n\rif_match_json\x18\x05 \x01(\tR'
+    b'\x0bifMatchJson\x1a<\n\x0eIfVersionEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x04R'
+    b'\x05value:\x028\x01b\x06proto3'
 )
 
 
@@ -40,3 +48,6 @@ SearchPlan = GetMessageClass(DESCRIPTOR.message_types_by_name["SearchPlan"])
 SearchResult = GetMessageClass(DESCRIPTOR.message_types_by_name["SearchResult"])
 GetResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["GetResponse"])
 Point = GetMessageClass(DESCRIPTOR.message_types_by_name["Point"])
+SearchBatchResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["SearchBatchResponse"])
+ScrollResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["ScrollResponse"])
+UpsertIfRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["UpsertIfRequest"])
