@@ -6,6 +6,7 @@ nobody uses (unpacked, or a packed field in two pieces) would lose components in
 are read again in the ordinary one.
 """
 
+import functools
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -21,8 +22,8 @@ from vectron_client.exceptions import InvalidArgumentError, MessageTooLargeError
 from vectron_client.models import PackedVector, Point, given_vector
 from wirekit.vectors import VectorError, pack, to_list
 
-#: Tag of `UpsertRequest.points`: field 2, length-delimited.
-_POINTS_TAG = bytes([2 << 3 | 2])
+#: Tags of `UpsertRequest.points`, `Point.id` and `Point.vector`: field numbers 2, 1 and 2, length-delimited.
+_POINTS_TAG, _ID_TAG, _VECTOR_TAG = (bytes([number << 3 | 2]) for number in (2, 1, 2))
 
 
 def encode_vector(vector: Any, dimension: int) -> bytes:
@@ -106,13 +107,13 @@ def encode_points(points: Iterable[Point], *, dimension: int, max_bytes: int) ->
     for position, point in enumerate(_iterated(points)):
         try:
             vector = _checked_vector(point)
-            _check_dimension(vector, dimension, reason)
-            encoded = _encode(point, vector)
+            if not vector or (dimension and len(vector) != 4 * dimension):
+                _check_dimension(vector, dimension, reason)
+            share = _share(point, vector)
         except (ValueError, TypeError) as error:
             raise _about(point, position, error) from error
         if not dimension:
             dimension, reason = len(vector) // 4, "the points before it have"
-        share = _POINTS_TAG + _varint(len(encoded)) + encoded
         if len(share) > max_bytes:
             raise MessageTooLargeError(
                 f"point {point.id!r} (position {position}) takes {len(share)} bytes where {max_bytes} fit into a "
@@ -149,9 +150,19 @@ def _checked_vector(point: Any) -> bytes:
     return _pack(given_vector(point))
 
 
-def _encode(point: Point, vector: bytes) -> bytes:
-    texts, whole = payloads.encode(point.payload)
-    return view.Point(id=point.id, vector=vector, payload=texts, payload_json=whole).SerializeToString()
+def _share(point: Point, vector: bytes) -> bytes:
+    """A point within a message. Written by hand but for its payload: protobuf would copy the vector twice more."""
+    name, rest = point.id.encode(), b""
+    payload: Any = point.payload
+    if type(payload) is not dict or payload:
+        texts, whole = payloads.encode(payload)
+        message = view.Point(payload_json=whole) if whole else view.Point()
+        written = message.payload
+        for key, value in texts.items():  # `update` is a good deal slower
+            written[key] = value
+        rest = message.SerializeToString()
+    head = b"".join((_ID_TAG, _varint(len(name)), name, _VECTOR_TAG, _varint(len(vector))))
+    return b"".join((_POINTS_TAG, _varint(len(head) + len(vector) + len(rest)), head, vector, rest))
 
 
 def _pack(vector: Any) -> bytes:
@@ -172,6 +183,7 @@ def _facts(field: str, error: Exception) -> dict[str, Any]:
     return {"field": field} if component is None else {"field": field, "component": component}
 
 
+@functools.lru_cache(maxsize=4096)
 def _varint(number: int) -> bytes:
     """A number as protobuf writes lengths: seven bits a byte, lowest first, the high bit on all but the last.
 
