@@ -18,7 +18,13 @@ _EXAMPLES: Final = {
     "id": "point-1",
     "key_prefix": "ng_live_3f9c2a7b",
 }
-_ALWAYS: Final = (errors.InvalidArgument, errors.DeadlineExceeded, errors.Unavailable, errors.InternalError)
+_ALWAYS: Final = (
+    errors.InvalidArgument,
+    errors.RateLimited,
+    errors.DeadlineExceeded,
+    errors.Unavailable,
+    errors.InternalError,
+)
 
 
 def add_gateway(document: dict[str, Any], operations: Iterable[Operation]) -> dict[str, Any]:
