@@ -63,8 +63,8 @@ _HEADER_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
         "name": "X-Request-ID",
         "in": "header",
         "schema": {"type": "string"},
-        "description": "Your name for the request, also read from `X-Correlation-ID`. One is made up when there is none, or "
-        "when it is not 1 to 128 of A-Z, a-z, 0-9, dot, underscore and hyphen.",
+        "description": "Your name for the request, also read from `X-Correlation-ID`: 1 to 128 of A-Z, a-z, 0-9, dot, "
+        "underscore and hyphen. One is made up otherwise.",
     },
     "Timeout": {
         "name": DEADLINE_HEADER,

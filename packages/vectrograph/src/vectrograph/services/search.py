@@ -9,6 +9,7 @@ from vectrograph.domain.values import DenseLeg, Include, SearchRequest, SearchRe
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_top_k
 from vectrograph.services.call import Call
+from vectrograph.services.cost import admit_answer, admit_work
 
 
 class Search:
@@ -50,7 +51,7 @@ class Search:
             PermissionDenied: the read scope of that collection is missing.
             CollectionNotFound: there is no such collection.
             InvalidArgument: `top_k` or `ef` is out of range, or a vector has the wrong dimension, NaN or infinities.
-            TooLarge: there are more than `max_batch` query vectors.
+            TooLarge: there are more than `max_batch` query vectors, or the search or its answer would cost too much.
         """
         ref = call.require_collection(collection, "read")
         if vectors.ndim != 2 or len(vectors) == 0:
@@ -58,9 +59,13 @@ class Search:
                 "vector", "must be at least one vector, in shape (queries, dimension)", "too_short"
             )
         admit_batch(vectors, "vector", self._limits)
+        k = admit_top_k(top_k, self._limits, queries=len(vectors))
+        admit_answer(k * len(vectors), vectors.shape[1] if include.vector else 0, self._limits)
+        whole = exact or filter is not None
+        admit_work(len(vectors), k, lambda: self._engine.describe(ref), self._limits, whole=whole, ef=ef)
         request = SearchRequest(
             legs=(DenseLeg(vectors=np.ascontiguousarray(vectors, dtype=np.float32)),),
-            k=admit_top_k(top_k, self._limits, queries=len(vectors)),
+            k=k,
             filter=filter,
             max_score=max_score,
             include=include,
