@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Condition, Lock
@@ -27,13 +27,14 @@ from vectrograph.domain.values import (
 )
 from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.batch import Batch, Reply
-from vectrograph.engines.embedded.columns.store import ColumnStore, Selection
+from vectrograph.engines.embedded.columns.store import ColumnStore
 from vectrograph.engines.embedded.connections import PoolClosed
 from vectrograph.engines.embedded.failures import Damaged, quarantined, storage_errors
 from vectrograph.engines.embedded.files import DerivedFiles
 from vectrograph.engines.embedded.opening import open_rows
 from vectrograph.engines.embedded.plan import Counters, Plan, needs_content
 from vectrograph.engines.embedded.records import Record
+from vectrograph.engines.embedded.remembered import Remembered
 from vectrograph.engines.embedded.store import Store
 from vectrograph.engines.embedded.upkeep import Upkeep
 from vectrograph.engines.embedded.view import Addition, View, ViewBuilder
@@ -82,6 +83,7 @@ class Content:
         self.builder: ViewBuilder = self.opened.builder
         self._pending: _Pending | None = None
         self.columns = ColumnStore()
+        self.remembered = Remembered()
 
     @property
     def view(self) -> View:
@@ -120,6 +122,7 @@ class Content:
             raise Damaged(f"the last change in the file is {seq} and should be {self._pending.counters.seq}")
 
     def _publish(self, pending: _Pending) -> None:
+        self.remembered.forget(pending.batch.gone_points)
         if self.builder.view.seq < pending.batch.seq:
             self.builder.advance(pending.batch.seq, pending.batch.gone, pending.added)
         self.counters = pending.counters
@@ -172,8 +175,7 @@ class Collection:
         Raises:
             CollectionNotFound, Unavailable, CollectionQuarantined.
         """
-        with self._guarded() as content:
-            return content.view
+        return self._serving().view
 
     def info(self) -> CollectionInfo:
         """The collection as it stands; never raises for a damaged one."""
@@ -278,32 +280,22 @@ class Collection:
             finally:
                 connection.execute("ROLLBACK")
 
-    @contextmanager
-    def selecting(
-        self, condition: Filter, check: Callable[[], None]
-    ) -> Iterator[tuple[apsw.Connection, View, Selection]]:
-        """A snapshot, and the rows of its View that match.
+    @property
+    def columns(self) -> ColumnStore:
+        """The payloads by column; raises as `view` does."""
+        return self._serving().columns
 
-        Args:
-            condition: what is asked.
-            check: called while waiting, and between chunks of work; may raise to stop.
-        """
-        with self._guarded() as content, ExitStack() as stack:
-            connection, view = stack.enter_context(self.snapshot(check))
-            columns = content.columns
-            selection = columns.ready(condition, view)
-            if selection is None:
-                stack.close()
-                with columns.updating(check):
-                    connection, view = stack.enter_context(self.snapshot(check))
-                    selection = columns.select(connection, view, condition, check)
-            yield connection, view, selection
+    @property
+    def remembered(self) -> Remembered:
+        """The points that were found lately; raises as `view` does."""
+        return self._serving().remembered
 
-    def selection(self, condition: Filter) -> tuple[View, Selection | None]:
-        """The View published last, and which of its rows match, None when that must be read first."""
-        with self._guarded() as content:
-            view = content.view
-            return view, content.columns.ready(condition, view)
+    def _serving(self) -> Content:
+        content = self._content
+        if content is None or self._problem is not None or self._ended is not None:
+            with self._guarded() as content:
+                return content
+        return content
 
     def _begin(self, content: Content, connection: apsw.Connection, check: Callable[[], None]) -> View:
         while True:

@@ -247,10 +247,11 @@ class Upkeep:
         else:
             self._background.reached("extend")
             graph = view.served.graph.extend(view, live=view.live, threads=threads, between=between)
+        before = view.served
         view, same = self._now()
         if same is not generation:
             return
-        served = self._tuned(graph, view, between)
+        served = self._tuned(graph, view, before, between)
         self._background.reached("publish")
         with self._writing() as content:
             if content.builder.generation is generation:
@@ -258,9 +259,9 @@ class Upkeep:
         with self._changed:
             self._changed.notify_all()
 
-    def _tuned(self, graph: Graph, view: View, between: Callable[[], None]) -> ServedGraph:
+    def _tuned(self, graph: Graph, view: View, before: ServedGraph | None, between: Callable[[], None]) -> ServedGraph:
         fresh = graph.covered + np.flatnonzero(view.live[graph.covered :])
-        return self._background.tune(graph, view, view.live, fresh, between)
+        return self._background.tune(graph, view, view.live, fresh, before, between)
 
     def _compact(self, view: View, generation: Generation, between: Callable[[], None]) -> None:
         """Leave out the dead rows and build the graph anew; the old one serves, and grows, meanwhile."""
@@ -296,7 +297,7 @@ class Upkeep:
         self._background.reached("build")
         threads = self._background.foreground.threads
         graph = Graph.build(view, self._spec.distance, live=view.live, threads=threads, between=between)
-        return self._tuned(graph, view, between)
+        return self._tuned(graph, view, None, between)
 
     def save(self, between: Callable[[], None]) -> None:
         """Put rows and graph on disk, so that the next open need not read and build them.
