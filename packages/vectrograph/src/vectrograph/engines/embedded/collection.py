@@ -148,6 +148,8 @@ class Collection:
         self._ended: Callable[[], DomainError] | None = None
         self._lock = Lock()
         self._published = Condition()
+        self._background = background
+        self.folding = _Folding(self)
         self.upkeep = Upkeep(spec, files, background, self.writing)
         if content is not None:
             self.upkeep.opened(content)
@@ -212,7 +214,8 @@ class Collection:
             with self._published:
                 self._published.notify_all()
             self.upkeep.written(content.view)
-            _checkpoint_if_due(content.store, self.spec)
+            if content.store.checkpoint_due:
+                self._background.worker.schedule(self.folding)
             return result
 
     def _plan(self, content: Content, admitted: Admitted, precondition: Precondition, now: int) -> Plan:
@@ -323,6 +326,7 @@ class Collection:
             reason: makes the error of later calls.
             keep: whether the files stay and shall be closed in good order.
         """
+        self._background.worker.cancel(self.folding)
         self.upkeep.stop()
         if keep:
             self._save_index()
@@ -340,12 +344,32 @@ class Collection:
                 # Nothing is lost: the log that could not be folded into the file is read at the next open.
                 _log.warning("collection %s was not closed in good order: %s", self.spec.ref, error)
 
+    def fold(self) -> None:
+        """Fold the log into the file, in the background."""
+        try:
+            with self._guarded() as content:
+                content.store.fold(self.writing)
+        except DomainError as error:
+            # Every write is on disk, in the log; folding that into the file is tried again after the next one.
+            _log.warning("checkpoint of collection %s failed and will be tried again: %s", self.spec.ref, error)
+
     def _save_index(self) -> None:
         try:
             self.upkeep.save_if_changed()
         except (DomainError, OSError) as error:
             # Nothing is lost: the next open builds anew what is not there.
             _log.warning("the index of collection %s was not saved: %s", self.spec.ref, error)
+
+
+class _Folding:
+    """The job that folds the log of one collection into its file."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def run(self, between: Callable[[], None]) -> None:
+        """Do it; see `Job.run`."""
+        self._collection.fold()
 
 
 def _replay(store: Store, key: IdempotencyKey, since: int) -> WriteResult | None:
@@ -358,14 +382,6 @@ def _replay(store: Store, key: IdempotencyKey, since: int) -> WriteResult | None
             f"The idempotency key {key.key!r} was used with another body; choose a new key for a new request."
         )
     return result
-
-
-def _checkpoint_if_due(store: Store, spec: CollectionSpec) -> None:
-    try:
-        store.checkpoint_if_due()
-    except apsw.Error as error:
-        # The write is on disk, in the log; folding that into the file is tried again after the next one.
-        _log.warning("checkpoint of collection %s failed and will be tried again: %s", spec.ref, error)
 
 
 def _bytes_in(directory: Path) -> int:
