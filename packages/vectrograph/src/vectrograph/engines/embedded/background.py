@@ -1,9 +1,10 @@
 """What all collections of an engine share for their work in the background, and when it is done."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from vectrograph.engines.embedded.budget import Budget
 from vectrograph.engines.embedded.foreground import Foreground
 from vectrograph.engines.embedded.graph.graph import BEAM, Graph
 from vectrograph.engines.embedded.graph.refine import Originals
@@ -80,6 +81,7 @@ class Background:
         worker: does the work.
         foreground: those it must not disturb.
         rhythm: when it is done.
+        budget: of memory.
         tune: decides how a new graph is served.
         reached: told the names of stages that are reached: "extend", "build", "compact", "publish", "save". Tests end
             the process there.
@@ -88,5 +90,6 @@ class Background:
     worker: Worker
     foreground: Foreground
     rhythm: Rhythm = USUAL
+    budget: Budget = field(default_factory=Budget)
     tune: Tune = with_usual_beam
     reached: Callable[[str], None] = lambda _: None

@@ -110,6 +110,11 @@ class Content:
         else:
             raise Damaged(f"the last change in the file is {seq} and should be {self._pending.counters.seq}")
 
+    def release(self) -> None:
+        """Give up the derived file, and give the memory back to the budget."""
+        self.builder.generation.vectors.close()
+        self.builder.release()
+
     def _publish(self, pending: _Pending) -> None:
         if self.builder.view.seq < pending.batch.seq:
             self.builder.advance(pending.batch.seq, pending.batch.gone, pending.added)
@@ -182,6 +187,7 @@ class Collection:
             bytes_on_disk=_bytes_in(self.directory),
             indexed=self.upkeep.indexed(view) if view is not None else 0,
             problem=self._problem,
+            index_problem=self.upkeep.complaint,
         )
 
     # ------------------------------------------------------------ writing
@@ -297,9 +303,12 @@ class Collection:
         self._require_serving()
         try:
             with storage_errors(self.directory, str(self.spec.ref), self._quarantine):
-                if self._content is None:
+                content = self._content
+                if content is None:
+                    # It may have ended since it was looked at.
+                    self._require_serving()
                     raise Damaged(self._problem or "")
-                yield self._content
+                yield content
         except (PoolClosed, InternalError) as error:
             # Whatever failed because the files are gone or closed failed for that reason.
             if self._ended is not None:
@@ -332,14 +341,17 @@ class Collection:
             self._save_index()
         self._ended = reason
         with self._lock:
-            if self._content is None:
+            content = self._content
+            if content is None:
                 return
-            self._content.builder.generation.vectors.close()
+            # Whoever still reads has what it needs; memory goes with the last of them.
+            self._content = None
+            content.release()
             if not keep or self._problem is not None:
-                self._content.store.abandon()
+                content.store.abandon()
                 return
             try:
-                self._content.store.close()
+                content.store.close()
             except apsw.Error as error:
                 # Nothing is lost: the log that could not be folded into the file is read at the next open.
                 _log.warning("collection %s was not closed in good order: %s", self.spec.ref, error)
