@@ -12,15 +12,20 @@ from vectrograph.engines.embedded.graph.served import ServedGraph
 from vectrograph.engines.embedded.view import Mask, Rows
 from vectrograph.engines.embedded.worker import Worker
 
-Tune: TypeAlias = Callable[[Graph, Originals, Mask, Rows, Callable[[], None]], ServedGraph]
+Tune: TypeAlias = Callable[[Graph, Originals, Mask, Rows, ServedGraph | None, Callable[[], None]], ServedGraph]
 """From a new graph to how it is served.
 
-Called with the graph, the originals, the live bits by row, live rows that are not in the graph, and what is to be
-called in the middle of long work and may raise to give up."""
+Called with the graph, the originals, the live bits by row, live rows that are not in the graph, the graph that it
+extends if any, and what is to be called in the middle of long work and may raise to give up."""
 
 
 def with_usual_beam(
-    graph: Graph, originals: Originals, live: Mask, fresh: Rows, between: Callable[[], None]
+    graph: Graph,
+    originals: Originals,
+    live: Mask,
+    fresh: Rows,
+    before: ServedGraph | None,
+    between: Callable[[], None],
 ) -> ServedGraph:
     """Serve a graph with the beam that does for most data."""
     return ServedGraph(graph, BEAM)

@@ -73,10 +73,10 @@ class GraphMaker:
         """
         self._budget.reserve(graph.nbytes).leave_to(graph.hnsw)
 
-    def served(self, graph: Graph, view: View, between: Callable[[], None]) -> ServedGraph:
-        """How a graph is served; the View may have rows behind those it covers."""
+    def served(self, graph: Graph, view: View, before: ServedGraph | None, between: Callable[[], None]) -> ServedGraph:
+        """How a graph is served that extends the one from before, if any; the View may have rows behind it."""
         fresh = graph.covered + np.flatnonzero(view.live[graph.covered :])
-        return self._background.tune(graph, view, view.live, fresh, between)
+        return self._background.tune(graph, view, view.live, fresh, before, between)
 
 
 def _charged(graph: Graph, room: Reservation) -> Graph:

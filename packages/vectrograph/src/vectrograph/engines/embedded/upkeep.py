@@ -268,7 +268,7 @@ class Upkeep:
             return
         now, same = self._now()
         if same is generation:
-            self._publish(self._maker.served(graph, now, between), generation)
+            self._publish(self._maker.served(graph, now, view.served, between), generation)
 
     def _make_do(self, view: View, generation: Generation, error: OverBudget) -> None:
         """The graph that is wanted does not fit: search exactly what it would have covered.
@@ -325,7 +325,7 @@ class Upkeep:
     def _rebuilt(self, view: View, between: Callable[[], None]) -> ServedGraph | None:
         if view.count < self._rhythm.first(self._spec.dimension):
             return None
-        return self._maker.served(self._maker.built(view, between), view, between)
+        return self._maker.served(self._maker.built(view, between), view, None, between)
 
     def save(self, between: Callable[[], None]) -> None:
         """Put rows and graph on disk, so that the next open need not read and build them.
