@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Condition, Lock
 from typing import Any, Final
@@ -12,7 +12,6 @@ from typing import Any, Final
 import apsw
 
 from vectrograph.domain.errors import DeadlineExceeded, DomainError, IdempotencyConflict, InternalError
-from vectrograph.domain.filters import Filter
 from vectrograph.domain.operations import Admitted, admit
 from vectrograph.domain.values import (
     CollectionInfo,
@@ -26,18 +25,17 @@ from vectrograph.domain.values import (
     WriteResult,
 )
 from vectrograph.engines.embedded.background import Background
-from vectrograph.engines.embedded.batch import Batch, Reply
+from vectrograph.engines.embedded.batch import Reply
 from vectrograph.engines.embedded.columns.store import ColumnStore
 from vectrograph.engines.embedded.connections import PoolClosed
+from vectrograph.engines.embedded.content import Content
 from vectrograph.engines.embedded.failures import Damaged, quarantined, storage_errors
 from vectrograph.engines.embedded.files import DerivedFiles
-from vectrograph.engines.embedded.opening import open_rows
-from vectrograph.engines.embedded.plan import Counters, Plan, needs_content
-from vectrograph.engines.embedded.records import Record
+from vectrograph.engines.embedded.plan import Plan, needs_content
 from vectrograph.engines.embedded.remembered import Remembered
 from vectrograph.engines.embedded.store import Store
 from vectrograph.engines.embedded.upkeep import Upkeep
-from vectrograph.engines.embedded.view import Addition, View, ViewBuilder
+from vectrograph.engines.embedded.view import View
 
 REPLAY_MICROSECONDS: Final = 24 * 3600 * 1_000_000
 """How long an idempotency record is kept."""
@@ -55,78 +53,6 @@ def check_deadline(deadline: float | None) -> None:
     """
     if deadline is not None and time.monotonic() >= deadline:
         raise DeadlineExceeded("The deadline passed before the work was done; nothing was written. Allow more time.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """A commit under way: what it adds, what goes, and the counters afterwards."""
-
-    batch: Batch
-    added: Addition
-    counters: Counters
-
-
-class Content:
-    """What an undamaged collection has: its file, its View, its counters. Only the holder of the lock changes it.
-
-    Raises:
-        Damaged, apsw.Error: the file is not what was written.
-    """
-
-    def __init__(self, store: Store, spec: CollectionSpec, files: DerivedFiles) -> None:
-        self.store = store
-        header = store.header()
-        if header.spec != spec:
-            raise Damaged("the file belongs to another collection")
-        self.counters: Counters = header.counters
-        self.opened = open_rows(store, files, spec, header.counters)
-        self.builder: ViewBuilder = self.opened.builder
-        self._pending: _Pending | None = None
-        self.columns = ColumnStore()
-        self.remembered = Remembered()
-
-    @property
-    def view(self) -> View:
-        """The newest state that was published."""
-        return self.builder.view
-
-    def matching(self, condition: Filter) -> list[Record]:
-        """All stored points that match, without payload and text; for the holder of the lock."""
-        with self.columns.updating_at_once() as alone:
-            return self.store.matching(condition, self.view, self.columns if alone else None)
-
-    def commit(self, batch: Batch, counters: Counters) -> None:
-        """Write a batch and publish the View that shows it."""
-        added = batch.addition
-        self.builder.prepare(added)
-        # Whatever interrupts the next lines, the next writer asks the file first what became of them.
-        self._pending = _Pending(batch, added, counters)
-        self.store.apply(batch)
-        self._publish(self._pending)
-
-    def settle(self) -> None:
-        """Publish a commit that was interrupted if it is in the file, forget it if it is not.
-
-        Raises:
-            Damaged: the file has another state than before the commit or after it.
-        """
-        if self._pending is None:
-            return
-        seq = self.store.header().counters.seq
-        if seq == self._pending.counters.seq:
-            self._publish(self._pending)
-        elif seq == self.counters.seq:
-            self.builder.forget()
-            self._pending = None
-        else:
-            raise Damaged(f"the last change in the file is {seq} and should be {self._pending.counters.seq}")
-
-    def _publish(self, pending: _Pending) -> None:
-        self.remembered.forget(pending.batch.gone_points)
-        if self.builder.view.seq < pending.batch.seq:
-            self.builder.advance(pending.batch.seq, pending.batch.gone, pending.added)
-        self.counters = pending.counters
-        self._pending = None
 
 
 class Collection:
@@ -160,6 +86,8 @@ class Collection:
         self._ended: Callable[[], DomainError] | None = None
         self._lock = Lock()
         self._published = Condition()
+        self._background = background
+        self.folding = _Folding(self)
         self.upkeep = Upkeep(spec, files, background, self.writing)
         if content is not None:
             self.upkeep.opened(content)
@@ -191,6 +119,7 @@ class Collection:
             bytes_on_disk=_bytes_in(self.directory),
             indexed=self.upkeep.indexed(view) if view is not None else 0,
             problem=self._problem,
+            index_problem=self.upkeep.complaint,
         )
 
     # ------------------------------------------------------------ writing
@@ -223,7 +152,8 @@ class Collection:
             with self._published:
                 self._published.notify_all()
             self.upkeep.written(content.view)
-            _checkpoint_if_due(content.store, self.spec)
+            if content.store.checkpoint_due:
+                self._background.worker.schedule(self.folding)
             return result
 
     def _plan(self, content: Content, admitted: Admitted, precondition: Precondition, now: int) -> Plan:
@@ -322,9 +252,12 @@ class Collection:
         self._require_serving()
         try:
             with storage_errors(self.directory, str(self.spec.ref), self._quarantine):
-                if self._content is None:
+                content = self._content
+                if content is None:
+                    # It may have ended since it was looked at.
+                    self._require_serving()
                     raise Damaged(self._problem or "")
-                yield self._content
+                yield content
         except (PoolClosed, InternalError) as error:
             # Whatever failed because the files are gone or closed failed for that reason.
             if self._ended is not None:
@@ -351,22 +284,35 @@ class Collection:
             reason: makes the error of later calls.
             keep: whether the files stay and shall be closed in good order.
         """
+        self._background.worker.cancel(self.folding)
         self.upkeep.stop()
         if keep:
             self._save_index()
         self._ended = reason
         with self._lock:
-            if self._content is None:
+            content = self._content
+            if content is None:
                 return
-            self._content.builder.generation.vectors.close()
+            # Whoever still reads has what it needs; memory goes with the last of them.
+            self._content = None
+            content.release()
             if not keep or self._problem is not None:
-                self._content.store.abandon()
+                content.store.abandon()
                 return
             try:
-                self._content.store.close()
+                content.store.close()
             except apsw.Error as error:
                 # Nothing is lost: the log that could not be folded into the file is read at the next open.
                 _log.warning("collection %s was not closed in good order: %s", self.spec.ref, error)
+
+    def fold(self) -> None:
+        """Fold the log into the file, in the background."""
+        try:
+            with self._guarded() as content:
+                content.store.fold(self.writing)
+        except DomainError as error:
+            # Every write is on disk, in the log; folding that into the file is tried again after the next one.
+            _log.warning("checkpoint of collection %s failed and will be tried again: %s", self.spec.ref, error)
 
     def _save_index(self) -> None:
         try:
@@ -374,6 +320,17 @@ class Collection:
         except (DomainError, OSError) as error:
             # Nothing is lost: the next open builds anew what is not there.
             _log.warning("the index of collection %s was not saved: %s", self.spec.ref, error)
+
+
+class _Folding:
+    """The job that folds the log of one collection into its file."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def run(self, between: Callable[[], None]) -> None:
+        """Do it; see `Job.run`."""
+        self._collection.fold()
 
 
 def _replay(store: Store, key: IdempotencyKey, since: int) -> WriteResult | None:
@@ -386,14 +343,6 @@ def _replay(store: Store, key: IdempotencyKey, since: int) -> WriteResult | None
             f"The idempotency key {key.key!r} was used with another body; choose a new key for a new request."
         )
     return result
-
-
-def _checkpoint_if_due(store: Store, spec: CollectionSpec) -> None:
-    try:
-        store.checkpoint_if_due()
-    except apsw.Error as error:
-        # The write is on disk, in the log; folding that into the file is tried again after the next one.
-        _log.warning("checkpoint of collection %s failed and will be tried again: %s", spec.ref, error)
 
 
 def _bytes_in(directory: Path) -> int:
