@@ -135,6 +135,30 @@ def test_half_made_and_half_dropped_collections_go(data: Path, homes: dict[str, 
     engine.close()
 
 
+def test_a_collection_whose_files_cannot_be_removed_does_not_come_back(
+    data: Path, homes: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is dropped although a file stays; the next opening, which may fail as well, removes the rest."""
+    unlink = os.unlink
+
+    def reluctant(path: Any, **options: Any) -> None:
+        if str(path).endswith("points.sqlite"):
+            raise OSError(5, "test")
+        unlink(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", reluctant)
+        engine = EmbeddedEngine.open(data)
+        engine.drop(DOCS)
+        engine.close()
+        EmbeddedEngine.open(data).close()
+    assert (homes["docs"] / "points.sqlite").exists()
+    engine = EmbeddedEngine.open(data)
+    assert [info.spec.ref.name for info in engine.list(TENANT)] == ["other"]
+    engine.close()
+    assert not homes["docs"].exists()
+
+
 def test_a_manifest_with_a_flipped_format_number_is_damaged_not_newer(data: Path, homes: dict[str, Path]) -> None:
     path = homes["docs"] / "manifest.json"
     path.write_text(path.read_text().replace('"format": 1', '"format": 9'))

@@ -208,8 +208,15 @@ def _manifest_in_data(directory: Path, vfs: str | None) -> Manifest:
 
 
 def _remove(directory: Path) -> None:
-    """Remove a directory that its manifest, or the lack of one, condemned; what cannot go now goes at the next open."""
+    """Remove a directory that its manifest, or the lack of one, condemned; what cannot go now goes at the next open.
+
+    The manifest goes last: data without one would be taken for a collection whose manifest was damaged.
+    """
     try:
+        for path in directory.iterdir():
+            if path.name != MANIFEST_FILE:
+                path.unlink()
+        sync_directory(directory)
         shutil.rmtree(directory)
         sync_directory(directory.parent)
     except OSError as error:

@@ -1,0 +1,51 @@
+"""The process that dies: it tells a story to an engine, and each acknowledged step to its parent.
+
+    python -m torture.child DIRECTORY SEED DISTANCE FIRST [POINT TURNS]
+
+Lines on standard output: `open`, `step N CHECKSUM` once a step is acknowledged, `died POINT` right before the end.
+"""
+
+import os
+import sys
+import zlib
+from contextlib import ExitStack
+from pathlib import Path
+
+from torture.fault_points import Doom, armed
+from torture.seam import observed
+from torture.sqlite_seam import vfs
+from torture.story import Clock, Story, hasten, tell
+from vectrograph.domain.values import Distance, WriteResult
+from vectrograph.engines.embedded import EmbeddedEngine
+
+
+def checksum(result: WriteResult | None) -> int:
+    """Of what a step answered, to compare it with what the model answers."""
+    return zlib.crc32(repr(result).encode())
+
+
+def live(directory: Path, story: Story, first: int, doom: Doom | None) -> None:
+    """Tell the story until the end comes from outside, or at the place that `doom` names."""
+    clock = Clock(first)
+    with ExitStack() as stack:
+        name = None
+        if doom is not None:
+            stack.enter_context(armed(doom))
+            seam = stack.enter_context(observed(directory, doom))
+            name = stack.enter_context(vfs(seam))
+        hasten()
+        engine = EmbeddedEngine.open(directory, clock=clock, vfs=name)
+        os.write(1, b"open\n")
+
+        def told(number: int, result: WriteResult | None) -> bool:
+            os.write(1, f"step {number} {checksum(result)}\n".encode())
+            return doom is None or number < first + 100
+
+        tell(engine, clock, story, first, told)
+        engine.close()
+
+
+if __name__ == "__main__":
+    place, seed, distance, begin, *rest = sys.argv[1:]
+    fate = Doom(rest[0], int(rest[1])) if rest else None
+    live(Path(place), Story(int(seed), Distance(distance)), int(begin), fate)

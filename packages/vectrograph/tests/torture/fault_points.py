@@ -1,0 +1,105 @@
+"""Places where a process can be made to die: at calls that change files, and inside the engine's own steps."""
+
+import importlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Final
+from unittest import mock
+
+from torture.seam import Event
+
+_PACKAGE: Final = "vectrograph.engines.embedded"
+
+STEPS: Final = {
+    "before commit": ("store", "Store", "apply", "before"),
+    "after commit": ("store", "Store", "apply", "after"),
+    "before publication": ("view", "ViewBuilder", "advance", "before"),
+    "before checkpoint": ("store", "Store", "_checkpoint", "before"),
+    "after checkpoint": ("store", "Store", "_checkpoint", "after"),
+    "while loading": ("store", "Store", "_load_after", "after"),
+    "while closing": ("store", "Store", "close", "before"),
+}
+"""Named places inside the engine: module, class, method, and which side of it."""
+
+CALLS: Final = (
+    "write of points.sqlite",
+    "sync of points.sqlite",
+    "write of points.sqlite-wal",
+    "sync of points.sqlite-wal",
+    "truncate of points.sqlite-wal",
+    "create of points.sqlite-wal",
+    "unlink of points.sqlite-wal",
+    "write of points.sqlite-journal",
+    "unlink of points.sqlite-journal",
+    "write of manifest.json.tmp",
+    "rename of manifest.json.tmp",
+    "mkdir",
+    "rmdir",
+    "sync directory",
+)
+"""Named calls: before each of them, or after."""
+
+POINTS: Final = (*STEPS, *(f"{side} {call}" for call in CALLS for side in ("before", "after")))
+_OFTEN: Final = ("write of points.sqlite", "sync of points.sqlite", "commit", "publication")
+
+
+def usual_turns(point: str) -> int:
+    """How often a place is passed in a short life: to choose at which time to die."""
+    return 60 if any(word in point for word in _OFTEN) else 4
+
+
+@dataclass(slots=True)
+class Doom:
+    """Kills this process at the n-th time that a place is reached, and says so on standard output first."""
+
+    point: str
+    turns: int
+
+    def before(self, event: Event) -> None:
+        """A call is about to be made."""
+        self.reached(f"before {name_of(event)}")
+
+    def after(self, event: Event) -> None:
+        """A call was made."""
+        self.reached(f"after {name_of(event)}")
+
+    def reached(self, point: str) -> None:
+        """The process is at a place."""
+        if point == self.point:
+            self.turns -= 1
+            if self.turns <= 0:
+                os.write(1, f"died {point}\n".encode())
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def name_of(event: Event) -> str:
+    """A call in words: files by their name, directories by none."""
+    return f"{event.kind} of {PurePath(event.path).name}" if event.file else str(event.kind)
+
+
+@contextmanager
+def armed(doom: Doom) -> Iterator[None]:
+    """Watch the engine's own steps for the length of the block."""
+    with ExitStack() as stack:
+        if doom.point in STEPS:
+            module, owner, method, side = STEPS[doom.point]
+            target = getattr(importlib.import_module(f"{_PACKAGE}.{module}"), owner)
+            wrapped = _wrapped(getattr(target, method), doom, side)
+            stack.enter_context(mock.patch.object(target, method, wrapped))
+        yield
+
+
+def _wrapped(method: Callable[..., Any], doom: Doom, side: str) -> Callable[..., Any]:
+    def around(*args: Any, **options: Any) -> Any:
+        if side == "before":
+            doom.reached(doom.point)
+        result = method(*args, **options)
+        if side == "after":
+            doom.reached(doom.point)
+        return result
+
+    return around

@@ -1,0 +1,91 @@
+"""Everything that can be seen of a database, in a form that == compares."""
+
+import random
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from torture.story import DIMENSION, DOCS, NUMBERS, place
+from vectrograph.domain.filters import Compare, Comparison, Filter, Not, Range
+from vectrograph.domain.values import CollectionRef, DenseLeg, Include, Point, ScrollRequest, SearchRequest
+from vectrograph.engines.base import Engine
+
+FILTERS: tuple[Filter | None, ...] = (
+    None,
+    Range(("n",), lt=10),
+    Compare(("even",), Comparison.EQ, True),
+    Not(Range(("n",), gte=3)),
+)
+_WHOLE = Include(vector=True, payload=True, text=True)
+
+
+def state(engine: Engine) -> dict[str, Any]:
+    """Collections, and of each its points, counters and log."""
+    return {str(info.spec.ref): _collection(engine, info.spec.ref) for info in engine.list("default")}
+
+
+def _collection(engine: Engine, ref: CollectionRef) -> dict[str, Any]:
+    info = engine.describe(ref)
+    return {
+        "spec": info.spec,
+        "state": info.state,
+        "seq": info.seq,
+        "created at": info.created_at,
+        "counts": [info.count, *(engine.count(ref, condition) for condition in FILTERS)],
+        "points": [_whole(point) for point in _points(engine, ref)],
+        "log": [(change.seq, change.kind, change.id, change.at) for change in engine.changes(ref, limit=10**6).changes],
+    }
+
+
+def _points(engine: Engine, ref: CollectionRef) -> list[Point]:
+    points: list[Point] = []
+    request = partial(ScrollRequest, limit=500, include=_WHOLE)
+    page = engine.scroll(ref, request())
+    points.extend(page.points)
+    while page.cursor is not None:
+        page = engine.scroll(ref, request(cursor=page.cursor))
+        points.extend(page.points)
+    return points
+
+
+def _whole(point: Point) -> tuple[object, ...]:
+    stored = None if point.vector is None else point.vector.tobytes()
+    times = (point.created_at, point.updated_at, point.version, point.created_seq)
+    return (point.id, stored, point.payload, point.text, *times)
+
+
+def answers(engine: Engine, seed: int, *, exact: bool) -> dict[str, Any]:
+    """What searches of the collections that are there throughout find: ids and scores, with and without filters."""
+    chance = random.Random(seed)
+    queries = np.stack([place(chance) for _ in range(3)] + [np.zeros(DIMENSION, np.float32)])
+    found = {}
+    for ref in (DOCS, NUMBERS):
+        for condition in FILTERS:
+            for k in (1, 10, 300):
+                request = SearchRequest(legs=(DenseLeg(vectors=queries),), k=k, filter=condition, exact=exact)
+                results = engine.search(ref, request)
+                hits = [[(hit.point.id, hit.score, hit.point.version) for hit in result.hits] for result in results]
+                found[f"{ref}, {condition}, {k}"] = hits
+    return found
+
+
+def difference(given: Any, wanted: Any, where: str = "") -> str | None:
+    """The first place where two states or answers differ, in words; None when they are equal."""
+    if isinstance(given, dict) and isinstance(wanted, dict) and given.keys() == wanted.keys():
+        parts = ((difference(given[name], wanted[name], f"{where} {name}"), name) for name in wanted)
+        return next((part for part, _ in parts if part), None)
+    if isinstance(given, list) and isinstance(wanted, list) and len(given) == len(wanted):
+        pairs = enumerate(zip(given, wanted, strict=True))
+        return next((part for n, (a, b) in pairs if (part := difference(a, b, f"{where}[{n}]"))), None)
+    if given == wanted:
+        return None
+    return f"{where.strip()}: {_short(given)} instead of {_short(wanted)}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{sorted(value)}"
+    if isinstance(value, list):
+        return f"{len(value)} of them"
+    return f"{value!r:.200}"

@@ -1,0 +1,44 @@
+"""A few processes die by kill -9; `make torture` lets hundreds die."""
+
+import random
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from torture import kills
+from torture.kills import Database, Lost, Tally
+from torture.seeds import seed
+from torture.story import Story
+from vectrograph.engines.embedded.store import Store
+
+
+@pytest.mark.slow
+def test_processes_die(tmp_path: Path) -> None:
+    tally = kills.run(seed(), 6, tmp_path, lambda *_: None)
+    assert tally.deaths.total() == 6
+    assert tally.steps > 0
+
+
+def test_a_lost_write_is_noticed(tmp_path: Path) -> None:
+    """What the parent finds is compared with what the child acknowledged: one write fewer, and it speaks."""
+    database = Database(tmp_path / "data", Story(3), random.Random(3))
+    with mock.patch.object(kills, "POINTS", ("after commit",)), mock.patch.object(kills, "usual_turns", return_value=9):
+        database._chance = _Never(3)
+        database.die(Tally())
+        load = Store.load
+
+        def forgetful(self: Store, *args: Any) -> Any:
+            self._writer.execute("DELETE FROM changes WHERE seq = (SELECT max(seq) FROM changes)")
+            return load(self, *args)
+
+        with mock.patch.object(Store, "load", forgetful), pytest.raises(Lost, match="log"):
+            database.die(Tally())
+
+
+class _Never(random.Random):
+    """Chooses places, not times."""
+
+    def random(self) -> float:
+        return 0.9
