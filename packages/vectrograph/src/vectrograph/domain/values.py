@@ -127,7 +127,14 @@ class CollectionSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionInfo:
-    """A collection as it stands: its spec, state and sizes."""
+    """A collection as it stands: its spec, state and sizes.
+
+    Attributes:
+        indexed: points that no search needs to scan for want of an index; `count` when the index is complete, or when
+            the collection is so small that a scan is quicker.
+        problem: what is damaged, in a collection that is set aside.
+        index_problem: why rows are scanned that should be in the index; answers are right but come later.
+    """
 
     spec: CollectionSpec
     state: CollectionState
@@ -137,6 +144,7 @@ class CollectionInfo:
     bytes_on_disk: int = 0
     indexed: int = 0
     problem: str | None = None
+    index_problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,13 +318,26 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How a search was answered: strategy, index used, rows scanned, milliseconds."""
+    """How a search was answered.
+
+    Attributes:
+        strategy: in plain words, such as "exact scan", "graph walk", "graph walk given up for a code scan".
+        index: what was used beside the vectors themselves, None for nothing.
+        rows_scanned: vectors or codes compared with the query, as far as is known.
+        matches: points that may be found: all, or those that match the filter.
+        milliseconds: from the question to the answer.
+        beam: nodes that a walk along a graph was to keep, None where there was no walk.
+        expected: of these, how many should match the filter; `met`: how many did.
+    """
 
     strategy: str
     index: str | None
     rows_scanned: int
     matches: int | None
     milliseconds: float
+    beam: int | None = None
+    expected: int | None = None
+    met: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
