@@ -18,9 +18,11 @@ import apsw
 
 from vectrograph.domain.errors import AlreadyExists, CollectionNotFound, DomainError
 from vectrograph.domain.values import DEFAULT_TENANT, CollectionRef, CollectionSpec, CollectionState, Distance
+from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.collection import Collection, Content
 from vectrograph.engines.embedded.durable import make_directory, sync_directory
 from vectrograph.engines.embedded.failures import Damaged, storage_errors
+from vectrograph.engines.embedded.files import DerivedFiles
 from vectrograph.engines.embedded.manifest import FILE_NAME as MANIFEST_FILE
 from vectrograph.engines.embedded.manifest import FORMAT, DamagedManifest, Manifest, require_known_format, unsupported
 from vectrograph.engines.embedded.schema import FILE_NAME as DATA_FILE
@@ -38,11 +40,13 @@ class Catalog:
     Args:
         root: the database directory.
         vfs: name of the SQLite VFS to use, None for the usual one.
+        background: keeps the indexes.
     """
 
-    def __init__(self, root: Path, vfs: str | None) -> None:
+    def __init__(self, root: Path, vfs: str | None, background: Background) -> None:
         self._directory = root / DIRECTORY
         self._vfs = vfs
+        self._background = background
         self._lock = Lock()
         make_directory(self._directory)
         self._collections: dict[CollectionRef, Collection] = {}
@@ -93,7 +97,8 @@ class Catalog:
         store = Store.create(directory, spec, now, self._vfs)
         sync_directory(directory)
         Manifest(spec, CollectionState.READY, now).save(directory)
-        return Collection(directory, spec, now, Content(store, spec))
+        files = DerivedFiles(directory, spec)
+        return Collection(directory, spec, now, Content(store, spec, files), self._background, files)
 
     def drop(self, ref: CollectionRef) -> None:
         """Remove a collection and its files; reads in flight finish on what they have open.
@@ -152,19 +157,23 @@ class Catalog:
             self._set_aside(directory, f"a second collection is called {manifest.spec.ref}")
             return
         content, problem = None, None
+        files = DerivedFiles(directory, manifest.spec)
         try:
-            content = _open_content(directory, manifest.spec, self._vfs)
+            content = _open_content(directory, manifest.spec, files, self._vfs)
         except (apsw.Error, Damaged, OSError) as error:
             problem = f"{type(error).__name__}: {error}"
             _log.error("collection %s is quarantined: %s", manifest.spec.ref, problem)
-        collection = Collection(directory, manifest.spec, manifest.created_at, content, problem)
+        collection = Collection(
+            directory, manifest.spec, manifest.created_at, content, self._background, files, problem
+        )
         self._collections[manifest.spec.ref] = collection
 
     def _set_aside(self, directory: Path, problem: str) -> None:
         """Keep a directory that says nothing of itself in the list, under a name made from its own."""
         ref = CollectionRef(DEFAULT_TENANT, f"unreadable-{directory.name}")
         spec = CollectionSpec.dense(ref, 1, Distance.EUCLIDEAN)
-        self._collections[ref] = Collection(directory, spec, 0, None, problem)
+        files = DerivedFiles(directory, spec)
+        self._collections[ref] = Collection(directory, spec, 0, None, self._background, files, problem)
         _log.error("collection directory %s is quarantined: %s", directory, problem)
 
 
@@ -180,10 +189,10 @@ def refuse_newer_formats(root: Path) -> None:
             raise unsupported(directory / DATA_FILE, number)
 
 
-def _open_content(directory: Path, spec: CollectionSpec, vfs: str | None) -> Content:
+def _open_content(directory: Path, spec: CollectionSpec, files: DerivedFiles, vfs: str | None) -> Content:
     store = Store(directory, vfs)
     try:
-        return Content(store, spec)
+        return Content(store, spec, files)
     except BaseException:
         store.abandon()
         raise

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Condition, Lock
 from typing import Any, Final
@@ -24,12 +24,16 @@ from vectrograph.domain.values import (
     Precondition,
     WriteResult,
 )
+from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.batch import Batch, Reply
 from vectrograph.engines.embedded.connections import PoolClosed
 from vectrograph.engines.embedded.failures import Damaged, quarantined, storage_errors
+from vectrograph.engines.embedded.files import DerivedFiles
+from vectrograph.engines.embedded.opening import open_rows
 from vectrograph.engines.embedded.plan import Counters, Plan, needs_content
 from vectrograph.engines.embedded.store import Store
-from vectrograph.engines.embedded.view import View, ViewBuilder
+from vectrograph.engines.embedded.upkeep import Upkeep
+from vectrograph.engines.embedded.view import Addition, View, ViewBuilder
 
 REPLAY_MICROSECONDS: Final = 24 * 3600 * 1_000_000
 """How long an idempotency record is kept."""
@@ -49,6 +53,15 @@ def check_deadline(deadline: float | None) -> None:
         raise DeadlineExceeded("The deadline passed before the work was done; nothing was written. Allow more time.")
 
 
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A commit under way: what it adds, what goes, and the counters afterwards."""
+
+    batch: Batch
+    added: Addition
+    counters: Counters
+
+
 class Content:
     """What an undamaged collection has: its file, its View, its counters. Only the holder of the lock changes it.
 
@@ -56,37 +69,52 @@ class Content:
         Damaged, apsw.Error: the file is not what was written.
     """
 
-    def __init__(self, store: Store, spec: CollectionSpec) -> None:
+    def __init__(self, store: Store, spec: CollectionSpec, files: DerivedFiles) -> None:
         self.store = store
-        self._spec = spec
-        self.counters: Counters = Counters(0, 1, 0)
-        self.builder: ViewBuilder = ViewBuilder(spec.dimension)
-        self.in_doubt = False
-        self.load()
+        header = store.header()
+        if header.spec != spec:
+            raise Damaged("the file belongs to another collection")
+        self.counters: Counters = header.counters
+        self.opened = open_rows(store, files, spec, header.counters)
+        self.builder: ViewBuilder = self.opened.builder
+        self._pending: _Pending | None = None
 
     @property
     def view(self) -> View:
         """The newest state that was published."""
         return self.builder.view
 
-    def load(self) -> None:
-        """Read everything anew from the file."""
-        header = self.store.header()
-        if header.spec != self._spec:
-            raise Damaged("the file belongs to another collection")
-        self.builder = self.store.load(self._spec.dimension, header.counters)
-        self.counters = header.counters
-        self.in_doubt = False
-
     def commit(self, batch: Batch, counters: Counters) -> None:
         """Write a batch and publish the View that shows it."""
-        self.builder.make_room(len(batch.labels))
-        # Whatever interrupts the next lines, the next writer reads the truth from the file first.
-        self.in_doubt = True
+        added = batch.addition
+        self.builder.prepare(added)
+        # Whatever interrupts the next lines, the next writer asks the file first what became of them.
+        self._pending = _Pending(batch, added, counters)
         self.store.apply(batch)
-        self.builder.advance(batch.seq, batch.gone, batch.addition)
-        self.counters = counters
-        self.in_doubt = False
+        self._publish(self._pending)
+
+    def settle(self) -> None:
+        """Publish a commit that was interrupted if it is in the file, forget it if it is not.
+
+        Raises:
+            Damaged: the file has another state than before the commit or after it.
+        """
+        if self._pending is None:
+            return
+        seq = self.store.header().counters.seq
+        if seq == self._pending.counters.seq:
+            self._publish(self._pending)
+        elif seq == self.counters.seq:
+            self.builder.forget()
+            self._pending = None
+        else:
+            raise Damaged(f"the last change in the file is {seq} and should be {self._pending.counters.seq}")
+
+    def _publish(self, pending: _Pending) -> None:
+        if self.builder.view.seq < pending.batch.seq:
+            self.builder.advance(pending.batch.seq, pending.batch.gone, pending.added)
+        self.counters = pending.counters
+        self._pending = None
 
 
 class Collection:
@@ -97,6 +125,8 @@ class Collection:
         spec: what it is.
         created_at: microseconds since 1970.
         content: None when it is quarantined.
+        background: keeps the index.
+        files: where derived data is kept.
         problem: what is damaged.
     """
 
@@ -106,6 +136,8 @@ class Collection:
         spec: CollectionSpec,
         created_at: int,
         content: Content | None,
+        background: Background,
+        files: DerivedFiles,
         problem: str | None = None,
     ) -> None:
         self.directory = directory
@@ -116,6 +148,9 @@ class Collection:
         self._ended: Callable[[], DomainError] | None = None
         self._lock = Lock()
         self._published = Condition()
+        self.upkeep = Upkeep(spec, files, background, self.writing)
+        if content is not None:
+            self.upkeep.opened(content)
 
     @property
     def uid(self) -> str:
@@ -135,13 +170,15 @@ class Collection:
         """The collection as it stands; never raises for a damaged one."""
         content = self._content
         healthy = content is not None and self._problem is None
+        view = content.view if content is not None else None
         return CollectionInfo(
             spec=self.spec,
             state=CollectionState.READY if healthy else CollectionState.QUARANTINED,
-            count=content.view.count if content is not None else 0,
-            seq=content.view.seq if content is not None else 0,
+            count=view.count if view is not None else 0,
+            seq=view.seq if view is not None else 0,
             created_at=self._created_at,
             bytes_on_disk=_bytes_in(self.directory),
+            indexed=self.upkeep.indexed(view) if view is not None else 0,
             problem=self._problem,
         )
 
@@ -158,6 +195,7 @@ class Collection:
     ) -> WriteResult:
         """Apply operations as one transaction; see `Engine.write`. `now` in microseconds since 1970."""
         admitted = admit(ops, self.spec, limits)
+        self.upkeep.admit(self.view(), len(ops), deadline)
         with self.writing(deadline) as content:
             expired = now - REPLAY_MICROSECONDS
             if key is not None and (reply := _replay(content.store, key, expired)) is not None:
@@ -173,6 +211,7 @@ class Collection:
             content.commit(batch, plan.counters)
             with self._published:
                 self._published.notify_all()
+            self.upkeep.written(content.view)
             _checkpoint_if_due(content.store, self.spec)
             return result
 
@@ -199,8 +238,7 @@ class Collection:
         try:
             with self._guarded() as content:
                 check_deadline(deadline)
-                if content.in_doubt:
-                    content.load()
+                content.settle()
                 yield content
         finally:
             self._lock.release()
@@ -285,10 +323,14 @@ class Collection:
             reason: makes the error of later calls.
             keep: whether the files stay and shall be closed in good order.
         """
+        self.upkeep.stop()
+        if keep:
+            self._save_index()
         self._ended = reason
         with self._lock:
             if self._content is None:
                 return
+            self._content.builder.generation.vectors.close()
             if not keep or self._problem is not None:
                 self._content.store.abandon()
                 return
@@ -297,6 +339,13 @@ class Collection:
             except apsw.Error as error:
                 # Nothing is lost: the log that could not be folded into the file is read at the next open.
                 _log.warning("collection %s was not closed in good order: %s", self.spec.ref, error)
+
+    def _save_index(self) -> None:
+        try:
+            self.upkeep.save_if_changed()
+        except (DomainError, OSError) as error:
+            # Nothing is lost: the next open builds anew what is not there.
+            _log.warning("the index of collection %s was not saved: %s", self.spec.ref, error)
 
 
 def _replay(store: Store, key: IdempotencyKey, since: int) -> WriteResult | None:

@@ -33,14 +33,17 @@ from vectrograph.domain.values import (
 )
 from vectrograph.engines.base import Infos, Points, Results
 from vectrograph.engines.embedded import reads
+from vectrograph.engines.embedded.background import USUAL, Background, Rhythm, Tune, with_usual_beam
 from vectrograph.engines.embedded.catalog import Catalog, refuse_newer_formats
 from vectrograph.engines.embedded.collection import Collection, check_deadline
 from vectrograph.engines.embedded.durable import make_directory
+from vectrograph.engines.embedded.foreground import Foreground
 from vectrograph.engines.embedded.lock import DirectoryLock
 from vectrograph.engines.embedded.manifest import require_known_format, save_format
 from vectrograph.engines.embedded.scan import ExactScan, Searcher
 from vectrograph.engines.embedded.search import search
 from vectrograph.engines.embedded.verify import verify
+from vectrograph.engines.embedded.worker import Worker
 
 FORMAT_FILE: Final = "vectrograph.json"
 LOCK_FILE: Final = "LOCK"
@@ -56,7 +59,7 @@ CAPABILITIES: Final = Capabilities(
     filter_nodes=NODES,
     orderings=frozenset(["id", "created", "updated"]),
     distances=frozenset(Distance),
-    maintenance=frozenset([MaintenanceTask.CHECKPOINT, MaintenanceTask.VERIFY]),
+    maintenance=frozenset([MaintenanceTask.CHECKPOINT, MaintenanceTask.FLUSH, MaintenanceTask.VERIFY]),
     limits=EngineLimits(
         max_dimension=8192,
         max_id_bytes=512,
@@ -79,16 +82,24 @@ class EmbeddedEngine:
     Acknowledged means on disk and visible to every later call. Make one with `open`.
     """
 
-    def __init__(self, lock: DirectoryLock, catalog: Catalog, clock: Callable[[], int]) -> None:
+    def __init__(self, lock: DirectoryLock, catalog: Catalog, background: Background, clock: Callable[[], int]) -> None:
         self._lock = lock
         self._catalog = catalog
+        self._background = background
         self._clock = clock
         self._searcher: Searcher = ExactScan()
         self._closed = False
 
     @classmethod
     def open(
-        cls, directory: str | PathLike[str], *, clock: Callable[[], int] = _now, vfs: str | None = None
+        cls,
+        directory: str | PathLike[str],
+        *,
+        clock: Callable[[], int] = _now,
+        vfs: str | None = None,
+        rhythm: Rhythm = USUAL,
+        tune: Tune = with_usual_beam,
+        reached: Callable[[str], None] = lambda _: None,
     ) -> "EmbeddedEngine":
         """Open a database directory, creating it when there is none; a crashed one is recovered.
 
@@ -96,6 +107,9 @@ class EmbeddedEngine:
             directory: this process owns it until `close`.
             clock: microseconds since 1970.
             vfs: name of the SQLite VFS to use, None for the usual one.
+            rhythm: when indexes are worked on.
+            tune: decides how new graphs are served.
+            reached: told the names of the stages of background work; see `Background`.
 
         Raises:
             DirectoryLocked: another process, or another engine of this one, has it open; the message names it.
@@ -111,7 +125,14 @@ class EmbeddedEngine:
             try:
                 if not (root / FORMAT_FILE).exists():
                     save_format(root / FORMAT_FILE)
-                return cls(lock, Catalog(root, vfs), clock)
+                background = Background(
+                    worker=Worker(), foreground=Foreground(), rhythm=rhythm, tune=tune, reached=reached
+                )
+                try:
+                    return cls(lock, Catalog(root, vfs, background), background, clock)
+                except BaseException:
+                    background.worker.close()
+                    raise
             except BaseException:
                 lock.release()
                 raise
@@ -155,6 +176,7 @@ class EmbeddedEngine:
     ) -> WriteResult:
         """Apply operations as one transaction; see `Engine.write`."""
         collection = self._find(ref)
+        self._background.foreground.touch()
         return collection.write(
             ops, precondition or Precondition(), idempotency, deadline, CAPABILITIES.limits, self._clock()
         )
@@ -167,6 +189,7 @@ class EmbeddedEngine:
         """Nearest points for each query; see `Engine.search`."""
         collection = self._find(ref)
         queries = query_vectors(request, collection.spec, CAPABILITIES.limits)
+        self._background.foreground.touch()
         check_deadline(deadline)
         return search(collection, request, queries, self._searcher, lambda: check_deadline(deadline))
 
@@ -197,7 +220,7 @@ class EmbeddedEngine:
             offered = ", ".join(sorted(each.value for each in CAPABILITIES.maintenance))
             raise InvalidArgument.of("task", f"is {task.value} and must be one of {offered}", "enum")
         collections = self._catalog.all() if ref is None else [self._catalog.find(ref)]
-        run = _checkpoint if task is MaintenanceTask.CHECKPOINT else _verify
+        run = _TASKS[task]
         results = {str(collection.spec.ref): run(collection) for collection in collections}
         details = {name: finding for name, (_, finding) in results.items()}
         return MaintenanceReport(task=task, healthy=all(good for good, _ in results.values()), details=details)
@@ -207,6 +230,7 @@ class EmbeddedEngine:
         if self._closed:
             return
         self._closed = True
+        self._background.worker.close()
         self._catalog.close(_closed)
         self._lock.release()
 
@@ -233,6 +257,21 @@ def _verify(collection: Collection) -> tuple[bool, str]:
         return True, f"{verify(collection)} points are as they were written"
     except DomainError as error:
         return False, error.message
+
+
+def _flush(collection: Collection) -> tuple[bool, str]:
+    try:
+        problem = collection.upkeep.flush(collection.view, lambda: None)
+    except DomainError as error:
+        return False, error.message
+    return problem is None, problem or "every row is in the index"
+
+
+_TASKS: Final = {
+    MaintenanceTask.CHECKPOINT: _checkpoint,
+    MaintenanceTask.FLUSH: _flush,
+    MaintenanceTask.VERIFY: _verify,
+}
 
 
 def _closed() -> Unavailable:

@@ -1,7 +1,7 @@
 """The truth about one collection: its SQLite file, the statements that read and write it, checkpoints."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,13 +19,14 @@ from vectrograph.engines.embedded.plan import Counters
 from vectrograph.engines.embedded.reading import matching_labels, read_by_ids, read_by_labels
 from vectrograph.engines.embedded.records import BARE, CONTENT, Record, vector_checksum
 from vectrograph.engines.embedded.schema import APPLICATION_ID, FILE_NAME, INSERT_BATCH, creation_script
-from vectrograph.engines.embedded.view import Addition, ViewBuilder
+from vectrograph.engines.embedded.view import Addition, Labels
 
 _PAGE_BYTES: Final = 4096
 _CHECKPOINT_PAGES: Final = 4096
 _RESTART_PAGES: Final = 4 * _CHECKPOINT_PAGES
 _RESTART_MILLISECONDS: Final = 50
 _LOAD_BYTES: Final = 16 << 20
+_LABELS_AT_A_TIME: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +81,44 @@ class Store:
         except (ValueError, KeyError, TypeError) as error:
             raise Damaged(f"the file does not say what it holds ({error})") from error
 
-    def load(self, dimension: int, counters: Counters) -> ViewBuilder:
-        """The View of everything stored, each vector checked.
+    def additions(self, last: int, dimension: int) -> Iterator[Addition]:
+        """All vectors whose labels are above `last`, 16 MB at a time, each checked.
 
         Raises:
-            Damaged: a vector is missing, has the wrong length or another checksum, or the number of points is wrong.
+            Damaged: a vector is missing, has the wrong length or another checksum.
         """
-        builder = ViewBuilder(dimension, counters.count, counters.seq)
-        none, last = np.empty(0, np.int64), -1
         step = max(1, _LOAD_BYTES // (4 * dimension))
         while (addition := self._load_after(last, step, dimension)) is not None:
-            builder.make_room(len(addition.labels))
-            builder.advance(counters.seq, none, addition)
+            yield addition
             last = int(addition.labels[-1])
-        if builder.view.count != counters.count:
-            raise Damaged(f"{builder.view.count} points are stored and {counters.count} should be")
-        return builder
+
+    def labels_until(self, last: int) -> Labels:
+        """The labels of all points up to one, ascending; read from an index, not from the points."""
+        parts: list[Labels] = []
+        first = -1
+        while True:
+            # An expression that the index on created_seq covers: it holds labels too, and no payloads.
+            row: Any = self._writer.execute(
+                "SELECT group_concat(label), max(created_seq), count(*) FROM (SELECT label, created_seq FROM points"
+                " INDEXED BY points_created WHERE created_seq > ? ORDER BY created_seq LIMIT ?)",
+                (first, _LABELS_AT_A_TIME),
+            ).fetchall()[0]
+            if row[0] is None:
+                break
+            parts.append(np.array(json.loads(f"[{row[0]}]"), np.int64))
+            first = row[1]
+        labels = np.concatenate(parts) if parts else np.empty(0, np.int64)
+        return np.sort(labels[labels <= last])
+
+    def count(self) -> int:
+        """How many points the table has, counted."""
+        rows: Any = self._writer.execute("SELECT count(*) FROM points").fetchall()
+        return int(rows[0][0])
+
+    def change(self, seq: int) -> str:
+        """What the log of changes says of one change, "" when it says nothing."""
+        rows: Any = self._writer.execute("SELECT kind, hex(id), at FROM changes WHERE seq = ?", (seq,)).fetchall()
+        return f"{rows[0][0]} {rows[0][1]} {rows[0][2]}" if rows else ""
 
     def _load_after(self, last: int, step: int, dimension: int) -> Addition | None:
         row: Any = self._writer.execute(

@@ -74,7 +74,7 @@ class Graph:
         quantisation: Quantisation = Quantisation.INT8,
         links: int = LINKS,
         breadth: int = BREADTH,
-        threads: int = 1,
+        threads: Callable[[], int] = lambda: 1,
         between: Callable[[], None] = lambda: None,
     ) -> "Graph":
         """A graph over all rows, or the live ones; see `extend` for `threads` and `between`."""
@@ -97,7 +97,7 @@ class Graph:
         originals: Originals,
         *,
         live: Mask | None = None,
-        threads: int = 1,
+        threads: Callable[[], int] = lambda: 1,
         between: Callable[[], None] = lambda: None,
     ) -> "Graph":
         """A graph that also has the rows from `covered` on; this one goes on serving, and is unchanged.
@@ -105,20 +105,25 @@ class Graph:
         Args:
             originals: all rows, those in this graph included.
             live: by row; rows that are dead are left out. None for all live.
-            threads: of OpenMP.
+            threads: how many of OpenMP's to use, asked before every thousand rows.
             between: called every thousand rows; may raise to give up.
         """
         return self._extended(self.hnsw.copy(), originals, live, threads, between)
 
     def _extended(
-        self, hnsw: Hnsw, originals: Originals, live: Mask | None, threads: int, between: Callable[[], None]
+        self,
+        hnsw: Hnsw,
+        originals: Originals,
+        live: Mask | None,
+        threads: Callable[[], int],
+        between: Callable[[], None],
     ) -> "Graph":
         graph, end = replace(self, hnsw=hnsw), len(originals.vectors)
         for start in range(self.covered, end, _BATCH):
             if start > self.covered:
                 between()
             rows = np.arange(start, min(start + _BATCH, end))
-            graph = graph._add(rows if live is None else rows[live[rows]], originals, threads)
+            graph = graph._add(rows if live is None else rows[live[rows]], originals, threads())
         return replace(graph, covered=end)
 
     def _add(self, rows: Rows, originals: Originals, threads: int) -> "Graph":

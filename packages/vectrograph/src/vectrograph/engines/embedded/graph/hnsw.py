@@ -1,6 +1,8 @@
 """faiss behind one narrow door: codes, the links between them, and the search along the links.
 
-Nothing else in the engine imports faiss. What is known about it (measured with faiss-cpu 1.15.1) and relied on here:
+Nothing else in the engine imports faiss, and this module only for the first graph it builds or loads: the import takes
+a tenth of a second, which a server without large collections need not spend. What is known about it (measured with
+faiss-cpu 1.15.1) and relied on here:
 
 - `omp_set_num_threads` holds for the calling thread alone; a new Python thread starts with all cores. One query runs
   in its own thread whatever the number. Every call gives up the GIL.
@@ -22,27 +24,28 @@ Nothing else in the engine imports faiss. What is known about it (measured with 
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final, TypeAlias
 
-import faiss as untyped
 import numpy as np
 from numpy.typing import NDArray
 
 from vectrograph.domain.values import Vector
 
-faiss: Any = untyped  # Its stubs lack half of what it has, and some contradict it.
-
 Codes: TypeAlias = NDArray[np.uint8]
 Nodes: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
 
-CODE_KINDS: Final = {
-    "int8": faiss.ScalarQuantizer.QT_8bit_direct_signed,
-    "float16": faiss.ScalarQuantizer.QT_fp16,
-}
+_CODE_KINDS: Final = {"int8": "QT_8bit_direct_signed", "float16": "QT_fp16"}
 _SCAN_BYTES: Final = 8 << 20
 """Codes scanned between two looks at the clock: one to four milliseconds."""
+
+
+@cache
+def _faiss() -> Any:  # Its stubs lack half of what it has, and some contradict it.
+    import faiss
+
+    return faiss
 
 
 class Hnsw:
@@ -55,7 +58,7 @@ class Hnsw:
     def __init__(self, index: Any) -> None:
         index.keep_max_size_level0 = True
         self._index = index
-        self._storage: Any = faiss.downcast_index(index.storage)
+        self._storage: Any = _faiss().downcast_index(index.storage)
 
     @classmethod
     def empty(cls, width: int, kind: str, *, by_products: bool, links: int, breadth: int) -> "Hnsw":
@@ -68,18 +71,18 @@ class Hnsw:
             links: M: links per node and level, twice as many on level 0.
             breadth: efConstruction: candidates for the links of a new node.
         """
-        metric = faiss.METRIC_INNER_PRODUCT if by_products else faiss.METRIC_L2
+        metric = _faiss().METRIC_INNER_PRODUCT if by_products else _faiss().METRIC_L2
         if kind == "float32":
-            index = faiss.IndexHNSWFlat(width, links, metric)
+            index = _faiss().IndexHNSWFlat(width, links, metric)
         else:
-            index = faiss.IndexHNSWSQ(width, CODE_KINDS[kind], links, metric)
+            index = _faiss().IndexHNSWSQ(width, getattr(_faiss().ScalarQuantizer, _CODE_KINDS[kind]), links, metric)
         index.is_trained = True
         index.hnsw.efConstruction = breadth
         return cls(index)
 
     def copy(self) -> "Hnsw":
         """A copy that can be added to while this one is searched."""
-        return Hnsw(faiss.clone_index(self._index))
+        return Hnsw(_faiss().clone_index(self._index))
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -97,7 +100,7 @@ class Hnsw:
     @property
     def by_products(self) -> bool:
         """Whether nodes are ranked by inner product."""
-        return bool(self._index.metric_type == faiss.METRIC_INNER_PRODUCT)
+        return bool(self._index.metric_type == _faiss().METRIC_INNER_PRODUCT)
 
     @property
     def nbytes(self) -> int:
@@ -116,12 +119,12 @@ class Hnsw:
         size = int(self._storage.code_size)
         if not len(nodes):
             return np.empty((0, size), np.uint8)
-        everything: Codes = faiss.rev_swig_ptr(self._storage.codes.data(), len(self) * size).reshape(-1, size)
+        everything: Codes = _faiss().rev_swig_ptr(self._storage.codes.data(), len(self) * size).reshape(-1, size)
         return everything[nodes]
 
     def add(self, points: Vector, threads: int) -> None:
         """Append nodes, shape (n, width), linked by this many threads."""
-        faiss.omp_set_num_threads(threads)
+        _faiss().omp_set_num_threads(threads)
         self._index.add(points)
 
     def search(self, aims: Vector, beam: int) -> tuple[Vector, Nodes]:
@@ -134,7 +137,7 @@ class Hnsw:
         Returns:
             Distances or products, and nodes, -1 where there are fewer; shape (m, min(beam, nodes)).
         """
-        faiss.omp_set_num_threads(1)
+        _faiss().omp_set_num_threads(1)
         found: tuple[Vector, Nodes] = self._index.search(aims, min(beam, len(self)), params=_parameters(beam))
         return found
 
@@ -154,7 +157,7 @@ class Hnsw:
         count = min(count, nodes)
         worst = -np.inf if self.by_products else np.inf
         values, found = np.full(count, worst, np.float32), np.full(count, -1, np.int64)
-        codes = faiss.rev_swig_ptr(self._storage.codes.data(), nodes * size)
+        codes = _faiss().rev_swig_ptr(self._storage.codes.data(), nodes * size)
         bits = None if allowed is None else np.packbits(allowed, bitorder="little")
         step = max(8, _SCAN_BYTES // size // 8 * 8)
         for start in range(0, nodes, step):
@@ -171,26 +174,26 @@ class Hnsw:
     def _scan_chunk(
         self, aim: Vector, number: int, codes: Codes, bits: Codes | None, values: Vector, found: Nodes
     ) -> None:
-        selector = None if bits is None else faiss.IDSelectorBitmap(bits)
+        selector = None if bits is None else _faiss().IDSelectorBitmap(bits)
         quantizer, size = self._storage.sq, int(self._storage.code_size)
         scanner = quantizer.select_InvertedListScanner(self._index.metric_type, None, True, selector, False)
         try:
-            scanner.set_query(faiss.swig_ptr(aim))
+            scanner.set_query(_faiss().swig_ptr(aim))
             scanner.list_no = number
             scanner.scan_codes(
                 len(codes) // size,
-                faiss.swig_ptr(codes),
+                _faiss().swig_ptr(codes),
                 None,
-                faiss.swig_ptr(values),
-                faiss.swig_ptr(found),
+                _faiss().swig_ptr(values),
+                _faiss().swig_ptr(found),
                 len(found),
             )
         finally:
-            faiss.InvertedListScanner.__swig_destroy__(scanner)
+            _faiss().InvertedListScanner.__swig_destroy__(scanner)
 
     def write(self, sink: Callable[[bytes], int]) -> None:
         """Hand the index to `sink` in pieces; what it raises is raised here."""
-        faiss.write_index(self._index, faiss.PyCallbackIOWriter(sink, 1 << 20))
+        _faiss().write_index(self._index, _faiss().PyCallbackIOWriter(sink, 1 << 20))
 
     @classmethod
     def read(cls, source: Callable[[int], bytes]) -> "Hnsw":
@@ -199,13 +202,13 @@ class Hnsw:
         Raises:
             RuntimeError: these bytes are none. Check them first: what is no index, but looks like one, may crash.
         """
-        return cls(faiss.read_index(faiss.PyCallbackIOReader(source, 1 << 20)))
+        return cls(_faiss().read_index(_faiss().PyCallbackIOReader(source, 1 << 20)))
 
 
 @lru_cache(maxsize=256)
 def _parameters(beam: int) -> Any:
     # Searches only read it, so threads share one.
-    return faiss.SearchParametersHNSW(efSearch=beam)
+    return _faiss().SearchParametersHNSW(efSearch=beam)
 
 
 def squared_distances(query: Vector, vectors: Vector, rows: Nodes) -> Vector:
@@ -216,10 +219,10 @@ def squared_distances(query: Vector, vectors: Vector, rows: Nodes) -> Vector:
         vectors: shape (n, d), contiguous.
         rows: shape (m,).
     """
-    faiss.omp_set_num_threads(1)
+    _faiss().omp_set_num_threads(1)
     result = np.empty(len(rows), np.float32)
-    pointers = [faiss.swig_ptr(each) for each in (result, query, vectors, rows)]
-    faiss.fvec_L2sqr_by_idx(*pointers, vectors.shape[1], 1, len(rows))
+    pointers = [_faiss().swig_ptr(each) for each in (result, query, vectors, rows)]
+    _faiss().fvec_L2sqr_by_idx(*pointers, vectors.shape[1], 1, len(rows))
     return result
 
 
@@ -231,8 +234,8 @@ def inner_products(query: Vector, vectors: Vector, rows: Nodes) -> Vector:
         vectors: shape (n, d), contiguous.
         rows: shape (m,).
     """
-    faiss.omp_set_num_threads(1)
+    _faiss().omp_set_num_threads(1)
     result = np.empty(len(rows), np.float32)
-    pointers = [faiss.swig_ptr(each) for each in (result, query, vectors, rows)]
-    faiss.fvec_inner_products_by_idx(*pointers, vectors.shape[1], 1, len(rows))
+    pointers = [_faiss().swig_ptr(each) for each in (result, query, vectors, rows)]
+    _faiss().fvec_inner_products_by_idx(*pointers, vectors.shape[1], 1, len(rows))
     return result

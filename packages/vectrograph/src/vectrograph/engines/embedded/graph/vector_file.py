@@ -130,14 +130,21 @@ class VectorFile:
         self._rows = first + len(vectors)
         return first
 
-    def sync(self) -> int:
-        """Put every row on disk; returns the CRC-32 of all rows, for `verify` after the next start.
+    def forget(self, rows: int) -> None:
+        """Keep this many; only rows that nobody was shown, and that were never synced, may be forgotten."""
+        self._rows = min(self._rows, rows)
+
+    def sync(self, rows: int, between: Callable[[], None] = lambda: None) -> int:
+        """Put rows on disk; returns the CRC-32 of so many from the first, for `verify` after the next start.
+
+        Args:
+            rows: how many; not fewer than in the call before.
+            between: called every 16 MB; may raise to stop.
 
         Raises:
             OSError: the disk refuses.
         """
-        rows = self._rows
-        checksum = self._sum(rows, lambda: None)
+        checksum = self._sum(rows, between)
         os.fsync(self._descriptor)
         return checksum
 
