@@ -309,13 +309,26 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How a search was answered: strategy, index used, rows scanned, milliseconds."""
+    """How a search was answered.
+
+    Attributes:
+        strategy: in plain words, such as "exact scan", "graph walk", "graph walk given up for a code scan".
+        index: what was used beside the vectors themselves, None for nothing.
+        rows_scanned: vectors or codes compared with the query, as far as is known.
+        matches: points that may be found: all, or those that match the filter.
+        milliseconds: from the question to the answer.
+        beam: nodes that a walk along a graph was to keep, None where there was no walk.
+        expected: of these, how many should match the filter; `met`: how many did.
+    """
 
     strategy: str
     index: str | None
     rows_scanned: int
     matches: int | None
     milliseconds: float
+    beam: int | None = None
+    expected: int | None = None
+    met: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Condition, Lock
@@ -12,6 +12,7 @@ from typing import Any, Final
 import apsw
 
 from vectrograph.domain.errors import DeadlineExceeded, DomainError, IdempotencyConflict, InternalError
+from vectrograph.domain.filters import Filter
 from vectrograph.domain.operations import Admitted, admit
 from vectrograph.domain.values import (
     CollectionInfo,
@@ -26,11 +27,13 @@ from vectrograph.domain.values import (
 )
 from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.batch import Batch, Reply
+from vectrograph.engines.embedded.columns.store import ColumnStore, Selection
 from vectrograph.engines.embedded.connections import PoolClosed
 from vectrograph.engines.embedded.failures import Damaged, quarantined, storage_errors
 from vectrograph.engines.embedded.files import DerivedFiles
 from vectrograph.engines.embedded.opening import open_rows
 from vectrograph.engines.embedded.plan import Counters, Plan, needs_content
+from vectrograph.engines.embedded.records import Record
 from vectrograph.engines.embedded.store import Store
 from vectrograph.engines.embedded.upkeep import Upkeep
 from vectrograph.engines.embedded.view import Addition, View, ViewBuilder
@@ -78,11 +81,17 @@ class Content:
         self.opened = open_rows(store, files, spec, header.counters)
         self.builder: ViewBuilder = self.opened.builder
         self._pending: _Pending | None = None
+        self.columns = ColumnStore()
 
     @property
     def view(self) -> View:
         """The newest state that was published."""
         return self.builder.view
+
+    def matching(self, condition: Filter) -> list[Record]:
+        """All stored points that match, without payload and text; for the holder of the lock."""
+        with self.columns.updating_at_once() as alone:
+            return self.store.matching(condition, self.view, self.columns if alone else None)
 
     def commit(self, batch: Batch, counters: Counters) -> None:
         """Write a batch and publish the View that shows it."""
@@ -219,7 +228,7 @@ class Collection:
         named = {op.id for op in admitted.ops if not isinstance(op, DeleteWhere) and op.id is not None}
         whole = any(needs_content(op, precondition) for op in admitted.ops)
         stored = content.store.lookup(sorted(named), content=whole)
-        plan = Plan(stored, content.store.matching, content.counters, self.spec.ids, now)
+        plan = Plan(stored, content.matching, content.counters, self.spec.ids, now)
         plan.apply(admitted, precondition)
         return plan
 
@@ -268,6 +277,33 @@ class Collection:
                 yield connection, view
             finally:
                 connection.execute("ROLLBACK")
+
+    @contextmanager
+    def selecting(
+        self, condition: Filter, check: Callable[[], None]
+    ) -> Iterator[tuple[apsw.Connection, View, Selection]]:
+        """A snapshot, and the rows of its View that match.
+
+        Args:
+            condition: what is asked.
+            check: called while waiting, and between chunks of work; may raise to stop.
+        """
+        with self._guarded() as content, ExitStack() as stack:
+            connection, view = stack.enter_context(self.snapshot(check))
+            columns = content.columns
+            selection = columns.ready(condition, view)
+            if selection is None:
+                stack.close()
+                with columns.updating(check):
+                    connection, view = stack.enter_context(self.snapshot(check))
+                    selection = columns.select(connection, view, condition, check)
+            yield connection, view, selection
+
+    def selection(self, condition: Filter) -> tuple[View, Selection | None]:
+        """The View published last, and which of its rows match, None when that must be read first."""
+        with self._guarded() as content:
+            view = content.view
+            return view, content.columns.ready(condition, view)
 
     def _begin(self, content: Content, connection: apsw.Connection, check: Callable[[], None]) -> View:
         while True:

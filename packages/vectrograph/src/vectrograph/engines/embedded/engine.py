@@ -40,7 +40,8 @@ from vectrograph.engines.embedded.durable import make_directory
 from vectrograph.engines.embedded.foreground import Foreground
 from vectrograph.engines.embedded.lock import DirectoryLock
 from vectrograph.engines.embedded.manifest import require_known_format, save_format
-from vectrograph.engines.embedded.scan import ExactScan, Searcher
+from vectrograph.engines.embedded.planner import Planner
+from vectrograph.engines.embedded.scan import Searcher
 from vectrograph.engines.embedded.search import search
 from vectrograph.engines.embedded.verify import verify
 from vectrograph.engines.embedded.worker import Worker
@@ -87,7 +88,7 @@ class EmbeddedEngine:
         self._catalog = catalog
         self._background = background
         self._clock = clock
-        self._searcher: Searcher = ExactScan()
+        self._searcher: Searcher = Planner()
         self._closed = False
 
     @classmethod

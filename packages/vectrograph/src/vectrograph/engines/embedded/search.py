@@ -1,17 +1,18 @@
 """Search in one collection: rank rows of a View, then read the points they stand for, of the same state."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import apsw
-import numpy as np
 
 from vectrograph.domain.values import Hit, Include, Plan, Point, SearchRequest, SearchResult, Vector
 from vectrograph.engines.embedded.collection import Collection
-from vectrograph.engines.embedded.reading import matching_labels, read_by_labels
+from vectrograph.engines.embedded.columns.store import Selection
+from vectrograph.engines.embedded.reading import read_by_labels
 from vectrograph.engines.embedded.records import Record
 from vectrograph.engines.embedded.scan import Question, Ranking, Searcher
-from vectrograph.engines.embedded.view import Mask, View
+from vectrograph.engines.embedded.view import View
 
 
 def search(
@@ -27,37 +28,44 @@ def search(
     """
     started = time.perf_counter()
     if request.filter is None:
-        view = collection.view()
-        rankings = searcher.search(view, _question(collection, request, queries, None), check)
+        view, selection = collection.view(), None
+    else:
+        view, selection = collection.selection(request.filter)
+    if request.filter is None or selection is not None:
+        rankings = searcher.search(view, _question(collection, request, queries, selection), check)
         with collection.reading() as (connection, _):
             points = _points(connection, view, rankings, request)
         if points is not None:
-            return _results(request, view, rankings, points, view.count, started)
-    # Filtered, or a point that was found has changed since: look again, and hold the state still meanwhile.
-    with collection.snapshot(check) as (connection, view):
-        allowed = _allowed(connection, view, request, check)
-        matches = view.count if allowed is None else int(np.count_nonzero(allowed))
-        rankings = searcher.search(view, _question(collection, request, queries, allowed), check)
+            return _results(request, view, selection, rankings, points, started)
+    # A filter over what is not in memory, or a point that was found has changed since: hold the state still meanwhile.
+    with _held(collection, request, check) as (connection, view, selection):
+        rankings = searcher.search(view, _question(collection, request, queries, selection), check)
         points = _points(connection, view, rankings, request)
-    return _results(request, view, rankings, points or {}, matches, started)
+    return _results(request, view, selection, rankings, points or {}, started)
 
 
-def _question(collection: Collection, request: SearchRequest, queries: Vector, allowed: Mask | None) -> Question:
+@contextmanager
+def _held(
+    collection: Collection, request: SearchRequest, check: Callable[[], None]
+) -> Iterator[tuple[apsw.Connection, View, Selection | None]]:
+    if request.filter is None:
+        with collection.snapshot(check) as (connection, view):
+            yield connection, view, None
+    else:
+        with collection.selecting(request.filter, check) as selected:
+            yield selected
+
+
+def _question(collection: Collection, request: SearchRequest, queries: Vector, selection: Selection | None) -> Question:
     return Question(
         distance=collection.spec.distance,
         queries=queries,
         best=request.offset + request.k,
         max_score=request.max_score,
-        allowed=allowed,
+        allowed=None if selection is None else selection.mask,
+        exact=request.exact,
+        beam=request.ef,
     )
-
-
-def _allowed(connection: apsw.Connection, view: View, request: SearchRequest, check: Callable[[], None]) -> Mask | None:
-    if request.filter is None:
-        return None
-    mask = np.zeros(len(view.labels), np.bool_)
-    mask[view.rows_of(matching_labels(connection, request.filter, check))] = True
-    return mask
 
 
 def _points(
@@ -95,22 +103,32 @@ def _point(record: Record, view: View, row: int, include: Include) -> Point:
 def _results(
     request: SearchRequest,
     view: View,
+    selection: Selection | None,
     rankings: Sequence[Ranking],
     points: dict[int, Point],
-    matches: int,
     started: float,
 ) -> list[SearchResult]:
+    matches = view.count if selection is None else selection.count
     elapsed = (time.perf_counter() - started) * 1e3
     results = []
     for ranking in rankings:
-        hits = tuple(
-            Hit(points[row], score)
-            for row, score in zip(
-                ranking.rows[request.offset :].tolist(), ranking.scores[request.offset :].tolist(), strict=True
-            )
-        )
-        plan = Plan(
-            strategy="exact scan", index=None, rows_scanned=ranking.scanned, matches=matches, milliseconds=elapsed
-        )
-        results.append(SearchResult(hits=hits, plan=plan if request.explain else None))
+        rows, scores = ranking.rows[request.offset :].tolist(), ranking.scores[request.offset :].tolist()
+        hits = tuple([Hit(points[row], score) for row, score in zip(rows, scores, strict=True)])
+        # What is farther than the bound was found and left out.
+        complete = request.max_score is not None or len(ranking.rows) >= min(request.offset + request.k, matches)
+        plan = _plan(ranking, matches, elapsed) if request.explain else None
+        results.append(SearchResult(hits=hits, complete=complete, plan=plan))
     return results
+
+
+def _plan(ranking: Ranking, matches: int, elapsed: float) -> Plan:
+    return Plan(
+        strategy=ranking.strategy,
+        index=ranking.index,
+        rows_scanned=ranking.scanned,
+        matches=matches,
+        milliseconds=elapsed,
+        beam=ranking.beam,
+        expected=ranking.expected,
+        met=ranking.met,
+    )

@@ -12,14 +12,15 @@ import numpy as np
 from vectrograph.domain.filters import Filter
 from vectrograph.domain.values import CollectionSpec, IdempotencyKey, Outcome, OutcomeStatus, WriteResult
 from vectrograph.engines.embedded.batch import Batch
+from vectrograph.engines.embedded.columns.store import ColumnStore
 from vectrograph.engines.embedded.connections import ReaderPool, open_writer
 from vectrograph.engines.embedded.failures import Damaged
 from vectrograph.engines.embedded.manifest import FORMAT, spec_from_json, spec_to_json
 from vectrograph.engines.embedded.plan import Counters
-from vectrograph.engines.embedded.reading import matching_labels, read_by_ids, read_by_labels
+from vectrograph.engines.embedded.reading import read_by_ids, read_by_labels
 from vectrograph.engines.embedded.records import BARE, CONTENT, Record, vector_checksum
 from vectrograph.engines.embedded.schema import APPLICATION_ID, FILE_NAME, INSERT_BATCH, creation_script
-from vectrograph.engines.embedded.view import Addition, Labels
+from vectrograph.engines.embedded.view import Addition, Labels, View
 
 _PAGE_BYTES: Final = 4096
 _CHECKPOINT_PAGES: Final = 4096
@@ -161,10 +162,20 @@ class Store:
         outcomes = tuple(Outcome(name, OutcomeStatus(status), version) for name, status, version in result["outcomes"])
         return rows[0][0], WriteResult(seq=result["seq"], outcomes=outcomes, replayed=True)
 
-    def matching(self, condition: Filter) -> list[Record]:
-        """All stored points that match, without payload and text."""
-        labels = matching_labels(self._writer, condition, lambda: None)
-        return read_by_labels(self._writer, labels.tolist(), BARE)
+    def matching(self, condition: Filter, view: View, columns: ColumnStore | None) -> list[Record]:
+        """All stored points that match, without payload and text.
+
+        Args:
+            condition: the filter.
+            view: of what the file holds.
+            columns: to evaluate it over; None when somebody else is busy with them.
+        """
+        if columns is None:
+            selection = ColumnStore.by_payload(self._writer, view, condition, lambda: None)
+        else:
+            known = columns.ready(condition, view)
+            selection = known or columns.select(self._writer, view, condition, lambda: None)
+        return read_by_labels(self._writer, view.labels[selection.mask].tolist(), BARE)
 
     def apply(self, batch: Batch) -> None:
         """Commit a batch: when this returns it is on disk; when it raises, `header` tells whether it is."""
