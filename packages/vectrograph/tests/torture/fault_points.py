@@ -62,7 +62,11 @@ CALLS: Final = (
 STAGES: Final = ("build", "extend", "publish", "compact", "save")
 """Stages of background work, as the engine names them."""
 
-POINTS: Final = (*STEPS, *(f"stage {stage}" for stage in STAGES), *(f"{side} {call}" for call in CALLS for side in ("before", "after")))
+POINTS: Final = (
+    *STEPS,
+    *(f"stage {stage}" for stage in STAGES),
+    *(f"{side} {call}" for call in CALLS for side in ("before", "after")),
+)
 _SOMETIMES: Final = ("graph", "vectors", "stage", "extending", "saving", "copying")
 _OFTEN: Final = ("write of points.sqlite", "sync of points.sqlite", "commit", "publication")
 

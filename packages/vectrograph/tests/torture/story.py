@@ -150,4 +150,3 @@ def tell(
         if not told(number, story.step(engine, number)):
             return
         number += 1
-
