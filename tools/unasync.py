@@ -94,6 +94,9 @@ PAIRS: tuple[Pair, ...] = (
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_once.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_once.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_bulk.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_bulk.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_hooks.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_hooks.py"),
+    Pair(
+        f"{_NEUROGRAPH_TESTS}/test_async_neurograph_telemetry.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_telemetry.py"
+    ),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_surface.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_surface.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_requests.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_requests.py"),
     Pair(f"{_VECTRON}/async_client.py", f"{_VECTRON}/client.py"),

@@ -1,11 +1,18 @@
 """The holes of the official NeuroGraph server, each by its number in the list of facts: this server has none."""
 
+import ast
+import re
+import socket
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import httpx2
 import pytest
 
+import vectrograph
 from vectrograph import VERSION, RunningServer, running
 
 
@@ -55,6 +62,46 @@ def test_s3_secrets_are_random_and_passwords_slowly_hashed(tmp_path: Path) -> No
     assert b"admin123" not in stored
 
 
+# What anyone may ask without credentials; login and refresh bring credentials of their own in the body.
+OPEN = {
+    "POST /api/v1/auth/login",
+    "POST /api/v1/auth/refresh",
+    "GET /api/v1/health",
+    "GET /api/v1/limits",
+    "GET /livez",
+    "GET /readyz",
+    "GET /openapi.json",
+    "GET /docs",
+    "GET /",
+    "POST /v1/users/register",
+    "POST /v1/users/login",
+    "POST /v1/keys/validate",
+}
+OFFICIAL_AND_OPEN = (
+    "GET /api/v1/status",
+    "POST /api/v1/query",
+    "GET /api/v1/modules",
+    "POST /api/v1/modules/x/enable",
+    "PUT /api/v1/modules/x/config",
+    "POST /api/v1/websocket/broadcast",
+    "GET /api/v1/websocket/status",
+    "PUT /api/v1/cdna/config",
+)
+
+
+def test_s4_nothing_is_open_but_what_is_meant_to_be(server: RunningServer) -> None:
+    document = httpx2.get(f"{server.http_url}/openapi.json").json()
+    served = [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
+    for method, path in served:
+        if f"{method} {path}" in OPEN:
+            continue
+        answer = httpx2.request(method, f"{server.http_url}{re.sub('{[^}]+}', '1', path)}")
+        assert answer.status_code == 401, (method, path)
+    for line in OFFICIAL_AND_OPEN:
+        method, _, path = line.partition(" ")
+        assert httpx2.request(method, f"{server.http_url}{path}").status_code in (401, 404), line
+
+
 def test_s5_a_header_buys_no_attempts(server: RunningServer) -> None:
     login = f"{server.http_url}/api/v1/auth/login"
     codes = []
@@ -72,6 +119,21 @@ def test_s6_a_chunked_body_passes_no_limit() -> None:
         chunks = iter([b'{"text": "', *[b"x" * 512] * 8, b'"}'])
         headers = {**bearer(token), "Content-Type": "application/json"}
         assert httpx2.post(f"{small.http_url}/api/v1/tokens", content=chunks, headers=headers).status_code == 413
+
+
+def test_s7_no_route_swallows_another(server: RunningServer) -> None:
+    """Every documented path, its parts filled in, is answered by the methods that are documented for it."""
+    paths = httpx2.get(f"{server.http_url}/openapi.json").json()["paths"]
+    fixed = {path for path in paths if "{" not in path}
+    for path, methods in paths.items():
+        concrete = re.sub("{[^}]+}", "1", path)
+        assert concrete not in fixed - {path}
+        answer = httpx2.request("TRACE", f"{server.http_url}{concrete}")
+        if not path.startswith("/v1/"):
+            assert set(answer.headers["Allow"].split(", ")) - {"HEAD"} == {method.upper() for method in methods}, path
+    headers = bearer(log_in(server)["access_token"])
+    assert httpx2.get(f"{server.http_url}/api/v1/tokens", headers=headers).json().keys() >= {"tokens", "total"}
+    assert httpx2.get(f"{server.http_url}/api/v1/tokens/export", headers=headers).status_code == 200
 
 
 def test_s8_a_key_works_and_belongs_to_someone(server: RunningServer) -> None:
@@ -107,6 +169,43 @@ def test_s10_accounts_and_tokens_outlive_a_restart(tmp_path: Path) -> None:
         client.tokens.create(text="kept")
     with running(tmp_path) as second, second.neurograph(api_key=key) as client:
         assert [token.text for token in client.tokens.list()] == ["kept"]
+
+
+def test_s11_every_import_is_declared_and_nothing_else_has_to_be_built() -> None:
+    manifest = Path(__file__).parents[2] / "packages" / "vectrograph" / "pyproject.toml"
+    lines = tomllib.loads(manifest.read_text(encoding="utf-8"))["project"]["dependencies"]
+    declared = {re.split(r"[\s<>=;\[(]", line, maxsplit=1)[0].lower() for line in lines}
+    optional = {"pytest", "hypothesis", "neurograph", "vectron_client"}
+    roots = {
+        name.split(".")[0]
+        for file in Path(vectrograph.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    brought_by = metadata.packages_distributions()
+    for root in roots - set(sys.stdlib_module_names) - optional - {"vectrograph"}:
+        assert {name.lower() for name in brought_by[root]} & declared, root
+
+
+def test_s12_there_is_no_websocket_and_no_token_in_a_url(server: RunningServer) -> None:
+    token = log_in(server)["access_token"]
+    for name in ("token", "access_token", "api_key", "jwt"):
+        assert httpx2.get(f"{server.http_url}/api/v1/tokens?{name}={token}").status_code == 401
+    port = server.server.addresses.http_port
+    for path in ("/ws", f"/ws?token={token}", "/api/v1/tokens"):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(
+                f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+            )
+            status = connection.recv(4096).split(b" ", 2)[1]
+        assert status in (b"401", b"403", b"404"), path
 
 
 def test_s13_numbers_are_never_given_again_and_vectors_stay_exact(server: RunningServer) -> None:

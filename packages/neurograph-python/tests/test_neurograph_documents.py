@@ -33,6 +33,7 @@ def test_the_readme_runs_from_top_to_bottom(
         "3",
         "404 False",
         "query_vector.1",
+        "0",
         "1",
     ]
 

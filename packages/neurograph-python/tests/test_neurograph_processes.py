@@ -227,25 +227,43 @@ class TestThreads:
 
 class TestCost:
     def test_the_import_is_light(self) -> None:
+        """Counted in modules, which a busy machine cannot change; measured are 30 and 188 (Python 3.11)."""
         program = """
             import sys
+            bare = len(sys.modules)
             import neurograph
-
+            print(len(sys.modules) - bare, "pydantic" in sys.modules)
+            from neurograph import NeuroGraphClient
             heavy = {"httpx2", "httpcore2", "anyio", "asyncio", "ssl", "numpy", "dateutil", "grpc"} & set(sys.modules)
-            print(sorted(heavy), len(sys.modules) < 300)
+            print(len(sys.modules) - bare, sorted(heavy))
         """
-        assert python(program) == "[] True\n"
+        first, second = python(program).splitlines()
+        count, pydantic = first.split()
+        assert (int(count) < 40, pydantic) == (True, "False")
+        count, heavy = second.split(maxsplit=1)
+        assert (int(count) < 210, heavy) == (True, "[]")
 
-    def test_the_first_call_imports_no_numpy(self, server: ScriptedServer) -> None:
+    def test_the_import_takes_less_than_120_ms_of_cpu(self) -> None:
+        program = """
+            import time
+            begun = time.process_time()
+            import neurograph
+            print(time.process_time() - begun)
+        """
+        assert min(float(python(program)) for _ in range(3)) < 0.120
+
+    def test_the_first_call_stays_light(self, server: ScriptedServer) -> None:
         program = f"""
             import sys
             from neurograph import NeuroGraphClient
 
             with NeuroGraphClient({server.url!r}, api_key="k") as client:
                 client.tokens.get(7)
-            print("numpy" in sys.modules)
+            unwanted = {{"numpy", "rich", "typer", "opentelemetry", "prometheus_client", "trio", "h2"}}
+            print(len(sys.modules), sorted(unwanted & set(sys.modules)))
         """
-        assert python(program) == "False\n"
+        count, unwanted = python(program).split(maxsplit=1)
+        assert (int(count) < 420, unwanted) == (True, "[]\n")
 
     def test_plain_http_loads_no_certificates(self, server: ScriptedServer) -> None:
         program = f"""

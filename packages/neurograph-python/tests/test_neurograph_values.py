@@ -1,9 +1,11 @@
 """Exceptions, models and options as values: their tree, their pickles, their reprs, their sources."""
 
+import ast
 import builtins
 import copy
 import inspect
 import pickle
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -86,9 +88,17 @@ def test_retryable(error: NeuroGraphError, retryable: bool) -> None:
 
 
 def test_everything_public_exists_and_is_listed() -> None:
-    public = {name for name in vars(neurograph) if not name.startswith("_")}
-    modules = {name for name in public if inspect.ismodule(getattr(neurograph, name))}
-    assert public - modules == set(neurograph.__all__) - {"__version__"}
+    """What type checkers see, what is imported at first use, and what `*` gives are the same."""
+    tree = ast.parse(inspect.getsource(neurograph))
+    [guarded] = [node for node in tree.body if isinstance(node, ast.If)]
+    imports = [node for node in guarded.body if isinstance(node, ast.ImportFrom)]
+    seen = {alias.name: node.module for node in imports for alias in node.names}
+    assert seen == neurograph._HOMES
+    assert set(neurograph.__all__) == {*seen, "__version__"} <= set(dir(neurograph))
+    for name, home in seen.items():
+        assert getattr(neurograph, name) is getattr(import_module(str(home)), name)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        neurograph.no_such_name  # noqa: B018 - reading it is the test
 
 
 def test_the_version_is_that_of_the_distribution() -> None:

@@ -5,44 +5,91 @@
 >>> client.close()
 """
 
-from neurograph.async_client import AsyncNeuroGraphClient
-from neurograph.bulk import BulkResult, FailedItem
-from neurograph.client import NeuroGraphClient
-from neurograph.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    CircuitOpenError,
-    ClientClosedError,
-    ConfigurationError,
-    ConflictError,
-    ConnectionError,
-    InvalidResponseError,
-    NeuroGraphError,
-    NotFoundError,
-    PayloadTooLargeError,
-    RateLimitError,
-    ServerError,
-    TimeoutError,
-    ValidationError,
-)
-from neurograph.filters import Field, Filter, each, field
-from neurograph.models import (
-    APIKey,
-    APIKeyCreate,
-    APIKeyCreated,
-    DeletedTokens,
-    HealthStatus,
-    LoginResponse,
-    SystemStatus,
-    Token,
-    TokenCreate,
-    TokenPage,
-    TokenQuery,
-    TokenQueryResult,
-    User,
-)
-from neurograph.unset import UNSET
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from neurograph.version import __version__
+
+if TYPE_CHECKING:
+    from neurograph.async_client import AsyncNeuroGraphClient
+    from neurograph.bulk import BulkResult, FailedItem
+    from neurograph.client import NeuroGraphClient
+    from neurograph.exceptions import (
+        AuthenticationError,
+        AuthorizationError,
+        CircuitOpenError,
+        ClientClosedError,
+        ConfigurationError,
+        ConflictError,
+        ConnectionError,
+        InvalidResponseError,
+        NeuroGraphError,
+        NotFoundError,
+        PayloadTooLargeError,
+        RateLimitError,
+        ServerError,
+        TimeoutError,
+        ValidationError,
+    )
+    from neurograph.filters import Field, Filter, each, field
+    from neurograph.models import (
+        APIKey,
+        APIKeyCreate,
+        APIKeyCreated,
+        DeletedTokens,
+        HealthStatus,
+        LoginResponse,
+        SystemStatus,
+        Token,
+        TokenCreate,
+        TokenPage,
+        TokenQuery,
+        TokenQueryResult,
+        User,
+    )
+    from neurograph.unset import UNSET
+
+# Where the public names are made. They are imported at first use, so that a program that needs an exception or only
+# the version does not wait for pydantic.
+_HOMES = {
+    "UNSET": "neurograph.unset",
+    "APIKey": "neurograph.models",
+    "APIKeyCreate": "neurograph.models",
+    "APIKeyCreated": "neurograph.models",
+    "AsyncNeuroGraphClient": "neurograph.async_client",
+    "AuthenticationError": "neurograph.exceptions",
+    "AuthorizationError": "neurograph.exceptions",
+    "BulkResult": "neurograph.bulk",
+    "CircuitOpenError": "neurograph.exceptions",
+    "ClientClosedError": "neurograph.exceptions",
+    "ConfigurationError": "neurograph.exceptions",
+    "ConflictError": "neurograph.exceptions",
+    "ConnectionError": "neurograph.exceptions",
+    "DeletedTokens": "neurograph.models",
+    "FailedItem": "neurograph.bulk",
+    "Field": "neurograph.filters",
+    "Filter": "neurograph.filters",
+    "HealthStatus": "neurograph.models",
+    "InvalidResponseError": "neurograph.exceptions",
+    "LoginResponse": "neurograph.models",
+    "NeuroGraphClient": "neurograph.client",
+    "NeuroGraphError": "neurograph.exceptions",
+    "NotFoundError": "neurograph.exceptions",
+    "PayloadTooLargeError": "neurograph.exceptions",
+    "RateLimitError": "neurograph.exceptions",
+    "ServerError": "neurograph.exceptions",
+    "SystemStatus": "neurograph.models",
+    "TimeoutError": "neurograph.exceptions",
+    "Token": "neurograph.models",
+    "TokenCreate": "neurograph.models",
+    "TokenPage": "neurograph.models",
+    "TokenQuery": "neurograph.models",
+    "TokenQueryResult": "neurograph.models",
+    "User": "neurograph.models",
+    "ValidationError": "neurograph.exceptions",
+    "each": "neurograph.filters",
+    "field": "neurograph.filters",
+}
 
 __all__ = [
     "UNSET",
@@ -84,3 +131,16 @@ __all__ = [
     "each",
     "field",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

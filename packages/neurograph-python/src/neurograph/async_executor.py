@@ -111,6 +111,18 @@ class AsyncExecutor:
 
     async def _send(self, request: Request, deadline: Deadline) -> Response:
         """One attempt, with the middleware around it."""
+        begun = self._observation.begin()
+        try:
+            response = await self._handled(request, deadline)
+        except BaseException as error:
+            self._observation.broken(request, error, begun)
+            raise
+        self._observation.answered(request, response, begun)
+        return response
+
+    async def _handled(self, request: Request, deadline: Deadline) -> Response:
+        if not self._middleware:
+            return await self._transport.send(request, deadline)
 
         async def innermost(sent: Request) -> Response:
             return await self._transport.send(sent, deadline)
@@ -118,11 +130,4 @@ class AsyncExecutor:
         handler: AsyncHandler = innermost
         for middleware in reversed(self._middleware):
             handler = partial(middleware, call_next=handler)
-        begun = self._observation.begin()
-        try:
-            response = await handler(request)
-        except BaseException as error:
-            self._observation.broken(request, error, begun)
-            raise
-        self._observation.answered(request, response, begun)
-        return response
+        return await handler(request)

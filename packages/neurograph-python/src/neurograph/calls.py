@@ -1,6 +1,6 @@
 """Every call of the API as a value: what to send, and how to read the answer. No I/O."""
 
-import uuid
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -184,7 +184,7 @@ def get_status() -> Call[SystemStatus]:
 
 def new_key() -> str:
     """A name for one request that no other has."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 def _token_path(token_id: int) -> str:

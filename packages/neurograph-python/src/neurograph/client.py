@@ -138,6 +138,11 @@ class NeuroGraphClient:
         return other
 
     @property
+    def middleware(self) -> "tuple[Middleware, ...]":
+        """The functions around every attempt, outermost first."""
+        return self._options.middleware
+
+    @property
     def base_url(self) -> str:
         """Where the server is, without a slash at the end."""
         return self._options.base_url

@@ -1,6 +1,6 @@
 """From a call to its result as a flow without I/O: attempts with retry, errors for statuses, decoding."""
 
-import uuid
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -66,7 +66,7 @@ class Exchange:
             NeuroGraphError: the last attempt failed, or the answer is malformed.
         """
         policy = self._policy if call.idempotent else self._policy_once
-        request = replace(call.request, bearer=bearer, request_id=uuid.uuid4().hex)
+        request = replace(call.request, bearer=bearer, request_id=os.urandom(16).hex())
         attempt = _attempt(request, deadline, secrets, self._breaker)
         told = None if self._observation is None else partial(self._observation.retrying, request)
         response = yield from attempts(attempt, policy, deadline, budget=self._budget, on_retry=told)
@@ -78,12 +78,15 @@ def _attempt(
 ) -> Callable[[], Flow[Response]]:
     """Makes flows that each try the request once, and remember whether an earlier one may have had its effect."""
     maybe_done = False
+    tried = 0
 
     def attempt() -> Flow[Response]:
-        nonlocal maybe_done
+        nonlocal maybe_done, tried
         _refuse_when_open(breaker, request)
+        sent = replace(request, attempt=tried) if tried else request
+        tried += 1
         try:
-            response: Response = yield Send(request, deadline)
+            response: Response = yield Send(sent, deadline)
         except NeuroGraphError as broken:
             maybe_done = maybe_done or broken.request_sent
             broken.request_id = broken.request_id or (request.request_id if broken.request_sent else None)

@@ -112,6 +112,18 @@ class Executor:
 
     def _send(self, request: Request, deadline: Deadline) -> Response:
         """One attempt, with the middleware around it."""
+        begun = self._observation.begin()
+        try:
+            response = self._handled(request, deadline)
+        except BaseException as error:
+            self._observation.broken(request, error, begun)
+            raise
+        self._observation.answered(request, response, begun)
+        return response
+
+    def _handled(self, request: Request, deadline: Deadline) -> Response:
+        if not self._middleware:
+            return self._transport.send(request, deadline)
 
         def innermost(sent: Request) -> Response:
             return self._transport.send(sent, deadline)
@@ -119,11 +131,4 @@ class Executor:
         handler: Handler = innermost
         for middleware in reversed(self._middleware):
             handler = partial(middleware, call_next=handler)
-        begun = self._observation.begin()
-        try:
-            response = handler(request)
-        except BaseException as error:
-            self._observation.broken(request, error, begun)
-            raise
-        self._observation.answered(request, response, begun)
-        return response
+        return handler(request)

@@ -21,6 +21,7 @@ class Request:
         request_id: what to send as `X-Request-ID`, so that a report can name an attempt without an answer.
         headers: further headers, by name.
         streamed: read the body of a success as it arrives instead of at once.
+        attempt: how often it was sent before.
     """
 
     method: str
@@ -32,6 +33,7 @@ class Request:
     streamed: bool = False
     request_id: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    attempt: int = 0
 
     def authorized(self, bearer: str | None) -> "Request":
         """The same request with this credential."""

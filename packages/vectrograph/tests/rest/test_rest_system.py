@@ -40,6 +40,7 @@ def test_limits_are_those_in_force(anonymous: httpx2.Client) -> None:
     limits = anonymous.get("/api/v1/limits").json()
     assert limits.pop("embedding_model") == "letters-8"
     assert limits.pop("embedding_dimension") == DIMENSION
+    assert limits.pop("vector_media_type") == "application/vnd.neurograph.vectors"
     assert limits == dataclasses.asdict(LIMITS)
 
 

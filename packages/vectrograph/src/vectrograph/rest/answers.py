@@ -4,14 +4,19 @@ Times are UTC, written as ISO 8601 with a Z.
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 from vectrograph.control.records import ApiKeyRecord, AuditRecord, UserRecord
-from vectrograph.domain.values import Point
+from vectrograph.domain.values import Point, Vector
 
 Moment = Annotated[datetime, Meta(tz=True)]
+
+if TYPE_CHECKING:
+    Embedding = list[float] | Vector  # arrays until the moment of writing, when it is known whether as JSON or as rows
+else:
+    Embedding = list[float]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -133,7 +138,7 @@ class Token(Struct, frozen=True, kw_only=True):
 
     id: int
     text: str | None
-    embedding: list[float]
+    embedding: Embedding
     metadata: dict[str, Any]
     created_at: Moment
     updated_at: Moment
@@ -144,7 +149,7 @@ class Token(Struct, frozen=True, kw_only=True):
         return cls(
             id=int(point.id),
             text=point.text,
-            embedding=[] if point.vector is None else point.vector.tolist(),
+            embedding=[] if point.vector is None else point.vector,
             metadata=dict(point.payload or {}),
             created_at=moment(point.created_at),
             updated_at=moment(point.updated_at),
@@ -196,7 +201,7 @@ class TokensDeleted(Struct, frozen=True, kw_only=True):
 class Embeddings(Struct, frozen=True, kw_only=True):
     """One vector per text, in the order of the request."""
 
-    embeddings: list[list[float]]
+    embeddings: list[Embedding]
     model: str
     dimension: int
 
@@ -291,6 +296,7 @@ class LimitsAdvertised(Struct, frozen=True, kw_only=True):
     max_id_bytes: int
     embedding_model: str
     embedding_dimension: int
+    vector_media_type: Annotated[str, Meta(description="What bodies with vectors can be besides JSON; see the docs.")]
 
 
 class Liveness(Struct, frozen=True, kw_only=True):

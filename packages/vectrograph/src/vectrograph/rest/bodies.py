@@ -5,11 +5,14 @@ a misspelt one is not silently dropped; only login, refresh and logout ignore ex
 differ there.
 """
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-Embedding = Annotated[list[float], Meta(description="Finite numbers, as many as the collection has dimensions.")]
+if TYPE_CHECKING:
+    Embedding = list[float] | int  # a number of a row in the structs of `vector_bodies`
+else:
+    Embedding = Annotated[list[float], Meta(description="Finite numbers, as many as the collection has dimensions.")]
 Metadata = Annotated[dict[str, Any], Meta(description="Any JSON object.")]
 Text = Annotated[str, Meta(description="The text; at most `max_text_bytes` of UTF-8.")]
 Scopes = Annotated[

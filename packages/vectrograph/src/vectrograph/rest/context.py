@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, overload
 
 import msgspec
 
 from vectrograph.domain.errors import Unauthenticated
-from vectrograph.domain.values import IdempotencyKey
+from vectrograph.domain.values import IdempotencyKey, Vector
+from vectrograph.rest.decoding import as_vector
+from vectrograph.rest.vector_frames import Rows
 from vectrograph.services import Services
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin
 
@@ -26,7 +28,7 @@ NDJSON: Final = "application/x-ndjson"
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """An answer that is sent while it is made: NDJSON, a struct per line.
+    """An answer that is sent while it is made: NDJSON, a struct per line, or a vector frame for some lines at a time.
 
     Attributes:
         pages: the structs, some at a time; taken in worker threads as fast as the client reads.
@@ -62,6 +64,7 @@ class Context:
         idempotency: the request's own name, when the client gave it one.
         offered: the credential that came with a request to a public route, unchecked.
         origin: where the request came from.
+        rows: the vectors of a body that is a frame; none of a body that is JSON.
     """
 
     application: Application
@@ -71,6 +74,7 @@ class Context:
     idempotency: IdempotencyKey | None = None
     offered: str | None = field(default=None, repr=False)
     origin: Origin = UNKNOWN_ORIGIN
+    rows: Rows = field(default_factory=Rows, repr=False)
 
     @property
     def services(self) -> Services:
@@ -81,6 +85,22 @@ class Context:
     def wants_lines(self) -> bool:
         """Whether the client asks for NDJSON."""
         return NDJSON in self.accept.lower()
+
+    @overload
+    def vector(self, field: str, value: list[float] | int) -> Vector: ...
+
+    @overload
+    def vector(self, field: str, value: list[float] | int | None) -> Vector | None: ...
+
+    def vector(self, field: str, value: list[float] | int | None) -> Vector | None:
+        """A vector as a body names it: its numbers in JSON, the number of its row in a frame.
+
+        Raises:
+            InvalidArgument: the frame has no such row; `field` names who asks.
+        """
+        if value is None:
+            return None
+        return self.rows.take(value, field) if isinstance(value, int) else as_vector(value)
 
     @property
     def call(self) -> Call:

@@ -6,8 +6,8 @@ case and writing JSON, so that a large body never holds up the event loop.
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -27,26 +27,43 @@ from vectrograph.rest.credentials import (
     refuse_late,
 )
 from vectrograph.rest.decoding import decode, decode_query
-from vectrograph.rest.errors import ClientDisconnected, MethodNotAllowed, body_too_large, error_answer
+from vectrograph.rest.errors import (
+    ClientDisconnected,
+    MethodNotAllowed,
+    UnsupportedMediaType,
+    body_too_large,
+    error_answer,
+)
 from vectrograph.rest.middleware.request_id import request_id_of
 from vectrograph.rest.operation import Answer, Operation, Work
+from vectrograph.rest.vector_frames import (
+    VECTORS,
+    Rows,
+    as_lists,
+    framed_text,
+    is_frame,
+    read_frame,
+    write_frame,
+    write_lines,
+)
 from vectrograph.rest.workers import Workers
 from vectrograph.services.call import Call, Origin
 from vectrograph.services.rate_limits import Allowance
 
 _SMALL_BODY: Final = 65_536
 _JSON: Final = b"application/json"
-_encoder = msgspec.json.Encoder()
+_encoder = msgspec.json.Encoder(enc_hook=as_lists)
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """An answer as it goes out. Where `pages` is given, they follow the body, a line for each struct."""
+    """An answer as it goes out. Where `pages` is given, they follow the body, a line for each struct, or as frames."""
 
     status: int
     body: bytes = field(repr=False)
     headers: list[tuple[bytes, bytes]]
     pages: Iterator[Iterable[msgspec.Struct]] | None = None
+    framed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +76,7 @@ class Request:
     path: Mapping[str, str]
     query: bytes
     body: bytes = field(repr=False)
+    framed: bool = False
     accept: str = ""
     idempotency_key: str | None = None
     offered: str | None = field(default=None, repr=False)
@@ -73,6 +91,7 @@ class Endpoint:
         self._workers = workers
         self._limited = operation.work is not Work.PROBING and operation.path != "/livez"
         self._decoder = None if operation.body is None else msgspec.json.Decoder(operation.body)
+        self._frame_decoder = None if operation.frame is None else msgspec.json.Decoder(operation.frame)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -82,6 +101,7 @@ class Endpoint:
             ClientDisconnected: there is nobody left to answer.
         """
         headers = Headers(scope=scope)
+        framed = self._is_framed(headers, scope["method"])
         deadline = deadline_of(headers, time.monotonic())
         origin = _origin(scope)
         if self._limited:
@@ -96,6 +116,7 @@ class Endpoint:
             query=scope["query_string"],
             offered=offered_by(headers) if self._operation.public else None,
             body=body,
+            framed=framed,
             accept=headers.get("accept", ""),
             idempotency_key=headers.get(IDEMPOTENCY_HEADER) if self._operation.idempotent_by_key else None,
         )
@@ -104,10 +125,26 @@ class Endpoint:
         if rendered.pages is None or scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": rendered.body})
         else:
-            await self._send_lines(rendered.pages, request, receive, send)
+            await self._send_lines(rendered, rendered.pages, request, receive, send)
+
+    def _is_framed(self, headers: Headers, method: str) -> bool:
+        """Whether the body is a vector frame; one where none is expected is refused before it is read."""
+        if method in ("GET", "HEAD") or not is_frame(headers.get("content-type", "")):
+            return False
+        if self._frame_decoder is None:
+            raise UnsupportedMediaType(
+                "The body of this request has no vectors; send it as JSON with Content-Type: application/json.",
+                details={"expected": "application/json"},
+            )
+        return True
 
     async def _send_lines(
-        self, pages: Iterator[Iterable[msgspec.Struct]], request: Request, receive: Receive, send: Send
+        self,
+        rendered: Rendered,
+        pages: Iterator[Iterable[msgspec.Struct]],
+        request: Request,
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Send page after page, and stop when the client has gone.
 
@@ -117,7 +154,9 @@ class Endpoint:
             group.start_soon(_cancel_when_gone, receive, group.cancel_scope)
             lines: bytes | None = b""
             while lines is not None:
-                lines = await self._workers.run(self._operation.work, None, partial(_next_lines, pages, request))
+                lines = await self._workers.run(
+                    self._operation.work, None, partial(_next_lines, pages, rendered.framed, request)
+                )
                 await send({"type": "http.response.body", "body": lines or b"", "more_body": lines is not None})
             group.cancel_scope.cancel()
 
@@ -149,11 +188,18 @@ class Endpoint:
         if request.idempotency_key is not None and caller is not None:
             name = f"{self._operation.method} {self._operation.path}"
             idempotency = idempotency_of(request.idempotency_key, caller.principal.user_id, name, request.body)
+        rows = Rows()
+        if request.framed:
+            document, rows = read_frame(request.body)
+            request = replace(request, body=document)
         context = Context(
-            self._application, caller, request.path, request.accept, idempotency, request.offered, request.origin
+            self._application, caller, request.path, request.accept, idempotency, request.offered, request.origin, rows
         )
         answer = self._operation.handler(context, self._given(request))
-        rendered = _rendered(self._operation.status, answer)
+        framed = self._operation.vectors and VECTORS in request.accept.lower()
+        rendered = _rendered(self._operation.status, answer, framed)
+        if self._operation.vectors:
+            rendered.headers.append((b"vary", b"accept"))
         if allowance is not None:
             rendered.headers.extend(_allowance_headers(allowance))
         return rendered
@@ -170,6 +216,8 @@ class Endpoint:
     def _given(self, request: Request) -> Any:
         """What the handler gets as its second argument."""
         operation = self._operation
+        if request.framed and self._frame_decoder is not None:
+            return decode(self._frame_decoder, request.body)
         if self._decoder is not None:
             if not operation.body_required and not request.body.strip():
                 return self._decoder.decode(b"{}")
@@ -225,13 +273,15 @@ async def _cancel_when_gone(receive: Receive, running: anyio.CancelScope) -> Non
     running.cancel()
 
 
-def _next_lines(pages: Iterator[Iterable[msgspec.Struct]], request: Request) -> bytes | None:
-    """The lines of the next page, of the error in its place, or None at the end."""
+def _next_lines(pages: Iterator[Iterable[msgspec.Struct]], framed: bool, request: Request) -> bytes | None:
+    """The lines or the frame of the next page, of the error in its place, or None at the end."""
+    write: Callable[[Iterable[msgspec.Struct]], bytes] = write_lines if framed else _encoder.encode_lines
     try:
         page = next(pages, None)
-        return None if page is None else _encoder.encode_lines(page)
+        return None if page is None else write(page)
     except DomainError as error:
-        return error_answer(error, request.origin.request_id).body + b"\n"
+        body = error_answer(error, request.origin.request_id).body
+        return framed_text(body) if framed else body + b"\n"
 
 
 def _allowance_headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:
@@ -247,16 +297,17 @@ def _origin(scope: Scope) -> Origin:
     return Origin("" if client is None else str(client[0]), request_id_of(scope))
 
 
-def _rendered(status: int, answer: Answer) -> Rendered:
+def _rendered(status: int, answer: Answer, framed: bool) -> Rendered:
     if answer is None:
         return Rendered(status, b"", [])
     if isinstance(answer, Lines):
-        return Rendered(status, b"", [(b"content-type", NDJSON.encode())], answer.pages)
+        media_type = VECTORS if framed else NDJSON
+        return Rendered(status, b"", [(b"content-type", media_type.encode())], answer.pages, framed)
     if isinstance(answer, Page):
         own = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
         return Rendered(status, answer.body, [*_content(answer.media_type.encode(), answer.body), *own])
-    body = _encoder.encode(answer)
-    return Rendered(status, body, _content(_JSON, body))
+    body = write_frame(answer) if framed else _encoder.encode(answer)
+    return Rendered(status, body, _content(VECTORS.encode() if framed else _JSON, body))
 
 
 def _content(media_type: bytes, body: bytes) -> list[tuple[bytes, bytes]]:

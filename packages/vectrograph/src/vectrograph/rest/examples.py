@@ -119,6 +119,7 @@ _EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         max_id_bytes=512,
         embedding_model="wordllama-256",
         embedding_dimension=256,
+        vector_media_type="application/vnd.neurograph.vectors",
     ),
     answers.Liveness(),
     answers.Readiness(quarantined=0),

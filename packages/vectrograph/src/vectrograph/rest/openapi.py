@@ -21,12 +21,14 @@ from vectrograph.rest.errors import (
 )
 from vectrograph.rest.examples import EXAMPLES
 from vectrograph.rest.operation import Operation, Work
+from vectrograph.rest.vector_frames import VECTORS
 
 _TEMPLATE: Final = "#/components/schemas/{name}"
 _DESCRIPTION: Final = (
     "One vector database, two mother tongues: this is NeuroGraph's REST API. Send an access token or an API key as "
     "`Authorization: Bearer …`, or an API key as `X-API-Key`. Every error has the same shape, see `Error`; quote its "
-    "`request_id` when you report one. Fields may be added to answers at any time; ignore those you do not know."
+    "`request_id` when you report one. Fields may be added to answers at any time; ignore those you do not know. "
+    f"Bodies with vectors can also be frames, `{VECTORS}`: JSON with the vectors beside it as plain float32."
 )
 _TAGS: Final = (
     ("tokens", "Texts with vectors, and the search for the nearest."),
@@ -100,7 +102,7 @@ def openapi_document(operations: Iterable[Operation], version: str) -> dict[str,
 
 def _schemas(operations: Iterable[Operation]) -> dict[str, dict[str, Any]]:
     structs = {o.body for o in operations} | {o.answer for o in operations}
-    structs |= {o.line for o in operations} | {answers.Error}
+    structs |= {o.line for o in operations} | {o.frame for o in operations} | {answers.Error}
     known = [struct for struct in structs if struct is not None]
     _, schemas = msgspec.json.schema_components(known, ref_template=_TEMPLATE)
     for struct in known:
@@ -134,6 +136,8 @@ def _described(operation: Operation) -> dict[str, Any]:
             "required": operation.body_required,
             "content": {"application/json": {"schema": _reference(operation.body)}},
         }
+        if operation.frame is not None:
+            described["requestBody"]["content"][VECTORS] = _frame_of(operation.frame)
     return described
 
 
@@ -162,6 +166,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
         success["content"] = {operation.media_type: {"schema": {"type": "object" if is_json else "string"}}}
         if operation.line is not None:
             success["content"][operation.media_type]["x-line"] = _reference(operation.line)
+    if operation.vectors:
+        success["content"][VECTORS] = _frame_of(operation.answer or operation.line)
     responses = {str(operation.status): success}
     for status, codes in sorted(_failures(operation).items()):
         text = f"{HTTPStatus(status).phrase}: {', '.join(sorted(codes))}"
@@ -202,6 +208,12 @@ def _security(operation: Operation) -> list[dict[str, list[str]]]:
         return []
     scopes = [] if operation.scope is None else [operation.scope.value]
     return [{"bearer": scopes}, {"api_key": scopes}]
+
+
+def _frame_of(document: type[msgspec.Struct] | None) -> dict[str, Any]:
+    """A vector frame: bytes for whoever reads the document, and what its document holds for whoever looks closer."""
+    shown: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+    return shown if document is None else {**shown, "x-document": _reference(document)}
 
 
 def _reference(struct: type[msgspec.Struct]) -> dict[str, str]:

@@ -51,6 +51,8 @@ class Operation:
         tag: the resource it belongs to.
         access: the scope that is needed, or who may call without one.
         body: struct of the request body, None for no body.
+        frame: struct of the document where the body can also be a vector frame.
+        vectors: whether the answer has vectors, so that it can also be a vector frame, or frames.
         body_required: False lets the body be absent; the handler then receives the struct's defaults.
         query: struct of the query string.
         answer: struct of the answer; None means 204, or `media_type` when that is not JSON.
@@ -70,6 +72,8 @@ class Operation:
     access: Scope | Access
     description: str = ""
     body: type[msgspec.Struct] | None = None
+    frame: type[msgspec.Struct] | None = None
+    vectors: bool = False
     body_required: bool = True
     query: type[msgspec.Struct] | None = None
     answer: type[msgspec.Struct] | None = None

@@ -4,7 +4,7 @@ from typing import Final
 
 from vectrograph.domain import errors
 from vectrograph.domain.access import Scope
-from vectrograph.rest import answers, auth, bodies, keys, system, token_queries, tokens
+from vectrograph.rest import answers, auth, bodies, keys, system, token_queries, tokens, vector_bodies
 from vectrograph.rest.administration import ADMINISTRATION
 from vectrograph.rest.context import NDJSON
 from vectrograph.rest.docs import documentation_page
@@ -22,9 +22,11 @@ _TOKENS: Final = (
         tag="tokens",
         access=Scope.TOKENS_READ,
         body=bodies.TokenQuery,
+        frame=vector_bodies.TokenQueryRow,
         answer=answers.QueryResults,
         line=answers.QueryHit,
         raises=(errors.PointNotFound,),
+        vectors=True,
     ),
     Operation(
         method="POST",
@@ -34,7 +36,9 @@ _TOKENS: Final = (
         tag="tokens",
         access=Scope.TOKENS_READ,
         body=bodies.TokenQueryMany,
+        frame=vector_bodies.TokenQueryManyRows,
         answer=answers.QueryManyResults,
+        vectors=True,
     ),
     Operation(
         method="GET",
@@ -47,6 +51,7 @@ _TOKENS: Final = (
         query=bodies.Export,
         media_type=NDJSON,
         line=answers.Token,
+        vectors=True,
     ),
     Operation(
         method="POST",
@@ -70,10 +75,12 @@ _TOKENS: Final = (
         tag="tokens",
         access=Scope.TOKENS_WRITE,
         body=bodies.TokenCreate,
+        frame=vector_bodies.TokenCreateRow,
         answer=answers.Token,
         status=201,
         raises=(errors.IdempotencyConflict, errors.OutOfSpace),
         idempotent_by_key=True,
+        vectors=True,
     ),
     Operation(
         method="GET",
@@ -85,6 +92,7 @@ _TOKENS: Final = (
         access=Scope.TOKENS_READ,
         query=bodies.Page,
         answer=answers.TokenPage,
+        vectors=True,
     ),
     Operation(
         method="POST",
@@ -95,10 +103,12 @@ _TOKENS: Final = (
         tag="tokens",
         access=Scope.TOKENS_WRITE,
         body=bodies.TokenBatch,
+        frame=vector_bodies.TokenBatchRows,
         answer=answers.TokensCreated,
         status=201,
         raises=(errors.IdempotencyConflict, errors.OutOfSpace),
         idempotent_by_key=True,
+        vectors=True,
     ),
     Operation(
         method="GET",
@@ -109,6 +119,7 @@ _TOKENS: Final = (
         access=Scope.TOKENS_READ,
         answer=answers.Token,
         raises=(errors.PointNotFound,),
+        vectors=True,
     ),
     Operation(
         method="PUT",
@@ -119,8 +130,10 @@ _TOKENS: Final = (
         tag="tokens",
         access=Scope.TOKENS_WRITE,
         body=bodies.TokenUpdate,
+        frame=vector_bodies.TokenUpdateRow,
         answer=answers.Token,
         raises=(errors.PointNotFound, errors.Conflict, errors.OutOfSpace),
+        vectors=True,
     ),
     Operation(
         method="DELETE",
@@ -143,6 +156,7 @@ _TOKENS: Final = (
         access=Scope.TOKENS_READ,
         body=bodies.EmbeddingRequest,
         answer=answers.Embeddings,
+        vectors=True,
     ),
 )
 

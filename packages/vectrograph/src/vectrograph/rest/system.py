@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from vectrograph.domain.errors import Unavailable
 from vectrograph.rest import answers
 from vectrograph.rest.context import Context, Page
+from vectrograph.rest.vector_frames import VECTORS
 
 
 def index(context: Context, _: None) -> answers.Index:
@@ -79,4 +80,5 @@ def limits(context: Context, _: None) -> answers.LimitsAdvertised:
         **asdict(context.services.limits),
         embedding_model=embeddings.model,
         embedding_dimension=embeddings.dimension,
+        vector_media_type=VECTORS,
     )

@@ -12,7 +12,6 @@ from vectrograph.domain.filters import Filter
 from vectrograph.domain.values import Include, Vector
 from vectrograph.rest import answers, bodies
 from vectrograph.rest.context import Context, Lines
-from vectrograph.rest.decoding import as_vector
 from vectrograph.services.token_queries import WHOLE, TokenHit, TokenQuestion
 
 _PARTS: Final = ("text", "metadata", "embedding")
@@ -29,7 +28,8 @@ def query(context: Context, body: bodies.TokenQuery) -> answers.QueryResults | L
     elif body.text is not None:
         hits = queries.by_texts(context.call, [body.text], question)[0]
     else:
-        hits = queries.by_vectors(context.call, as_vector(body.query_vector or [])[np.newaxis], question)[0]
+        vector = context.vector("query_vector", [] if body.query_vector is None else body.query_vector)
+        hits = queries.by_vectors(context.call, vector[np.newaxis], question)[0]
     shown = [_shown(hit) for hit in hits]
     return Lines(iter([shown])) if context.wants_lines else answers.QueryResults(results=shown)
 
@@ -43,7 +43,8 @@ def query_many(context: Context, body: bodies.TokenQueryMany) -> answers.QueryMa
     if body.texts is not None:
         found = queries.by_texts(context.call, body.texts, question)
     else:
-        found = queries.by_vectors(context.call, _matrix(body.query_vectors or []), question, field="query_vectors")
+        matrix = _matrix(context, body.query_vectors or [])
+        found = queries.by_vectors(context.call, matrix, question, field="query_vectors")
     return answers.QueryManyResults(results=[[_shown(hit) for hit in hits] for hits in found])
 
 
@@ -121,7 +122,11 @@ def _one_of(field: str, names: str, given: Sequence[str]) -> InvalidArgument:
     return InvalidArgument.of(given[-1], f"send exactly one of {names}, not {' and '.join(given)}", "value_error")
 
 
-def _matrix(rows: list[list[float]]) -> Vector:
+def _matrix(context: Context, given: list[bodies.Embedding]) -> Vector:
+    numbers = [number for number in given if isinstance(number, int)]
+    if numbers:
+        return context.rows.take_many(numbers, "query_vectors")
+    rows = [row for row in given if not isinstance(row, int)]
     if len({len(row) for row in rows}) > 1 or not rows:
         problem = "must hold at least one vector" if not rows else "must be vectors of one length"
         raise InvalidArgument.of("query_vectors", problem, "value_error")

@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 from vectrograph.domain.values import KEEP, Keep, Vector
 from vectrograph.rest import answers, bodies
 from vectrograph.rest.context import Context
-from vectrograph.rest.decoding import as_vector, decode_id
+from vectrograph.rest.decoding import decode_id
 from vectrograph.rest.token_queries import filter_of_text, include_of_text
 from vectrograph.services.tokens import NewToken
 
@@ -17,14 +17,21 @@ _PAGE: Final = 100
 def create(context: Context, body: bodies.TokenCreate) -> answers.Token:
     """POST /api/v1/tokens."""
     point = context.services.tokens.create(
-        context.call, body.text, body.metadata, _vector_or_none(body.embedding), idempotency=context.idempotency
+        context.call,
+        body.text,
+        body.metadata,
+        context.vector("embedding", body.embedding),
+        idempotency=context.idempotency,
     )
     return answers.Token.of(point)
 
 
 def create_many(context: Context, body: bodies.TokenBatch) -> answers.TokensCreated:
     """POST /api/v1/tokens/batch."""
-    items = [NewToken(item.text, item.metadata, _vector_or_none(item.embedding)) for item in body.tokens]
+    items = [
+        NewToken(item.text, item.metadata, context.vector(f"tokens[{position}].embedding", item.embedding))
+        for position, item in enumerate(body.tokens)
+    ]
     points = context.services.tokens.create_many(context.call, items, idempotency=context.idempotency)
     return answers.TokensCreated(tokens=[answers.Token.of(point) for point in points])
 
@@ -55,7 +62,9 @@ def get(context: Context, _: None) -> answers.Token:
 
 def update(context: Context, body: bodies.TokenUpdate) -> answers.Token:
     """PUT /api/v1/tokens/{token_id}."""
-    embedding: Vector | Keep | None = KEEP if isinstance(body.embedding, UnsetType) else _vector_or_none(body.embedding)
+    embedding: Vector | Keep | None = KEEP
+    if not isinstance(body.embedding, UnsetType):
+        embedding = context.vector("embedding", body.embedding)
     point = context.services.tokens.update(
         context.call,
         _token_id(context),
@@ -75,15 +84,11 @@ def embed(context: Context, body: bodies.EmbeddingRequest) -> answers.Embeddings
     """POST /api/v1/embeddings."""
     embeddings = context.services.embeddings
     rows = embeddings.embed(context.call, body.texts)
-    return answers.Embeddings(embeddings=rows.tolist(), model=embeddings.model, dimension=embeddings.dimension)
+    return answers.Embeddings(embeddings=list(rows), model=embeddings.model, dimension=embeddings.dimension)
 
 
 def _token_id(context: Context) -> int:
     return decode_id("token_id", context.path["token_id"])
-
-
-def _vector_or_none(values: list[float] | None) -> Vector | None:
-    return None if values is None else as_vector(values)
 
 
 def _given_or_keep(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Bodies are `application/json`, said so and not compressed.
+"""Bodies are `application/json`, or vector frames where a route takes them, said so and not compressed.
 
 A web page cannot send that to another origin without asking first, and nobody answers such a question here.
 """
@@ -8,7 +8,9 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vectrograph.rest.errors import UnsupportedMediaType
+from vectrograph.rest.vector_frames import is_frame
 
+_FRAMES: Final = "/api/v1/"  # each route there says for itself whether it takes them
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -27,13 +29,14 @@ class MediaType:
         if scope["type"] == "http" and scope["method"] not in _READS:
             headers: dict[bytes, bytes] = dict(scope["headers"])
             if b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip(b" 0"):
-                _require_json(headers)
+                _require_type(headers, frames=scope["path"].startswith(_FRAMES))
         await self._app(scope, receive, send)
 
 
-def _require_json(headers: dict[bytes, bytes]) -> None:
-    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if media_type != b"application/json":
+def _require_type(headers: dict[bytes, bytes], *, frames: bool) -> None:
+    content_type = headers.get(b"content-type", b"")
+    media_type = content_type.partition(b";")[0].strip().lower()
+    if media_type != b"application/json" and not (frames and is_frame(content_type.decode("latin-1"))):
         raise UnsupportedMediaType(
             "The body must be JSON; send it with the header Content-Type: application/json.",
             details={"expected": "application/json"},

@@ -1,0 +1,54 @@
+"""The command line, put together."""
+
+from typing import Annotated
+
+import typer
+
+from neurograph.cli import api_keys, server, tokens, transfer
+from neurograph.cli.exits import ExitCode
+from neurograph.cli.invocation import rooted
+from neurograph.version import __version__
+
+_EPILOG = "Exit codes: " + ", ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in ExitCode) + "."
+
+app = typer.Typer(
+    name="neurograph-cli",
+    help="Tokens, API keys and health of a NeuroGraph server.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(tokens.app, name="token")
+app.add_typer(api_keys.app, name="apikey")
+app.command("health")(server.health)
+app.command("status")(server.status)
+tokens.app.command("import")(transfer.import_tokens)
+tokens.app.command("export")(transfer.export_tokens)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"neurograph-cli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+@rooted
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Tokens, API keys and health of a NeuroGraph server."""
+
+
+def run() -> int:
+    """Runs the command line of this process; returns its exit code."""
+    try:
+        app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(ExitCode.FAILED)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    return ExitCode.DONE

@@ -1,0 +1,83 @@
+"""Exit codes by kind of error."""
+
+from enum import IntEnum
+
+from neurograph.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ConfigurationError,
+    ConflictError,
+    ConnectionError,
+    InvalidResponseError,
+    NeuroGraphError,
+    NotFoundError,
+    PayloadTooLargeError,
+    RateLimitError,
+    ServerError,
+    TimeoutError,
+    ValidationError,
+)
+
+
+class ExitCode(IntEnum):
+    """What the command's exit status says; stable, so that scripts may rely on it."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_AUTHENTICATED = 3
+    NOT_ALLOWED = 4
+    NOT_FOUND = 5
+    REFUSED = 6
+    CONFLICT = 7
+    RATE_LIMITED = 8
+    SERVER_FAILED = 9
+    NO_CONNECTION = 10
+    TIMED_OUT = 11
+    INCOMPLETE = 12
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+
+
+MEANINGS: dict[ExitCode, str] = {
+    ExitCode.DONE: "done",
+    ExitCode.FAILED: "anything that has no number of its own, such as a file that cannot be written",
+    ExitCode.USAGE: "the command line, the environment or a file named there is wrong; nothing was sent",
+    ExitCode.NOT_AUTHENTICATED: "no credentials, or they do not hold",
+    ExitCode.NOT_ALLOWED: "the caller is known but may not do this",
+    ExitCode.NOT_FOUND: "there is no such token or key",
+    ExitCode.REFUSED: "the server or the client found a value wrong, or too large",
+    ExitCode.CONFLICT: "the state of the thing forbids it",
+    ExitCode.RATE_LIMITED: "too many calls",
+    ExitCode.SERVER_FAILED: "the server failed, is not well, or is no NeuroGraph server",
+    ExitCode.NO_CONNECTION: "the server cannot be reached, or the connection broke",
+    ExitCode.TIMED_OUT: "not over in time",
+    ExitCode.INCOMPLETE: "an import left rows out; all others are stored",
+    ExitCode.INTERRUPTED: "Ctrl-C",
+    ExitCode.BROKEN_PIPE: "whoever read the output went away",
+}
+
+# The first that fits counts: special kinds before the general ones.
+_KINDS: tuple[tuple[type[NeuroGraphError], ExitCode], ...] = (
+    (ConfigurationError, ExitCode.USAGE),
+    (AuthenticationError, ExitCode.NOT_AUTHENTICATED),
+    (AuthorizationError, ExitCode.NOT_ALLOWED),
+    (NotFoundError, ExitCode.NOT_FOUND),
+    (ValidationError, ExitCode.REFUSED),
+    (PayloadTooLargeError, ExitCode.REFUSED),
+    (ConflictError, ExitCode.CONFLICT),
+    (RateLimitError, ExitCode.RATE_LIMITED),
+    (ServerError, ExitCode.SERVER_FAILED),
+    (InvalidResponseError, ExitCode.SERVER_FAILED),
+    (TimeoutError, ExitCode.TIMED_OUT),
+    (ConnectionError, ExitCode.NO_CONNECTION),
+)
+
+
+def exit_code(error: NeuroGraphError) -> ExitCode:
+    """The exit code that stands for an error.
+
+    >>> exit_code(NotFoundError("no token 7")), exit_code(NeuroGraphError("teapot", status_code=418)).name
+    (<ExitCode.NOT_FOUND: 5>, 'FAILED')
+    """
+    return next((code for kind, code in _KINDS if isinstance(error, kind)), ExitCode.FAILED)

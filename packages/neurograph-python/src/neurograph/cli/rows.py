@@ -1,0 +1,173 @@
+"""Files of tokens, row by row: JSON lines, CSV and TSV, and plain text."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from neurograph.exceptions import ConfigurationError, ValidationError
+
+_IGNORED = frozenset({"id", "created_at", "updated_at"})
+_SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".txt": "text",
+    ".text": "text",
+}
+
+
+class RowFormat(str, Enum):
+    """How a file holds its tokens."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    TSV = "tsv"
+    TEXT = "text"
+
+
+class Row(dict[str, Any]):
+    """One token to be created, which knows where it came from.
+
+    Attributes:
+        line: in its file, from 1; the last one where a row spans several.
+        problem: why it is no token; None when it may be one.
+    """
+
+    def __init__(self, line: int, fields: dict[str, Any], problem: str | None = None) -> None:
+        super().__init__(fields)
+        self.line = line
+        self.problem = problem
+
+
+def format_of(name: str, chosen: RowFormat | None) -> RowFormat:
+    """The format of a file: as chosen, else by the end of its name; JSON lines on standard input.
+
+    Raises:
+        ConfigurationError: the name says nothing.
+
+    >>> format_of("notes.txt", None).value, format_of("-", None).value
+    ('text', 'jsonl')
+    """
+    if chosen is not None:
+        return chosen
+    if name == "-":
+        return RowFormat.JSONL
+    known = _SUFFIXES.get(Path(name).suffix.lower())
+    if known is None:
+        raise ConfigurationError(f"{name}: the name does not tell the format; pass --format jsonl, csv, tsv or text")
+    return RowFormat(known)
+
+
+@contextmanager
+def opened(name: str) -> Iterator[BinaryIO]:
+    """A file to read bytes from, or standard input for `-`.
+
+    Raises:
+        ConfigurationError: it cannot be opened.
+    """
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        file = Path(name).open("rb")  # noqa: SIM115 - closed below; only opening may be the caller's mistake
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {name}: {error.strerror or error}") from error
+    with file:
+        yield file
+
+
+def read_rows(file: BinaryIO, kind: RowFormat, text_column: str = "text") -> Iterator[Row]:
+    """The rows of a file, read as they are needed; blank lines are left out.
+
+    JSON lines are objects with `text` and optionally `metadata` and `embedding`, or bare strings. A table has a header;
+    its column `text_column` is the text, `metadata` and `embedding` hold JSON, and every other column becomes
+    metadata, as text. What only a server makes (`id`, `created_at`, `updated_at`) is left out, so that an export can
+    be imported.
+
+    Raises:
+        ConfigurationError: a table has no column of that name, or its quoting is broken.
+
+    >>> [dict(row) for row in read_rows(io.BytesIO(b"text,lang\\nbonjour,fr\\n"), RowFormat.CSV)]
+    [{'text': 'bonjour', 'metadata': {'lang': 'fr'}}]
+    """
+    if kind in (RowFormat.CSV, RowFormat.TSV):
+        return _table(file, "," if kind is RowFormat.CSV else "\t", text_column)
+    return _lines(file, _json_row if kind is RowFormat.JSONL else _text_row)
+
+
+def _lines(file: Iterable[bytes], parse: Any) -> Iterator[Row]:
+    for number, line in enumerate(file, 1):
+        raw = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        if not raw.strip():
+            continue
+        try:
+            text = raw.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            yield Row(number, {}, f"is not UTF-8: {error}")
+            continue
+        yield parse(number, text)
+
+
+def _text_row(number: int, text: str) -> Row:
+    return Row(number, {"text": text})
+
+
+def _json_row(number: int, text: str) -> Row:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return Row(number, {}, f"is no JSON ({error}); plain lines need --format text")
+    if isinstance(value, str):
+        return Row(number, {"text": value})
+    if not isinstance(value, dict):
+        return Row(number, {}, f"is {type(value).__name__}; needed is an object with text, or a string")
+    return Row(number, {name: member for name, member in value.items() if name not in _IGNORED})
+
+
+def _table(file: BinaryIO, delimiter: str, text_column: str) -> Iterator[Row]:
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    reader = csv.DictReader(text, delimiter=delimiter, strict=True, restkey="", restval=None)
+    try:
+        names = reader.fieldnames or []
+        if text_column not in names:
+            shown = ", ".join(names) or "none"
+            raise ConfigurationError(f"the table has no column {text_column}, but {shown}; see --text-column")
+        csv.field_size_limit(2**31 - 1)  # a text may be longer than the 128 KiB that the module allows a cell
+        for cells in reader:
+            yield _table_row(reader.line_num, cells, text_column)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"line {reader.line_num + 1} cannot be read: {error}") from error
+    finally:
+        text.detach()  # whoever opened the file closes it
+
+
+def _table_row(line: int, cells: dict[str, Any], text_column: str) -> Row:
+    if "" in cells or None in cells.values():
+        return Row(line, {}, "has another number of cells than the header")
+    fields: dict[str, Any] = {"text": cells.pop(text_column)}
+    try:
+        metadata = json.loads(cells.pop("metadata", None) or "null")
+        embedding = json.loads(cells.pop("embedding", None) or "null")
+    except (ValueError, RecursionError) as error:
+        return Row(line, {}, f"has a cell that should be JSON and is not: {error}")
+    rest = {name: cell for name, cell in cells.items() if name not in _IGNORED}
+    if rest and not isinstance(metadata, (dict, type(None))):
+        return Row(line, {}, "has metadata that is no object")
+    joined = {**(metadata or {}), **rest} if rest else metadata
+    if joined is not None:
+        fields["metadata"] = joined
+    if embedding is not None:
+        fields["embedding"] = embedding
+    return Row(line, fields)
+
+
+def problem_of(row: Row) -> ValidationError:
+    """The error of a row that is no token."""
+    return ValidationError.of(f"line {row.line}", row.problem or "is no token")
