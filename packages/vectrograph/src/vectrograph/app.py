@@ -129,7 +129,7 @@ class Server:
 
 def _open_engine(settings: Settings, stack: ExitStack) -> Engine:
     settings.data.mkdir(parents=True, exist_ok=True)
-    engine = EmbeddedEngine.open(settings.data)
+    engine = EmbeddedEngine.open(settings.data, memory_bytes=settings.memory_bytes or None)
     stack.callback(engine.close)
     return engine
 

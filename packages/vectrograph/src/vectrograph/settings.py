@@ -88,6 +88,11 @@ class Settings(BaseSettings):
     rate_limit_storage: str = Field(
         default="memory://", description="Where these are counted: `memory://` or redis://."
     )
+    memory_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Most memory for indexes and what else grows with the data; 0 is no limit. Writes beyond it fail.",
+    )
     grpc_threads: int = Field(default=16, ge=1, le=1024, description="Threads that answer gRPC calls.")
     shutdown_seconds: float = Field(
         default=8.0, gt=0, le=60, description="Time that requests in flight get to finish after SIGTERM."

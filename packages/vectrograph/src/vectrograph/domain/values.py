@@ -127,7 +127,14 @@ class CollectionSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionInfo:
-    """A collection as it stands: its spec, state and sizes."""
+    """A collection as it stands: its spec, state and sizes.
+
+    Attributes:
+        indexed: points that no search needs to scan for want of an index; `count` when the index is complete, or when
+            the collection is so small that a scan is quicker.
+        problem: what is damaged, in a collection that is set aside.
+        index_problem: why rows are scanned that should be in the index; answers are right but come later.
+    """
 
     spec: CollectionSpec
     state: CollectionState
@@ -137,6 +144,7 @@ class CollectionInfo:
     bytes_on_disk: int = 0
     indexed: int = 0
     problem: str | None = None
+    index_problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,10 @@
 """What all collections of an engine share for their work in the background, and when it is done."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from vectrograph.engines.embedded.budget import Budget
 from vectrograph.engines.embedded.foreground import Foreground
 from vectrograph.engines.embedded.graph.graph import BEAM, Graph
 from vectrograph.engines.embedded.graph.refine import Originals
@@ -11,15 +12,20 @@ from vectrograph.engines.embedded.graph.served import ServedGraph
 from vectrograph.engines.embedded.view import Mask, Rows
 from vectrograph.engines.embedded.worker import Worker
 
-Tune: TypeAlias = Callable[[Graph, Originals, Mask, Rows, Callable[[], None]], ServedGraph]
+Tune: TypeAlias = Callable[[Graph, Originals, Mask, Rows, ServedGraph | None, Callable[[], None]], ServedGraph]
 """From a new graph to how it is served.
 
-Called with the graph, the originals, the live bits by row, live rows that are not in the graph, and what is to be
-called in the middle of long work and may raise to give up."""
+Called with the graph, the originals, the live bits by row, live rows that are not in the graph, the graph that it
+extends if any, and what is to be called in the middle of long work and may raise to give up."""
 
 
 def with_usual_beam(
-    graph: Graph, originals: Originals, live: Mask, fresh: Rows, between: Callable[[], None]
+    graph: Graph,
+    originals: Originals,
+    live: Mask,
+    fresh: Rows,
+    before: ServedGraph | None,
+    between: Callable[[], None],
 ) -> ServedGraph:
     """Serve a graph with the beam that does for most data."""
     return ServedGraph(graph, BEAM)
@@ -80,6 +86,7 @@ class Background:
         worker: does the work.
         foreground: those it must not disturb.
         rhythm: when it is done.
+        budget: of memory.
         tune: decides how a new graph is served.
         reached: told the names of stages that are reached: "extend", "build", "compact", "publish", "save". Tests end
             the process there.
@@ -88,5 +95,6 @@ class Background:
     worker: Worker
     foreground: Foreground
     rhythm: Rhythm = USUAL
+    budget: Budget = field(default_factory=Budget)
     tune: Tune = with_usual_beam
     reached: Callable[[str], None] = lambda _: None

@@ -119,6 +119,11 @@ class Content:
         else:
             raise Damaged(f"the last change in the file is {seq} and should be {self._pending.counters.seq}")
 
+    def release(self) -> None:
+        """Give up the derived file, and give the memory back to the budget."""
+        self.builder.generation.vectors.close()
+        self.builder.release()
+
     def _publish(self, pending: _Pending) -> None:
         if self.builder.view.seq < pending.batch.seq:
             self.builder.advance(pending.batch.seq, pending.batch.gone, pending.added)
@@ -157,6 +162,8 @@ class Collection:
         self._ended: Callable[[], DomainError] | None = None
         self._lock = Lock()
         self._published = Condition()
+        self._background = background
+        self.folding = _Folding(self)
         self.upkeep = Upkeep(spec, files, background, self.writing)
         if content is not None:
             self.upkeep.opened(content)
@@ -189,6 +196,7 @@ class Collection:
             bytes_on_disk=_bytes_in(self.directory),
             indexed=self.upkeep.indexed(view) if view is not None else 0,
             problem=self._problem,
+            index_problem=self.upkeep.complaint,
         )
 
     # ------------------------------------------------------------ writing
@@ -221,7 +229,8 @@ class Collection:
             with self._published:
                 self._published.notify_all()
             self.upkeep.written(content.view)
-            _checkpoint_if_due(content.store, self.spec)
+            if content.store.checkpoint_due:
+                self._background.worker.schedule(self.folding)
             return result
 
     def _plan(self, content: Content, admitted: Admitted, precondition: Precondition, now: int) -> Plan:
@@ -330,9 +339,12 @@ class Collection:
         self._require_serving()
         try:
             with storage_errors(self.directory, str(self.spec.ref), self._quarantine):
-                if self._content is None:
+                content = self._content
+                if content is None:
+                    # It may have ended since it was looked at.
+                    self._require_serving()
                     raise Damaged(self._problem or "")
-                yield self._content
+                yield content
         except (PoolClosed, InternalError) as error:
             # Whatever failed because the files are gone or closed failed for that reason.
             if self._ended is not None:
@@ -359,22 +371,35 @@ class Collection:
             reason: makes the error of later calls.
             keep: whether the files stay and shall be closed in good order.
         """
+        self._background.worker.cancel(self.folding)
         self.upkeep.stop()
         if keep:
             self._save_index()
         self._ended = reason
         with self._lock:
-            if self._content is None:
+            content = self._content
+            if content is None:
                 return
-            self._content.builder.generation.vectors.close()
+            # Whoever still reads has what it needs; memory goes with the last of them.
+            self._content = None
+            content.release()
             if not keep or self._problem is not None:
-                self._content.store.abandon()
+                content.store.abandon()
                 return
             try:
-                self._content.store.close()
+                content.store.close()
             except apsw.Error as error:
                 # Nothing is lost: the log that could not be folded into the file is read at the next open.
                 _log.warning("collection %s was not closed in good order: %s", self.spec.ref, error)
+
+    def fold(self) -> None:
+        """Fold the log into the file, in the background."""
+        try:
+            with self._guarded() as content:
+                content.store.fold(self.writing)
+        except DomainError as error:
+            # Every write is on disk, in the log; folding that into the file is tried again after the next one.
+            _log.warning("checkpoint of collection %s failed and will be tried again: %s", self.spec.ref, error)
 
     def _save_index(self) -> None:
         try:
@@ -382,6 +407,17 @@ class Collection:
         except (DomainError, OSError) as error:
             # Nothing is lost: the next open builds anew what is not there.
             _log.warning("the index of collection %s was not saved: %s", self.spec.ref, error)
+
+
+class _Folding:
+    """The job that folds the log of one collection into its file."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def run(self, between: Callable[[], None]) -> None:
+        """Do it; see `Job.run`."""
+        self._collection.fold()
 
 
 def _replay(store: Store, key: IdempotencyKey, since: int) -> WriteResult | None:
@@ -394,14 +430,6 @@ def _replay(store: Store, key: IdempotencyKey, since: int) -> WriteResult | None
             f"The idempotency key {key.key!r} was used with another body; choose a new key for a new request."
         )
     return result
-
-
-def _checkpoint_if_due(store: Store, spec: CollectionSpec) -> None:
-    try:
-        store.checkpoint_if_due()
-    except apsw.Error as error:
-        # The write is on disk, in the log; folding that into the file is tried again after the next one.
-        _log.warning("checkpoint of collection %s failed and will be tried again: %s", spec.ref, error)
 
 
 def _bytes_in(directory: Path) -> int:

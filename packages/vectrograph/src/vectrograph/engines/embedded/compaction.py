@@ -10,6 +10,7 @@ from vectrograph.engines.embedded.graph.vector_file import VectorFile
 from vectrograph.engines.embedded.vectors import MEMORY_BYTES, MemoryVectors, Vectors
 from vectrograph.engines.embedded.view import Columns, Generation, Rows, View
 
+_ROOM: Final = 1024
 _COPY_BYTES: Final = 8 << 20
 """Copied at a time: a few milliseconds."""
 
@@ -29,7 +30,7 @@ class Compaction:
     def __init__(self, view: View, files: DerivedFiles, between: Callable[[], None]) -> None:
         self._kept: Rows = np.flatnonzero(view.live)
         self._seen = len(view.labels)
-        dimension, capacity = view.vectors.shape[1], len(self._kept) + len(self._kept) // 2 + 1024
+        dimension, capacity = view.vectors.shape[1], len(self._kept) + len(self._kept) // 2 + _ROOM
         small = 4 * dimension * capacity <= MEMORY_BYTES
         vectors: Vectors = MemoryVectors(dimension, capacity) if small else files.create_vectors()
         self.generation = Generation(vectors, Columns(capacity), 0)
@@ -41,6 +42,14 @@ class Compaction:
         except BaseException:
             self.discard()
             raise
+
+    @staticmethod
+    def bytes_for(view: View) -> int:
+        """Memory that it takes beside the old generation."""
+        dimension = view.vectors.shape[1]
+        capacity = view.count + view.count // 2 + _ROOM
+        vectors = 4 * dimension * view.count if 4 * dimension * capacity <= MEMORY_BYTES else 0
+        return Columns.BYTES * capacity + vectors
 
     def follow(self, view: View) -> int:
         """Take over the rows that were added since; dead ones too, so that nothing needs to be looked for.

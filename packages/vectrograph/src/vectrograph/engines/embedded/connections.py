@@ -8,17 +8,26 @@ from typing import Final
 
 import apsw
 
+from vectrograph.domain.errors import StartupError
+
+_OLDEST_SQLITE: Final = (3, 51, 3)
 _IDLE_READERS: Final = 16
 _CACHE_KIB: Final = 8 * 1024
 _BUSY_MILLISECONDS: Final = 5_000
 
 
 def open_writer(path: Path, vfs: str | None, *, page_bytes: int | None = None) -> apsw.Connection:
-    """The one connection that writes and checkpoints; `page_bytes` creates the file.
+    """A connection that writes or checkpoints; `page_bytes` creates the file.
 
-    A commit is on disk when it returns (WAL, synchronous=FULL). SQLite never checkpoints by itself: the caller does, on
-    this connection, under the lock that also guards its writes.
+    A commit is on disk when it returns (WAL, synchronous=FULL). SQLite never checkpoints by itself: the caller does.
+    A second connection may checkpoint while the first one writes: SQLite up to 3.51.2 could damage the file then (the
+    "WAL-reset bug" of https://sqlite.org/wal.html), so older ones are refused.
+
+    Raises:
+        StartupError: SQLite is too old.
     """
+    if tuple(int(part) for part in apsw.sqlite_lib_version().split(".")) < _OLDEST_SQLITE:
+        raise StartupError(f"SQLite {apsw.sqlite_lib_version()} is too old to be trusted; install a newer apsw.")
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if page_bytes else 0)
     connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
     if page_bytes:

@@ -34,6 +34,7 @@ from vectrograph.domain.values import (
 from vectrograph.engines.base import Infos, Points, Results
 from vectrograph.engines.embedded import reads
 from vectrograph.engines.embedded.background import USUAL, Background, Rhythm, Tune, with_usual_beam
+from vectrograph.engines.embedded.budget import Budget
 from vectrograph.engines.embedded.catalog import Catalog, refuse_newer_formats
 from vectrograph.engines.embedded.collection import Collection, check_deadline
 from vectrograph.engines.embedded.durable import make_directory
@@ -98,6 +99,7 @@ class EmbeddedEngine:
         *,
         clock: Callable[[], int] = _now,
         vfs: str | None = None,
+        memory_bytes: int | None = None,
         rhythm: Rhythm = USUAL,
         tune: Tune = with_usual_beam,
         reached: Callable[[str], None] = lambda _: None,
@@ -108,6 +110,8 @@ class EmbeddedEngine:
             directory: this process owns it until `close`.
             clock: microseconds since 1970.
             vfs: name of the SQLite VFS to use, None for the usual one.
+            memory_bytes: what the engine may keep in memory (see `budget`), None for no limit. An index that does not
+                fit is not built, and writes that do not fit are refused.
             rhythm: when indexes are worked on.
             tune: decides how new graphs are served.
             reached: told the names of the stages of background work; see `Background`.
@@ -127,7 +131,12 @@ class EmbeddedEngine:
                 if not (root / FORMAT_FILE).exists():
                     save_format(root / FORMAT_FILE)
                 background = Background(
-                    worker=Worker(), foreground=Foreground(), rhythm=rhythm, tune=tune, reached=reached
+                    worker=Worker(),
+                    foreground=Foreground(),
+                    rhythm=rhythm,
+                    budget=Budget(memory_bytes),
+                    tune=tune,
+                    reached=reached,
                 )
                 try:
                     return cls(lock, Catalog(root, vfs, background), background, clock)

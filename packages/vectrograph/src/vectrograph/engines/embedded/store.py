@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,8 @@ _PAGE_BYTES: Final = 4096
 _CHECKPOINT_PAGES: Final = 4096
 _RESTART_PAGES: Final = 4 * _CHECKPOINT_PAGES
 _RESTART_MILLISECONDS: Final = 50
+_ROUNDS: Final = 3
+_LEFT_PAGES: Final = 256
 _LOAD_BYTES: Final = 16 << 20
 _LABELS_AT_A_TIME: Final = 100_000
 
@@ -53,10 +56,11 @@ class Store:
     """
 
     def __init__(self, directory: Path, vfs: str | None, page_bytes: int | None = None) -> None:
-        self._path = path = directory / FILE_NAME
-        self._writer = open_writer(path, vfs, page_bytes=page_bytes)
+        self._path, self._vfs = directory / FILE_NAME, vfs
+        self._writer = open_writer(self._path, vfs, page_bytes=page_bytes)
+        self._folder: apsw.Connection | None = None
         self._checkpointed = 0
-        self.readers = ReaderPool(path, vfs)
+        self.readers = ReaderPool(self._path, vfs)
 
     @classmethod
     def create(cls, directory: Path, spec: CollectionSpec, created_at: int, vfs: str | None) -> "Store":
@@ -199,23 +203,40 @@ class Store:
         """Commit a batch: when this returns it is on disk; when it raises, `header` tells whether it is."""
         self._writer.execute(INSERT_BATCH, batch.bindings())
 
-    def checkpoint_if_due(self) -> None:
-        """Fold the log into the file once it has grown by 16 MB; wait for readers only when it gets much larger."""
-        pages = self._pages_written() - self._checkpointed
-        if pages >= _RESTART_PAGES:
-            self._writer.set_busy_timeout(_RESTART_MILLISECONDS)
-            self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART)
-        elif pages >= _CHECKPOINT_PAGES:
-            self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether the log has grown by 16 MB since it was folded into the file; whoever asks holds the lock."""
+        return self._pages_written() - self._checkpointed >= _CHECKPOINT_PAGES
+
+    def fold(self, writing: Callable[[], AbstractContextManager[object]]) -> None:
+        """Fold the log into the file on a connection of its own, while others write.
+
+        What is left in the end, little, is folded under the lock, so that the next write finds a log it can begin anew.
+        Readers that are in the way are waited for only when the log has become much larger, and then briefly.
+
+        Args:
+            writing: takes the lock of the collection.
+        """
+        if self._folder is None:
+            self._folder = open_writer(self._path, self._vfs)
+        for _ in range(_ROUNDS):
+            log, folded = self._folder.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            if log - folded <= _LEFT_PAGES:
+                break
+        with writing():
+            large = self._pages_written() - self._checkpointed >= _RESTART_PAGES
+            self._folder.set_busy_timeout(_RESTART_MILLISECONDS)
+            mode = apsw.SQLITE_CHECKPOINT_RESTART if large else apsw.SQLITE_CHECKPOINT_PASSIVE
+            self._checkpoint(self._folder, mode)
 
     def checkpoint(self) -> bool:
         """Fold the whole log into the file and empty it; False when readers were in the way for too long."""
         self._writer.set_busy_timeout(1_000)
-        return self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        return self._checkpoint(self._writer, apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
-    def _checkpoint(self, mode: int) -> bool:
+    def _checkpoint(self, connection: apsw.Connection, mode: int) -> bool:
         try:
-            log, folded = self._writer.wal_checkpoint(mode=mode)
+            log, folded = connection.wal_checkpoint(mode=mode)
         except apsw.BusyError:
             return False
         if log == folded:
@@ -228,6 +249,7 @@ class Store:
     def close(self) -> None:
         """Empty the log and let go of the file, waiting up to ten seconds for readers."""
         self.readers.close(timeout=10.0)
+        self._close_folder()
         self.checkpoint()
         self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         self._writer.close()
@@ -238,4 +260,9 @@ class Store:
         Readers finish on what they have open.
         """
         self.readers.close(timeout=0.0)
+        self._close_folder()
         self._writer.close()
+
+    def _close_folder(self) -> None:
+        if self._folder is not None:
+            self._folder.close()

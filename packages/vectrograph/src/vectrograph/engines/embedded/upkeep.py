@@ -13,12 +13,13 @@ import numpy as np
 from vectrograph.domain.errors import DeadlineExceeded, DomainError
 from vectrograph.domain.values import CollectionSpec
 from vectrograph.engines.embedded.background import Background
+from vectrograph.engines.embedded.budget import OverBudget
 from vectrograph.engines.embedded.compaction import Compaction
 from vectrograph.engines.embedded.files import DerivedFiles
-from vectrograph.engines.embedded.graph.graph import Graph
 from vectrograph.engines.embedded.graph.saving import SavedRows
 from vectrograph.engines.embedded.graph.served import ServedGraph
 from vectrograph.engines.embedded.graph.vector_file import VectorFile
+from vectrograph.engines.embedded.indexing import GraphMaker
 from vectrograph.engines.embedded.view import Generation, Labels, View
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _LEAST_SAVED: Final = 256
 _WORTH_SAVING: Final = 0.02
 _RETRY_SECONDS: Final = 30.0
 _PATIENCE_SECONDS: Final = 0.05
+_OUTGROWN: Final = 0.25
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +77,7 @@ class Upkeep:
         self._flushing = False
         self._complaint: str | None = None
         self._saved = _Saved(None, 0, 0, 0)
+        self._maker = GraphMaker(spec.distance, background)
 
     # ------------------------------------------------------------ for those who write, ask and wait
 
@@ -83,7 +86,14 @@ class Upkeep:
         view, seq = content.view, content.opened.saved_seq
         if seq:
             self._saved = _Saved(content.builder.generation, seq, len(view.labels), self._covered(view))
-        self._schedule(view)
+        content.builder.charge(self._background.budget)
+        if view.served is not None:
+            try:
+                self._maker.keep(view.served.graph)
+            except OverBudget as error:
+                content.builder.serve(None)
+                self._complain(f"the memory budget has no room for the index that was saved: {error}")
+        self._schedule(content.view)
 
     def written(self, view: View) -> None:
         """Called after each write."""
@@ -147,6 +157,11 @@ class Upkeep:
                     return self._complaint
         return None
 
+    @property
+    def complaint(self) -> str | None:
+        """Why the index is not what it should be, None when it is."""
+        return self._complaint
+
     def stop(self) -> None:
         """Do nothing more; waits until what is under way has stopped."""
         self._background.worker.cancel(self)
@@ -168,7 +183,10 @@ class Upkeep:
     def _extension_due(self, view: View) -> bool:
         if not view.buffered or not self._needs_index(view):
             return False
-        return self._flushing or self._quiet() or view.buffered >= self._rhythm.swap(self._covered(view))
+        return self._flushing or self._quiet() or view.buffered >= self._swap(view)
+
+    def _swap(self, view: View) -> int:
+        return self._rhythm.swap(self._covered(view))
 
     def _compaction_due(self, view: View) -> bool:
         rows = len(view.labels)
@@ -207,21 +225,21 @@ class Upkeep:
         except DomainError as error:
             _log.debug("upkeep of collection %s ends: %s", self._spec.ref, error)
             return None
-        except (OSError, MemoryError) as error:
+        except (OSError, MemoryError, OverBudget) as error:
             self._complain(f"the index could not be worked on: {error}")
             return _RETRY_SECONDS
 
     def _run(self, between: Callable[[], None]) -> float | None:
+        self._complaint = None
         view, generation = self._now()
         if self._compaction_due(view):
             self._compact(view, generation, between)
         elif self._extension_due(view):
-            self._extend(view, generation, between)
+            self._index(view, generation, between)
         view, generation = self._now()
         if self._save_due(view, generation):
             self.save(between)
-        self._complaint = None
-        return self._again(view, generation)
+        return self._again(view, generation) if self.complaint is None else _RETRY_SECONDS
 
     def _again(self, view: View, generation: Generation) -> float | None:
         if self._extension_due(view) or self._compaction_due(view):
@@ -238,29 +256,43 @@ class Upkeep:
         with self._writing() as content:
             return content.view, content.builder.generation
 
-    def _extend(self, view: View, generation: Generation, between: Callable[[], None]) -> None:
-        """Copy, extend, swap; the old graph serves meanwhile."""
-        threads = self._background.foreground.threads
-        if view.served is None:
-            self._background.reached("build")
-            graph = Graph.build(view, self._spec.distance, live=view.live, threads=threads, between=between)
-        else:
-            self._background.reached("extend")
-            graph = view.served.graph.extend(view, live=view.live, threads=threads, between=between)
-        view, same = self._now()
-        if same is not generation:
+    def _index(self, view: View, generation: Generation, between: Callable[[], None]) -> None:
+        """Build a graph, or copy, extend, swap; the old graph serves meanwhile."""
+        try:
+            if view.served is None:
+                graph = self._maker.built(view, between)
+            else:
+                graph = self._maker.extended(view, view.served, between)
+        except OverBudget as error:
+            self._make_do(view, generation, error)
             return
-        served = self._tuned(graph, view, between)
+        now, same = self._now()
+        if same is generation:
+            self._publish(self._maker.served(graph, now, view.served, between), generation)
+
+    def _make_do(self, view: View, generation: Generation, error: OverBudget) -> None:
+        """The graph that is wanted does not fit: search exactly what it would have covered.
+
+        Without room for a copy, a graph that many rows have outgrown goes if one over all rows would fit in its place;
+        the next round builds that.
+        """
+        if view.served is not None and view.buffered >= _OUTGROWN * self._covered(view):
+            free = self._background.budget.free
+            if free is None or self._maker.bytes_for(view) <= free + view.served.graph.nbytes:
+                self._publish(None, generation)
+                _log.warning(
+                    "collection %s: no memory to extend the graph (%s); it is built anew", self._spec.ref, error
+                )
+                return
+        self._complain(f"the memory budget has no room for the index, so {view.buffered} rows are scanned: {error}")
+
+    def _publish(self, served: ServedGraph | None, generation: Generation) -> None:
         self._background.reached("publish")
         with self._writing() as content:
             if content.builder.generation is generation:
                 content.builder.serve(served)
         with self._changed:
             self._changed.notify_all()
-
-    def _tuned(self, graph: Graph, view: View, between: Callable[[], None]) -> ServedGraph:
-        fresh = graph.covered + np.flatnonzero(view.live[graph.covered :])
-        return self._background.tune(graph, view, view.live, fresh, between)
 
     def _compact(self, view: View, generation: Generation, between: Callable[[], None]) -> None:
         """Leave out the dead rows and build the graph anew; the old one serves, and grows, meanwhile."""
@@ -269,34 +301,31 @@ class Upkeep:
         def meanwhile() -> None:
             between()
             now, same = self._now()
-            if same is generation and now.buffered >= 4 * self._rhythm.swap(self._covered(now)):
-                self._extend(now, generation, between)
+            if same is generation and now.served is not None and now.buffered >= 4 * self._swap(now):
+                self._index(now, generation, between)
 
-        fresh = Compaction(view, self._files, between)
-        try:
-            served = self._rebuilt(fresh, meanwhile)
-            while fresh.follow(self._now()[0]) > _CATCH_UP_ROWS:
-                between()
-            self._background.reached("publish")
-            with self._writing() as content:
-                if content.builder.generation is not generation:
-                    fresh.discard()
-                    return
-                old = content.builder.adopt(fresh.finish(content.view), served)
-        except BaseException:
-            fresh.discard()
-            raise
+        with self._background.budget.reserve(Compaction.bytes_for(view)):
+            fresh = Compaction(view, self._files, between)
+            try:
+                served = self._rebuilt(fresh.view, meanwhile)
+                while fresh.follow(self._now()[0]) > _CATCH_UP_ROWS:
+                    between()
+                self._background.reached("adopt")
+                with self._writing() as content:
+                    if content.builder.generation is not generation:
+                        fresh.discard()
+                        return
+                    old = content.builder.adopt(fresh.finish(content.view), served)
+            except BaseException:
+                fresh.discard()
+                raise
         old.close()
         self.save(between)
 
-    def _rebuilt(self, fresh: Compaction, between: Callable[[], None]) -> ServedGraph | None:
-        view = fresh.view
+    def _rebuilt(self, view: View, between: Callable[[], None]) -> ServedGraph | None:
         if view.count < self._rhythm.first(self._spec.dimension):
             return None
-        self._background.reached("build")
-        threads = self._background.foreground.threads
-        graph = Graph.build(view, self._spec.distance, live=view.live, threads=threads, between=between)
-        return self._tuned(graph, view, between)
+        return self._maker.served(self._maker.built(view, between), view, None, between)
 
     def save(self, between: Callable[[], None]) -> None:
         """Put rows and graph on disk, so that the next open need not read and build them.

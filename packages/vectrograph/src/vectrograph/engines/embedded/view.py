@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from vectrograph.domain.distances import Norms, norms
 from vectrograph.domain.values import Vector
+from vectrograph.engines.embedded.budget import Budget, OverBudget
 from vectrograph.engines.embedded.graph.served import ServedGraph
 from vectrograph.engines.embedded.vectors import MEMORY_BYTES, MemoryVectors, Vectors
 
@@ -136,6 +137,8 @@ class ViewBuilder:
     def __init__(
         self, dimension: int, capacity: int = 0, seq: int = 0, *, spill: Callable[[], Vectors] | None = None
     ) -> None:
+        self._budget = Budget()
+        self._room = self._budget.reserve(0)
         self._dimension = dimension
         self._spill = spill
         capacity = max(capacity, _SMALLEST)
@@ -150,12 +153,20 @@ class ViewBuilder:
         cls, generation: Generation, seq: int, served: ServedGraph | None, spill: Callable[[], Vectors] | None
     ) -> "ViewBuilder":
         """Go on from rows that were saved; `seq` of the last change they contain."""
-        builder = cls.__new__(cls)
-        builder._dimension, builder._spill = generation.vectors.vectors.shape[1], spill
-        builder.generation, builder._prepared = generation, None
+        builder = cls(generation.vectors.vectors.shape[1], spill=spill)
+        builder.generation = generation
         live = generation.columns.live[: generation.size]
         builder.view = builder._shown(generation.size, seq, int(np.count_nonzero(live)), served)
         return builder
+
+    def charge(self, budget: Budget) -> None:
+        """Take the memory from a budget from now on; what is there already is taken even if it is not left."""
+        self._budget, self._room = budget, budget.reserve(0)
+        self._recount(anyway=True)
+
+    def release(self) -> None:
+        """Give the memory back to the budget; this was the last View."""
+        self._room.release()
 
     @property
     def in_memory(self) -> bool:
@@ -169,17 +180,43 @@ class ViewBuilder:
 
         Raises:
             OSError, MemoryError: there is no room; nothing has changed.
+            OutOfSpace: the budget has none; nothing has changed.
         """
         self.forget()
         if self._mostly_dead() and self.in_memory and self.view.served is None:
             self._compact(len(added.labels))
         now, needed = self.generation, self.generation.size + len(added.labels)
-        if needed > now.columns.capacity:
-            now.columns = now.columns.taken(slice(now.size), now.size, needed + needed // 2)
-        if self.in_memory and self._spill is not None and 4 * self._dimension * needed > MEMORY_BYTES:
-            now.vectors = self._spilled(self._spill())
+        try:
+            if needed > now.columns.capacity:
+                self._grow(needed)
+            if self.in_memory and self._spill is not None and 4 * self._dimension * needed > MEMORY_BYTES:
+                now.vectors = self._spilled(self._spill())
+            if len(added.labels):
+                self._recount(needed)
+        except OverBudget as error:
+            raise self._budget.refusal(f"{len(added.labels)} more points") from error
         now.vectors.append(added.vectors)
         self._prepared = added
+
+    def _grow(self, needed: int) -> None:
+        """Make the columns long enough, by half as many again if the budget allows."""
+        now = self.generation
+        for capacity in (needed + needed // 2, needed + _SMALLEST):
+            try:
+                self._room.resize(self._bytes(capacity, now.size))
+            except OverBudget:
+                if capacity == needed + _SMALLEST:
+                    raise
+            else:
+                now.columns = now.columns.taken(slice(now.size), now.size, capacity)
+                return
+
+    def _recount(self, rows: int | None = None, *, anyway: bool = False) -> None:
+        now = self.generation
+        self._room.resize(self._bytes(now.columns.capacity, now.size if rows is None else rows), anyway=anyway)
+
+    def _bytes(self, capacity: int, rows: int) -> int:
+        return Columns.BYTES * capacity + (4 * self._dimension * rows if self.in_memory else 0)
 
     def forget(self) -> None:
         """Drop what was prepared and not committed."""
@@ -217,6 +254,7 @@ class ViewBuilder:
         """
         self.forget()
         old, self.generation = self.generation.vectors, generation
+        self._recount(anyway=True)
         self.view = self._shown(generation.size, self.view.seq, self.view.count, served)
         return old
 

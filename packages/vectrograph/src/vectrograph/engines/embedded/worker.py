@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from threading import Condition, Thread, get_ident
 from typing import Final, Protocol
+from weakref import WeakSet
 
 _RETRY_SECONDS: Final = 30.0
 
@@ -40,7 +41,7 @@ class Worker:
         self._changed = Condition()
         self._due: dict[Job, float] = {}
         self._running: list[Job] = []
-        self._unwanted: set[Job] = set()
+        self._unwanted: WeakSet[Job] = WeakSet()
         self._thread: Thread | None = None
         self._closing = False
 
@@ -63,7 +64,6 @@ class Worker:
             self._due.pop(job, None)
             if self._thread is not None and self._thread.ident != get_ident():
                 self._changed.wait_for(lambda: job not in self._running)
-            self._unwanted.discard(job)
 
     def close(self) -> None:
         """Stop, within a fraction of a second if something is under way."""

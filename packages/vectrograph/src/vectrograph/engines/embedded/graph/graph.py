@@ -248,6 +248,17 @@ class Graph:
         """Memory of this process that it takes."""
         return self.hnsw.nbytes + self.table.nbytes + self.unplaced.nbytes + self.space.centre.nbytes
 
+    @staticmethod
+    def bytes_for(rows: int, dimension: int, quantisation: Quantisation, links: int = LINKS) -> int:
+        """About what a graph of so many rows will take.
+
+        >>> Graph.bytes_for(1000, 128, Quantisation.INT8)
+        290000
+        """
+        component = {Quantisation.INT8: 1, Quantisation.FLOAT16: 2, Quantisation.FLOAT32: 4}[quantisation]
+        # Links of level 0, and of one node in M levels above; offsets, levels, the rows and keys of nodes.
+        return rows * (component * dimension + 4 * (2 * links + 2) + 26)
+
     def dead_share(self, live: Mask) -> float:
         """Share of nodes without a live row; `live` is by row."""
         if not len(self.hnsw):

@@ -120,6 +120,8 @@ class VectorFile:
         Raises:
             OSError: the disk is full or refuses; nothing was appended.
         """
+        if not len(vectors):
+            return self._rows
         if not self._writable:
             raise OSError(errno.EROFS, "the vectors were opened for reading", str(self.path))
         first = self._rows
