@@ -6,7 +6,6 @@ from typing import Final
 import numpy as np
 
 from vectrograph.engines.embedded.files import DerivedFiles
-from vectrograph.engines.embedded.graph.vector_file import VectorFile
 from vectrograph.engines.embedded.vectors import MEMORY_BYTES, MemoryVectors, Vectors
 from vectrograph.engines.embedded.view import Columns, Generation, Rows, View
 
@@ -71,9 +70,7 @@ class Compaction:
 
     def discard(self) -> None:
         """Remove what was made."""
-        self.generation.vectors.close()
-        if isinstance(self.generation.vectors, VectorFile):
-            self.generation.vectors.path.unlink(missing_ok=True)
+        self.generation.vectors.discard()
 
     def _copy(self, view: View, rows: Rows) -> None:
         new = self.generation

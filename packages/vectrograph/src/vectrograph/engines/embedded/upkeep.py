@@ -25,8 +25,8 @@ from vectrograph.engines.embedded.view import Generation, Labels, View
 if TYPE_CHECKING:
     from vectrograph.engines.embedded.collection import Content
 
-_PACE_FLOATS: Final = 400_000
-"""Components per second that writers are let in while the index lags: less than one core indexes."""
+_PACE_FLOATS: Final = 1_000_000
+"""Components per second that writers are let in when the index begins to lag: about what one core indexes."""
 _CATCH_UP_ROWS: Final = 1_024
 _LEAST_SAVED: Final = 256
 _WORTH_SAVING: Final = 0.02
@@ -112,11 +112,11 @@ class Upkeep:
         Raises:
             DeadlineExceeded: the deadline comes first.
         """
-        if view.buffered <= self._rhythm.lag(self._spec.dimension) or not self._needs_index(view):
+        lag = view.buffered / self._rhythm.lag(self._spec.dimension)
+        if lag <= 1 or not self._needs_index(view) or self._complaint is not None:
             return
-        if self._complaint is not None:
-            return
-        until = time.monotonic() + rows * self._spec.dimension / _PACE_FLOATS
+        # The farther behind, the slower: however slow the index is, there is a size at which it keeps up.
+        until = time.monotonic() + lag**2 * rows * self._spec.dimension / _PACE_FLOATS
         patience = -1.0 if deadline is None else max(0.0, deadline - time.monotonic())
         if not self._pace.acquire(timeout=patience):
             raise _too_slow()

@@ -41,6 +41,10 @@ class Vectors(Protocol):
         """Append no more."""
         ...
 
+    def discard(self) -> None:
+        """Append no more, and leave nothing on the disk."""
+        ...
+
 
 class MemoryVectors:
     """Vectors in memory.
@@ -86,4 +90,7 @@ class MemoryVectors:
         self._rows = min(self._rows, rows)
 
     def close(self) -> None:
+        """Nothing to do."""
+
+    def discard(self) -> None:
         """Nothing to do."""

@@ -274,7 +274,7 @@ class ViewBuilder:
         try:
             vectors.append(self.generation.vectors.vectors)
         except BaseException:
-            vectors.close()
+            vectors.discard()
             raise
         return vectors
 

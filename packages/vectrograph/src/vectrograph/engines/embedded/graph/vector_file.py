@@ -72,6 +72,7 @@ class VectorFile:
             return cls(path, descriptor, dimension, 0)
         except BaseException:
             os.close(descriptor)
+            path.unlink(missing_ok=True)
             raise
 
     @classmethod
@@ -170,6 +171,11 @@ class VectorFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def discard(self) -> None:
+        """Close and remove the file; arrays that were handed out stay valid."""
+        self.close()
+        self.path.unlink(missing_ok=True)
 
     def _sum(self, rows: int, between: Callable[[], None]) -> int:
         step = max(1, _CHUNK_BYTES // self._row_bytes)
