@@ -37,6 +37,7 @@ lint: setup  ## ruff, formatting, types, layers, freshness of generated files
 	$(BIN)/mypy packages/neurograph-python/examples/*.py
 	$(BIN)/mypy packages/vectron-client/examples/*.py
 	$(BIN)/mypy --python-version 3.10 packages/wirekit/src packages/neurograph-python/src packages/vectron-client/src
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/generate.py --check
 
@@ -48,7 +49,7 @@ fix: setup  ## repair what ruff can repair, regenerate what is generated
 generate: setup  ## rewrite generated files: synchronous twins, protobuf modules, settings table
 	$(BIN)/python tools/generate.py
 
-bench: bench-engine bench-server  ## every measurement there is
+bench: bench-engine bench-client bench-server  ## every measurement there is
 
 bench-engine: setup  ## this engine beside its embedded peers (hours; ARGS=--quick for a look)
 	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet .venv-bench
@@ -59,6 +60,12 @@ bench-server: setup  ## this server beside the Chroma server and bare handlers (
 	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet .venv-bench
 	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --group bench -e packages/wirekit -e packages/vectron-client -e packages/vectrograph
 	.venv-bench/bin/python -m benchmarks.server $(ARGS)
+
+bench-client: setup  ## the neurograph client beside httpx2, qdrant-client and pymilvus (minutes; ARGS=--quick for a look)
+	@test -x .venv-bench-client/bin/python || $(BIN)/uv venv --quiet .venv-bench-client
+	$(BIN)/uv pip install --quiet --python .venv-bench-client/bin/python --group bench-client \
+	  -e packages/wirekit -e packages/neurograph-python -e packages/vectron-client -e packages/vectrograph
+	.venv-bench-client/bin/python -m benchmarks.client $(ARGS)
 
 lock: setup  ## resolve requirements.lock anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \

@@ -11,7 +11,7 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -121,7 +121,7 @@ class Channel:
         return Stream(answer, lambda: self._raising(request)) if request.method.response_streaming else answer
 
     @contextmanager
-    def _raising(self, request: Request) -> Iterator[None]:
+    def _raising(self, request: Request) -> Generator[None, None, None]:
         """Turns what gRPC raises into a `VectronError`."""
         try:
             yield
@@ -197,7 +197,7 @@ class AsyncChannel:
         return await AsyncStream.opened(call, lambda: self._raising(request))
 
     @contextmanager
-    def _raising(self, request: Request) -> Iterator[None]:
+    def _raising(self, request: Request) -> Generator[None, None, None]:
         """Turns what gRPC raises into a `VectronError`."""
         try:
             yield
