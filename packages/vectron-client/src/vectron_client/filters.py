@@ -9,12 +9,42 @@ A dictionary has one operator: `eq` `ne` `lt` `lte` `gt` `gte` `in` `range` `dat
 `substring` `any` `all` `none` beside a `path`, or `and` `or` `not`.
 """
 
+from typing import TypeAlias
+
 from vectron_client import payloads
 from vectron_client.arguments import invalid, text
+from vectron_client.exceptions import InvalidArgumentError
 from wirekit import filters
-from wirekit.filters import Field, Filter, FilterError, FilterLike, each
 
-__all__ = ["Field", "Filter", "FilterLike", "each", "encode_filter", "field"]
+
+class Filter(filters.Filter):
+    """A condition on a payload; join conditions with `&`, `|` and `~`.
+
+    Raises:
+        InvalidArgumentError: joined with something that is no filter.
+
+    >>> (~(field("state") == "draft") | {"path": "draft", "exists": False}).to_dict()
+    {'or': [{'not': {'path': 'state', 'eq': 'draft'}}, {'path': 'draft', 'exists': False}]}
+    """
+
+    __slots__ = ()
+
+    @staticmethod
+    def refusal(reason: str) -> InvalidArgumentError:
+        """The error for joining with what is no filter."""
+        return invalid("filter", reason)
+
+
+FilterLike: TypeAlias = filters.FilterLike
+"""A filter, built or plain."""
+
+
+class Field(filters.Field):
+    """A place in a payload; comparing it makes a filter."""
+
+    __slots__ = ()
+
+    kind = Filter
 
 
 def field(*path: str | int) -> Field:
@@ -26,10 +56,18 @@ def field(*path: str | int) -> Field:
     >>> (field("author", "age") < 30).to_dict()
     {'path': ['author', 'age'], 'range': {'lt': 30}}
     """
-    try:
-        return filters.field(*path)
-    except FilterError as error:
-        raise invalid("field", str(error)) from error
+    if not path:
+        raise Filter.refusal("needs the name of a field; inside any, all and none use each()")
+    return Field(path)
+
+
+def each() -> Field:
+    """The element itself, inside `any`, `all` and `none`.
+
+    >>> field("scores").all(each() > 0.5).to_dict()
+    {'path': 'scores', 'all': {'range': {'gt': 0.5}}}
+    """
+    return Field(())
 
 
 def encode_filter(filter: FilterLike | None, name: str = "filter") -> str:
@@ -44,9 +82,7 @@ def encode_filter(filter: FilterLike | None, name: str = "filter") -> str:
     if filter is None:
         return ""
     try:
-        encoded = payloads.json_text(filters.document(filter))
-    except FilterError as error:
-        raise invalid(name, str(error)) from error
+        encoded = payloads.json_text(filters.document(filter, lambda reason: invalid(name, reason)))
     except (TypeError, ValueError, RecursionError) as error:
         raise invalid(name, f"is not JSON: {error}") from error
     return text(name, encoded)

@@ -7,9 +7,9 @@ A dictionary has one operator: `eq` `ne` `lt` `lte` `gt` `gte` `in` `range` `dat
 `substring` `any` `all` `none` beside a `path`, or `and` `or` `not`. What they mean is for the server to say.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 
 class FilterError(ValueError):
@@ -28,18 +28,23 @@ class Filter:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = dict(document)
 
+    @staticmethod
+    def refusal(reason: str) -> Exception:
+        """The error for joining with what is no filter; libraries make their own in a subclass."""
+        return FilterError(reason)
+
     def to_dict(self) -> dict[str, Any]:
         """The plain form, as it goes to the server."""
         return dict(self._document)
 
     def __and__(self, other: "FilterLike") -> "Filter":
-        return Filter({"and": [self._document, document(other)]})
+        return type(self)({"and": [self._document, document(other, self.refusal)]})
 
     def __or__(self, other: "FilterLike") -> "Filter":
-        return Filter({"or": [self._document, document(other)]})
+        return type(self)({"or": [self._document, document(other, self.refusal)]})
 
     def __invert__(self) -> "Filter":
-        return Filter({"not": self._document})
+        return type(self)({"not": self._document})
 
     def __bool__(self) -> bool:
         raise TypeError("a filter is neither true nor false; join filters with &, | and ~, not with and, or and not")
@@ -53,9 +58,15 @@ FilterLike: TypeAlias = Filter | Mapping[str, Any]
 
 
 class Field:
-    """A place in a JSON object; comparing it makes a filter."""
+    """A place in a JSON object; comparing it makes a filter.
+
+    Attributes:
+        kind: the class of the filters that are made.
+    """
 
     __slots__ = ("_path",)
+
+    kind: ClassVar[type[Filter]] = Filter
     __hash__ = None  # type: ignore[assignment]  # == makes a filter, so equality cannot be asked for
 
     def __init__(self, path: tuple[str | int, ...]) -> None:
@@ -113,20 +124,20 @@ class Field:
 
     def any(self, condition: FilterLike) -> Filter:
         """A list of which some element meets the condition; `each()` is the element."""
-        return self._filter("any", document(condition))
+        return self._filter("any", document(condition, self.kind.refusal))
 
     def all(self, condition: FilterLike) -> Filter:
         """A list of which every element meets the condition; `each()` is the element."""
-        return self._filter("all", document(condition))
+        return self._filter("all", document(condition, self.kind.refusal))
 
     def none(self, condition: FilterLike) -> Filter:
         """A list of which no element meets the condition; `each()` is the element."""
-        return self._filter("none", document(condition))
+        return self._filter("none", document(condition, self.kind.refusal))
 
     def _filter(self, operator: str, value: Any, **more: Any) -> Filter:
         path = self._path
         place = {} if not path else {"path": path[0] if len(path) == 1 and isinstance(path[0], str) else list(path)}
-        return Filter({**place, operator: value, **more})
+        return self.kind({**place, operator: value, **more})
 
     def __repr__(self) -> str:
         return f"field({', '.join(map(repr, self._path))})"
@@ -155,14 +166,21 @@ def each() -> Field:
     return Field(())
 
 
-def document(filter: FilterLike) -> dict[str, Any]:
+def document(filter: FilterLike, refusal: Callable[[str], Exception] = FilterError) -> dict[str, Any]:
     """A filter in its plain form, whichever way it was written.
 
+    Args:
+        filter: a dictionary or a Filter.
+        refusal: makes the error, from a reason.
+
     Raises:
-        FilterError: it is neither a dictionary nor a Filter.
+        Exception: it is neither; what `refusal` made.
+
+    >>> document({"path": "lang", "eq": "fr"})
+    {'path': 'lang', 'eq': 'fr'}
     """
     if isinstance(filter, Filter):
         return filter.to_dict()
     if not isinstance(filter, Mapping):
-        raise FilterError(f"is {type(filter).__name__}; pass a dictionary or a Filter")
+        raise refusal(f"is {type(filter).__name__}; pass a dictionary or a Filter")
     return dict(filter)
