@@ -110,6 +110,8 @@ class VectrographService:
             bytes_on_disk=info.bytes_on_disk,
             state=info.state.value,
             created_at=seconds(info.created_at),
+            owner=self._services.catalog.owner(call, request.name) or "",
+            tenant=info.spec.ref.tenant,
         ).SerializeToString()
 
     def get_limits(self, call: Call, body: bytes) -> bytes:

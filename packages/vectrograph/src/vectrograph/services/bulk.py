@@ -18,6 +18,7 @@ from vectrograph.domain.values import (
 )
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_payload
+from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call
 from vectrograph.services.naming import naming_fields
 
@@ -27,8 +28,9 @@ DEFAULT_PAGE = 100
 class Bulk:
     """Points of any collection, many at a time."""
 
-    def __init__(self, engine: Engine, limits: Limits) -> None:
+    def __init__(self, engine: Engine, limits: Limits, audit: Audit) -> None:
         self._engine = engine
+        self._audit = audit
         self._limits = limits
 
     def scroll(
@@ -75,8 +77,9 @@ class Bulk:
             PermissionDenied: the delete scope of that collection is missing.
             CollectionNotFound: there is no such collection.
         """
-        ref = call.require_collection(collection, "delete")
-        return len(self._engine.write(ref, [DeleteWhere(filter=filter)], deadline=call.deadline).outcomes)
+        with self._audit.deleting(call, f"{collection} (by filter)"):
+            ref = call.require_collection(collection, "delete")
+            return len(self._engine.write(ref, [DeleteWhere(filter=filter)], deadline=call.deadline).outcomes)
 
     def upsert_if(
         self, call: Call, collection: str, points: Sequence[Put], condition: Precondition
