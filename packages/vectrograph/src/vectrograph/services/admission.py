@@ -111,16 +111,13 @@ def admit_top_k(top_k: int, limits: Limits, *, queries: int = 1, field: str = "t
 
 
 def admit_name(name: str, field: str, limits: Limits) -> None:
-    """Accept the name of a collection to be made: 1 to `max_name_bytes` bytes of UTF-8, no control characters, and
-    neither of the two names that a URL cannot hold.
+    """Accept the name of a collection to be made: 1 to `max_name_bytes` bytes of UTF-8, no control characters.
 
     Raises:
         InvalidArgument: it is none of that.
     """
     if not name:
         raise InvalidArgument.of(field, "must not be empty; name the collection", "string_too_short")
-    if name in (".", ".."):
-        raise InvalidArgument.of(field, "must not be . or .., which no URL can hold", "string_pattern_mismatch")
     if any(ord(character) < 32 or ord(character) == 127 for character in name):
         raise InvalidArgument.of(field, "must not hold control characters", "string_pattern_mismatch")
     size = utf8_bytes(name, field)

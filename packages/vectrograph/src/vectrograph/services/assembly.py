@@ -68,12 +68,12 @@ def assemble(
     audit = Audit(store.audit)
     # One count of failures for both ways in, so that neither gives a guesser fresh attempts.
     lockout = Lockout()
-    tokens = Tokens(engine, embedder, limits)
+    tokens = Tokens(engine, embedder, limits, audit)
     return Services(
-        catalog=Catalog(engine, limits, audit),
-        points=Points(engine, limits),
+        catalog=Catalog(engine, limits, audit, store.owners),
+        points=Points(engine, limits, audit),
         search=Search(engine, limits, store.feedback),
-        bulk=Bulk(engine, limits),
+        bulk=Bulk(engine, limits, audit),
         tokens=tokens,
         embeddings=Embeddings(embedder, limits),
         sessions=Sessions(store, signer, credentials, passwords, audit, lockout),
