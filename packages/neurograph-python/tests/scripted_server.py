@@ -82,7 +82,7 @@ def token_body(token_id: int = 7, **fields: Any) -> dict[str, Any]:
 
 
 class ScriptedServer:
-    """Answers each method and path from a list, whose last entry repeats; anything else is 404.
+    """Answers each method and path from a list, whose last entry repeats; anything else as `otherwise` says, with 404.
 
     Args:
         certificate: speak TLS with this certificate and key.
@@ -99,6 +99,9 @@ class ScriptedServer:
             self._tls.load_cert_chain(certificate)
         self.arrived: list[Arrived] = []
         self.connections = 0
+        self.otherwise: Answer = Reply(
+            404, {"success": False, "error": {"code": "ROUTE_NOT_FOUND", "message": "no such route"}}
+        )
         self.changed = threading.Condition()
         self._scripts: dict[tuple[str, str], list[Script]] = {}
         self._stopping = threading.Event()
@@ -187,7 +190,7 @@ class ScriptedServer:
     def _next(self, request: Arrived) -> Answer:
         scripts = self._scripts.get((request.method, request.path))
         if not scripts:
-            return Reply(404, {"success": False, "error": {"code": "ROUTE_NOT_FOUND", "message": "no such route"}})
+            return self.otherwise
         script = scripts.pop(0) if len(scripts) > 1 else scripts[0]
         return script(request) if callable(script) else script
 

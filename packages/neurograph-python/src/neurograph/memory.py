@@ -56,6 +56,8 @@ class Memory:
         return response
 
     def _handle(self, request: Request) -> tuple[int, Any]:
+        if request.content_type != "application/json":
+            raise _Refused(415, "UNSUPPORTED_MEDIA_TYPE", "The mock reads JSON only")
         path, _, query = request.target.partition("?")
         asked = {name: values[-1] for name, values in parse_qs(query).items()}
         body = json.loads(request.body) if request.body else {}

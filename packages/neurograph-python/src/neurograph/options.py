@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
-from neurograph.exceptions import ConfigurationError
+from neurograph.exceptions import ConfigurationError, ValidationError
+from neurograph.unset import UNSET, Timeout
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -124,6 +125,24 @@ def resolve(
     )
     options.check()
     return options
+
+
+def checked_timeout(timeout: Timeout, usual: float | None) -> float | None:
+    """Seconds for one call: those given, else the usual ones; None means for ever.
+
+    Raises:
+        ValidationError: not a positive number.
+
+    >>> checked_timeout(None, 30.0), checked_timeout(UNSET, 30.0)
+    (None, 30.0)
+    """
+    if timeout is UNSET:
+        return usual
+    if timeout is not None and not timeout > 0:
+        raise ValidationError.of(
+            "timeout", f"is {timeout}; pass a positive number of seconds, or None to wait for ever"
+        )
+    return timeout
 
 
 def _credentials(

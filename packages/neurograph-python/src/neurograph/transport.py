@@ -291,7 +291,7 @@ class _Outgoing:
         if request.bearer is not None:
             headers.append((b"Authorization", f"Bearer {request.bearer}".encode()))
         if request.body is not None:
-            headers.append((b"Content-Type", b"application/json"))
+            headers.append((b"Content-Type", request.content_type.encode()))
         if request.body is not None or request.method in _WITH_BODY:
             headers.append((b"Content-Length", b"%d" % len(request.body or b"")))
         return httpx2.Request(
