@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -49,6 +50,7 @@ class Options:
         max_retries: repeats of a call that failed in a passing way.
         proxy: where requests go first; None goes straight, unless the environment names one.
         max_connections: at once; None leaves it to the transport.
+        http2: whether HTTP/2 is offered to the server.
         circuit_threshold: failures in a row after which nothing is sent for a while; 0 never stops.
         circuit_recovery: that while, in seconds.
         on_retry: told of every repeat.
@@ -62,6 +64,7 @@ class Options:
     max_retries: int
     proxy: str | None = field(default=None, repr=False)
     max_connections: int | None = None
+    http2: bool = False
     circuit_threshold: int = 10
     circuit_recovery: float = 10.0
     on_retry: "OnRetry | None" = None
@@ -91,6 +94,8 @@ class Options:
             raise ConfigurationError(f"max_connections must be 1 or more, or None, not {self.max_connections}")
         if self.circuit_threshold < 0 or self.circuit_recovery < 0:
             raise ConfigurationError("circuit_threshold and circuit_recovery must be 0 or more")
+        if self.http2 and find_spec("h2") is None:
+            raise ConfigurationError('http2=True needs the package h2: pip install "neurograph-python[http2]"')
 
 
 def resolve(

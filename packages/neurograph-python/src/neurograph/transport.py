@@ -242,6 +242,7 @@ def _configuration(options: Options) -> dict[str, Any]:
         "headers": headers,
         "limits": limits,
         "proxy": options.proxy,
+        "http2": options.http2,
         "follow_redirects": False,
     }
 
