@@ -63,7 +63,16 @@ class Stall:
     every: float | None = None
 
 
-Answer: TypeAlias = "Reply | Cut | Stall"
+@dataclass(frozen=True)
+class Drip:
+    """Send the body in pieces, each after the first only once `gate` was released."""
+
+    pieces: list[bytes]
+    media_type: str
+    gate: threading.Semaphore
+
+
+Answer: TypeAlias = "Reply | Cut | Stall | Drip"
 Script: TypeAlias = "Answer | Callable[[Arrived], Answer]"
 
 LOGIN = "/api/v1/auth/login"
@@ -198,6 +207,15 @@ class ScriptedServer:
         """Sends an answer; whether the connection stays open."""
         if isinstance(answer, Reply):
             connection.sendall(answer.encoded())
+            return True
+        if isinstance(answer, Drip):
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: {answer.media_type}\r\nTransfer-Encoding: chunked\r\n\r\n"
+            connection.sendall(head.encode())
+            for piece in answer.pieces:
+                connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+                if not answer.gate.acquire(timeout=10):
+                    return False
+            connection.sendall(b"0\r\n\r\n")
             return True
         if isinstance(answer, Cut):
             connection.sendall(answer.reply.encoded()[: answer.after])

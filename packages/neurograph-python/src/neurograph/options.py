@@ -50,6 +50,8 @@ class Options:
         max_retries: repeats of a call that failed in a passing way.
         proxy: where requests go first; None goes straight, unless the environment names one.
         max_connections: at once; None leaves it to the transport.
+        max_idle_connections: kept open for the next calls.
+        idle_seconds: how long each is kept.
         http2: whether HTTP/2 is offered to the server.
         circuit_threshold: failures in a row after which nothing is sent for a while; 0 never stops.
         circuit_recovery: that while, in seconds.
@@ -64,6 +66,8 @@ class Options:
     max_retries: int
     proxy: str | None = field(default=None, repr=False)
     max_connections: int | None = None
+    max_idle_connections: int = 20
+    idle_seconds: float = 4.0
     http2: bool = False
     circuit_threshold: int = 10
     circuit_recovery: float = 10.0
@@ -92,6 +96,8 @@ class Options:
             raise ConfigurationError(f"max_retries must be 0 or more, not {self.max_retries}")
         if self.max_connections is not None and self.max_connections < 1:
             raise ConfigurationError(f"max_connections must be 1 or more, or None, not {self.max_connections}")
+        if self.max_idle_connections < 0 or not self.idle_seconds >= 0:
+            raise ConfigurationError("max_idle_connections and idle_seconds must be 0 or more")
         if self.circuit_threshold < 0 or self.circuit_recovery < 0:
             raise ConfigurationError("circuit_threshold and circuit_recovery must be 0 or more")
         if self.http2 and find_spec("h2") is None:
