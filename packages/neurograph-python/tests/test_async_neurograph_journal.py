@@ -83,6 +83,8 @@ class TestGoingOn:
             for items, why in ((list("abXd"), "items 2 to 3 differ"), (list("abc"), "end after 3")):
                 with pytest.raises(ValidationError, match=why):
                     await client.tokens.create_many(items, journal=tmp_path / "j")
+            with pytest.raises(ValidationError, match="items 2 to 3 differ"):
+                await client.tokens.create_many(["a", "b", 5, "d"], journal=tmp_path / "j", on_error="collect")  # type: ignore[list-item]
             more = await client.tokens.create_many(list("abcde"), journal=tmp_path / "j")
         assert (more.resumed, [token.text for token in more]) == (4, ["e"])
 

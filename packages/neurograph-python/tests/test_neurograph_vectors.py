@@ -93,6 +93,15 @@ class TestFrames:
             assert [first.embedding, second.embedding] == rows
         assert ears.heard == [("application/json", VECTORS), (VECTORS, VECTORS)]
 
+    @pytest.mark.parametrize("kind", [list, np.array])
+    def test_a_key_of_ones_own_holds_before_and_after(self, house: RunningServer, kind: Any) -> None:
+        row, name = kind(vectors(1)[0].tolist()), f"mine-{kind.__name__}"
+        with house.neurograph() as client:
+            first = client.tokens.create("a", embedding=row, idempotency_key=name)
+            client.tokens.get(first.id)
+            again = client.tokens.create("a", embedding=row, idempotency_key=name)
+        assert again.id == first.id
+
     def test_a_large_load_asks_first_and_then_sends_frames(self, house: RunningServer) -> None:
         ears, rows = Ears(), vectors(150).tolist()
         with house.neurograph(middleware=[ears]) as client:

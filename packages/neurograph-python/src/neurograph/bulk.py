@@ -107,10 +107,9 @@ class Batch:
 
     items: Sequence[Encoded]
 
-    @property
-    def has_arrays(self) -> bool:
-        """Whether an embedding has been packed."""
-        return any(each.packed is not None for each in self.items)
+    def wants_frame(self, known: bool | None) -> bool:
+        """Whether to try a frame: with a server that has not been heard yet when an embedding has been packed."""
+        return any(each.packed is not None for each in self.items) if known is None else known
 
     def framed(self) -> bytes | None:
         """The batch as a vector frame; None when some embeddings are lists, or they are of different lengths."""

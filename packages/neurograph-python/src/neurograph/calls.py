@@ -60,14 +60,16 @@ def create_token(
 ) -> Call[Token]:
     """Create one token, once however often it is sent."""
     request = Request("POST", TOKENS, accept=ACCEPT, idempotency_key=idempotency_key or new_key())
-    return with_vector(Call(request, decoding.token), new_token(text, metadata), "embedding", embedding)
+    call = Call(request, decoding.token)
+    stable = idempotency_key is not None
+    return with_vector(call, new_token(text, metadata), "embedding", embedding, stable=stable)
 
 
-def with_vector(call: Call[T], document: dict[str, Any], name: str, value: Any) -> Call[T]:
+def with_vector(call: Call[T], document: dict[str, Any], name: str, value: Any, *, stable: bool = False) -> Call[T]:
     """The call with this document as its body, and in it, unless it is None, one vector under this name."""
     if value is None:
         return replace(call, request=replace(call.request, body=encode(document)))
-    return replace(call, body=VectorBody([value], [name], lambda row: {**document, name: row[0]}))
+    return replace(call, body=VectorBody([value], [name], lambda row: {**document, name: row[0]}, stable))
 
 
 def create_tokens(body: Body, idempotency_key: str | None = None) -> Call[list[Token]]:

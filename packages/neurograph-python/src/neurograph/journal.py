@@ -71,8 +71,12 @@ class Plan:
         if self._seen < sum(stop - start for start, stop in self.ranges):
             return False
         if self._hash.hexdigest() != self.digest:
-            raise _changed(f"items {self.ranges[0][0]} to {self.ranges[-1][1] - 1} differ from those")
+            raise self.mismatch()
         return True
+
+    def mismatch(self) -> ValidationError:
+        """The error for items that are not those of this batch."""
+        return _changed(f"items {self.ranges[0][0]} to {self.ranges[-1][1] - 1} differ from those")
 
 
 class Journal:
@@ -103,7 +107,8 @@ class Journal:
 
     def close(self) -> None:
         """Lets go of the file."""
-        self._file.close()
+        with self._lock:
+            self._file.close()
 
     def plan_of(self, index: int) -> Plan | None:
         """The batch in which an earlier run has sent this item; to be asked by rising index."""

@@ -30,16 +30,19 @@ class VectorBody:
         values: the vectors as the caller gave them.
         places: how errors call them.
         document: makes the JSON object from what stands for the vectors: lists, or numbers of rows.
+        stable: whether the same arguments must always make the same bytes, because the caller has named the request.
     """
 
     values: Sequence[Any]
     places: Sequence[str]
     document: Callable[[Sequence[Any]], Any]
+    stable: bool = False
 
-    @property
-    def has_arrays(self) -> bool:
-        """Whether a vector is no list of Python floats, so that JSON would make one of it."""
-        return any(not isinstance(value, (list, tuple)) for value in self.values)
+    def wants_frame(self, known: bool | None) -> bool:
+        """Whether to try a frame: with a server that has not been heard yet when JSON would make lists of arrays."""
+        if known is not None and not self.stable:
+            return known
+        return known is not False and any(not isinstance(value, (list, tuple)) for value in self.values)
 
     def framed(self) -> bytes | None:
         """The body as a frame; None when its vectors are of different lengths, which a server tells better.
@@ -87,8 +90,7 @@ def negotiated(call: Call[T], dialect: Dialect, run: Callable[[Call[T]], Flow[T]
     """
     if call.body is None:
         return (yield from run(call))
-    wanted = call.body.has_arrays if dialect.frames is None else dialect.frames
-    frame = call.body.framed() if wanted else None
+    frame = call.body.framed() if call.body.wants_frame(dialect.frames) else None
     if frame is not None:
         request = replace(call.request, body=frame, content_type=VECTORS)
         try:

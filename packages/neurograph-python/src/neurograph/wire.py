@@ -81,9 +81,8 @@ class Response:
 class Body(Protocol):
     """A body that can be written in two ways; see `neurograph.vector_bodies`."""
 
-    @property
-    def has_arrays(self) -> bool:
-        """Whether a frame is wanted even from a server that has not been heard yet."""
+    def wants_frame(self, known: bool | None) -> bool:
+        """Whether to try a frame with a server that is known to read them or not, or (None) has not been heard yet."""
         ...
 
     def framed(self) -> bytes | None:

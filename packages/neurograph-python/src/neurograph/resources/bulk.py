@@ -124,6 +124,8 @@ class Load:
             each = self._encoded(item, count)
             plan = None if self._journal is None else self._journal.plan_of(count)
             count += 1
+            if each is None and plan is not None:
+                raise plan.mismatch()
             if each is None:
                 continue
             if plan is None:
