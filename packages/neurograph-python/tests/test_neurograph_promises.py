@@ -4,6 +4,8 @@
 import io
 import json
 import threading
+import time
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -11,7 +13,15 @@ from client_setup import QUERY, TOKEN, TOKENS, error_reply, noted_pauses, script
 from concurrently import gather
 from scripted_server import Drip, Reply, ScriptedServer, token_body
 
-from neurograph import NeuroGraphClient, ServerError
+from neurograph import (
+    AuthenticationError,
+    AuthorizationError,
+    NeuroGraphClient,
+    NeuroGraphError,
+    NotFoundError,
+    ServerError,
+    ValidationError,
+)
 from neurograph.frames import VECTORS, write_frame
 from neurograph.middleware import Handler
 from neurograph.token_calls import LINES
@@ -133,3 +143,53 @@ def test_an_answer_of_a_middleware_can_be_a_stream(server: ScriptedServer) -> No
 
     with client_of(server, middleware=[answer]) as client:
         assert [token.id for token in client.tokens.stream()] == [1, 2]
+
+
+FIELD = {"field": "body.password", "message": "too short", "type": "string_too_short"}
+OFFICIAL: list[tuple[int, Any, type[NeuroGraphError], str, str | None]] = [
+    (401, {"detail": "Incorrect username or password"}, AuthenticationError, "Incorrect username or password", None),
+    (403, {"detail": "Not enough permissions"}, AuthorizationError, "Not enough permissions", None),
+    (404, {"detail": "Token 7 not found"}, NotFoundError, "Token 7 not found", None),
+    (400, {"detail": {"message": "Bad scales", "errors": ["L7"], "warnings": []}}, NeuroGraphError, "Bad scales", None),
+    (
+        422,
+        {"success": False, "error": {"code": "VALIDATION_ERROR", "message": "Bad", "details": {"errors": [FIELD]}}},
+        ValidationError,
+        "Bad",
+        "VALIDATION_ERROR",
+    ),
+    (500, {"code": "INTERNAL_ERROR", "message": "Broken", "details": {}}, ServerError, "Broken", "INTERNAL_ERROR"),
+    (503, b"{'detail': {'ready': False}}", ServerError, "{'detail': {'ready': False}}", None),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "kind", "message", "code"), OFFICIAL)
+def test_the_error_shapes_of_the_official_server(
+    server: ScriptedServer, status: int, body: Any, kind: type[NeuroGraphError], message: str, code: str | None
+) -> None:
+    raw = body if isinstance(body, bytes) else None
+    server.on("GET", TOKEN, Reply(status, body if raw is None else None, {"X-Correlation-ID": "cid-1"}, raw))
+    with client_of(server, max_retries=0) as client:
+        with pytest.raises(kind) as caught:
+            client.tokens.get(7)
+    error = caught.value
+    assert type(error) is kind
+    assert (error.message, error.status_code, error.request_id) == (message, status, "cid-1")
+    assert error.error_code == (code or kind._error_code)
+    if kind is ValidationError:
+        assert error.details["errors"] == [FIELD]
+
+
+@pytest.mark.parametrize(
+    ("told", "least", "most"),
+    [("2", 2, 2.6), ("0.75", 0.75, 1.4), (lambda: formatdate(time.time() + 20, usegmt=True), 18, 26)],
+)
+def test_a_repeat_waits_as_long_as_the_server_says(
+    server: ScriptedServer, pauses: list[float], told: Any, least: float, most: float
+) -> None:
+    after = told() if callable(told) else told
+    server.on("GET", TOKEN, Reply(429, {}, {"Retry-After": after}), Reply(body=token_body()))
+    with client_of(server, timeout=60) as client:
+        assert (client.tokens.get(7)).id == 7
+    [pause] = pauses
+    assert least <= pause <= most
