@@ -5,9 +5,15 @@ Fields that a server adds are kept and readable as attributes. A model's repr ne
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
+
+from wirekit.vectors import to_list
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _SHOWN_COMPONENTS = 3
 
@@ -25,13 +31,13 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True, defer_build=True)
 
 
-class Token(_Answer):
+class Token(_Answer):  # noqa: PLW1641 - equal by content, which changes: it has no hash
     """A text with its vector.
 
     Attributes:
         id: small positive integer, never reused.
         text: None when the token has only a vector.
-        embedding: float32 components; empty when the server sent none.
+        embedding: float32 components as a plain list, made when it is first looked at; empty when the server sent none.
         metadata: any JSON object.
         created_at: with time zone.
     """
@@ -41,8 +47,72 @@ class Token(_Answer):
     embedding: list[float]
     metadata: dict[str, Any] | None = None
     created_at: datetime | None = None
+    _packed: bytes | None = PrivateAttr(default=None)
+
+    @property
+    def vector(self) -> "NDArray[np.float32]":
+        """The embedding as a numpy array of shape (dimension,), without a Python float in between.
+
+        Changes to it do not reach the token; it may be read-only.
+
+        Raises:
+            ImportError: numpy is not installed.
+
+        >>> Token(id=1, embedding=[0.5, -1.0]).vector.dtype.name
+        'float32'
+        """
+        import numpy as np
+
+        if "embedding" in self.__dict__ or self._packed is None:
+            return np.array(self.embedding, dtype=np.float32)
+        return np.frombuffer(self._packed, dtype="<f4")
+
+    def hold(self, packed: bytes) -> None:
+        """Takes an embedding that came as float32 in little-endian; for this library's own use.
+
+        >>> token = Token(id=1, embedding=[])
+        >>> token.hold(bytes.fromhex("0000003f000080bf"))
+        >>> token.embedding
+        [0.5, -1.0]
+        """
+        self._packed = packed
+        del self.__dict__["embedding"]
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """What is not there yet: a list of the embedding that came packed."""
+            if name != "embedding" or super().__getattr__("_packed") is None:
+                return super().__getattr__(name)
+            self._unpack()
+            return self.__dict__["embedding"]
+
+    def _unpack(self) -> None:
+        if self._packed is None:
+            return
+        present = {"embedding": to_list(self._packed), **self.__dict__}
+        self.__dict__.clear()
+        self.__dict__.update({name: present[name] for name in type(self).model_fields if name in present})
+        self._packed = None
+
+    @model_serializer(mode="wrap")
+    def _whole(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        self._unpack()
+        fields: dict[str, Any] = handler(self)
+        return fields
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:  # type: ignore[override]
+        self._unpack()
+        yield from super().__iter__()
+
+    def __eq__(self, other: object) -> bool:
+        for token in (self, other):
+            if isinstance(token, Token):
+                token._unpack()
+        return super().__eq__(other)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        self._unpack()
         for name, value in super().__repr_args__():
             yield name, _Shortened(value) if name == "embedding" else value
 
@@ -240,12 +310,14 @@ class ServerLimits(_Answer):
         max_batch: tokens, texts or queries in one request.
         max_top_k: hits of one query.
         max_page: tokens of one page.
+        vector_media_type: what bodies with vectors can be besides JSON.
     """
 
     max_body_bytes: int | None = None
     max_batch: int | None = None
     max_top_k: int | None = None
     max_page: int | None = None
+    vector_media_type: str | None = None
 
 
 class HealthStatus(_Answer):

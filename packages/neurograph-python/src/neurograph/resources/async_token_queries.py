@@ -9,6 +9,7 @@ from neurograph import decoding, token_calls
 from neurograph.async_executor import AsyncExecutor
 from neurograph.filters import FilterLike
 from neurograph.models import TokenQueryResult
+from neurograph.unset import UNSET, Timeout
 
 
 class AsyncTokenQueries:
@@ -28,6 +29,7 @@ class AsyncTokenQueries:
         filter: FilterLike | None = None,
         offset: int = 0,
         include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> builtins.list[TokenQueryResult]:
         """Finds the tokens nearest to a vector, to a text, or to another token.
 
@@ -41,6 +43,7 @@ class AsyncTokenQueries:
             offset: hits to skip, nearest first.
             include: parts of the tokens to return, of `text`, `metadata` and `embedding`; all when absent.
                 Others are empty.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             Hits by falling similarity; among equals the newest token first.
@@ -60,7 +63,7 @@ class AsyncTokenQueries:
             offset=offset,
             include=include,
         )
-        return await self._executor.run(call)
+        return await self._executor.run(call, timeout)
 
     async def query_many(
         self,
@@ -72,6 +75,7 @@ class AsyncTokenQueries:
         filter: FilterLike | None = None,
         offset: int = 0,
         include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> builtins.list[builtins.list[TokenQueryResult]]:
         """Finds the tokens nearest to each of many vectors or texts, in one request.
 
@@ -83,6 +87,7 @@ class AsyncTokenQueries:
             filter: see `query`.
             offset: see `query`.
             include: see `query`.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             A list of hits per query, in the order asked.
@@ -94,7 +99,7 @@ class AsyncTokenQueries:
         call = token_calls.query_many_tokens(
             query_vectors, texts, top_k=top_k, threshold=threshold, filter=filter, offset=offset, include=include
         )
-        return await self._executor.run(call)
+        return await self._executor.run(call, timeout)
 
     async def query_stream(
         self,
@@ -107,8 +112,13 @@ class AsyncTokenQueries:
         filter: FilterLike | None = None,
         offset: int = 0,
         include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> AsyncIterator[TokenQueryResult]:
-        """As `query`, but yields each hit as it arrives, so that large answers need little memory."""
+        """As `query`, but yields each hit as it arrives, so that large answers need little memory.
+
+        Args:
+            timeout: seconds for each wait; else the client's.
+        """
         call = token_calls.stream_query(
             query_vector,
             text,
@@ -119,6 +129,7 @@ class AsyncTokenQueries:
             offset=offset,
             include=include,
         )
-        async with aclosing(self._executor.lines(call)) as lines:
+        async with aclosing(self._executor.lines(call, timeout)) as lines:
             async for line in lines:
-                yield decoding.hit(line)
+                for hit in decoding.hit_piece(line):
+                    yield hit

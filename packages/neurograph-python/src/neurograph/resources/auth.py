@@ -4,6 +4,7 @@
 from neurograph import calls
 from neurograph.executor import Executor
 from neurograph.models import User
+from neurograph.unset import UNSET, Timeout
 
 
 class Auth:
@@ -12,28 +13,37 @@ class Auth:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def me(self) -> User:
+    def me(self, *, timeout: Timeout = UNSET) -> User:
         """Reads the caller's account.
+
+        Args:
+            timeout: seconds for this call; else the client's.
 
         Raises:
             AuthenticationError: the client has no credentials, or they do not hold.
         """
-        return self._executor.run(calls.me())
+        return self._executor.run(calls.me(), timeout)
 
-    def logout(self) -> bool:
+    def logout(self, *, timeout: Timeout = UNSET) -> bool:
         """Ends the session on the server, so that its tokens are worth nothing; the next call logs in again.
+
+        Args:
+            timeout: seconds for this call; else the client's.
 
         Returns:
             Whether there was a session to end: none is before the first call, nor with an API key.
         """
         if not self._executor.session.signed_in:
             return False
-        self._executor.run(calls.logout())
+        self._executor.run(calls.logout(), timeout)
         self._executor.session.forget()
         return True
 
-    def change_password(self, old_password: str, new_password: str) -> bool:
+    def change_password(self, old_password: str, new_password: str, *, timeout: Timeout = UNSET) -> bool:
         """Changes the password of the caller's account; this client goes on with the new one.
+
+        Args:
+            timeout: seconds for this call; else the client's.
 
         Returns:
             True.
@@ -42,6 +52,6 @@ class Auth:
             ValidationError: the new password is too weak.
             NeuroGraphError: the old password is wrong.
         """
-        changed = self._executor.run(calls.change_password(old_password, new_password))
+        changed = self._executor.run(calls.change_password(old_password, new_password), timeout)
         self._executor.session.forget(new_password)
         return changed

@@ -10,6 +10,7 @@ from neurograph import decoding, token_calls
 from neurograph.executor import Executor
 from neurograph.filters import FilterLike
 from neurograph.models import TokenQueryResult
+from neurograph.unset import UNSET, Timeout
 
 
 class TokenQueries:
@@ -29,6 +30,7 @@ class TokenQueries:
         filter: FilterLike | None = None,
         offset: int = 0,
         include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> builtins.list[TokenQueryResult]:
         """Finds the tokens nearest to a vector, to a text, or to another token.
 
@@ -42,6 +44,7 @@ class TokenQueries:
             offset: hits to skip, nearest first.
             include: parts of the tokens to return, of `text`, `metadata` and `embedding`; all when absent.
                 Others are empty.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             Hits by falling similarity; among equals the newest token first.
@@ -61,7 +64,7 @@ class TokenQueries:
             offset=offset,
             include=include,
         )
-        return self._executor.run(call)
+        return self._executor.run(call, timeout)
 
     def query_many(
         self,
@@ -73,6 +76,7 @@ class TokenQueries:
         filter: FilterLike | None = None,
         offset: int = 0,
         include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> builtins.list[builtins.list[TokenQueryResult]]:
         """Finds the tokens nearest to each of many vectors or texts, in one request.
 
@@ -84,6 +88,7 @@ class TokenQueries:
             filter: see `query`.
             offset: see `query`.
             include: see `query`.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             A list of hits per query, in the order asked.
@@ -95,7 +100,7 @@ class TokenQueries:
         call = token_calls.query_many_tokens(
             query_vectors, texts, top_k=top_k, threshold=threshold, filter=filter, offset=offset, include=include
         )
-        return self._executor.run(call)
+        return self._executor.run(call, timeout)
 
     def query_stream(
         self,
@@ -108,8 +113,13 @@ class TokenQueries:
         filter: FilterLike | None = None,
         offset: int = 0,
         include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> Iterator[TokenQueryResult]:
-        """As `query`, but yields each hit as it arrives, so that large answers need little memory."""
+        """As `query`, but yields each hit as it arrives, so that large answers need little memory.
+
+        Args:
+            timeout: seconds for each wait; else the client's.
+        """
         call = token_calls.stream_query(
             query_vector,
             text,
@@ -120,6 +130,6 @@ class TokenQueries:
             offset=offset,
             include=include,
         )
-        with closing(self._executor.lines(call)) as lines:
+        with closing(self._executor.lines(call, timeout)) as lines:
             for line in lines:
-                yield decoding.hit(line)
+                yield from decoding.hit_piece(line)

@@ -13,7 +13,7 @@ from neurograph.models import DeletedTokens, Token
 from neurograph.resources.bulk import BulkCreate
 from neurograph.resources.pages import LinkedTokenPage
 from neurograph.resources.token_queries import TokenQueries
-from neurograph.unset import UNSET, Unset
+from neurograph.unset import UNSET, Timeout, Unset
 from wirekit.paging import OffsetWalk
 
 
@@ -31,6 +31,7 @@ class Tokens(BulkCreate, TokenQueries):
         embedding: Any = None,
         *,
         idempotency_key: str | None = None,
+        timeout: Timeout = UNSET,
     ) -> Token:
         """Creates a token, once: should the answer be lost, the request is repeated under the same idempotency key.
 
@@ -40,20 +41,24 @@ class Tokens(BulkCreate, TokenQueries):
             embedding: its vector; the server embeds the text when absent.
             idempotency_key: a name of your own for this creation, so that it also happens once when your
                 program repeats it within 24 hours; made up when absent.
+            timeout: seconds for this call; else the client's.
 
         Raises:
             ValidationError: empty or too long a text, wrong dimension, metadata that JSON cannot carry.
             ConflictError: the key was used for another token.
         """
-        return self._executor.run(calls.create_token(text, metadata, embedding, idempotency_key))
+        return self._executor.run(calls.create_token(text, metadata, embedding, idempotency_key), timeout)
 
-    def get(self, token_id: int) -> Token:
+    def get(self, token_id: int, *, timeout: Timeout = UNSET) -> Token:
         """Reads one token.
+
+        Args:
+            timeout: seconds for this call; else the client's.
 
         Raises:
             NotFoundError: there is none with this id.
         """
-        return self._executor.run(calls.get_token(token_id))
+        return self._executor.run(calls.get_token(token_id), timeout)
 
     def list(
         self,
@@ -62,6 +67,7 @@ class Tokens(BulkCreate, TokenQueries):
         *,
         filter: FilterLike | None = None,
         include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> LinkedTokenPage:
         """Reads a page of tokens, by rising id.
 
@@ -70,6 +76,7 @@ class Tokens(BulkCreate, TokenQueries):
             offset: tokens to skip.
             filter: only tokens whose metadata match: a dictionary, or made with `neurograph.field`.
             include: parts of the tokens to return, of `text`, `metadata` and `embedding`; all when absent.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             A list that also knows the `total`, whether it `has_more`, and its `next_page()`.
@@ -77,11 +84,16 @@ class Tokens(BulkCreate, TokenQueries):
         Raises:
             ValidationError: limit or offset out of range, or a filter that is none.
         """
-        page = self._executor.run(token_calls.list_tokens(limit, offset, filter, include))
+        page = self._executor.run(token_calls.list_tokens(limit, offset, filter, include), timeout)
         return LinkedTokenPage(page, self._executor, filter, include)
 
     def iterate(
-        self, page_size: int = 100, *, filter: FilterLike | None = None, include: Sequence[str] | None = None
+        self,
+        page_size: int = 100,
+        *,
+        filter: FilterLike | None = None,
+        include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> Iterator[Token]:
         """Walks over all tokens, by rising id, reading a page at a time.
 
@@ -91,11 +103,12 @@ class Tokens(BulkCreate, TokenQueries):
             page_size: tokens to read at a time.
             filter: see `list`.
             include: see `list`.
+            timeout: seconds for each page; else the client's.
         """
         walk = OffsetWalk[Token](page_size=page_size, key=lambda token: token.id)
         while (window := walk.window) is not None:
             offset, limit = window
-            page = self._executor.run(token_calls.list_tokens(limit, offset, filter, include))
+            page = self._executor.run(token_calls.list_tokens(limit, offset, filter, include), timeout)
             yield from walk.feed(page, page.total)
 
     def update(
@@ -104,6 +117,8 @@ class Tokens(BulkCreate, TokenQueries):
         text: str | Unset | None = UNSET,
         embedding: Any = UNSET,
         metadata: Mapping[str, Any] | Unset | None = UNSET,
+        *,
+        timeout: Timeout = UNSET,
     ) -> Token:
         """Changes what is given of a token and leaves the rest.
 
@@ -113,6 +128,7 @@ class Tokens(BulkCreate, TokenQueries):
                 embedding.
             embedding: new vector; None has the server embed the text again.
             metadata: replaces the metadata; None clears it.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             The token as it is now.
@@ -121,10 +137,13 @@ class Tokens(BulkCreate, TokenQueries):
             NotFoundError: there is none with this id.
             ValidationError: nothing is given, or something given is wrong.
         """
-        return self._executor.run(calls.update_token(token_id, text, embedding, metadata))
+        return self._executor.run(calls.update_token(token_id, text, embedding, metadata), timeout)
 
-    def delete(self, token_id: int) -> bool:
+    def delete(self, token_id: int, *, timeout: Timeout = UNSET) -> bool:
         """Removes one token; its id is never used again.
+
+        Args:
+            timeout: seconds for this call; else the client's.
 
         Returns:
             True.
@@ -132,10 +151,19 @@ class Tokens(BulkCreate, TokenQueries):
         Raises:
             NotFoundError: there is none with this id.
         """
-        return self._executor.run(calls.delete_token(token_id))
+        return self._executor.run(calls.delete_token(token_id), timeout)
 
-    def delete_many(self, token_ids: Iterable[int] | None = None, *, filter: FilterLike | None = None) -> DeletedTokens:
+    def delete_many(
+        self,
+        token_ids: Iterable[int] | None = None,
+        *,
+        filter: FilterLike | None = None,
+        timeout: Timeout = UNSET,
+    ) -> DeletedTokens:
         """Removes many tokens in one write: by their ids, or all whose metadata match a filter.
+
+        Args:
+            timeout: seconds for this call; else the client's.
 
         Returns:
             How many are gone, and which of the ids no token had; that is no error.
@@ -144,9 +172,15 @@ class Tokens(BulkCreate, TokenQueries):
             ValidationError: not exactly one of ids and filter, or a filter that is none.
             PayloadTooLargeError: more ids than the server takes at once.
         """
-        return self._executor.run(token_calls.delete_tokens(token_ids, filter))
+        return self._executor.run(token_calls.delete_tokens(token_ids, filter), timeout)
 
-    def stream(self, *, filter: FilterLike | None = None, include: Sequence[str] | None = None) -> Iterator[Token]:
+    def stream(
+        self,
+        *,
+        filter: FilterLike | None = None,
+        include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
+    ) -> Iterator[Token]:
         """Yields all tokens, by rising id, in one request, as they arrive.
 
         The client's time-out bounds each wait, not the whole. A token present throughout comes exactly once.
@@ -154,13 +188,14 @@ class Tokens(BulkCreate, TokenQueries):
         Args:
             filter: see `list`.
             include: see `list`.
+            timeout: seconds for each wait; else the client's.
 
         Raises:
             ConnectionError: the stream broke off; what came before is right.
         """
-        with closing(self._executor.lines(token_calls.stream_tokens(filter, include))) as lines:
+        with closing(self._executor.lines(token_calls.stream_tokens(filter, include), timeout)) as lines:
             for line in lines:
-                yield decoding.token(line)
+                yield from decoding.token_piece(line)
 
     def export(
         self,
@@ -168,6 +203,7 @@ class Tokens(BulkCreate, TokenQueries):
         *,
         filter: FilterLike | None = None,
         include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> int:
         """Writes all tokens into a file as NDJSON, a token a line, as they arrive.
 
@@ -175,6 +211,7 @@ class Tokens(BulkCreate, TokenQueries):
             target: a path, whose file appears when everything is in it, or a binary file that is open.
             filter: see `list`.
             include: see `list`.
+            timeout: seconds for each wait; else the client's.
 
         Returns:
             How many were written.
@@ -185,7 +222,8 @@ class Tokens(BulkCreate, TokenQueries):
         """
         with writing(target) as file:
             count = 0
-            for line in self._executor.lines(token_calls.stream_tokens(filter, include)):
+            call = token_calls.stream_tokens(filter, include, token_calls.LINES)
+            for line in self._executor.lines(call, timeout):
                 decoding.refuse_error(line)
                 file.write(line.body + b"\n")
                 count += 1
