@@ -7,7 +7,7 @@ DISTRIBUTIONS := packages/wirekit packages/neurograph-python packages/vectron-cl
 MANIFESTS := requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix bench bench-engine generate lock clean
+.PHONY: help setup demo test lint fix bench bench-engine bench-client generate lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,12 +45,18 @@ fix: setup  ## repair what ruff can repair, regenerate what is generated
 generate: setup  ## rewrite generated files: synchronous twins, protobuf modules, settings table
 	$(BIN)/python tools/generate.py
 
-bench: bench-engine  ## every measurement there is
+bench: bench-engine bench-client  ## every measurement there is
 
 bench-engine: setup  ## this engine beside its embedded peers (hours; ARGS=--quick for a look)
 	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet .venv-bench
 	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --group bench -e packages/wirekit -e packages/vectrograph
 	.venv-bench/bin/python -m benchmarks.engine $(ARGS)
+
+bench-client: setup  ## the neurograph client beside httpx2, qdrant-client and pymilvus (minutes; ARGS=--quick for a look)
+	@test -x .venv-bench-client/bin/python || $(BIN)/uv venv --quiet .venv-bench-client
+	$(BIN)/uv pip install --quiet --python .venv-bench-client/bin/python --group bench-client \
+	  -e packages/wirekit -e packages/neurograph-python -e packages/vectron-client -e packages/vectrograph
+	.venv-bench-client/bin/python -m benchmarks.client $(ARGS)
 
 lock: setup  ## resolve requirements.lock anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
