@@ -34,6 +34,7 @@ lint: setup  ## ruff, formatting, types, layers, freshness of generated files
 	$(BIN)/mypy packages/neurograph-python/examples/*.py
 	$(BIN)/mypy packages/vectron-client/examples/*.py
 	$(BIN)/mypy --python-version 3.10 packages/wirekit/src packages/neurograph-python/src packages/vectron-client/src
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/generate.py --check
 

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
-    AsyncIterator,
     Awaitable,
     Callable,
     Generator,
@@ -34,7 +33,7 @@ class Lock:
         forget_after_fork(self)
 
     @contextmanager
-    def hold(self, deadline: Deadline) -> Iterator[None]:
+    def hold(self, deadline: Deadline) -> Generator[None, None, None]:
         """Holds the lock.
 
         Raises:
@@ -61,7 +60,7 @@ class AsyncLock:
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
     @asynccontextmanager
-    async def hold(self, deadline: Deadline) -> AsyncIterator[None]:
+    async def hold(self, deadline: Deadline) -> AsyncGenerator[None, None]:
         """Holds the lock.
 
         Raises:

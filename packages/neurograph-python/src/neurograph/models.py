@@ -18,20 +18,17 @@ if TYPE_CHECKING:
 _SHOWN_COMPONENTS = 3
 
 
-# Schemas are built at first use: together they take as long as importing this whole package.
-_LAZY = ConfigDict(defer_build=True)
-
-
 class _Question(BaseModel):
     """Base of everything that goes to a server."""
 
-    model_config = _LAZY
+    # Schemas are built at first use: together they take as long as importing this whole package.
+    model_config = ConfigDict(defer_build=True)
 
 
 class _Answer(BaseModel):
     """Base of everything a server sends."""
 
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, **_LAZY)
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, defer_build=True)
 
 
 class Token(_Answer):  # noqa: PLW1641 - equal by content, which changes: it has no hash

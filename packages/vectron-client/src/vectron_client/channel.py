@@ -11,7 +11,7 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -120,7 +120,7 @@ class Channel:
         return Stream(answer, lambda: self._raising(request)) if _streams(request) else answer
 
     @contextmanager
-    def _raising(self, request: Request) -> Iterator[None]:
+    def _raising(self, request: Request) -> Generator[None, None, None]:
         """Turns what gRPC raises into a `VectronError`."""
         try:
             yield
@@ -195,7 +195,7 @@ class AsyncChannel:
         return await AsyncStream.opened(call, lambda: self._raising(request))
 
     @contextmanager
-    def _raising(self, request: Request) -> Iterator[None]:
+    def _raising(self, request: Request) -> Generator[None, None, None]:
         """Turns what gRPC raises into a `VectronError`."""
         try:
             yield
