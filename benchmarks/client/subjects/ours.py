@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from unittest.mock import patch
 
@@ -41,23 +42,20 @@ def serve(name: str, count: int, dimension: int) -> Iterator[str]:
 class _Client:
     def __init__(self, url: str, api_key: str) -> None:
         self._client = NeuroGraphClient(url, api_key=api_key, timeout=120)
+        self._first = 1
 
     def ways(self) -> tuple[str, ...]:
         return ("create_many",)
 
     def up(self, vectors: Vectors, way: str) -> int:
         items = ({"text": "t", "embedding": vector} for vector in vectors)
-        return len(self._client.tokens.create_many(items, keep_tokens=False).created_ids)
+        ids = self._client.tokens.create_many(items, keep_tokens=False).created_ids
+        self._first = ids[0]
+        return len(ids)
 
     def down(self, count: int) -> Vectors:
-        found = np.empty((count, 0), dtype=np.float32)
-        for place, token in enumerate(self._client.tokens.iterate(page_size=BATCH)):
-            if place == count:
-                break
-            if place == 0:
-                found = np.empty((count, len(np.asarray(token.embedding, dtype=np.float32))), dtype=np.float32)
-            found[place] = np.asarray(token.embedding, dtype=np.float32)
-        return found
+        tokens = (token for token in self._client.tokens.iterate(page_size=BATCH) if token.id >= self._first)
+        return np.stack([token.vector for token in islice(tokens, count)])
 
     def close(self) -> None:
         self._client.close()

@@ -149,16 +149,28 @@ class AsyncNeuroGraphClient:
 
     @property
     def middleware(self) -> "tuple[AsyncMiddleware, ...]":
-        """The functions around every attempt, outermost first."""
+        """The functions around every attempt, outermost first.
+
+        >>> AsyncNeuroGraphClient("http://localhost:8000", api_key="ng_key").middleware
+        ()
+        """
         return self._options.middleware
 
     @property
     def base_url(self) -> str:
-        """Where the server is, without a slash at the end."""
+        """Where the server is, without a slash at the end.
+
+        >>> AsyncNeuroGraphClient("http://localhost:8000/", api_key="ng_key").base_url
+        'http://localhost:8000'
+        """
         return self._options.base_url
 
     async def close(self) -> None:
-        """Closes the connections; a second call does nothing. Later calls raise ClientClosedError."""
+        """Closes the connections; a second call does nothing. Later calls raise ClientClosedError.
+
+        >>> client = AsyncNeuroGraphClient("http://localhost:8000", api_key="ng_key")
+        >>> await client.close()
+        """
         await self._executor.close()
 
     async def __aenter__(self) -> "AsyncNeuroGraphClient":

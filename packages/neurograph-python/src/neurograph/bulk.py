@@ -28,6 +28,9 @@ class FailedItem:
         index: its place among the items, from 0.
         item: as it was passed.
         error: why.
+
+    >>> FailedItem(1, "", ValidationError.of("tokens.1.text", "is empty")).error.details["errors"][0]["field"]
+    'tokens.1.text'
     """
 
     index: int
@@ -43,6 +46,10 @@ class BulkResult(list[Token]):
         created_ids: ids of all tokens created, also when the tokens themselves were not kept, and of those that an
             earlier run with the same journal has created.
         resumed: items that an earlier run with the same journal has created; their tokens are not in the list.
+
+    >>> result = BulkResult([Token(id=7, text="one", embedding=[])], ids=[7])
+    >>> result[0].text, result.created_ids, result.failed
+    ('one', [7], [])
     """
 
     def __init__(
@@ -60,7 +67,12 @@ class BulkResult(list[Token]):
 
     @property
     def failed_items(self) -> list[NewToken]:
-        """The items that were not created, ready to be passed again."""
+        """The items that were not created, ready to be passed again.
+
+        >>> failure = FailedItem(1, "", ValidationError.of("tokens.1.text", "is empty"))
+        >>> BulkResult(failed=[failure]).failed_items
+        ['']
+        """
         return [failure.item for failure in self.failed]
 
     def __reduce__(self) -> tuple[Any, ...]:

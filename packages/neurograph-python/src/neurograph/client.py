@@ -150,16 +150,28 @@ class NeuroGraphClient:
 
     @property
     def middleware(self) -> "tuple[Middleware, ...]":
-        """The functions around every attempt, outermost first."""
+        """The functions around every attempt, outermost first.
+
+        >>> NeuroGraphClient("http://localhost:8000", api_key="ng_key").middleware
+        ()
+        """
         return self._options.middleware
 
     @property
     def base_url(self) -> str:
-        """Where the server is, without a slash at the end."""
+        """Where the server is, without a slash at the end.
+
+        >>> NeuroGraphClient("http://localhost:8000/", api_key="ng_key").base_url
+        'http://localhost:8000'
+        """
         return self._options.base_url
 
     def close(self) -> None:
-        """Closes the connections; a second call does nothing. Later calls raise ClientClosedError."""
+        """Closes the connections; a second call does nothing. Later calls raise ClientClosedError.
+
+        >>> client = NeuroGraphClient("http://localhost:8000", api_key="ng_key")
+        >>> client.close()
+        """
         self._executor.close()
 
     def __enter__(self) -> "NeuroGraphClient":

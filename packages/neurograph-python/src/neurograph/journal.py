@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -183,7 +183,7 @@ class Journal:
 
 
 @contextmanager
-def held(journal: Journal | None) -> Iterator[None]:
+def held(journal: Journal | None) -> Generator[None, None, None]:
     """Closes the journal, if there is one, at the end."""
     try:
         yield

@@ -40,6 +40,9 @@ class Token(_Answer):  # noqa: PLW1641 - equal by content, which changes: it has
         embedding: float32 components as a plain list, made when it is first looked at; empty when the server sent none.
         metadata: any JSON object.
         created_at: with time zone.
+
+    >>> Token(id=7, text="hello", embedding=[0.5, -1.0]).embedding
+    [0.5, -1.0]
     """
 
     id: int
@@ -76,7 +79,7 @@ class Token(_Answer):  # noqa: PLW1641 - equal by content, which changes: it has
         [0.5, -1.0]
         """
         self._packed = packed
-        del self.__dict__["embedding"]
+        vars(self).pop("embedding")
 
     if not TYPE_CHECKING:
 
@@ -90,9 +93,10 @@ class Token(_Answer):  # noqa: PLW1641 - equal by content, which changes: it has
     def _unpack(self) -> None:
         if self._packed is None:
             return
-        present = {"embedding": to_list(self._packed), **self.__dict__}
-        self.__dict__.clear()
-        self.__dict__.update({name: present[name] for name in type(self).model_fields if name in present})
+        own = vars(self)
+        present = {"embedding": to_list(self._packed), **own}
+        own.clear()
+        own.update({name: present[name] for name in type(self).model_fields if name in present})
         self._packed = None
 
     @model_serializer(mode="wrap")
@@ -137,6 +141,10 @@ class TokenPage(list[Token]):
         total: tokens on the server altogether; None when the server does not tell.
         limit: tokens asked for.
         offset: tokens before this page.
+
+    >>> page = TokenPage([Token(id=1, embedding=[])], total=3, limit=1, offset=0)
+    >>> len(page), page.total
+    (1, 3)
     """
 
     def __init__(self, tokens: Iterable[Token] = (), *, total: int | None = None, limit: int, offset: int) -> None:
@@ -147,7 +155,11 @@ class TokenPage(list[Token]):
 
     @property
     def has_more(self) -> bool:
-        """Whether tokens come after this page; a guess by its length when the server tells no total."""
+        """Whether tokens come after this page; a guess by its length when the server tells no total.
+
+        >>> TokenPage([Token(id=1, embedding=[])], total=3, limit=1, offset=0).has_more
+        True
+        """
         if self.total is None:
             return len(self) >= self.limit > 0
         return bool(self) and self.offset + len(self) < self.total
@@ -167,6 +179,9 @@ class TokenCreate(_Question):
         text: what the token says.
         metadata: any JSON object.
         embedding: its vector; the server embeds the text when absent.
+
+    >>> TokenCreate(text="hello", metadata={"lang": "en"}).text
+    'hello'
     """
 
     text: str
@@ -181,6 +196,9 @@ class TokenQuery(_Question):
         query_vector: as many components as the server's model has.
         top_k: hits wanted; 0 means the server's default.
         threshold: least cosine similarity of a hit, itself included.
+
+    >>> TokenQuery(query_vector=[0.5, -1.0]).top_k
+    10
     """
 
     query_vector: list[float]
@@ -195,6 +213,10 @@ class TokenQueryResult(_Answer):
         token: the token found.
         similarity: cosine similarity, 1 for the same direction, higher is closer.
         distance: 1 − similarity, lower is closer.
+
+    >>> hit = TokenQueryResult(token=Token(id=7, embedding=[]), similarity=0.75, distance=0.25)
+    >>> hit.token.id, hit.similarity
+    (7, 0.75)
     """
 
     token: Token
@@ -208,6 +230,9 @@ class DeletedTokens(_Answer):
     Attributes:
         deleted: tokens that existed and are gone now.
         missing: ids asked for that no token has.
+
+    >>> DeletedTokens(deleted=2, missing=[7]).missing
+    [7]
     """
 
     deleted: int
@@ -226,6 +251,9 @@ class APIKey(_Answer):
         expires_at: None when it does not expire.
         last_used_at: None when it was never used.
         is_active: false once revoked.
+
+    >>> APIKey(key_id="k1", name="reader", key_prefix="ng_abc", created_at="2026-01-01T00:00:00Z").is_active
+    True
     """
 
     key_id: str
@@ -245,6 +273,9 @@ class APIKeyCreate(_Question):
         name: what to call it.
         scopes: what it may do; None means what the creator may, less the administration of keys.
         expires_in_days: None means never.
+
+    >>> APIKeyCreate(name="reader", scopes=["tokens:read"]).expires_in_days is None
+    True
     """
 
     name: str
@@ -257,6 +288,11 @@ class APIKeyCreated(_Answer):
 
     Attributes:
         api_key: the secret; store it now.
+
+    >>> made = {"key_id": "k1", "name": "reader", "key_prefix": "ng_", "created_at": "2026-01-01T00:00:00Z"}
+    >>> created = APIKeyCreated(api_key="ng_secret", **made)
+    >>> created.api_key, "ng_secret" in repr(created)
+    ('ng_secret', False)
     """
 
     key_id: str
@@ -274,6 +310,9 @@ class User(_Answer):
     Attributes:
         role: admin, developer, viewer or bot.
         scopes: what the account may do.
+
+    >>> User(user_id="u1", username="developer", role="developer").scopes
+    []
     """
 
     user_id: str
@@ -293,6 +332,10 @@ class LoginResponse(_Answer):
         access_token: bearer token of the next calls.
         refresh_token: buys the next access token, once; None when the server gives none.
         expires_in: lifetime of the access token, in seconds; None when the server does not tell.
+
+    >>> answer = LoginResponse(access_token="secret", expires_in=900)
+    >>> answer.expires_in, "secret" in repr(answer)
+    (900.0, False)
     """
 
     access_token: str = Field(repr=False)
@@ -311,6 +354,9 @@ class ServerLimits(_Answer):
         max_top_k: hits of one query.
         max_page: tokens of one page.
         vector_media_type: what bodies with vectors can be besides JSON.
+
+    >>> ServerLimits(max_batch=10_000).max_batch
+    10000
     """
 
     max_body_bytes: int | None = None
@@ -328,6 +374,9 @@ class HealthStatus(_Answer):
         version: of the server.
         uptime_seconds: since its start.
         timestamp: when it answered.
+
+    >>> HealthStatus(status="healthy", version="0.60.0").status
+    'healthy'
     """
 
     status: str
@@ -346,6 +395,9 @@ class SystemStatus(_Answer):
         uptime_seconds: since its start.
         memory_usage_mb: resident memory.
         requests_total: requests answered since its start.
+
+    >>> SystemStatus(api_version="0.60.0", tokens_count=3).tokens_count
+    3
     """
 
     api_version: str

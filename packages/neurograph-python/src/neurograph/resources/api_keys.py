@@ -39,6 +39,10 @@ class APIKeys:
         Raises:
             ValidationError: an unknown scope, or a lifetime out of range.
             AuthorizationError: a scope that the caller does not have.
+
+        >>> key = client.api_keys.create("reader", scopes=["tokens:read"], expires_in_days=30)
+        >>> key.name, key.scopes
+        ('reader', ['tokens:read'])
         """
         return self._executor.run(calls.create_api_key(name, scopes, expires_in_days), timeout)
 
@@ -47,6 +51,13 @@ class APIKeys:
 
         Args:
             timeout: seconds for this call; else the client's.
+
+        Raises:
+            AuthorizationError: the caller may not read API keys.
+
+        >>> made = client.api_keys.create("reader")
+        >>> [key.name for key in client.api_keys.list()]
+        ['reader']
         """
         return self._executor.run(calls.list_api_keys(), timeout)
 
@@ -55,6 +66,13 @@ class APIKeys:
 
         Args:
             timeout: seconds for each page; else the client's.
+
+        Raises:
+            AuthorizationError: the caller may not read API keys.
+
+        >>> made = client.api_keys.create("reader")
+        >>> [key.name for key in client.api_keys.iterate()]
+        ['reader']
         """
         yield from self.list(timeout=timeout)
 
@@ -72,6 +90,11 @@ class APIKeys:
         Raises:
             NotFoundError: there is none with this id.
             ConflictError: the key is revoked or expired.
+
+        >>> old = client.api_keys.create("reader")
+        >>> new = client.api_keys.rotate(old.key_id, overlap_seconds=60)
+        >>> new.name, new.api_key == old.api_key
+        ('reader', False)
         """
         return self._executor.run(calls.rotate_api_key(key_id, overlap_seconds), timeout)
 
@@ -79,10 +102,16 @@ class APIKeys:
         """Reads one API key, without its secret.
 
         Args:
+            key_id: which key, by its id and not by its secret.
             timeout: seconds for this call; else the client's.
 
         Raises:
             NotFoundError: there is none with this id.
+
+        >>> made = client.api_keys.create("reader")
+        >>> key = client.api_keys.get(made.key_id)
+        >>> key.is_active, made.api_key.startswith(key.key_prefix)
+        (True, True)
         """
         return self._executor.run(calls.get_api_key(key_id), timeout)
 
@@ -90,6 +119,7 @@ class APIKeys:
         """Disables an API key at once, but keeps its record.
 
         Args:
+            key_id: which key, by its id and not by its secret.
             timeout: seconds for this call; else the client's.
 
         Returns:
@@ -97,6 +127,10 @@ class APIKeys:
 
         Raises:
             NotFoundError: there is none with this id.
+
+        >>> made = client.api_keys.create("reader")
+        >>> client.api_keys.revoke(made.key_id)
+        True
         """
         return self._executor.run(calls.revoke_api_key(key_id), timeout)
 
@@ -104,6 +138,7 @@ class APIKeys:
         """Removes an API key and its record; it stops working at once.
 
         Args:
+            key_id: which key, by its id and not by its secret.
             timeout: seconds for this call; else the client's.
 
         Returns:
@@ -111,5 +146,9 @@ class APIKeys:
 
         Raises:
             NotFoundError: there is none with this id.
+
+        >>> made = client.api_keys.create("reader")
+        >>> client.api_keys.delete(made.key_id)
+        True
         """
         return self._executor.run(calls.delete_api_key(key_id), timeout)

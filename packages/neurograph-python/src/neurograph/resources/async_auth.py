@@ -20,6 +20,10 @@ class AsyncAuth:
 
         Raises:
             AuthenticationError: the client has no credentials, or they do not hold.
+
+        >>> me = await client.auth.me()
+        >>> me.username, me.role
+        ('developer', 'developer')
         """
         return await self._executor.run(calls.me(), timeout)
 
@@ -31,6 +35,15 @@ class AsyncAuth:
 
         Returns:
             Whether there was a session to end: none is before the first call, nor with an API key.
+
+        Raises:
+            NeuroGraphError: the server could not be asked; the session goes on.
+
+        >>> me = await client.auth.me()
+        >>> await client.auth.logout()
+        True
+        >>> await client.auth.logout()
+        False
         """
         if not self._executor.session.signed_in:
             return False
@@ -42,6 +55,8 @@ class AsyncAuth:
         """Changes the password of the caller's account; this client goes on with the new one.
 
         Args:
+            old_password: the one that holds now.
+            new_password: at least what the server's rules ask for; they are told when it refuses.
             timeout: seconds for this call; else the client's.
 
         Returns:
@@ -50,6 +65,10 @@ class AsyncAuth:
         Raises:
             ValidationError: the new password is too weak.
             NeuroGraphError: the old password is wrong.
+
+        >>> await client.auth.change_password("developer123", "a long new secret")
+        True
+        >>> me = await client.auth.me()
         """
         changed = await self._executor.run(calls.change_password(old_password, new_password), timeout)
         self._executor.session.forget(new_password)

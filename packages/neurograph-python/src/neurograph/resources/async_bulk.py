@@ -72,6 +72,10 @@ class AsyncBulkCreate:
             ValidationError: an item is wrong; its batch was not written. `details["created_ids"]` of
                 this and any other error lists the tokens created before it. Or the journal was begun with other items.
             ConfigurationError: the journal is in use, or cannot be used.
+
+        >>> result = await client.tokens.create_many(["one", "", "three"], on_error="collect")
+        >>> [token.text for token in result], [failure.index for failure in result.failed]
+        (['one', 'three'], [1])
         """
         bulk.refuse_one(items)
         record = None if journal is None else Journal(journal, self._executor.base_url)

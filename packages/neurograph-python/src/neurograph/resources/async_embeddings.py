@@ -49,6 +49,10 @@ class AsyncEmbeddings:
         Raises:
             ValidationError: an empty or too long text.
             ImportError: an array is wanted and numpy is not installed.
+
+        >>> vectors = await client.embeddings.create(["hello", "world"])
+        >>> len(vectors), len(vectors[0])
+        (2, 256)
         """
         parts: list[Vectors] = []
         for call in calls.embed(texts):

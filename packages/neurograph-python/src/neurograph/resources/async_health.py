@@ -20,6 +20,14 @@ class AsyncHealth:
 
         Args:
             timeout: seconds for this call; else the client's.
+
+        Raises:
+            ConnectionError: nobody answers there.
+            InvalidResponseError: what answers is no NeuroGraph server.
+
+        >>> health = await client.health.check()
+        >>> health.status
+        'healthy'
         """
         return await self._executor.run(calls.check_health(), timeout)
 
@@ -31,6 +39,12 @@ class AsyncHealth:
 
         Returns:
             False when the server says that it cannot; that nobody answers is a ConnectionError.
+
+        Raises:
+            ConnectionError: nobody answers there.
+
+        >>> await client.health.ready()
+        True
         """
         try:
             return await self._executor.run(calls.check_ready(), timeout)
@@ -47,5 +61,9 @@ class AsyncHealth:
 
         Raises:
             AuthenticationError: the client has no credentials, or they do not hold.
+
+        >>> status = await client.health.status()
+        >>> status.tokens_count
+        0
         """
         return await self._executor.run(calls.get_status(), timeout)

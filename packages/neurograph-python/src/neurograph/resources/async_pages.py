@@ -30,6 +30,15 @@ class AsyncLinkedTokenPage(TokenPage):
 
         Args:
             timeout: seconds for this call; else the client's.
+
+        Raises:
+            NeuroGraphError: as in `tokens.list`.
+
+        >>> made = await client.tokens.create_many(["one", "two", "three"])
+        >>> page = await client.tokens.list(limit=2)
+        >>> page = await page.next_page()
+        >>> [token.text for token in page], page.has_more
+        (['three'], False)
         """
         offset = self.offset + len(self)
         call = token_calls.list_tokens(self.limit, offset, self._filter, self._include)

@@ -52,6 +52,11 @@ class AsyncTokenQueries:
             ValidationError: wrong dimension, a component that is no finite number, `top_k` out of range, a
                 filter that is none, or not exactly one of vector, text and id.
             NotFoundError: there is no token with this id.
+
+        >>> made = await client.tokens.create_many(["red apple", "blue sky"])
+        >>> hits = await client.tokens.query(text="red apple", top_k=1)
+        >>> [(hit.token.text, round(hit.similarity, 2)) for hit in hits]
+        [('red apple', 1.0)]
         """
         call = token_calls.query_tokens(
             query_vector,
@@ -95,6 +100,11 @@ class AsyncTokenQueries:
         Raises:
             ValidationError: as in `query`; names the vector at fault.
             PayloadTooLargeError: more queries than the server takes at once.
+
+        >>> made = await client.tokens.create_many(["red apple", "blue sky"])
+        >>> lists = await client.tokens.query_many(texts=["sky", "apple"], top_k=1)
+        >>> [hits[0].token.text for hits in lists]
+        ['blue sky', 'red apple']
         """
         call = token_calls.query_many_tokens(
             query_vectors, texts, top_k=top_k, threshold=threshold, filter=filter, offset=offset, include=include
@@ -117,7 +127,23 @@ class AsyncTokenQueries:
         """As `query`, but yields each hit as it arrives, so that large answers need little memory.
 
         Args:
+            query_vector: this and the others as in `query`.
+            top_k: see `query`.
+            threshold: see `query`.
+            text: see `query`.
+            token_id: see `query`.
+            filter: see `query`.
+            offset: see `query`.
+            include: see `query`.
             timeout: seconds for each wait; else the client's.
+
+        Raises:
+            ConnectionError: the stream broke off; what came before is right.
+            ValidationError: as in `query`.
+
+        >>> made = await client.tokens.create_many(["red apple", "blue sky"])
+        >>> [hit.token.text async for hit in client.tokens.query_stream(text="sky", top_k=1)]
+        ['blue sky']
         """
         call = token_calls.stream_query(
             query_vector,

@@ -21,6 +21,11 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
 
     A vector argument may be a list, a tuple, an `array.array`, a numpy array, or anything else with the
     buffer protocol. Every method may raise any NeuroGraphError; those named are the ones to expect.
+
+    >>> token = await client.tokens.create(text="hello")
+    >>> hits = await client.tokens.query(query_vector=token.embedding, top_k=1)
+    >>> hits[0].token.text
+    'hello'
     """
 
     async def create(
@@ -45,6 +50,10 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         Raises:
             ValidationError: empty or too long a text, wrong dimension, metadata that JSON cannot carry.
             ConflictError: the key was used for another token.
+
+        >>> token = await client.tokens.create(text="hello world", metadata={"lang": "en"})
+        >>> token.text, token.metadata, len(token.embedding)
+        ('hello world', {'lang': 'en'}, 256)
         """
         return await self._executor.run(calls.create_token(text, metadata, embedding, idempotency_key), timeout)
 
@@ -52,10 +61,16 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         """Reads one token.
 
         Args:
+            token_id: which token.
             timeout: seconds for this call; else the client's.
 
         Raises:
             NotFoundError: there is none with this id.
+
+        >>> made = await client.tokens.create(text="hello")
+        >>> token = await client.tokens.get(made.id)
+        >>> token.text
+        'hello'
         """
         return await self._executor.run(calls.get_token(token_id), timeout)
 
@@ -82,6 +97,11 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
 
         Raises:
             ValidationError: limit or offset out of range, or a filter that is none.
+
+        >>> made = await client.tokens.create_many(["one", "two", "three"])
+        >>> page = await client.tokens.list(limit=2)
+        >>> [token.text for token in page], page.total, page.has_more
+        (['one', 'two'], 3, True)
         """
         page = await self._executor.run(token_calls.list_tokens(limit, offset, filter, include), timeout)
         return AsyncLinkedTokenPage(page, self._executor, filter, include)
@@ -103,6 +123,13 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
             filter: see `list`.
             include: see `list`.
             timeout: seconds for each page; else the client's.
+
+        Raises:
+            ValidationError: page_size out of range, or a filter that is none.
+
+        >>> made = await client.tokens.create_many(["one", "two", "three"])
+        >>> [token.text async for token in client.tokens.iterate(page_size=2)]
+        ['one', 'two', 'three']
         """
         walk = OffsetWalk[Token](page_size=page_size, key=lambda token: token.id)
         while (window := walk.window) is not None:
@@ -136,6 +163,11 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         Raises:
             NotFoundError: there is none with this id.
             ValidationError: nothing is given, or something given is wrong.
+
+        >>> token = await client.tokens.create(text="draft", metadata={"state": "new"})
+        >>> token = await client.tokens.update(token.id, text="final", metadata=None)
+        >>> token.text, token.metadata
+        ('final', {})
         """
         return await self._executor.run(calls.update_token(token_id, text, embedding, metadata), timeout)
 
@@ -143,6 +175,7 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         """Removes one token; its id is never used again.
 
         Args:
+            token_id: which token.
             timeout: seconds for this call; else the client's.
 
         Returns:
@@ -150,6 +183,10 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
 
         Raises:
             NotFoundError: there is none with this id.
+
+        >>> token = await client.tokens.create(text="hello")
+        >>> await client.tokens.delete(token.id)
+        True
         """
         return await self._executor.run(calls.delete_token(token_id), timeout)
 
@@ -163,6 +200,8 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         """Removes many tokens in one write: by their ids, or all whose metadata match a filter.
 
         Args:
+            token_ids: any number up to what the server takes at once; or
+            filter: all tokens whose metadata match: a dictionary, or made with `neurograph.field`.
             timeout: seconds for this call; else the client's.
 
         Returns:
@@ -171,6 +210,11 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         Raises:
             ValidationError: not exactly one of ids and filter, or a filter that is none.
             PayloadTooLargeError: more ids than the server takes at once.
+
+        >>> made = await client.tokens.create_many(["one", {"text": "two", "metadata": {"n": 2}}])
+        >>> gone = await client.tokens.delete_many(filter={"path": "n", "eq": 2})
+        >>> gone.deleted, gone.missing
+        (1, [])
         """
         return await self._executor.run(token_calls.delete_tokens(token_ids, filter), timeout)
 
@@ -192,6 +236,10 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
 
         Raises:
             ConnectionError: the stream broke off; what came before is right.
+
+        >>> made = await client.tokens.create_many(["one", "two"])
+        >>> [token.text async for token in client.tokens.stream(include=["text"])]
+        ['one', 'two']
         """
         async with aclosing(self._executor.lines(token_calls.stream_tokens(filter, include), timeout)) as lines:
             async for line in lines:
@@ -220,6 +268,10 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         Raises:
             ConnectionError: the stream broke off.
             OSError: the file cannot be written.
+
+        >>> made = await client.tokens.create_many(["one", "two"])
+        >>> await client.tokens.export("tokens.jsonl")
+        2
         """
         with writing(target) as file:
             count = 0

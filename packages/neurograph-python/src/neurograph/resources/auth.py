@@ -21,6 +21,10 @@ class Auth:
 
         Raises:
             AuthenticationError: the client has no credentials, or they do not hold.
+
+        >>> me = client.auth.me()
+        >>> me.username, me.role
+        ('developer', 'developer')
         """
         return self._executor.run(calls.me(), timeout)
 
@@ -32,6 +36,15 @@ class Auth:
 
         Returns:
             Whether there was a session to end: none is before the first call, nor with an API key.
+
+        Raises:
+            NeuroGraphError: the server could not be asked; the session goes on.
+
+        >>> me = client.auth.me()
+        >>> client.auth.logout()
+        True
+        >>> client.auth.logout()
+        False
         """
         if not self._executor.session.signed_in:
             return False
@@ -43,6 +56,8 @@ class Auth:
         """Changes the password of the caller's account; this client goes on with the new one.
 
         Args:
+            old_password: the one that holds now.
+            new_password: at least what the server's rules ask for; they are told when it refuses.
             timeout: seconds for this call; else the client's.
 
         Returns:
@@ -51,6 +66,10 @@ class Auth:
         Raises:
             ValidationError: the new password is too weak.
             NeuroGraphError: the old password is wrong.
+
+        >>> client.auth.change_password("developer123", "a long new secret")
+        True
+        >>> me = client.auth.me()
         """
         changed = self._executor.run(calls.change_password(old_password, new_password), timeout)
         self._executor.session.forget(new_password)

@@ -50,6 +50,10 @@ class Embeddings:
         Raises:
             ValidationError: an empty or too long text.
             ImportError: an array is wanted and numpy is not installed.
+
+        >>> vectors = client.embeddings.create(["hello", "world"])
+        >>> len(vectors), len(vectors[0])
+        (2, 256)
         """
         parts: list[Vectors] = []
         for call in calls.embed(texts):

@@ -21,6 +21,14 @@ class Health:
 
         Args:
             timeout: seconds for this call; else the client's.
+
+        Raises:
+            ConnectionError: nobody answers there.
+            InvalidResponseError: what answers is no NeuroGraph server.
+
+        >>> health = client.health.check()
+        >>> health.status
+        'healthy'
         """
         return self._executor.run(calls.check_health(), timeout)
 
@@ -32,6 +40,12 @@ class Health:
 
         Returns:
             False when the server says that it cannot; that nobody answers is a ConnectionError.
+
+        Raises:
+            ConnectionError: nobody answers there.
+
+        >>> client.health.ready()
+        True
         """
         try:
             return self._executor.run(calls.check_ready(), timeout)
@@ -48,5 +62,9 @@ class Health:
 
         Raises:
             AuthenticationError: the client has no credentials, or they do not hold.
+
+        >>> status = client.health.status()
+        >>> status.tokens_count
+        0
         """
         return self._executor.run(calls.get_status(), timeout)

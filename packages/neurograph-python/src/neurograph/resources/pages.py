@@ -31,6 +31,15 @@ class LinkedTokenPage(TokenPage):
 
         Args:
             timeout: seconds for this call; else the client's.
+
+        Raises:
+            NeuroGraphError: as in `tokens.list`.
+
+        >>> made = client.tokens.create_many(["one", "two", "three"])
+        >>> page = client.tokens.list(limit=2)
+        >>> page = page.next_page()
+        >>> [token.text for token in page], page.has_more
+        (['three'], False)
         """
         offset = self.offset + len(self)
         call = token_calls.list_tokens(self.limit, offset, self._filter, self._include)

@@ -22,6 +22,11 @@ class Tokens(BulkCreate, TokenQueries):
 
     A vector argument may be a list, a tuple, an `array.array`, a numpy array, or anything else with the
     buffer protocol. Every method may raise any NeuroGraphError; those named are the ones to expect.
+
+    >>> token = client.tokens.create(text="hello")
+    >>> hits = client.tokens.query(query_vector=token.embedding, top_k=1)
+    >>> hits[0].token.text
+    'hello'
     """
 
     def create(
@@ -46,6 +51,10 @@ class Tokens(BulkCreate, TokenQueries):
         Raises:
             ValidationError: empty or too long a text, wrong dimension, metadata that JSON cannot carry.
             ConflictError: the key was used for another token.
+
+        >>> token = client.tokens.create(text="hello world", metadata={"lang": "en"})
+        >>> token.text, token.metadata, len(token.embedding)
+        ('hello world', {'lang': 'en'}, 256)
         """
         return self._executor.run(calls.create_token(text, metadata, embedding, idempotency_key), timeout)
 
@@ -53,10 +62,16 @@ class Tokens(BulkCreate, TokenQueries):
         """Reads one token.
 
         Args:
+            token_id: which token.
             timeout: seconds for this call; else the client's.
 
         Raises:
             NotFoundError: there is none with this id.
+
+        >>> made = client.tokens.create(text="hello")
+        >>> token = client.tokens.get(made.id)
+        >>> token.text
+        'hello'
         """
         return self._executor.run(calls.get_token(token_id), timeout)
 
@@ -83,6 +98,11 @@ class Tokens(BulkCreate, TokenQueries):
 
         Raises:
             ValidationError: limit or offset out of range, or a filter that is none.
+
+        >>> made = client.tokens.create_many(["one", "two", "three"])
+        >>> page = client.tokens.list(limit=2)
+        >>> [token.text for token in page], page.total, page.has_more
+        (['one', 'two'], 3, True)
         """
         page = self._executor.run(token_calls.list_tokens(limit, offset, filter, include), timeout)
         return LinkedTokenPage(page, self._executor, filter, include)
@@ -104,6 +124,13 @@ class Tokens(BulkCreate, TokenQueries):
             filter: see `list`.
             include: see `list`.
             timeout: seconds for each page; else the client's.
+
+        Raises:
+            ValidationError: page_size out of range, or a filter that is none.
+
+        >>> made = client.tokens.create_many(["one", "two", "three"])
+        >>> [token.text for token in client.tokens.iterate(page_size=2)]
+        ['one', 'two', 'three']
         """
         walk = OffsetWalk[Token](page_size=page_size, key=lambda token: token.id)
         while (window := walk.window) is not None:
@@ -136,6 +163,11 @@ class Tokens(BulkCreate, TokenQueries):
         Raises:
             NotFoundError: there is none with this id.
             ValidationError: nothing is given, or something given is wrong.
+
+        >>> token = client.tokens.create(text="draft", metadata={"state": "new"})
+        >>> token = client.tokens.update(token.id, text="final", metadata=None)
+        >>> token.text, token.metadata
+        ('final', {})
         """
         return self._executor.run(calls.update_token(token_id, text, embedding, metadata), timeout)
 
@@ -143,6 +175,7 @@ class Tokens(BulkCreate, TokenQueries):
         """Removes one token; its id is never used again.
 
         Args:
+            token_id: which token.
             timeout: seconds for this call; else the client's.
 
         Returns:
@@ -150,6 +183,10 @@ class Tokens(BulkCreate, TokenQueries):
 
         Raises:
             NotFoundError: there is none with this id.
+
+        >>> token = client.tokens.create(text="hello")
+        >>> client.tokens.delete(token.id)
+        True
         """
         return self._executor.run(calls.delete_token(token_id), timeout)
 
@@ -163,6 +200,8 @@ class Tokens(BulkCreate, TokenQueries):
         """Removes many tokens in one write: by their ids, or all whose metadata match a filter.
 
         Args:
+            token_ids: any number up to what the server takes at once; or
+            filter: all tokens whose metadata match: a dictionary, or made with `neurograph.field`.
             timeout: seconds for this call; else the client's.
 
         Returns:
@@ -171,6 +210,11 @@ class Tokens(BulkCreate, TokenQueries):
         Raises:
             ValidationError: not exactly one of ids and filter, or a filter that is none.
             PayloadTooLargeError: more ids than the server takes at once.
+
+        >>> made = client.tokens.create_many(["one", {"text": "two", "metadata": {"n": 2}}])
+        >>> gone = client.tokens.delete_many(filter={"path": "n", "eq": 2})
+        >>> gone.deleted, gone.missing
+        (1, [])
         """
         return self._executor.run(token_calls.delete_tokens(token_ids, filter), timeout)
 
@@ -192,6 +236,10 @@ class Tokens(BulkCreate, TokenQueries):
 
         Raises:
             ConnectionError: the stream broke off; what came before is right.
+
+        >>> made = client.tokens.create_many(["one", "two"])
+        >>> [token.text for token in client.tokens.stream(include=["text"])]
+        ['one', 'two']
         """
         with closing(self._executor.lines(token_calls.stream_tokens(filter, include), timeout)) as lines:
             for line in lines:
@@ -219,6 +267,10 @@ class Tokens(BulkCreate, TokenQueries):
         Raises:
             ConnectionError: the stream broke off.
             OSError: the file cannot be written.
+
+        >>> made = client.tokens.create_many(["one", "two"])
+        >>> client.tokens.export("tokens.jsonl")
+        2
         """
         with writing(target) as file:
             count = 0
