@@ -7,10 +7,10 @@ DISTRIBUTIONS := packages/wirekit packages/neurograph-python packages/vectron-cl
 MANIFESTS := requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test torture lint fix bench bench-client bench-engine bench-load bench-server generate lock clean
+.PHONY: help setup demo test torture conformance-clients lint fix bench bench-client bench-engine bench-load bench-server generate lock clean
 
 help:  ## show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## build .venv from the hashed lock (quick when nothing changed)
 
@@ -29,6 +29,9 @@ test: lint  ## every check and every test
 
 torture: setup  ## let processes die, the power go and files rot, and look at what is left (minutes; ARGS="--seed N")
 	PYTHONPATH=packages/vectrograph/tests $(BIN)/python -m torture $(ARGS)
+
+conformance-clients: setup  ## official-style clients in Go and JavaScript against this server (fetches their libraries)
+	CONFORMANCE_CLIENTS=1 $(BIN)/python -m pytest tests/conformance/test_official_style_clients.py
 
 lint: setup  ## ruff, formatting, types, layers, freshness of generated files
 	$(BIN)/ruff check --no-cache .
