@@ -77,7 +77,7 @@ def main(given: Sequence[str]) -> int:
     }
     write(path, content)
     console.print(f"Written: {path.name}")
-    own = [name for name in subjects if name in ("grpc", "rest", "engine", "client")]
+    own = [name for name in subjects if name in ("grpc", "rest", "frames", "engine", "client")]
     return int(any("error" in values for name in own for values in rounds[name]))
 
 

@@ -14,7 +14,7 @@ from benchmarks.engine.subjects.embedded import Embedded
 from benchmarks.engine.truth import K
 from benchmarks.server import processes
 from benchmarks.server.jobs import Job
-from benchmarks.server.peers import Chroma, OverGrpc, OverHttp, Peer, Vectrograph
+from benchmarks.server.peers import Chroma, OverFrames, OverGrpc, OverHttp, Peer, Vectrograph
 from benchmarks.server.processes import Running
 from benchmarks.server.questions import DISTANCE, queries_of, recall_of
 
@@ -37,9 +37,18 @@ def vectrograph_grpc(job: Job) -> Values:
 
 def vectrograph_rest(job: Job) -> Values:
     """This server over HTTP, vectors as JSON."""
+    return _over_http(OverHttp, job)
+
+
+def vectrograph_frames(job: Job) -> Values:
+    """This server over HTTP, vectors as float32 beside the JSON."""
+    return _over_http(OverFrames, job)
+
+
+def _over_http(kind: type[OverHttp], job: Job) -> Values:
     data = load("tokens", job.rows, job.cache)
     with processes.vectrograph(job.directory) as running:
-        peer = OverHttp(running)
+        peer = kind(running)
         peer.create(data.dimension)
         return _filled(peer, data, job) | _asked(peer, data, job, running)
 

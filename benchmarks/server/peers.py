@@ -1,5 +1,7 @@
 """Ways to reach a server: each stores vectors under their row numbers and finds the ten nearest, through a client."""
 
+import json
+import struct
 import time
 from importlib import import_module
 from typing import Any, Final, Protocol
@@ -114,6 +116,29 @@ class OverHttp(Vectrograph):
         answer = self._http.post(f"/v1/collections/{COLLECTION}/points/search", json=body)
         answer.raise_for_status()
         return [int(hit["id"]) for hit in answer.json()["results"]]
+
+
+class OverFrames(OverHttp):
+    """This server over its HTTP gateway: vectors as float32 beside the JSON."""
+
+    def upsert(self, first: int, vectors: Vectors) -> None:
+        """One POST."""
+        points = [{"id": str(first + n), "vector": n} for n in range(len(vectors))]
+        self._post("points", {"points": points}, vectors)
+
+    def search(self, query: Vectors) -> list[int]:
+        """One POST."""
+        answer = self._post("points/search", {"vector": 0, "topK": K}, query.reshape(1, -1))
+        return [int(hit["id"]) for hit in answer["results"]]
+
+    def _post(self, path: str, document: dict[str, Any], rows: Vectors) -> Any:
+        text = json.dumps(document).encode()
+        text += b" " * (-len(text) % 4)
+        frame = struct.pack("<4sIII", b"NGV1", len(text), *rows.shape) + text + rows.tobytes()
+        headers = {"Content-Type": "application/vnd.neurograph.vectors"}
+        answer = self._http.post(f"/v1/collections/{COLLECTION}/{path}", content=frame, headers=headers)
+        answer.raise_for_status()
+        return answer.json()
 
 
 class Chroma:

@@ -21,6 +21,7 @@ class Entry:
 SUBJECTS: Final = {
     "grpc": Entry("figures", "vectrograph_grpc"),
     "rest": Entry("figures", "vectrograph_rest"),
+    "frames": Entry("figures", "vectrograph_frames"),
     "chroma": Entry("figures", "chroma", "chromadb"),
     "prototype": Entry("figures", "prototype", "faiss"),
     "engine": Entry("figures", "engine"),
@@ -30,7 +31,8 @@ SUBJECTS: Final = {
     "client-protobuf": Entry("costs", "client_protobuf"),
     "client-qdrant": Entry("costs", "client_qdrant", "qdrant_client"),
 }
-"""grpc and rest are this server, through vectron-client and over HTTP; client is vectron-client before a sink."""
+"""grpc, rest and frames are this server: through vectron-client, over HTTP, over HTTP with binary bodies; client is
+vectron-client before a sink."""
 
 DISTRIBUTIONS: Final = (
     "vectrograph",

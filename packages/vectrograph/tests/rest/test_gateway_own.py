@@ -1,12 +1,14 @@
 """What Vectron's API lacks, over HTTP: our own service, reranking, feedback, repeats; and the scope comes first."""
 
 import base64
+import json
 import struct
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
 from rest.serving import LIMITS, Served
 
@@ -151,3 +153,43 @@ def test_a_repeat_under_the_same_key_changes_nothing(developer: httpx2.Client, y
     assert developer.delete(f"{years}/points/1", headers={"Idempotency-Key": "gone-1"}).status_code == 400
     assert developer.get(f"{years}/points/1").status_code == 200
     assert developer.post(f"{years}/points", json=body, headers={"Idempotency-Key": "a b"}).status_code == 400
+
+
+def frame(document: dict[str, Any], rows: list[list[float]]) -> bytes:
+    text = json.dumps(document).encode()
+    text += b" " * (-len(text) % 4)
+    matrix = np.array(rows, "<f4")
+    return struct.pack("<4sIII", b"NGV1", len(text), *(matrix.shape if rows else (0, 0))) + text + matrix.tobytes()
+
+
+def test_vectors_travel_beside_the_json(developer: httpx2.Client, years: str) -> None:
+    binary = {"Content-Type": "application/vnd.neurograph.vectors"}
+
+    def post(path: str, document: dict[str, Any], rows: list[list[float]]) -> Any:
+        return developer.post(f"{years}/{path}", content=frame(document, rows), headers=binary)
+
+    points = [{"id": "f0", "vector": 1, "payload": {"k": "v"}}, {"id": "f1", "vector": 0}]
+    assert post("points", {"points": points}, [[0.1, 40], [0.2, 50]]).json() == {"upserted": 2}
+    stored = developer.get(f"{years}/points/f0").json()["point"]
+    assert (stored["vector"], stored["payload"]) == ([float(np.float32(0.2)), 50.0], {"k": "v"})
+    found = post("points/search", {"vector": 0, "topK": 1, "includeVectors": True}, [[0.1, 41]]).json()["results"]
+    assert [(hit["id"], hit["score"]) for hit in found] == [("f1", 1.0)]
+    found = answer(developer, f"{years}/points/search", {"vector": [0.1, 41], "topK": 1, "includeVectors": True})
+    assert (
+        found["results"]
+        == post("points/search", {"vector": 0, "topK": 1, "includeVectors": True}, [[0.1, 41]]).json()["results"]
+    )
+    outcome = post("points/upsert-if", {"points": [{"id": "f0", "vector": 0}], "ifAbsent": True}, [[1, 1]])
+    assert outcome.json()["outcomes"][0]["status"] == "skipped"
+    for path, document, rows in (
+        ("points/search", {"topK": 1}, [[1.0, 1.0]]),
+        ("points/search", {"vector": 1}, [[1.0, 1.0]]),
+        ("points/search", {"vector": [1, 1]}, [[1.0, 1.0]]),
+        ("points", {"points": [{"id": "a", "vector": 0}, {"id": "b", "vector": 0}]}, [[1.0, 1.0]]),
+        ("points", {"points": [{"id": "a"}]}, [[1.0, 1.0]]),
+    ):
+        refused = post(path, document, rows)
+        assert (refused.status_code, refused.json()["code"]) == (400, 3), refused.text
+    assert developer.post(f"{years}/points", content=b"NGV1", headers=binary).status_code == 400
+    assert developer.post(f"{years}/points/count", content=frame({}, []), headers=binary).status_code == 415
+    assert developer.get(f"{years}/points/a").status_code == 404

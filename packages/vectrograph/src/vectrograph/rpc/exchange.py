@@ -28,6 +28,7 @@ log = structlog.get_logger("vectrograph.rpc")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 # A call without a deadline reports hundreds of years or infinity.
+_SLOW_MILLISECONDS: Final = 1_000.0
 _NO_DEADLINE_SECONDS: Final = 10 * 365 * 86_400
 
 
@@ -151,9 +152,11 @@ class Exchange:
         self._context.abort(status, message_of(error))
 
     def _record(self, status: grpc.StatusCode, error_code: str | None = None) -> None:
+        """One line, at level info when there is something to see: the call failed, or it took a second."""
         milliseconds = round((time.perf_counter() - self._started) * 1000, 3)
         facts = {} if error_code is None else {"error_code": error_code}
-        log.info("rpc", method=self._method, code=status.name, milliseconds=milliseconds, **facts)
+        note = log.debug if status is grpc.StatusCode.OK and milliseconds < _SLOW_MILLISECONDS else log.info
+        note("rpc", method=self._method, code=status.name, milliseconds=milliseconds, **facts)
 
 
 def _idempotency_key(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:

@@ -41,7 +41,7 @@ class GatewayEndpoint(Endpoint):
     def _given(self, request: Request) -> Any:
         if self._operation.query is not None:
             return read_query(self._operation.query, request.query)
-        kind = self._operation.body
+        kind = self._operation.frame if request.framed else self._operation.body
         if kind is None:
             return None
         message = read_message(kind, request.body)

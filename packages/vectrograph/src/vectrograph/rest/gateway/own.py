@@ -67,7 +67,9 @@ def upsert_if(context: Context, body: messages.UpsertIfRequest) -> messages.Upse
         if_version=body.if_version or None,
         if_match=filter_of(body.if_match_json, "if_match_json"),
     )
-    outcomes = context.services.bulk.upsert_if(context.call, context.path[_NAME], puts_of(body.points), condition)
+    outcomes = context.services.bulk.upsert_if(
+        context.call, context.path[_NAME], puts_of(context, body.points), condition
+    )
     return messages.UpsertIfResponse(outcomes=[messages.PointOutcome.of(outcome) for outcome in outcomes])
 
 

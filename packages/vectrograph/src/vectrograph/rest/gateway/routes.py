@@ -4,7 +4,15 @@ from typing import Any, Final
 
 from vectrograph.domain import errors
 from vectrograph.domain.access import Scope
-from vectrograph.rest.gateway import account_messages, accounts, collections, messages, own, own_messages
+from vectrograph.rest.gateway import (
+    account_messages,
+    accounts,
+    collections,
+    messages,
+    own,
+    own_messages,
+    vector_messages,
+)
 from vectrograph.rest.operation import Access, Handler, Operation, Work
 
 
@@ -44,11 +52,11 @@ _VECTRON: Final = (
     ),
     _route(
         "POST", _COLLECTION, collections.upsert, "Store points", messages.UpsertResponse,
-        body=messages.UpsertRequest, **_WRITES, **_REPEATABLE,
+        body=messages.UpsertRequest, frame=vector_messages.UpsertRows, **_WRITES, **_REPEATABLE,
     ),
     _route(
         "POST", f"{_COLLECTION}/search", collections.search, "Find the nearest points", messages.SearchResponse,
-        body=messages.SearchRequest, **_READS,
+        body=messages.SearchRequest, frame=vector_messages.SearchRow, **_READS,
     ),
     _route("GET", f"{_COLLECTION}/{{id}}", collections.get, "Get a point", messages.GetResponse, **_READS),
     _route(
@@ -127,7 +135,7 @@ _OWN: Final = (
     ),
     _route(
         "POST", f"{_COLLECTION}/upsert-if", own.upsert_if, "Store points on a condition",
-        own_messages.UpsertIfResponse, body=own_messages.UpsertIfRequest, **_WRITES,
+        own_messages.UpsertIfResponse, body=own_messages.UpsertIfRequest, frame=vector_messages.UpsertIfRows, **_WRITES,
     ),
     _route(
         "GET", "/v1/collections/{name}/info", own.info, "Get a collection in numbers",
