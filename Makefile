@@ -7,7 +7,7 @@ DISTRIBUTIONS := packages/wirekit packages/neurograph-python packages/vectron-cl
 MANIFESTS := requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix bench bench-engine generate lock clean
+.PHONY: help setup demo test lint fix audit fuzz bench bench-engine bench-load generate lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,13 @@ lint: setup  ## ruff, formatting, types, layers, freshness of generated files
 	$(BIN)/mypy --python-version 3.10 packages/wirekit/src packages/neurograph-python/src packages/vectron-client/src
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/generate.py --check
+	$(BIN)/python tools/audit.py --unless-unreachable
+
+audit: setup  ## ask the database of known vulnerabilities about every locked dependency (needs a network)
+	$(BIN)/python tools/audit.py
+
+fuzz: setup  ## hostile input for a long time (FUZZ_EXAMPLES=2000 for each test)
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),2000) $(BIN)/python -m pytest -q -s --timeout 7200 tests/security/test_fuzz.py tests/security/test_schemathesis.py
 
 fix: setup  ## repair what ruff can repair, regenerate what is generated
 	$(BIN)/python tools/generate.py
@@ -45,12 +52,15 @@ fix: setup  ## repair what ruff can repair, regenerate what is generated
 generate: setup  ## rewrite generated files: synchronous twins, protobuf modules, settings table
 	$(BIN)/python tools/generate.py
 
-bench: bench-engine  ## every measurement there is
+bench: bench-engine bench-load  ## every measurement there is
 
 bench-engine: setup  ## this engine beside its embedded peers (hours; ARGS=--quick for a look)
 	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet .venv-bench
 	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --group bench -e packages/wirekit -e packages/vectrograph
 	.venv-bench/bin/python -m benchmarks.engine $(ARGS)
+
+bench-load: setup  ## four times the load that can be answered: what is answered, what is refused, and how
+	$(BIN)/python -m benchmarks.load $(ARGS)
 
 lock: setup  ## resolve requirements.lock anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
