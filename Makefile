@@ -7,7 +7,7 @@ DISTRIBUTIONS := packages/wirekit packages/neurograph-python packages/vectron-cl
 MANIFESTS := requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test torture conformance-clients lint fix bench bench-client bench-engine bench-load bench-server generate lock clean
+.PHONY: help setup demo test torture conformance-clients lint fix audit fuzz bench bench-client bench-engine bench-load bench-server generate lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -43,6 +43,13 @@ lint: setup  ## ruff, formatting, types, layers, freshness of generated files
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/generate.py --check
+	$(BIN)/python tools/audit.py --unless-unreachable
+
+audit: setup  ## ask the database of known vulnerabilities about every locked dependency (needs a network)
+	$(BIN)/python tools/audit.py
+
+fuzz: setup  ## hostile input for a long time (FUZZ_EXAMPLES=2000 for each test)
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),2000) $(BIN)/python -m pytest -q -s --timeout 7200 tests/security/test_fuzz.py tests/security/test_schemathesis.py
 
 fix: setup  ## repair what ruff can repair, regenerate what is generated
 	$(BIN)/python tools/generate.py
@@ -52,7 +59,7 @@ fix: setup  ## repair what ruff can repair, regenerate what is generated
 generate: setup  ## rewrite generated files: synchronous twins, protobuf modules, settings table
 	$(BIN)/python tools/generate.py
 
-bench: bench-engine bench-client bench-server  ## every measurement there is
+bench: bench-engine bench-client bench-server bench-load  ## every measurement there is
 
 bench-engine: setup  ## this engine beside its embedded peers (hours; ARGS=--quick for a look)
 	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet .venv-bench
@@ -69,6 +76,9 @@ bench-client: setup  ## the neurograph client beside httpx2, qdrant-client and p
 	$(BIN)/uv pip install --quiet --python .venv-bench-client/bin/python --group bench-client \
 	  -e packages/wirekit -e packages/neurograph-python -e packages/vectron-client -e packages/vectrograph
 	.venv-bench-client/bin/python -m benchmarks.client $(ARGS)
+
+bench-load: setup  ## four times the load that can be answered: what is answered, what is refused, and how
+	$(BIN)/python -m benchmarks.load $(ARGS)
 
 lock: setup  ## resolve requirements.lock anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
