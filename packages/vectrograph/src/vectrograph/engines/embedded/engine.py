@@ -39,10 +39,11 @@ from vectrograph.engines.embedded.catalog import Catalog, refuse_newer_formats
 from vectrograph.engines.embedded.collection import Collection, check_deadline
 from vectrograph.engines.embedded.durable import make_directory
 from vectrograph.engines.embedded.foreground import Foreground
+from vectrograph.engines.embedded.graph.effort import route
 from vectrograph.engines.embedded.graph.recall import tune
 from vectrograph.engines.embedded.lock import DirectoryLock
 from vectrograph.engines.embedded.manifest import require_known_format, save_format
-from vectrograph.engines.embedded.planner import Planner
+from vectrograph.engines.embedded.planner import Choice, Planner
 from vectrograph.engines.embedded.scan import Searcher
 from vectrograph.engines.embedded.search import search
 from vectrograph.engines.embedded.verify import verify
@@ -85,12 +86,19 @@ class EmbeddedEngine:
     Acknowledged means on disk and visible to every later call. Make one with `open`.
     """
 
-    def __init__(self, lock: DirectoryLock, catalog: Catalog, background: Background, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        lock: DirectoryLock,
+        catalog: Catalog,
+        background: Background,
+        clock: Callable[[], int],
+        searcher: Searcher,
+    ) -> None:
         self._lock = lock
         self._catalog = catalog
         self._background = background
         self._clock = clock
-        self._searcher: Searcher = Planner()
+        self._searcher = searcher
         self._closed = False
 
     @classmethod
@@ -103,6 +111,7 @@ class EmbeddedEngine:
         memory_bytes: int | None = None,
         rhythm: Rhythm = USUAL,
         tune: Tune = tune,
+        choose: Choice = route,
         reached: Callable[[str], None] = lambda _: None,
     ) -> "EmbeddedEngine":
         """Open a database directory, creating it when there is none; a crashed one is recovered.
@@ -115,6 +124,7 @@ class EmbeddedEngine:
                 fit is not built, and writes that do not fit are refused.
             rhythm: when indexes are worked on.
             tune: decides how new graphs are served.
+            choose: decides which way a search takes.
             reached: told the names of the stages of background work; see `Background`.
 
         Raises:
@@ -140,7 +150,7 @@ class EmbeddedEngine:
                     reached=reached,
                 )
                 try:
-                    return cls(lock, Catalog(root, vfs, background), background, clock)
+                    return cls(lock, Catalog(root, vfs, background), background, clock, Planner(choose))
                 except BaseException:
                     background.worker.close()
                     raise
