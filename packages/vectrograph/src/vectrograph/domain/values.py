@@ -429,13 +429,14 @@ class MaintenanceTask(StrEnum):
     """What can be asked for.
 
     checkpoint: fold the log into the file. flush: publish buffered rows now. verify: check every checksum. repair:
-    rebuild what is derived and salvage what is readable.
+    rebuild what is derived and salvage what is readable. measure_recall: compare searches with exact ones.
     """
 
     CHECKPOINT = "checkpoint"
     FLUSH = "flush"
     VERIFY = "verify"
     REPAIR = "repair"
+    MEASURE_RECALL = "measure_recall"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
