@@ -7,7 +7,7 @@ DISTRIBUTIONS := packages/wirekit packages/neurograph-python packages/vectron-cl
 MANIFESTS := requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix bench bench-engine generate lock clean
+.PHONY: help setup demo test torture lint fix bench bench-engine generate lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ demo: setup  ## index Python's own documentation and ask it questions (KEEP=1 le
 
 test: lint  ## every check and every test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+torture: setup  ## let processes die, the power go and files rot, and look at what is left (minutes; ARGS="--seed N")
+	PYTHONPATH=packages/vectrograph/tests $(BIN)/python -m torture $(ARGS)
 
 lint: setup  ## ruff, formatting, types, layers, freshness of generated files
 	$(BIN)/ruff check --no-cache .

@@ -193,6 +193,7 @@ def refuse_newer_formats(root: Path) -> None:
 def _open_content(directory: Path, spec: CollectionSpec, files: DerivedFiles, vfs: str | None) -> Content:
     store = Store(directory, vfs)
     try:
+        store.recover()
         return Content(store, spec, files)
     except BaseException:
         store.abandon()

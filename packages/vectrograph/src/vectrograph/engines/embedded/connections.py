@@ -36,6 +36,8 @@ def open_writer(path: Path, vfs: str | None, *, page_bytes: int | None = None) -
     connection.pragma("synchronous", "full")
     connection.pragma("wal_autocheckpoint", 0)
     connection.pragma("cache_size", -_CACHE_KIB)
+    # Or the last to close a damaged file would fold its log in, for ever.
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     return connection
 
 

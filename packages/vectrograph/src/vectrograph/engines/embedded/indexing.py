@@ -40,7 +40,7 @@ class GraphMaker:
         self._background.reached("extend")
         old = served.graph
         more = Graph.bytes_for(view.buffered, view.vectors.shape[1], old.space.quantisation, old.hnsw.links)
-        with self._budget.reserve(int(_COPYING * (old.nbytes + more))) as room:
+        with self._reserve(int(_COPYING * (old.nbytes + more))) as room:
             threads = self._background.foreground.threads
             return _charged(old.extend(view, live=view.live, threads=threads, between=between), room)
 
@@ -51,7 +51,7 @@ class GraphMaker:
             OverBudget: there is no room for it.
         """
         self._background.reached("build")
-        with self._budget.reserve(self.bytes_for(view, links)) as room:
+        with self._reserve(self.bytes_for(view, links)) as room:
             graph = Graph.build(
                 view,
                 self._distance,
@@ -79,6 +79,9 @@ class GraphMaker:
         """How a graph is served that extends the one from before, if any; the View may have rows behind it."""
         fresh = graph.covered + np.flatnonzero(view.live[graph.covered :])
         return self._background.tune(graph, view, view.live, fresh, before, between)
+
+    def _reserve(self, amount: int) -> Reservation:
+        return self._budget.reserve(amount, leaving=self._budget.margin)
 
 
 def _charged(graph: Graph, room: Reservation) -> Graph:

@@ -1,6 +1,8 @@
 """From files to the rows of a collection: what was saved, brought up to date with SQLite, or everything anew.
 
-The saved rows are believed when every checksum holds, when the log of changes says of the last change they contain what
+An index that has seen a later change than the SQLite file shows that the file lost what was acknowledged: its log, or
+all that came after a copy of it was made. That is damage, not a reason to build the index anew. Otherwise
+the saved rows are believed when every checksum holds, when the log of changes says of the last change they contain what
 they say, and when SQLite has no row that they should have and have not. A row of SQLite that the saved rows cover is
 not read again, so damage to its bytes is found by `verify`, or when the point is read, and not at open.
 """
@@ -65,7 +67,9 @@ def _empty(files: DerivedFiles, spec: CollectionSpec, counters: Counters) -> Vie
 def _resume(
     store: Store, saved: SavedRows, vectors: VectorFile, counters: Counters, files: DerivedFiles
 ) -> ViewBuilder:
-    if saved.seq > counters.seq or store.change(saved.seq) != saved.change:
+    if saved.seq > counters.seq:
+        raise Damaged(f"its last change is {counters.seq}, and its index has seen change {saved.seq}")
+    if store.change(saved.seq) != saved.change:
         raise DamagedIndex("it belongs to another history than the SQLite file has")
     rows = len(saved.labels)
     columns = Columns(rows + rows // 8 + 1024)

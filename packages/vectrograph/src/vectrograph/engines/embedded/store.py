@@ -1,6 +1,7 @@
 """The truth about one collection: its SQLite file, the statements that read and write it, checkpoints."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from vectrograph.engines.embedded.batch import Batch
 from vectrograph.engines.embedded.columns.store import ColumnStore
 from vectrograph.engines.embedded.connections import ReaderPool, open_writer
 from vectrograph.engines.embedded.failures import Damaged
+from vectrograph.engines.embedded.log_check import require_whole_log
 from vectrograph.engines.embedded.manifest import FORMAT, spec_from_json, spec_to_json
 from vectrograph.engines.embedded.plan import Counters
 from vectrograph.engines.embedded.reading import read_by_ids, read_by_labels
@@ -31,6 +33,8 @@ _ROUNDS: Final = 3
 _LEFT_PAGES: Final = 256
 _LOAD_BYTES: Final = 16 << 20
 _LABELS_AT_A_TIME: Final = 100_000
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,20 @@ class Store:
         )
         store.checkpoint()
         return store
+
+    def recover(self) -> None:
+        """Make sure that the log a dead process left is whole, and fold it in.
+
+        Raises:
+            Damaged: commits that were acknowledged are missing.
+            apsw.Error: it cannot be read.
+        """
+        require_whole_log(self._writer, self._path)
+        try:
+            # What lies behind the good frames goes, before a second crash could make it look like lost commits.
+            self.checkpoint()
+        except (apsw.FullError, apsw.ReadOnlyError, apsw.IOError) as error:
+            _log.warning("the log of %s is not folded in yet: %s", self._path, error)
 
     def header(self) -> Header:
         """Read what the file says about itself.
@@ -233,10 +251,14 @@ class Store:
         self.readers.close(timeout=10.0)
         self._close_folder()
         self.checkpoint()
+        self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         self._writer.close()
 
     def abandon(self) -> None:
-        """Let go of a file that is damaged or about to be removed; readers finish on what they have open."""
+        """Let go of a file that is damaged or about to be removed, leaving file and log as they are.
+
+        Readers finish on what they have open.
+        """
         self.readers.close(timeout=0.0)
         self._close_folder()
         self._writer.close()
