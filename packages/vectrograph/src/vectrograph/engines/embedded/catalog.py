@@ -41,14 +41,17 @@ class Catalog:
         root: the database directory.
         vfs: name of the SQLite VFS to use, None for the usual one.
         background: keeps the indexes.
+        read_only: the disk takes no writes: what is half made or half dropped is left alone, and not listed.
     """
 
-    def __init__(self, root: Path, vfs: str | None, background: Background) -> None:
+    def __init__(self, root: Path, vfs: str | None, background: Background, *, read_only: bool = False) -> None:
+        self._read_only = read_only
         self._directory = root / DIRECTORY
         self._vfs = vfs
         self._background = background
         self._lock = Lock()
-        make_directory(self._directory)
+        if not read_only:
+            make_directory(self._directory)
         self._collections: dict[CollectionRef, Collection] = {}
         for directory in sorted(self._directory.iterdir()):
             self._recover(directory)
@@ -129,27 +132,29 @@ class Catalog:
         try:
             manifest = Manifest.load(directory)
         except DamagedManifest as damage:
-            if not (directory / DATA_FILE).exists():
+            if (directory / DATA_FILE).exists():
+                self._recover_from_data(directory, damage)
+            elif not self._read_only:
                 # Made, but the first manifest was not yet written: nothing was acknowledged.
                 _remove(directory)
-            else:
-                self._recover_from_data(directory, damage)
             return
         if manifest.state is not CollectionState.READY:
-            _remove(directory)
+            if not self._read_only:
+                _remove(directory)
             return
         self._open(directory, manifest)
 
     def _recover_from_data(self, directory: Path, damage: DamagedManifest) -> None:
         try:
-            manifest = _manifest_in_data(directory, self._vfs)
+            manifest = _manifest_in_data(directory, self._vfs, self._read_only)
             if manifest.spec.ref in self._collections:
                 raise Damaged(f"its file names it {manifest.spec.ref}, which another collection is called")
-            manifest.save(directory)
+            if not self._read_only:
+                manifest.save(directory)
+                _log.warning("the manifest of collection %s was damaged and is written anew", manifest.spec.ref)
         except (apsw.Error, Damaged, OSError) as error:
             self._set_aside(directory, f"its manifest is damaged: {damage}; and so is its data: {error}")
             return
-        _log.warning("the manifest of collection %s was damaged and is written anew", manifest.spec.ref)
         self._open(directory, manifest)
 
     def _open(self, directory: Path, manifest: Manifest) -> None:
@@ -157,7 +162,7 @@ class Catalog:
             self._set_aside(directory, f"a second collection is called {manifest.spec.ref}")
             return
         content, problem = None, None
-        files = DerivedFiles(directory, manifest.spec)
+        files = DerivedFiles(directory, manifest.spec, read_only=self._read_only)
         try:
             content = _open_content(directory, manifest.spec, files, self._vfs)
         except (apsw.Error, Damaged, OSError) as error:
@@ -190,7 +195,7 @@ def refuse_newer_formats(root: Path) -> None:
 
 
 def _open_content(directory: Path, spec: CollectionSpec, files: DerivedFiles, vfs: str | None) -> Content:
-    store = Store(directory, vfs)
+    store = Store(directory, vfs, read_only=files.read_only)
     try:
         store.recover()
         return Content(store, spec, files)
@@ -199,8 +204,8 @@ def _open_content(directory: Path, spec: CollectionSpec, files: DerivedFiles, vf
         raise
 
 
-def _manifest_in_data(directory: Path, vfs: str | None) -> Manifest:
-    store = Store(directory, vfs)
+def _manifest_in_data(directory: Path, vfs: str | None, read_only: bool) -> Manifest:
+    store = Store(directory, vfs, read_only=read_only)
     try:
         header = store.header()
     finally:
