@@ -394,6 +394,8 @@ def test_an_index_of_another_history_is_not_used(
     engine.close()
     newer = {each.name: each.read_bytes() for each in path.iterdir() if each.suffix in (".graph", ".f32")}
     (path / "points.sqlite").write_bytes(backup)
+    for name in newer:
+        (path / name).unlink()
     engine = opened(scratch / "data")
     fill(engine, vectors[1000:1400], first=1000)
     engine.close()

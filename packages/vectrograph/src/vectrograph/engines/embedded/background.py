@@ -6,29 +6,18 @@ from typing import Final, TypeAlias
 
 from vectrograph.engines.embedded.budget import Budget
 from vectrograph.engines.embedded.foreground import Foreground
-from vectrograph.engines.embedded.graph.graph import BEAM, Graph
+from vectrograph.engines.embedded.graph.graph import Graph
+from vectrograph.engines.embedded.graph.recall import tune
 from vectrograph.engines.embedded.graph.refine import Originals
 from vectrograph.engines.embedded.graph.served import ServedGraph
 from vectrograph.engines.embedded.view import Mask, Rows
 from vectrograph.engines.embedded.worker import Worker
 
 Tune: TypeAlias = Callable[[Graph, Originals, Mask, Rows, ServedGraph | None, Callable[[], None]], ServedGraph]
-"""From a new graph to how it is served.
+"""From a new graph to how it is served; see `recall.tune`.
 
 Called with the graph, the originals, the live bits by row, live rows that are not in the graph, the graph that it
 extends if any, and what is to be called in the middle of long work and may raise to give up."""
-
-
-def with_usual_beam(
-    graph: Graph,
-    originals: Originals,
-    live: Mask,
-    fresh: Rows,
-    before: ServedGraph | None,
-    between: Callable[[], None],
-) -> ServedGraph:
-    """Serve a graph with the beam that does for most data."""
-    return ServedGraph(graph, BEAM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,5 +85,5 @@ class Background:
     foreground: Foreground
     rhythm: Rhythm = USUAL
     budget: Budget = field(default_factory=Budget)
-    tune: Tune = with_usual_beam
+    tune: Tune = tune
     reached: Callable[[str], None] = lambda _: None

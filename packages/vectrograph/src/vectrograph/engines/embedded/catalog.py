@@ -19,7 +19,8 @@ import apsw
 from vectrograph.domain.errors import AlreadyExists, CollectionNotFound, DomainError
 from vectrograph.domain.values import DEFAULT_TENANT, CollectionRef, CollectionSpec, CollectionState, Distance
 from vectrograph.engines.embedded.background import Background
-from vectrograph.engines.embedded.collection import Collection, Content
+from vectrograph.engines.embedded.collection import Collection
+from vectrograph.engines.embedded.content import Content
 from vectrograph.engines.embedded.durable import make_directory, sync_directory
 from vectrograph.engines.embedded.failures import Damaged, storage_errors
 from vectrograph.engines.embedded.files import DerivedFiles

@@ -3,8 +3,8 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Condition, Lock
 from typing import Any, Final
@@ -12,7 +12,6 @@ from typing import Any, Final
 import apsw
 
 from vectrograph.domain.errors import DeadlineExceeded, DomainError, IdempotencyConflict, InternalError
-from vectrograph.domain.filters import Filter
 from vectrograph.domain.operations import Admitted, admit
 from vectrograph.domain.values import (
     CollectionInfo,
@@ -26,17 +25,17 @@ from vectrograph.domain.values import (
     WriteResult,
 )
 from vectrograph.engines.embedded.background import Background
-from vectrograph.engines.embedded.batch import Batch, Reply
-from vectrograph.engines.embedded.columns.store import ColumnStore, Selection
+from vectrograph.engines.embedded.batch import Reply
+from vectrograph.engines.embedded.columns.store import ColumnStore
 from vectrograph.engines.embedded.connections import PoolClosed
+from vectrograph.engines.embedded.content import Content
 from vectrograph.engines.embedded.failures import Damaged, quarantined, storage_errors
 from vectrograph.engines.embedded.files import DerivedFiles
-from vectrograph.engines.embedded.opening import open_rows
-from vectrograph.engines.embedded.plan import Counters, Plan, needs_content
-from vectrograph.engines.embedded.records import Record
+from vectrograph.engines.embedded.plan import Plan, needs_content
+from vectrograph.engines.embedded.remembered import Remembered
 from vectrograph.engines.embedded.store import Store
 from vectrograph.engines.embedded.upkeep import Upkeep
-from vectrograph.engines.embedded.view import Addition, View, ViewBuilder
+from vectrograph.engines.embedded.view import View
 
 REPLAY_MICROSECONDS: Final = 24 * 3600 * 1_000_000
 """How long an idempotency record is kept."""
@@ -54,81 +53,6 @@ def check_deadline(deadline: float | None) -> None:
     """
     if deadline is not None and time.monotonic() >= deadline:
         raise DeadlineExceeded("The deadline passed before the work was done; nothing was written. Allow more time.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """A commit under way: what it adds, what goes, and the counters afterwards."""
-
-    batch: Batch
-    added: Addition
-    counters: Counters
-
-
-class Content:
-    """What an undamaged collection has: its file, its View, its counters. Only the holder of the lock changes it.
-
-    Raises:
-        Damaged, apsw.Error: the file is not what was written.
-    """
-
-    def __init__(self, store: Store, spec: CollectionSpec, files: DerivedFiles) -> None:
-        self.store = store
-        header = store.header()
-        if header.spec != spec:
-            raise Damaged("the file belongs to another collection")
-        self.counters: Counters = header.counters
-        self.opened = open_rows(store, files, spec, header.counters)
-        self.builder: ViewBuilder = self.opened.builder
-        self._pending: _Pending | None = None
-        self.columns = ColumnStore()
-
-    @property
-    def view(self) -> View:
-        """The newest state that was published."""
-        return self.builder.view
-
-    def matching(self, condition: Filter) -> list[Record]:
-        """All stored points that match, without payload and text; for the holder of the lock."""
-        with self.columns.updating_at_once() as alone:
-            return self.store.matching(condition, self.view, self.columns if alone else None)
-
-    def commit(self, batch: Batch, counters: Counters) -> None:
-        """Write a batch and publish the View that shows it."""
-        added = batch.addition
-        self.builder.prepare(added)
-        # Whatever interrupts the next lines, the next writer asks the file first what became of them.
-        self._pending = _Pending(batch, added, counters)
-        self.store.apply(batch)
-        self._publish(self._pending)
-
-    def settle(self) -> None:
-        """Publish a commit that was interrupted if it is in the file, forget it if it is not.
-
-        Raises:
-            Damaged: the file has another state than before the commit or after it.
-        """
-        if self._pending is None:
-            return
-        seq = self.store.header().counters.seq
-        if seq == self._pending.counters.seq:
-            self._publish(self._pending)
-        elif seq == self.counters.seq:
-            self.builder.forget()
-            self._pending = None
-        else:
-            raise Damaged(f"the last change in the file is {seq} and should be {self._pending.counters.seq}")
-
-    def release(self) -> None:
-        """Give up the derived file, and give the memory back to the budget."""
-        self.builder.generation.vectors.close()
-        self.builder.release()
-
-    def _publish(self, pending: _Pending) -> None:
-        if self.builder.view.seq < pending.batch.seq:
-            self.builder.advance(pending.batch.seq, pending.batch.gone, pending.added)
-        self.counters = pending.counters
-        self._pending = None
 
 
 class Collection:
@@ -179,8 +103,7 @@ class Collection:
         Raises:
             CollectionNotFound, Unavailable, CollectionQuarantined.
         """
-        with self._guarded() as content:
-            return content.view
+        return self._serving().view
 
     def info(self) -> CollectionInfo:
         """The collection as it stands; never raises for a damaged one."""
@@ -287,32 +210,22 @@ class Collection:
             finally:
                 connection.execute("ROLLBACK")
 
-    @contextmanager
-    def selecting(
-        self, condition: Filter, check: Callable[[], None]
-    ) -> Iterator[tuple[apsw.Connection, View, Selection]]:
-        """A snapshot, and the rows of its View that match.
+    @property
+    def columns(self) -> ColumnStore:
+        """The payloads by column; raises as `view` does."""
+        return self._serving().columns
 
-        Args:
-            condition: what is asked.
-            check: called while waiting, and between chunks of work; may raise to stop.
-        """
-        with self._guarded() as content, ExitStack() as stack:
-            connection, view = stack.enter_context(self.snapshot(check))
-            columns = content.columns
-            selection = columns.ready(condition, view)
-            if selection is None:
-                stack.close()
-                with columns.updating(check):
-                    connection, view = stack.enter_context(self.snapshot(check))
-                    selection = columns.select(connection, view, condition, check)
-            yield connection, view, selection
+    @property
+    def remembered(self) -> Remembered:
+        """The points that were found lately; raises as `view` does."""
+        return self._serving().remembered
 
-    def selection(self, condition: Filter) -> tuple[View, Selection | None]:
-        """The View published last, and which of its rows match, None when that must be read first."""
-        with self._guarded() as content:
-            view = content.view
-            return view, content.columns.ready(condition, view)
+    def _serving(self) -> Content:
+        content = self._content
+        if content is None or self._problem is not None or self._ended is not None:
+            with self._guarded() as content:
+                return content
+        return content
 
     def _begin(self, content: Content, connection: apsw.Connection, check: Callable[[], None]) -> View:
         while True:

@@ -36,12 +36,13 @@ from vectrograph.domain.values import (
 )
 from vectrograph.engines.base import Infos, Points, Results
 from vectrograph.engines.embedded import reads
-from vectrograph.engines.embedded.background import USUAL, Background, Rhythm, Tune, with_usual_beam
+from vectrograph.engines.embedded.background import USUAL, Background, Rhythm, Tune
 from vectrograph.engines.embedded.budget import Budget
 from vectrograph.engines.embedded.catalog import Catalog, refuse_newer_formats
 from vectrograph.engines.embedded.collection import Collection, check_deadline
 from vectrograph.engines.embedded.durable import make_directory
 from vectrograph.engines.embedded.foreground import Foreground
+from vectrograph.engines.embedded.graph.recall import tune
 from vectrograph.engines.embedded.lock import DirectoryLock
 from vectrograph.engines.embedded.maintenance import fold, maintain
 from vectrograph.engines.embedded.manifest import require_known_format, save_format
@@ -114,7 +115,7 @@ class EmbeddedEngine:
         memory_bytes: int | None = None,
         ballast_bytes: int = BALLAST_BYTES,
         rhythm: Rhythm = USUAL,
-        tune: Tune = with_usual_beam,
+        tune: Tune = tune,
         reached: Callable[[str], None] = lambda _: None,
     ) -> "EmbeddedEngine":
         """Open a database directory, creating it when there is none; a crashed one is recovered.

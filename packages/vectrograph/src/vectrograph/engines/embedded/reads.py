@@ -17,6 +17,7 @@ from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.columns.store import Selection
 from vectrograph.engines.embedded.reading import read_by_ids, read_by_labels
 from vectrograph.engines.embedded.records import BARE, Record, read_records
+from vectrograph.engines.embedded.selecting import known_selection, selecting
 from vectrograph.engines.embedded.view import View
 
 _FILTER_CHUNK: Final = 512
@@ -36,10 +37,10 @@ def count(collection: Collection, condition: Filter | None, check: Callable[[], 
     """How many points there are, or match; `check` is called now and then and may raise to stop."""
     if condition is None:
         return collection.view().count
-    _, selection = collection.selection(condition)
+    _, selection = known_selection(collection, condition)
     if selection is not None:
         return selection.count
-    with collection.selecting(condition, check) as (_, _, selected):
+    with selecting(collection, condition, check) as (_, _, selected):
         return selected.count
 
 
@@ -58,7 +59,7 @@ def scroll(collection: Collection, request: ScrollRequest, check: Callable[[], N
             found = order.page(connection, after, request.limit + 1, request.offset, BARE)
             whole = _whole(connection, found[: request.limit], request.include)
     else:
-        with collection.selecting(request.filter, check) as (connection, view, selection):
+        with selecting(collection, request.filter, check) as (connection, view, selection):
             found = _matching(connection, order, after, view, selection, wanted, check)[request.offset :]
             whole = _whole(connection, found[: request.limit], request.include)
     page = found[: request.limit]

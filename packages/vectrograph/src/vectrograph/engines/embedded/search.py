@@ -3,15 +3,18 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import apsw
+import numpy as np
 
 from vectrograph.domain.values import Hit, Include, Plan, Point, SearchRequest, SearchResult, Vector
 from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.columns.store import Selection
 from vectrograph.engines.embedded.reading import read_by_labels
-from vectrograph.engines.embedded.records import Record
+from vectrograph.engines.embedded.remembered import Entry
 from vectrograph.engines.embedded.scan import Question, Ranking, Searcher
+from vectrograph.engines.embedded.selecting import known_selection, selecting
 from vectrograph.engines.embedded.view import View
 
 
@@ -30,17 +33,16 @@ def search(
     if request.filter is None:
         view, selection = collection.view(), None
     else:
-        view, selection = collection.selection(request.filter)
+        view, selection = known_selection(collection, request.filter)
     if request.filter is None or selection is not None:
         rankings = searcher.search(view, _question(collection, request, queries, selection), check)
-        with collection.reading() as (connection, _):
-            points = _points(connection, view, rankings, request)
+        points = _points(collection, view, rankings, request)
         if points is not None:
             return _results(request, view, selection, rankings, points, started)
     # A filter over what is not in memory, or a point that was found has changed since: hold the state still meanwhile.
     with _held(collection, request, check) as (connection, view, selection):
         rankings = searcher.search(view, _question(collection, request, queries, selection), check)
-        points = _points(connection, view, rankings, request)
+        points = _read(connection, view, rankings, request)
     return _results(request, view, selection, rankings, points or {}, started)
 
 
@@ -52,7 +54,7 @@ def _held(
         with collection.snapshot(check) as (connection, view):
             yield connection, view, None
     else:
-        with collection.selecting(request.filter, check) as selected:
+        with selecting(collection, request.filter, check) as selected:
             yield selected
 
 
@@ -69,35 +71,56 @@ def _question(collection: Collection, request: SearchRequest, queries: Vector, s
 
 
 def _points(
-    connection: apsw.Connection, view: View, rankings: Sequence[Ranking], request: SearchRequest
+    collection: Collection, view: View, rankings: Sequence[Ranking], request: SearchRequest
 ) -> dict[int, Point] | None:
-    """The points of all rows that will be returned, by row; None when one of them has changed since the View."""
-    rows = sorted({int(row) for ranking in rankings for row in ranking.rows[request.offset :]})
-    include = request.include
-    # Vectors are in memory already.
-    read = read_by_labels(
-        connection, view.labels[rows].tolist(), Include(vector=False, payload=include.payload, text=include.text)
-    )
-    if len(read) < len(rows) or any(record.version > view.seq for record in read):
+    """The points of all rows that will be returned, by label; None when one of them has changed since the View."""
+    labels, include, remembered = _labels(view, rankings, request), request.include, collection.remembered
+    entries, missing = remembered.find(labels, include)
+    if missing:
+        epoch = remembered.epoch
+        with collection.reading() as (connection, _):
+            read = read_by_labels(connection, missing, _without_vector(include))
+        if len(read) < len(missing):
+            return None
+        fresh = {record.label: Entry.of(record, include) for record in read}
+        remembered.keep(fresh, epoch)
+        entries.update(fresh)
+    seq = view.seq
+    points = {label: entry.point(include) for label, entry in entries.items() if entry.bare.version <= seq}
+    if len(points) < len(labels):
         return None
-    records = {record.label: record for record in read}
-    return {row: _point(records[int(view.labels[row])], view, row, include) for row in rows}
+    return _with_vectors(points, view) if include.vector else points
 
 
-def _point(record: Record, view: View, row: int, include: Include) -> Point:
-    point = record.point(include)
-    if not include.vector:
-        return point
-    return Point(
-        id=point.id,
-        vector=view.vectors[row].copy(),
-        payload=point.payload,
-        text=point.text,
-        created_at=point.created_at,
-        updated_at=point.updated_at,
-        version=point.version,
-        created_seq=point.created_seq,
-    )
+def _read(
+    connection: apsw.Connection, view: View, rankings: Sequence[Ranking], request: SearchRequest
+) -> dict[int, Point]:
+    """The same of a state that is held still."""
+    include = request.include
+    read = read_by_labels(connection, _labels(view, rankings, request), _without_vector(include))
+    points = {record.label: record.point(include) for record in read}
+    return _with_vectors(points, view) if include.vector else points
+
+
+def _labels(view: View, rankings: Sequence[Ranking], request: SearchRequest) -> list[int]:
+    if len(rankings) == 1:
+        labels: list[int] = view.labels[rankings[0].rows[request.offset :]].tolist()
+        return labels
+    rows = {row for ranking in rankings for row in ranking.rows[request.offset :].tolist()}
+    return [int(view.labels[row]) for row in sorted(rows)]
+
+
+def _without_vector(include: Include) -> Include:
+    # Vectors are in memory already.
+    return Include(vector=False, payload=include.payload, text=include.text)
+
+
+def _with_vectors(points: dict[int, Point], view: View) -> dict[int, Point]:
+    rows = view.rows_of(np.array(list(points), np.int64)).tolist()
+    return {
+        label: replace(point, vector=view.vectors[row].copy())
+        for (label, point), row in zip(points.items(), rows, strict=True)
+    }
 
 
 def _results(
@@ -112,8 +135,9 @@ def _results(
     elapsed = (time.perf_counter() - started) * 1e3
     results = []
     for ranking in rankings:
-        rows, scores = ranking.rows[request.offset :].tolist(), ranking.scores[request.offset :].tolist()
-        hits = tuple([Hit(points[row], score) for row, score in zip(rows, scores, strict=True)])
+        labels = view.labels[ranking.rows[request.offset :]].tolist()
+        scores = ranking.scores[request.offset :].tolist()
+        hits = tuple([Hit(points[label], score) for label, score in zip(labels, scores, strict=True)])
         # What is farther than the bound was found and left out.
         complete = request.max_score is not None or len(ranking.rows) >= min(request.offset + request.k, matches)
         plan = _plan(ranking, matches, elapsed) if request.explain else None

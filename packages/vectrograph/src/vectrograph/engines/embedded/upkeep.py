@@ -23,7 +23,7 @@ from vectrograph.engines.embedded.indexing import GraphMaker
 from vectrograph.engines.embedded.view import Generation, Labels, View
 
 if TYPE_CHECKING:
-    from vectrograph.engines.embedded.collection import Content
+    from vectrograph.engines.embedded.content import Content
 
 _PACE_FLOATS: Final = 1_000_000
 """Components per second that writers are let in when the index begins to lag: about what one core indexes."""
@@ -86,7 +86,7 @@ class Upkeep:
         view, seq = content.view, content.opened.saved_seq
         if seq:
             self._saved = _Saved(content.builder.generation, seq, len(view.labels), self._covered(view))
-        content.builder.charge(self._background.budget)
+        content.charge(self._background.budget)
         if view.served is not None:
             try:
                 self._maker.keep(view.served.graph)

@@ -15,6 +15,7 @@ import apsw
 import numpy as np
 
 from vectrograph.domain.filters import Filter
+from vectrograph.engines.embedded.budget import Budget, OverBudget, Reservation
 from vectrograph.engines.embedded.columns.column import Mask
 from vectrograph.engines.embedded.columns.keys import Key, keys_of
 from vectrograph.engines.embedded.columns.table import Column, Table, empty_column, evaluate, values_at
@@ -63,10 +64,12 @@ class ColumnStore:
 
     Args:
         limit: bytes that the columns may take together. What does not fit is evaluated payload by payload.
+        held: of a budget shared with others; it is asked first.
     """
 
-    def __init__(self, limit: int = COLUMN_BYTES) -> None:
+    def __init__(self, limit: int = COLUMN_BYTES, held: Reservation | None = None) -> None:
         self._limit = limit
+        self._held = held if held is not None else Budget().reserve(0)
         self._entries: dict[Key, _Entry] = {}
         self._selections: dict[Filter, tuple[int, Labels, Selection]] = {}
         self._refused: dict[frozenset[Key], int] = {}
@@ -132,13 +135,10 @@ class ColumnStore:
             return self.by_payload(connection, view, filter, check)
         for key in sorted(keys, key=repr):
             self._update(key, connection, view, check)
-            if sum(self._entries[each].column.nbytes for each in keys if each in self._entries) > self._limit:
-                for each in keys:
-                    self._entries.pop(each, None)
+            if not self._make_room(keys):
                 self._refused[keys] = max(1, rows)
                 return self.by_payload(connection, view, filter, check)
         self._refused.pop(keys, None)
-        self._make_room(keys)
         return self._select(filter, view, Table(rows, {key: self._entries[key].column for key in keys}))
 
     @staticmethod
@@ -184,14 +184,40 @@ class ColumnStore:
         column = entry.column.patched(np.array(rows, np.int64), values) if rows else entry.column
         return _Entry(column, view.seq, entry.labels)
 
-    def _make_room(self, keys: frozenset[Key]) -> None:
-        """Drop the columns that were not used for longest until the rest fits; these stay."""
-        for key in keys:
+    def _make_room(self, keys: frozenset[Key]) -> bool:
+        """Drop the columns that were not used for longest until the rest fits; those of `keys` last, and all at once.
+
+        Returns:
+            Whether the columns of `keys` are still there.
+        """
+        for key in keys & self._entries.keys():
             self._entries[key] = self._entries.pop(key)
-        for key in [key for key in self._entries if key not in keys]:
-            if sum(entry.column.nbytes for entry in self._entries.values()) <= self._limit:
-                return
-            del self._entries[key]
+        others = [key for key in self._entries if key not in keys]
+        while not self._fits():
+            if not others:
+                for key in keys:
+                    self._entries.pop(key, None)
+                self._held.resize(0)
+                return False
+            del self._entries[others.pop(0)]
+        return True
+
+    def _fits(self) -> bool:
+        total = sum(entry.column.nbytes for entry in self._entries.values())
+        if total > self._limit:
+            return False
+        try:
+            self._held.resize(total)
+        except OverBudget:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Forget everything, and give the memory back to the budget; nobody asks any more."""
+        with self._lock:
+            self._entries.clear()
+            self._selections.clear()
+            self._held.release()
 
     # ------------------------------------------------------------ answers
 

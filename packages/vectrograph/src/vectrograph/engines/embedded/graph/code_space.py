@@ -39,6 +39,7 @@ SAMPLE: Final = _TRIAL_ROWS + _TRIAL_QUERIES
 _NEARLY_ALL: Final = 0.99
 _SPILL_SLACK: Final = 8.0
 _LEAST_SHARE: Final = 0.25
+_UNIT: Final = 2.0**-24
 _SURE: Final = 3.0
 """Standard deviations of rounding errors to allow for."""
 
@@ -227,20 +228,24 @@ class CodeSpace:
         Returns:
             A squared distance from the aim that is not exceeded, or an inner product that is reached, but for chance:
             rounding errors are as good as independent of the directions of vectors, so a product with one has a
-            standard deviation of length · error / √dimension.
+            standard deviation of length · error / √dimension. Float32 arithmetic is allowed its error bound.
         """
-        narrow = _SURE / self.dimension**0.5
+        relative = (self.dimension + 32) * _UNIT
+        size = self.radius + self.scale * float(np.dot(self.centre, self.centre)) ** 0.5
+        # Float16 rounds large components, and long vectors, more than others: its errors do point somewhere.
+        narrow = 2.0 if self.quantisation is Quantisation.FLOAT16 else _SURE / self.dimension**0.5
         rounding = (self.dimension / 12) ** 0.5 if self.quantisation is Quantisation.INT8 else 0.0
         if self.products:
             centred = (-score - float(np.dot(query, self.centre))) * aim.factor * self.scale
-            blur = ((np.linalg.norm(aim.point) * self.error) ** 2 + (self.radius * rounding) ** 2) ** 0.5
-            return float(centred - narrow * blur)
+            length = float(np.linalg.norm(aim.point))
+            blur = ((length * self.error) ** 2 + (self.radius * rounding) ** 2) ** 0.5
+            return float(centred - narrow * blur - relative * length * size)
         apart = max(score, 0.0)
         if self.distance is Distance.COSINE:
             apart = (1 - aim.factor) ** 2 + 2 * aim.factor * apart
         apart *= self.scale**2
-        error = (self.error**2 + rounding**2) ** 0.5
-        return float(apart + error**2 + narrow * (2 * apart**0.5 + error) * error)
+        error = (self.error**2 + rounding**2 + (relative * size) ** 2) ** 0.5
+        return float((1 + relative) * apart + error**2 + narrow * (2 * apart**0.5 + error) * error)
 
 
 def _mean_length(rows: Vector) -> float:

@@ -23,7 +23,7 @@ _BATCH: Final = 1024
 """Rows added between two calls of `between`: a quarter of a second or less on one core."""
 _BEAM_BATCH: Final = 32
 """Queries walked for at a time: about ten milliseconds."""
-_FIRST_SIEVE: Final = 48
+_FIRST_SIEVE: Final = 24
 _SEED: Final = 7
 
 

@@ -126,8 +126,6 @@ class VectorFile:
         if not self._writable:
             raise OSError(errno.EROFS, "the vectors were opened for reading", str(self.path))
         first = self._rows
-        if not len(vectors):
-            return first
         self._reserve(first + len(vectors))
         content = np.ascontiguousarray(vectors, np.float32).data.cast("B")
         _write(self._descriptor, content, HEADER_BYTES + first * self._row_bytes)
