@@ -66,7 +66,7 @@ CAPABILITIES: Final = Capabilities(
     filter_nodes=NODES,
     orderings=frozenset(["id", "created", "updated"]),
     distances=frozenset(Distance),
-    maintenance=frozenset([MaintenanceTask.CHECKPOINT, MaintenanceTask.FLUSH, MaintenanceTask.VERIFY]),
+    maintenance=frozenset(MaintenanceTask),
     limits=EngineLimits(
         max_dimension=8192,
         max_id_bytes=512,
@@ -261,8 +261,8 @@ class EmbeddedEngine:
             offered = ", ".join(sorted(each.value for each in CAPABILITIES.maintenance))
             raise InvalidArgument.of("task", f"is {task.value} and must be one of {offered}", "enum")
         collections = self._catalog.all() if ref is None else [self._catalog.find(ref)]
-        space = self._space() if task is MaintenanceTask.CHECKPOINT else None
-        return maintain(task, collections, space)
+        space = self._space() if task in (MaintenanceTask.CHECKPOINT, MaintenanceTask.REPAIR) else None
+        return maintain(task, collections, space, lambda each: self._catalog.repair(each.spec.ref, self._clock()))
 
     def close(self) -> None:
         """Finish what is in flight, fold the logs into the files, release the directory; see `Engine.close`."""

@@ -7,21 +7,27 @@ from vectrograph.domain.errors import DomainError
 from vectrograph.domain.values import MaintenanceReport, MaintenanceTask
 from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.space import Ballast
-from vectrograph.engines.embedded.verify import verify
+from vectrograph.engines.embedded.verify import verify, verify_derived
 
 Finding: TypeAlias = tuple[bool, str]
 """Whether all is well, and what there is to tell."""
 
 
-def maintain(task: MaintenanceTask, collections: Sequence[Collection], space: Ballast | None) -> MaintenanceReport:
+def maintain(
+    task: MaintenanceTask,
+    collections: Sequence[Collection],
+    space: Ballast | None,
+    repair: Callable[[Collection], Finding],
+) -> MaintenanceReport:
     """Run one task on some collections; of damaged ones the details say what is wrong.
 
     Args:
         task: which one.
         collections: on which.
         space: where room can be had when the disk is full; None when the task needs none.
+        repair: what MaintenanceTask.REPAIR does.
     """
-    run = TASKS[task]
+    run = repair if task is MaintenanceTask.REPAIR else TASKS[task]
     results: dict[str, Finding] = {}
     for collection in collections:
         try:
@@ -41,7 +47,14 @@ def fold(collection: Collection) -> Finding:
 
 
 def _verify(collection: Collection) -> Finding:
-    return True, f"{verify(collection)} points are as they were written"
+    told = f"{verify(collection)} points are as they were written"
+    problem = verify_derived(collection.files)
+    if problem is None:
+        return True, told
+    return (
+        False,
+        f"{told}; the files of the index are damaged, repair builds them anew: {problem}",
+    )
 
 
 def _flush(collection: Collection) -> Finding:
