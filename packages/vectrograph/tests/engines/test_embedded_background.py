@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -49,6 +50,32 @@ class Task:
 
 
 # ------------------------------------------------------------ the worker
+
+
+def test_a_program_that_does_not_close_its_engine_still_ends_in_good_order() -> None:
+    program = """
+        import threading, time
+        from vectrograph.engines.embedded.worker import Worker
+
+        class Endless:
+            def run(self, between):
+                try:
+                    while True:
+                        begun.set()
+                        between()
+                        time.sleep(0.001)
+                finally:
+                    print("the work was ended, not abandoned")
+
+        begun, worker = threading.Event(), Worker()
+        worker.schedule(Endless())
+        begun.wait(10)
+        raise SystemExit(3)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, "the work was ended, not abandoned\n"), done.stderr
 
 
 def test_jobs_run_when_they_are_due_and_again_when_they_say_so(worker: Worker) -> None:

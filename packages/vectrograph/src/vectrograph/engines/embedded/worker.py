@@ -1,5 +1,6 @@
 """One thread for everything that a whole engine does in the background."""
 
+import atexit
 import logging
 import time
 from collections.abc import Callable
@@ -54,6 +55,8 @@ class Worker:
             self._due[job] = due
             if self._thread is None:
                 self._thread = Thread(target=self._work, name="vectrograph-index", daemon=True)
+                # Programs may end without closing their engine, and a thread that comes out of faiss then aborts.
+                atexit.register(self.close)
                 self._thread.start()
             self._changed.notify_all()
 
@@ -73,6 +76,7 @@ class Worker:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
+            atexit.unregister(self.close)
 
     def _work(self) -> None:
         while not self._closing:
