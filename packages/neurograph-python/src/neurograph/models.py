@@ -68,7 +68,7 @@ class Token(_Answer):  # noqa: PLW1641 - equal by content, which changes: it has
         """
         import numpy as np
 
-        fields = self.__dict__
+        fields = vars(self)
         if "embedding" in fields or _PACKED not in fields:
             return np.array(self.embedding, dtype=np.float32)
         return np.frombuffer(fields[_PACKED], dtype="<f4")
@@ -96,7 +96,7 @@ class Token(_Answer):  # noqa: PLW1641 - equal by content, which changes: it has
             return super().__getattr__(name)
 
     def _unpack(self) -> None:
-        fields = self.__dict__
+        fields = vars(self)
         if _PACKED not in fields:
             return
         present = {"embedding": to_list(fields[_PACKED]), **fields}
