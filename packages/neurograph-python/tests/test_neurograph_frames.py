@@ -1,12 +1,15 @@
 """Vector frames as the client reads them: cut anywhere in a stream, and never a foreign error."""
 
 import struct
+import threading
+from functools import partial
 
 import pytest
+from concurrently import gather
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurograph import decoding
+from neurograph import Token, decoding
 from neurograph.exceptions import InvalidResponseError
 from neurograph.frames import VECTORS, FrameSplitter, read_frame, write_frame
 from neurograph.wire import Request, Response
@@ -91,3 +94,14 @@ def test_an_error_in_the_place_of_a_frame_is_raised() -> None:
     [piece] = decoding.Pieces(answer(b"")).feed(body)
     with pytest.raises(Exception, match="SERVICE_UNAVAILABLE"):
         decoding.token_piece(piece)
+
+
+def test_many_threads_may_look_at_one_token() -> None:
+    def look(token: Token, together: threading.Barrier) -> list[float]:
+        together.wait(5)
+        return token.embedding
+
+    for _ in range(30):
+        [token] = decoding.tokens(decoding.unframed(answer(write_frame(b'[{"id":1,"embedding":0}]', ROWS[:1]))))
+        together = threading.Barrier(8)
+        assert gather([partial(look, token, together)] * 8) == [[0.5, -1.0]] * 8

@@ -45,13 +45,16 @@ class Memory:
         key = request.idempotency_key
         if key is not None and key in self._answered:
             return self._answered[key]
+        body: Any
         try:
             status, body = self._handle(request)
         except _Refused as refused:
             error = {"code": refused.code, "message": refused.message, "details": {}}
             status, body = refused.status, {"success": False, "error": error}
         in_lines = request.streamed and status < 300
-        rows = body["results" if "results" in body else "tokens"] if in_lines else [body]
+        rows: list[Any] = [body]
+        if in_lines:
+            rows = body.get("results", body.get("tokens"))
         response = Response(request, status, {}, b"\n".join(json.dumps(row).encode() for row in rows))
         if key is not None and status < 300:
             self._answered[key] = response

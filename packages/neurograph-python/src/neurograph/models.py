@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from wirekit.vectors import to_list
 
@@ -31,6 +31,9 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True, defer_build=True)
 
 
+_PACKED = "_packed"  # where a token keeps an embedding that nobody has looked at yet
+
+
 class Token(_Answer):  # noqa: PLW1641 - equal by content, which changes: it has no hash
     """A text with its vector.
 
@@ -50,7 +53,6 @@ class Token(_Answer):  # noqa: PLW1641 - equal by content, which changes: it has
     embedding: list[float]
     metadata: dict[str, Any] | None = None
     created_at: datetime | None = None
-    _packed: bytes | None = PrivateAttr(default=None)
 
     @property
     def vector(self) -> "NDArray[np.float32]":
@@ -66,9 +68,10 @@ class Token(_Answer):  # noqa: PLW1641 - equal by content, which changes: it has
         """
         import numpy as np
 
-        if "embedding" in self.__dict__ or self._packed is None:
+        fields = vars(self)
+        if "embedding" in fields or _PACKED not in fields:
             return np.array(self.embedding, dtype=np.float32)
-        return np.frombuffer(self._packed, dtype="<f4")
+        return np.frombuffer(fields[_PACKED], dtype="<f4")
 
     def hold(self, packed: bytes) -> None:
         """Takes an embedding that came as float32 in little-endian; for this library's own use.
@@ -78,26 +81,27 @@ class Token(_Answer):  # noqa: PLW1641 - equal by content, which changes: it has
         >>> token.embedding
         [0.5, -1.0]
         """
-        self._packed = packed
-        vars(self).pop("embedding")
+        fields = vars(self)  # and no private attribute, which would double the cost of every token
+        del fields["embedding"]
+        fields[_PACKED] = packed
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             """What is not there yet: a list of the embedding that came packed."""
-            if name != "embedding" or super().__getattr__("_packed") is None:
-                return super().__getattr__(name)
-            self._unpack()
-            return self.__dict__["embedding"]
+            if name == "embedding":
+                self._unpack()
+                if name in self.__dict__:
+                    return self.__dict__[name]
+            return super().__getattr__(name)
 
     def _unpack(self) -> None:
-        if self._packed is None:
+        fields = vars(self)
+        if _PACKED not in fields:
             return
-        own = vars(self)
-        present = {"embedding": to_list(self._packed), **own}
-        own.clear()
-        own.update({name: present[name] for name in type(self).model_fields if name in present})
-        self._packed = None
+        present = {"embedding": to_list(fields[_PACKED]), **fields}
+        ordered = {name: present[name] for name in type(self).model_fields if name in present}
+        object.__setattr__(self, "__dict__", ordered)  # at once, for whoever looks from another thread
 
     @model_serializer(mode="wrap")
     def _whole(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
