@@ -4,7 +4,6 @@ import json
 import time
 from pathlib import Path
 
-import httpx2
 import pytest
 from async_client_setup import QUERY, TOKEN, TOKENS, error_reply, noted_pauses, scripted, with_key, with_password
 from concurrently import async_gather
@@ -146,12 +145,9 @@ class TestTime:
                 await client.tokens.get(7)
         assert 0.25 < time.monotonic() - started < 5
 
-    async def test_what_was_given_up_holds_no_connection(
-        self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("neurograph.transport._LIMITS", httpx2.Limits(max_connections=1))
+    async def test_what_was_given_up_holds_no_connection(self, server: ScriptedServer) -> None:
         server.on("GET", TOKEN, Stall(every=0.02), Reply(body=token_body()))
-        async with with_key(server, timeout=1.5) as client:
+        async with AsyncNeuroGraphClient(server.url, api_key="k", timeout=1.5, max_connections=1) as client:
             with pytest.raises(TimeoutError):
                 await client.tokens.get(7)
             assert (await client.tokens.get(7)).id == 7

@@ -5,7 +5,6 @@ import json
 import time
 from pathlib import Path
 
-import httpx2
 import pytest
 from client_setup import QUERY, TOKEN, TOKENS, error_reply, noted_pauses, scripted, with_key, with_password
 from concurrently import gather
@@ -139,12 +138,9 @@ class TestTime:
                 client.tokens.get(7)
         assert 0.25 < time.monotonic() - started < 5
 
-    def test_what_was_given_up_holds_no_connection(
-        self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("neurograph.transport._LIMITS", httpx2.Limits(max_connections=1))
+    def test_what_was_given_up_holds_no_connection(self, server: ScriptedServer) -> None:
         server.on("GET", TOKEN, Stall(every=0.02), Reply(body=token_body()))
-        with with_key(server, timeout=1.5) as client:
+        with NeuroGraphClient(server.url, api_key="k", timeout=1.5, max_connections=1) as client:
             with pytest.raises(TimeoutError):
                 client.tokens.get(7)
             assert (client.tokens.get(7)).id == 7

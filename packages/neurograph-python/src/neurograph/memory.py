@@ -45,6 +45,7 @@ class Memory:
         key = request.idempotency_key
         if key is not None and key in self._answered:
             return self._answered[key]
+        body: Any
         try:
             status, body = self._handle(request)
         except _Refused as refused:
