@@ -255,6 +255,7 @@ class TestCost:
     def test_the_first_call_stays_light(self, server: ScriptedServer) -> None:
         program = f"""
             import sys
+            sys.modules["h2"] = None  # an extra, which httpcore2 imports wherever it is installed
             from neurograph import NeuroGraphClient
 
             sys.modules["h2"] = None  # without the extra http2; where it is installed, httpcore2 imports it by itself

@@ -10,7 +10,7 @@ from neurograph.encoding import encode, packed, vector
 from neurograph.exceptions import NeuroGraphError, ValidationError
 from neurograph.frames import write_frame
 from neurograph.models import ServerLimits, Token
-from wirekit.vectors import to_list
+from wirekit.vectors import VectorError, pack, to_list
 
 _PLACE = re.compile(r"tokens\.(\d+)(?:\..*)?", re.DOTALL)
 # What a batch below both of these holds, every server takes, so nobody needs to be asked.
@@ -83,7 +83,7 @@ def _result(tokens: list[Token], failed: list[FailedItem], ids: list[int], resum
     return BulkResult(tokens, failed=failed, ids=ids, resumed=resumed)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Encoded:
     """An item ready to be sent, as it was when it was read: whoever gives the items may use its arrays again.
 
@@ -115,9 +115,15 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The body of a request that creates many."""
+    """The body of a request that creates many.
+
+    Attributes:
+        items: what to create.
+        bare: whether no part of the tokens but their ids is wanted; asked of servers that read frames, which know it.
+    """
 
     items: Sequence[Encoded]
+    bare: bool = False
 
     def wants_frame(self, known: bool | None) -> bool:
         """Whether to try a frame: with a server that has not been heard yet when an embedding has been packed."""
@@ -131,7 +137,11 @@ class Batch:
         numbers = iter(range(len(rows)))
         return write_frame(
             _document(
-                each.body if each.packed is None else each.with_embedding(b"%d" % next(numbers)) for each in self.items
+                (
+                    each.body if each.packed is None else each.with_embedding(b"%d" % next(numbers))
+                    for each in self.items
+                ),
+                b',"include":[]' if self.bare else b"",
             ),
             rows,
         )
@@ -144,22 +154,30 @@ class Batch:
         )
 
 
-def _document(bodies: Iterable[bytes]) -> bytes:
-    return b'{"tokens":[' + b",".join(bodies) + b"]}"
+def _document(bodies: Iterable[bytes], more: bytes = b"") -> bytes:
+    return b'{"tokens":[%b]%b}' % (b",".join(bodies), more)
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a batch."""
+    """What became of a batch.
+
+    Attributes:
+        created: place and token of each that was created and is to be kept.
+        failed: items that were not created.
+        resumed: items that an earlier run has created.
+        bare: items that were created and whose tokens nobody wants.
+    """
 
     created: list[tuple[int, Token]] = field(default_factory=list)
     failed: list[FailedItem] = field(default_factory=list)
     resumed: int = 0
+    bare: int = 0
 
     @property
     def done(self) -> int:
         """Items that are settled, one way or the other."""
-        return len(self.created) + len(self.failed) + self.resumed
+        return len(self.created) + len(self.failed) + self.resumed + self.bare
 
 
 def refuse_one(items: object) -> None:
@@ -186,15 +204,18 @@ def encoded(item: NewToken, index: int, *, pack_lists: bool) -> Encoded:
         ValidationError: it is no token.
     """
     fields = token_fields(item, index)
-    prefix = f"tokens.{index}."
-    document = new_token(fields["text"], fields.get("metadata"), prefix)
-    embedding = fields.get("embedding")
+    text, metadata, embedding = fields["text"], fields.get("metadata"), fields.get("embedding")
+    document = {"text": text} if metadata is None else new_token(text, metadata, f"tokens.{index}.")
     if embedding is None:
         return Encoded(index, item, encode(document))
-    if isinstance(embedding, (list, tuple)) and not pack_lists:
-        document["embedding"] = vector(embedding, f"{prefix}embedding")
+    if not pack_lists and isinstance(embedding, (list, tuple)):
+        document["embedding"] = vector(embedding, f"tokens.{index}.embedding")
         return Encoded(index, item, encode(document), listed=True)
-    return Encoded(index, item, encode(document), packed(embedding, f"{prefix}embedding"))
+    try:
+        rows = pack(embedding)
+    except VectorError:
+        rows = packed(embedding, f"tokens.{index}.embedding")  # says which item it is
+    return Encoded(index, item, encode(document), rows)
 
 
 def is_small(batch: Sequence[Encoded]) -> bool:

@@ -48,6 +48,18 @@ def tokens(response: Response) -> list[Token]:
     return [_token(response, row) for row in rows]
 
 
+def token_ids(response: Response) -> list[int]:
+    """The ids of a list of tokens, in the order sent, without a look at the rest of them."""
+    _, rows = _rows(response, "tokens", "items")
+    try:
+        ids = [row["id"] if "id" in row else row["token_id"] for row in rows]
+    except (KeyError, TypeError) as error:
+        raise _invalid(response, "some of the tokens have no id") from error
+    if not all(type(number) is int for number in ids):
+        raise _invalid(response, "some of the ids are no whole numbers")
+    return ids
+
+
 def token_page(limit: int, offset: int) -> Callable[[Response], TokenPage]:
     """Reads a page of tokens that was asked for with this limit and offset."""
 

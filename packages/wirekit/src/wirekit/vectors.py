@@ -148,6 +148,12 @@ def _pack_array(values: "array[float]", dimension: int | None, label: str) -> by
 
 
 def _pack_numpy(numpy: Any, vector: Any, dimension: int | None, label: str) -> bytes:
+    if type(vector) is numpy.ndarray and vector.dtype is numpy.dtype("float32") and vector.ndim == 1:
+        # The usual case, in half the time: finding a zero byte takes less than `all`, and names no culprit.
+        right = dimension is None or len(vector) == dimension
+        if right and sys.byteorder == "little" and b"\0" not in numpy.isfinite(vector).tobytes():
+            packed: bytes = vector.tobytes()
+            return packed
     return bytes(_checked_numpy(numpy, vector, dimension, label, "<f4").tobytes())
 
 

@@ -79,26 +79,29 @@ class AsyncBulkCreate:
         """
         bulk.refuse_one(items)
         record = None if journal is None else Journal(journal, self._executor.base_url)
-        load = AsyncLoad(self._executor, collect=on_error == "collect", journal=record, timeout=timeout)
+        load = AsyncLoad(
+            self._executor, collect=on_error == "collect", keep=keep_tokens, journal=record, timeout=timeout
+        )
         total = len(items) if isinstance(items, Sized) else None
         with held(record), reporting(progress, total, "creating tokens") as report:
-            return await load.run(items, max_in_flight, keep_tokens, report)
+            return await load.run(items, max_in_flight, report)
 
 
 class AsyncLoad:
     """One call of `create_many`."""
 
-    def __init__(self, executor: AsyncExecutor, *, collect: bool, journal: Journal | None, timeout: Timeout) -> None:
+    def __init__(
+        self, executor: AsyncExecutor, *, collect: bool, keep: bool, journal: Journal | None, timeout: Timeout
+    ) -> None:
         self._executor = executor
         self._collect = collect
+        self._keep = keep
         self._journal = journal
         self._timeout = timeout
         self._result = BulkResult()
         self._refused: list[FailedItem] = []
 
-    async def run(
-        self, items: AsyncItems[NewToken], at_once: int, keep: bool, report: Callable[[int], None]
-    ) -> BulkResult:
+    async def run(self, items: AsyncItems[NewToken], at_once: int, report: Callable[[int], None]) -> BulkResult:
         """Creates the items, and gathers what became of them.
 
         Raises:
@@ -110,8 +113,7 @@ class AsyncLoad:
                 async for outcome in outcomes:
                     result.failed += outcome.failed
                     result.resumed += outcome.resumed
-                    if keep:
-                        result += [token for _, token in outcome.created]
+                    result += [token for _, token in outcome.created]
                     done += outcome.done
                     report(done + len(self._refused))
         except NeuroGraphError as error:
@@ -173,7 +175,7 @@ class AsyncLoad:
         while waiting:
             part = waiting.pop(0)
             try:
-                tokens = await self._send(part, key)
+                ids, tokens = await self._send(part, key)
             except PayloadTooLargeError as error:
                 if len(part) > 1:
                     waiting[:0] = bulk.halves(part)
@@ -188,24 +190,35 @@ class AsyncLoad:
             except NeuroGraphError as error:
                 self._fail(outcome, part, error)
             else:
-                self._result.created_ids += [token.id for token in tokens]
-                outcome.created += [(each.index, token) for each, token in zip(part, tokens, strict=True)]
+                self._result.created_ids += ids
+                outcome.bare += len(ids) - len(tokens)
+                outcome.created += [(each.index, token) for each, token in zip(part, tokens, strict=self._keep)]
             key = None
         outcome.created.sort(key=lambda created: created[0])
         return outcome
 
-    async def _send(self, part: list[Encoded], key: str | None) -> list[Token]:
-        """Sends a part, under a key that the journal knows before and whose outcome it knows after."""
+    async def _send(self, part: list[Encoded], key: str | None) -> tuple[list[int], list[Token]]:
+        """Sends a part, under a key that the journal knows before and whose outcome it knows after.
+
+        Returns:
+            The ids of what was created, and the tokens, if they are wanted.
+        """
         if self._journal is None:
-            return await self._executor.run(calls.create_tokens(Batch(part)), self._timeout)
+            return await self._create(Batch(part, bare=not self._keep), None)
         name = await async_apart(self._journal.plan, part) if key is None else key
         try:
-            tokens = await self._executor.run(calls.create_tokens(Batch(part), name), self._timeout)
+            ids, tokens = await self._create(Batch(part), name)
         except NeuroGraphError as error:
             self._journal.failed(name, error)
             raise
-        self._journal.done(name, [token.id for token in tokens])
-        return tokens
+        self._journal.done(name, ids)
+        return ids, tokens
+
+    async def _create(self, batch: Batch, key: str | None) -> tuple[list[int], list[Token]]:
+        if not self._keep:
+            return await self._executor.run(calls.create_token_ids(batch, key), self._timeout), []
+        tokens = await self._executor.run(calls.create_tokens(batch, key), self._timeout)
+        return [token.id for token in tokens], tokens
 
     def _fail(self, outcome: Outcome, items: list[Encoded], error: NeuroGraphError) -> None:
         if not self._collect or isinstance(error, (AuthenticationError, AuthorizationError, ClientClosedError)):

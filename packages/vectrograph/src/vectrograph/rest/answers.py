@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from vectrograph.control.records import ApiKeyRecord, AuditRecord, UserRecord
-from vectrograph.domain.values import Point, Vector
+from vectrograph.domain.values import Include, Point, Vector
+from vectrograph.services.token_queries import WHOLE
 
 Moment = Annotated[datetime, Meta(tz=True)]
 
@@ -144,13 +145,13 @@ class Token(Struct, frozen=True, kw_only=True):
     updated_at: Moment
 
     @classmethod
-    def of(cls, point: Point) -> "Token":
-        """From a point of the collection `tokens`, read with its vector."""
+    def of(cls, point: Point, include: Include = WHOLE) -> "Token":
+        """From a point of the collection `tokens`, as far as these parts are wanted and were read."""
         return cls(
             id=int(point.id),
-            text=point.text,
-            embedding=[] if point.vector is None else point.vector,
-            metadata=dict(point.payload or {}),
+            text=point.text if include.text else None,
+            embedding=point.vector if include.vector and point.vector is not None else [],
+            metadata=dict(point.payload or {}) if include.payload else {},
             created_at=moment(point.created_at),
             updated_at=moment(point.updated_at),
         )

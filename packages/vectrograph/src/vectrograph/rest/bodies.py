@@ -79,6 +79,7 @@ class TokenBatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Tokens to be, stored all or none."""
 
     tokens: Annotated[list[TokenCreate], Meta(description="At most `max_batch` tokens.")]
+    include: Parts | None = None
 
 
 class TokenUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

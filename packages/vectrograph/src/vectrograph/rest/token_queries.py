@@ -94,10 +94,18 @@ def include_of_text(text: str | None) -> Include:
     >>> include_of_text("text").vector
     False
     """
-    return WHOLE if text is None else _include([part.strip() for part in text.split(",") if part.strip()])
+    return WHOLE if text is None else include_of_parts([part.strip() for part in text.split(",") if part.strip()])
 
 
-def _include(parts: Sequence[str] | None) -> Include:
+def include_of_parts(parts: Sequence[str] | None) -> Include:
+    """The parts of a token that a body names; all when it says nothing.
+
+    Raises:
+        InvalidArgument: there is no such part.
+
+    >>> include_of_parts(["metadata"]).payload
+    True
+    """
     if parts is None:
         return WHOLE
     for part in parts:
@@ -112,7 +120,7 @@ def _question(body: bodies.TokenQuery | bodies.TokenQueryMany) -> TokenQuestion:
         offset=body.offset,
         threshold=body.threshold,
         filter=None if body.filter is None else parse(body.filter),
-        include=_include(body.include),
+        include=include_of_parts(body.include),
     )
 
 

@@ -8,7 +8,7 @@ from vectrograph.domain.values import KEEP, Keep, Vector
 from vectrograph.rest import answers, bodies
 from vectrograph.rest.context import Context
 from vectrograph.rest.decoding import decode_id
-from vectrograph.rest.token_queries import filter_of_text, include_of_text
+from vectrograph.rest.token_queries import filter_of_text, include_of_parts, include_of_text
 from vectrograph.services.tokens import NewToken
 
 _PAGE: Final = 100
@@ -32,8 +32,9 @@ def create_many(context: Context, body: bodies.TokenBatch) -> answers.TokensCrea
         NewToken(item.text, item.metadata, context.vector(f"tokens[{position}].embedding", item.embedding))
         for position, item in enumerate(body.tokens)
     ]
+    include = include_of_parts(body.include)
     points = context.services.tokens.create_many(context.call, items, idempotency=context.idempotency)
-    return answers.TokensCreated(tokens=[answers.Token.of(point) for point in points])
+    return answers.TokensCreated(tokens=[answers.Token.of(point, include) for point in points])
 
 
 def list_page(context: Context, query: bodies.Page) -> answers.TokenPage:
