@@ -7,7 +7,7 @@ DISTRIBUTIONS := packages/wirekit packages/neurograph-python packages/vectron-cl
 MANIFESTS := requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test torture conformance-clients lint fix audit fuzz bench bench-client bench-engine bench-load bench-server generate lock clean
+.PHONY: help setup demo test torture conformance-clients idle lint fix audit fuzz bench bench-client bench-engine bench-load bench-server generate lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ torture: setup  ## let processes die, the power go and files rot, and look at wh
 
 conformance-clients: setup  ## official-style clients in Go and JavaScript against this server (fetches their libraries)
 	CONFORMANCE_CLIENTS=1 $(BIN)/python -m pytest tests/conformance/test_official_style_clients.py
+
+idle: setup  ## an hour of silence on the Vectron client's connections (the suite has it in twelve seconds)
+	VECTRON_IDLE_SECONDS=3600 $(BIN)/python -m pytest packages/vectron-client/tests/scripted/test_vectron_idle.py
 
 lint: setup  ## ruff, formatting, types, layers, freshness of generated files
 	$(BIN)/ruff check --no-cache .

@@ -9,6 +9,7 @@ exits with 1 when one fails. Makes a collection of its own and removes it.
 
 import argparse
 import sys
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -84,7 +85,11 @@ class Checks:
             self.feedback_is_validated,
         ]
         if self._account is not None:
-            checks += [self.a_login_makes_a_key_and_a_token_of_it, self.a_wrong_password_tells_nothing]
+            checks += [
+                self.a_login_makes_a_key_and_a_token_of_it,
+                self.a_login_is_exchanged_for_a_new_one,
+                self.a_wrong_password_tells_nothing,
+            ]
         return [*checks, self.a_dropped_collection_is_gone]
 
     def _call(self, method: str, token: str | None = None, **fields: Any) -> Any:
@@ -184,6 +189,15 @@ class Checks:
         for token in (made["fullKey"], sdk):
             expect_refusal("a deleted key", "UNAUTHENTICATED", lambda t=token: self._call("ListCollections", t))  # type: ignore[misc]
         expect("valid", self._call("ValidateAPIKey", "", fullKey=made["fullKey"])["valid"], False)
+
+    def a_login_is_exchanged_for_a_new_one(self) -> None:
+        """Log in → refresh → the new token works and says until when; a stranger gets none."""
+        email, password = self._account or ("", "")
+        jwt = self._call("Login", "", email=email, password=password)["jwtToken"]
+        fresh = self._call("RefreshToken", jwt)
+        expect("expiry in the future", int(fresh["expiresAt"]) > time.time(), True)
+        self._call("ListCollections", fresh["jwtToken"])
+        expect_refusal("a stranger", "UNAUTHENTICATED", lambda: self._call("RefreshToken", ""))
 
     def a_wrong_password_tells_nothing(self) -> None:
         """A wrong password and an unknown email read the same."""

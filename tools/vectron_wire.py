@@ -26,6 +26,7 @@ ROUTES: Final = {
     "SubmitFeedback": ("POST", "/v1/feedback"),
     "Login": ("POST", "/v1/users/login"),
     "GetUserProfile": ("GET", "/v1/user/profile"),
+    "RefreshToken": ("POST", "/v1/auth/refresh"),
     "CreateAPIKey": ("POST", "/v1/keys"),
     "ListAPIKeys": ("GET", "/v1/keys"),
     "DeleteAPIKey": ("DELETE", "/v1/keys/{keyPrefix}"),

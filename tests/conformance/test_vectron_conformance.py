@@ -17,7 +17,7 @@ def test_the_server_conforms_over_grpc_and_over_http(capsys: pytest.CaptureFixtu
             status = main([*arguments, "--http", base])
             printed = capsys.readouterr().out
             assert status == 0, printed
-            assert "22 of 22 checks passed" in printed
+            assert "24 of 24 checks passed" in printed
         assert main(["--grpc", server.grpc_address, "--token", server.api_key]) == 0
         assert main(["--grpc", server.grpc_address, "--token", "ng_live_wrong"]) == 1
 

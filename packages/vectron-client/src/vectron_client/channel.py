@@ -80,7 +80,11 @@ class PendingCall:
 
     def when_done(self, callback: Callable[[], None]) -> None:
         """Calls back from another thread, once, when the answer or an error is there."""
-        self._future.add_done_callback(lambda _: callback())
+
+        def done(_: Any) -> None:
+            callback()
+
+        self._future.add_done_callback(done)
 
     def result(self) -> bytes:
         """The answer; waits for it, and raises a `VectronError` when there is none."""
