@@ -88,7 +88,7 @@ def submit_feedback(
     encoded = [_item(f"items[{position}]", item) for position, item in enumerate(listed("items", items))]
     if not encoded:
         raise invalid("items", "must not be empty")
-    facts = {} if context is None else context
+    facts: Mapping[str, str] = {} if context is None else context
     if not isinstance(facts, Mapping):
         raise invalid("context", f"must be a mapping from text to text, not {type(facts).__name__}")
     request = wire.SubmitFeedbackRequest(

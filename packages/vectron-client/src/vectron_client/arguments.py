@@ -1,7 +1,6 @@
 """Checks of single arguments, which name the argument when they fail, and times as answers have them. Pure."""
 
 import operator
-from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -70,9 +69,13 @@ def listed(field: str, values: Any) -> list[Any]:
     >>> listed("result_ids", ("a", "b"))
     ['a', 'b']
     """
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+    try:
+        items = iter(() if isinstance(values, (str, bytes)) else values)
+    except TypeError:
+        items = None
+    if items is None or isinstance(values, (str, bytes)):
         raise invalid(field, f"must be a list or another iterable, not {type(values).__name__}")
-    return list(values)
+    return list(items)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

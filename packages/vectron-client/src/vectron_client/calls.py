@@ -82,7 +82,7 @@ def shares_of(points: Iterable[Point], taken: int, options: ClientOptions) -> li
     """
     limit = message_limit(options)
     room = limit - taken
-    shares = []
+    shares: list[bytes] = []
     for share in encode_points(points, dimension=options.expected_vector_dim, max_bytes=room):
         shares.append(share)
         room -= len(share)

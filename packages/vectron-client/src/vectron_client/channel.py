@@ -11,7 +11,7 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -80,7 +80,11 @@ class PendingCall:
 
     def when_done(self, callback: Callable[[], None]) -> None:
         """Calls back from another thread, once, when the answer or an error is there."""
-        self._future.add_done_callback(lambda _: callback())
+
+        def done(_: Any) -> None:
+            callback()
+
+        self._future.add_done_callback(done)
 
     def result(self) -> bytes:
         """The answer; waits for it, and raises a `VectronError` when there is none."""
@@ -121,7 +125,7 @@ class Channel:
         return Stream(answer, lambda: self._raising(request)) if request.method.response_streaming else answer
 
     @contextmanager
-    def _raising(self, request: Request) -> Iterator[None]:
+    def _raising(self, request: Request) -> Generator[None, None, None]:
         """Turns what gRPC raises into a `VectronError`."""
         try:
             yield
@@ -197,7 +201,7 @@ class AsyncChannel:
         return await AsyncStream.opened(call, lambda: self._raising(request))
 
     @contextmanager
-    def _raising(self, request: Request) -> Iterator[None]:
+    def _raising(self, request: Request) -> Generator[None, None, None]:
         """Turns what gRPC raises into a `VectronError`."""
         try:
             yield

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from vectron_client import payloads
 from vectron_client._pb import bytesview_pb as view
@@ -130,7 +130,8 @@ class SearchHits(Sequence[SearchResult]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, (list, SearchHits)):
             return NotImplemented
-        return len(self) == len(other) and all(mine == theirs for mine, theirs in zip(self, other, strict=True))
+        others = cast("Sequence[Any]", other)
+        return len(self) == len(others) and all(mine == theirs for mine, theirs in zip(self, others, strict=True))
 
     __hash__ = None  # type: ignore[assignment]  # results can be changed, like the items of a list
 

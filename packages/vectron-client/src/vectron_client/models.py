@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias, cast, overload
 
 from wirekit.vectors import to_array, to_list
 
@@ -61,12 +61,11 @@ class _VectorField:
 
 def _as_list(vector: Any) -> Any:
     """The components as a list; what is no vector stays as it is, so that looking at it raises nothing."""
-    if isinstance(vector, list):
-        return vector
     if isinstance(vector, PackedVector):
         return to_list(vector)
-    if isinstance(vector, tuple):
-        return list(vector)
+    if isinstance(vector, (list, tuple)):
+        components = cast("Sequence[Any]", vector)
+        return components if isinstance(components, list) else list(components)
     convert = getattr(vector, "tolist", None)
     return convert() if callable(convert) else vector
 
@@ -87,8 +86,9 @@ def _shown(item: "Point | SearchResult") -> str:
         length = len(vector) // 4
         values = to_list(vector[: 4 * min(length, 8)])
     else:
-        values = _as_list(vector)
-        length = len(values) if isinstance(values, list) else 0
+        whole = _as_list(vector)
+        values = cast("list[Any]", whole)
+        length = len(values) if isinstance(whole, list) else 0
     return repr(values) if length <= 8 else f"[{', '.join(map(repr, values[:4]))}, … {length} in all]"
 
 

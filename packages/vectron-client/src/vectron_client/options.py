@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from vectron_client.exceptions import InvalidArgumentError
 
@@ -141,6 +141,7 @@ class ClientOptions:
         given: Any = self.retryable_statuses
         listed = isinstance(given, Collection) and not isinstance(given, (str, bytes))
         self._require("retryable_statuses", listed, "must be a list or set of statuses")
+        given = cast("Collection[Any]", given)
         names = frozenset(str(getattr(status, "name", status)).upper() for status in given)
         self._require("retryable_statuses", names <= STATUSES, f"must be among {', '.join(sorted(STATUSES))}")
         return names

@@ -7,7 +7,7 @@ that value, so that a server without the extension loses no value, only its type
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 
 class PayloadError(ValueError):
@@ -91,7 +91,7 @@ def decode(texts: Mapping[str, str], whole: bytes) -> dict[str, Any]:
     """
     if not whole:
         return dict(texts)
-    payload = json.loads(whole.decode())
+    payload: Any = json.loads(whole.decode())
     if not isinstance(payload, dict):
         raise ValueError(f"payload is {type(payload).__name__}; it must be a JSON object")
-    return payload
+    return cast("dict[str, Any]", payload)

@@ -153,8 +153,8 @@ def _checked_vector(point: Any) -> bytes:
 def _share(point: Point, vector: bytes) -> bytes:
     """A point within a message. Written by hand but for its payload: protobuf would copy the vector twice more."""
     name, rest = point.id.encode(), b""
-    payload: Any = point.payload
-    if type(payload) is not dict or payload:
+    payload = point.payload
+    if payload or type(payload) is not dict:
         texts, whole = payloads.encode(payload)
         message = view.Point(payload_json=whole) if whole else view.Point()
         written = message.payload

@@ -5,7 +5,7 @@ Trailers the server sets: `x-error-code`, `x-request-id`, `retry-after` (seconds
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from vectron_client.exceptions import (
     AlreadyExistsError,
@@ -138,7 +138,7 @@ def _text(value: str | bytes | None) -> str | None:
 def _details(value: str | bytes | None) -> dict[str, Any]:
     """`x-error-details-bin` as a dictionary; empty when absent or not a JSON object."""
     try:
-        details = json.loads(value or b"{}")
+        details: Any = json.loads(value or b"{}")
     except (ValueError, RecursionError):
         return {}
-    return details if isinstance(details, dict) else {}
+    return cast("dict[str, Any]", details) if isinstance(details, dict) else {}
