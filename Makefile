@@ -7,10 +7,10 @@ DISTRIBUTIONS := packages/wirekit packages/neurograph-python packages/vectron-cl
 MANIFESTS := requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fix bench bench-engine bench-server generate lock clean
+.PHONY: help setup demo test conformance-clients lint fix bench bench-engine bench-server generate lock clean
 
 help:  ## show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## build .venv from the hashed lock (quick when nothing changed)
 
@@ -26,6 +26,9 @@ demo: setup  ## index Python's own documentation and ask it questions (KEEP=1 le
 
 test: lint  ## every check and every test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+conformance-clients: setup  ## official-style clients in Go and JavaScript against this server (fetches their libraries)
+	CONFORMANCE_CLIENTS=1 $(BIN)/python -m pytest tests/conformance/test_official_style_clients.py
 
 lint: setup  ## ruff, formatting, types, layers, freshness of generated files
 	$(BIN)/ruff check --no-cache .

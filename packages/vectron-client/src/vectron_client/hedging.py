@@ -32,12 +32,15 @@ class Pending(Protocol):
 
     def when_done(self, callback: Callable[[], None]) -> None:
         """Calls back once when the answer or an error is there."""
+        ...
 
     def result(self) -> bytes:
         """The answer, or a `VectronError`."""
+        ...
 
     def cancel(self) -> None:
         """Gives the call up."""
+        ...
 
 
 def hedged(effect: Hedged, start: Callable[[Send[Any]], Pending]) -> bytes:
@@ -58,25 +61,31 @@ def hedged(effect: Hedged, start: Callable[[Send[Any]], Pending]) -> bytes:
         calls.append(call)
         call.when_done(lambda: answered.put(call))
 
+    def begin_again() -> None:
+        with contextlib.suppress(VectronError):  # the first call may still succeed, and tells if it does not
+            begin()
+
     try:
         begin()
         try:
             done = answered.get(timeout=effect.after)
         except queue.Empty:
-            with contextlib.suppress(VectronError):  # the first call may still succeed, and tells if it does not
-                begin()
+            begin_again()
             done = answered.get()
-        if len(calls) == 1:
-            return done.result()
-        try:
-            return done.result()
-        except VectronError as error:
-            if is_definite(error):
-                raise
-            return _second(answered.get(), error)
+        return done.result() if len(calls) == 1 else _better(done, answered.get)
     finally:
         for call in calls:
             call.cancel()
+
+
+def _better(call: Pending, other: Callable[[], Pending]) -> bytes:
+    """The answer of a call that is done, or, where that is an error which may pass, of the other one."""
+    try:
+        return call.result()
+    except VectronError as error:
+        if is_definite(error):
+            raise
+        return _second(other(), error)
 
 
 def _second(call: Pending, first_error: VectronError) -> bytes:

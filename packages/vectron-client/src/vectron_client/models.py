@@ -4,10 +4,10 @@ Vectors of answers stay the bytes they arrived as until somebody looks at them.
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias, cast, overload
 
 from wirekit.vectors import to_array, to_list
 
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     VectorLike: TypeAlias = Sequence[SupportsFloat] | Buffer | npt.NDArray[Any]
+    VectorsLike: TypeAlias = Iterable[VectorLike] | npt.NDArray[Any]
 else:
     VectorLike: TypeAlias = Any
-"""A vector as callers pass it: list, tuple, `array.array`, numpy array, or anything with the buffer protocol."""
+    """A vector as callers pass it: list, tuple, `array.array`, numpy array, or anything with the buffer protocol."""
+    VectorsLike: TypeAlias = Any
+    """Vectors as callers pass them: a list of vectors, or a numpy array of shape (vectors, dimension)."""
 
 
 class PackedVector(bytes):
@@ -58,12 +61,11 @@ class _VectorField:
 
 def _as_list(vector: Any) -> Any:
     """The components as a list; what is no vector stays as it is, so that looking at it raises nothing."""
-    if isinstance(vector, list):
-        return vector
     if isinstance(vector, PackedVector):
         return to_list(vector)
-    if isinstance(vector, tuple):
-        return list(vector)
+    if isinstance(vector, (list, tuple)):
+        components = cast("Sequence[Any]", vector)
+        return components if isinstance(components, list) else list(components)
     convert = getattr(vector, "tolist", None)
     return convert() if callable(convert) else vector
 
@@ -84,8 +86,9 @@ def _shown(item: "Point | SearchResult") -> str:
         length = len(vector) // 4
         values = to_list(vector[: 4 * min(length, 8)])
     else:
-        values = _as_list(vector)
-        length = len(values) if isinstance(values, list) else 0
+        whole = _as_list(vector)
+        values = cast("list[Any]", whole)
+        length = len(values) if isinstance(whole, list) else 0
     return repr(values) if length <= 8 else f"[{', '.join(map(repr, values[:4]))}, … {length} in all]"
 
 

@@ -5,7 +5,7 @@ Trailers the server sets: `x-error-code`, `x-request-id`, `retry-after` (seconds
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from vectron_client.exceptions import (
     AlreadyExistsError,
@@ -88,7 +88,7 @@ def error_of(
         retry_after = RATE_WINDOW
     from_server = error_code is not None or request_id is not None
     return kind(
-        message if from_server else _explained(kind, message, method, address, timeout),
+        message if from_server else _explained(kind, status, message, method, address, timeout),
         code=status,
         error_code=error_code,
         details=_details(facts.get("x-error-details-bin")),
@@ -103,7 +103,9 @@ def _is_size_limit(message: str) -> bool:
     return "larger than max" in message
 
 
-def _explained(kind: type[VectronError], message: str, method: str, address: str, timeout: float | None) -> str:
+def _explained(
+    kind: type[VectronError], status: str, message: str, method: str, address: str, timeout: float | None
+) -> str:
     """A message for errors that gRPC made up itself, which say neither which call failed nor what to do."""
     if kind is DeadlineExceededError:
         within = "in time" if timeout is None else f"within {timeout:g} s"
@@ -121,6 +123,8 @@ def _explained(kind: type[VectronError], message: str, method: str, address: str
             f"{method}: a message is over a size limit; send fewer points at once (upsert_batch splits), ask for less, "
             f"or raise max_send_message_length or max_recv_message_length in ClientOptions ({message})"
         )
+    if status == "UNIMPLEMENTED":
+        return f"the server at {address} does not have {method}, as not every Vectron server does ({message})"
     return message or f"{method} failed on {address} without a message"
 
 
@@ -134,7 +138,7 @@ def _text(value: str | bytes | None) -> str | None:
 def _details(value: str | bytes | None) -> dict[str, Any]:
     """`x-error-details-bin` as a dictionary; empty when absent or not a JSON object."""
     try:
-        details = json.loads(value or b"{}")
+        details: Any = json.loads(value or b"{}")
     except (ValueError, RecursionError):
         return {}
-    return details if isinstance(details, dict) else {}
+    return cast("dict[str, Any]", details) if isinstance(details, dict) else {}

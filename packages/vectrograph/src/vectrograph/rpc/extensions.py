@@ -84,7 +84,12 @@ class VectrographService:
         chosen = filter_of(request.filter_json)
         if chosen is None:
             raise InvalidArgument.of("filter_json", "must not be empty; say which points are to go", "missing")
-        deleted = self._services.bulk.delete_where(call, request.collection, chosen)
+        deleted = self._services.bulk.delete_where(
+            call,
+            request.collection,
+            chosen,
+            idempotency=call.idempotent("vectrograph.DeleteWhere", body),
+        )
         return pb.DeleteWhereResponse(deleted=deleted).SerializeToString()
 
     def upsert_if(self, call: Call, body: bytes) -> bytes:
@@ -96,7 +101,13 @@ class VectrographService:
             if_version=dict(request.if_version) or None,
             if_match=filter_of(request.if_match_json, "if_match_json"),
         )
-        outcomes = self._services.bulk.upsert_if(call, request.collection, messages.puts_of(request.points), condition)
+        outcomes = self._services.bulk.upsert_if(
+            call,
+            request.collection,
+            messages.puts_of(request.points),
+            condition,
+            idempotency=call.idempotent("vectrograph.UpsertIf", body),
+        )
         shown = [pb.PointOutcome(id=one.id, status=one.status.value, version=one.version) for one in outcomes]
         return pb.UpsertIfResponse(outcomes=shown).SerializeToString()
 

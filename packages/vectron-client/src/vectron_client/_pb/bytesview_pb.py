@@ -34,7 +34,15 @@ DESCRIPTOR = VIEW_POOL.AddSerializedFile(
     b'w.v1.PointR\x05point"\xd6\x01\n\x05Point\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06vector\x18\x02 \x01(\x0cR\x06vec'
     b'tor\x12F\n\x07payload\x18\x03 \x03(\x0b2,.vectrograph.bytesview.v1.Point.PayloadEnt'
     b'ryR\x07payload\x12!\n\x0cpayload_json\x18d \x01(\x0cR\x0bpayloadJson\x1a:\n\x0cPayloadEntry\x12\x10'
-    b'\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01b\x06proto3'
+    b'\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01"]\n\x13SearchBatchRespons'
+    b'e\x12F\n\tresponses\x18\x01 \x03(\x0b2(.vectrograph.bytesview.v1.SearchResponseR\t'
+    b'responses"a\n\x0eScrollResponse\x127\n\x06points\x18\x01 \x03(\x0b2\x1f.vectrograph.bytesv'
+    b'iew.v1.PointR\x06points\x12\x16\n\x06cursor\x18\x02 \x01(\tR\x06cursor"\xc2\x02\n\x0fUpsertIfRequest'
+    b'\x12\x1e\n\ncollection\x18\x01 \x01(\tR\ncollection\x127\n\x06points\x18\x02 \x03(\x0b2\x1f.vectrograph.b'
+    b'ytesview.v1.PointR\x06points\x12\x1b\n\tif_absent\x18\x03 \x01(\x08R\x08ifAbsent\x12W\n\nif_ver'
+    b'sion\x18\x04 \x03(\x0b28.vectrograph.bytesview.v1.UpsertIfRequest.IfVersionE'
+    b'ntryR\tifVersion\x12"\n\rif_match_json\x18\x05 \x01(\tR\x0bifMatchJson\x1a<\n\x0eIfVersion'
+    b'Entry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01b\x06proto3'
 )
 
 
@@ -46,3 +54,6 @@ SearchPlan = GetMessageClass(DESCRIPTOR.message_types_by_name["SearchPlan"])
 SearchResult = GetMessageClass(DESCRIPTOR.message_types_by_name["SearchResult"])
 GetResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["GetResponse"])
 Point = GetMessageClass(DESCRIPTOR.message_types_by_name["Point"])
+SearchBatchResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["SearchBatchResponse"])
+ScrollResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["ScrollResponse"])
+UpsertIfRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["UpsertIfRequest"])

@@ -122,3 +122,32 @@ class Point(Message):
     PAYLOAD_JSON_FIELD_NUMBER: ClassVar[int]
     payload_json: bytes
     def __init__(self, *, id: str | None = ..., vector: bytes | None = ..., payload: Mapping[str, str] | None = ..., payload_json: bytes | None = ...) -> None: ...
+
+class SearchBatchResponse(Message):
+    RESPONSES_FIELD_NUMBER: ClassVar[int]
+    @property
+    def responses(self) -> RepeatedCompositeFieldContainer[SearchResponse]: ...
+    def __init__(self, *, responses: Iterable[SearchResponse | Mapping[str, Any]] | None = ...) -> None: ...
+
+class ScrollResponse(Message):
+    POINTS_FIELD_NUMBER: ClassVar[int]
+    @property
+    def points(self) -> RepeatedCompositeFieldContainer[Point]: ...
+    CURSOR_FIELD_NUMBER: ClassVar[int]
+    cursor: str
+    def __init__(self, *, points: Iterable[Point | Mapping[str, Any]] | None = ..., cursor: str | None = ...) -> None: ...
+
+class UpsertIfRequest(Message):
+    COLLECTION_FIELD_NUMBER: ClassVar[int]
+    collection: str
+    POINTS_FIELD_NUMBER: ClassVar[int]
+    @property
+    def points(self) -> RepeatedCompositeFieldContainer[Point]: ...
+    IF_ABSENT_FIELD_NUMBER: ClassVar[int]
+    if_absent: bool
+    IF_VERSION_FIELD_NUMBER: ClassVar[int]
+    @property
+    def if_version(self) -> ScalarMap[str, int]: ...
+    IF_MATCH_JSON_FIELD_NUMBER: ClassVar[int]
+    if_match_json: str
+    def __init__(self, *, collection: str | None = ..., points: Iterable[Point | Mapping[str, Any]] | None = ..., if_absent: bool | None = ..., if_version: Mapping[str, int] | None = ..., if_match_json: str | None = ...) -> None: ...
