@@ -10,6 +10,7 @@ from typing import Any
 
 import apsw
 import pytest
+from engines.waiting import wait_until
 
 from vectrograph.domain.errors import (
     CollectionNotFound,
@@ -232,7 +233,7 @@ def test_a_failing_checkpoint_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr("vectrograph.engines.embedded.store.Store._checkpoint", full)
         assert put(engine, DOCS, "a").seq == 1
-    assert "checkpoint" in caplog.text
+        wait_until(lambda: "checkpoint" in caplog.text)
     assert put(engine, DOCS, "b").seq == 2
     engine.close()
     again = EmbeddedEngine.open(scratch / "data")

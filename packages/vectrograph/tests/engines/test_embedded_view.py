@@ -50,7 +50,6 @@ def test_a_view_never_changes() -> None:
         gone = [
             alive.pop(int(generator.integers(len(alive)))) for _ in range(min(len(alive), int(generator.integers(30))))
         ]
-        builder.make_room(len(rows))
         view = builder.advance(step, labels(*gone), addition(rows, label))
         alive += range(label, label + len(rows))
         label += len(rows)
@@ -71,7 +70,7 @@ def test_rows_cannot_be_written_through_a_view() -> None:
 def test_appending_does_not_copy_the_matrix() -> None:
     builder = ViewBuilder(8, capacity=1000)
     first = builder.advance(1, labels(), addition(np.ones((10, 8), np.float32), 1))
-    builder.make_room(10)
+
     second = builder.advance(2, labels(), addition(np.ones((10, 8), np.float32), 11))
     assert np.shares_memory(first.vectors, second.vectors)
     assert (len(first.labels), len(second.labels)) == (10, 20)
@@ -81,7 +80,6 @@ def test_dead_rows_do_not_pile_up() -> None:
     builder = ViewBuilder(2)
     rows = np.ones((100, 2), np.float32)
     for turn in range(100):
-        builder.make_room(100)
         gone = labels(*range(turn * 100 - 99, turn * 100 + 1)) if turn else labels()
         view = builder.advance(turn, gone, addition(rows, turn * 100 + 1))
         assert view.count == 100

@@ -24,6 +24,7 @@ from vectrograph.rpc._pb.methods import VECTRON_SERVICE_METHODS
 from vectrograph.rpc.errors import status_of
 from vectrograph.rpc.exchange import Exchange
 from vectrograph.services.call import Call, Principal
+from vectrograph.services.concurrency import Concurrency
 from vectrograph.services.rate_limits import RateLimits
 
 SECRET = "what nobody outside should read"
@@ -53,7 +54,14 @@ class Script:
         return [SearchResult(hits=())]
 
     def services(self) -> Any:
-        return SimpleNamespace(sessions=self, health=self, search=self, limits=Limits(), rate_limits=RateLimits())
+        return SimpleNamespace(
+            sessions=self,
+            health=self,
+            search=self,
+            limits=Limits(),
+            rate_limits=RateLimits(),
+            concurrency=Concurrency(),
+        )
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from torture.fault_points import Doom, armed
+from torture.haste import hastened, open_hastily
 from torture.seam import observed
 from torture.sqlite_seam import vfs
-from torture.story import Clock, Story, hasten, tell
+from torture.story import Clock, Story, tell
 from vectrograph.domain.values import Distance, WriteResult
-from vectrograph.engines.embedded import EmbeddedEngine
 
 
 def checksum(result: WriteResult | None) -> int:
@@ -33,8 +33,8 @@ def live(directory: Path, story: Story, first: int, doom: Doom | None) -> None:
             stack.enter_context(armed(doom))
             seam = stack.enter_context(observed(directory, doom))
             name = stack.enter_context(vfs(seam))
-        hasten()
-        engine = EmbeddedEngine.open(directory, clock=clock, vfs=name)
+        stack.enter_context(hastened())
+        engine = open_hastily(directory, clock, vfs=name, reached=doom.stage if doom else lambda _: None)
         os.write(1, b"open\n")
 
         def told(number: int, result: WriteResult | None) -> bool:

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,7 @@ from unittest import mock
 
 from torture.seam import Event
 
+_NUMBER: Final = re.compile(r"-\d+")
 _PACKAGE: Final = "vectrograph.engines.embedded"
 
 STEPS: Final = {
@@ -21,6 +23,12 @@ STEPS: Final = {
     "before checkpoint": ("store", "Store", "_checkpoint", "before"),
     "after checkpoint": ("store", "Store", "_checkpoint", "after"),
     "while loading": ("store", "Store", "_load_after", "after"),
+    "while resuming": ("store", "Store", "labels_until", "after"),
+    "while extending": ("graph.graph", "Graph", "_add", "after"),
+    "while saving": ("files", "DerivedFiles", "save", "before"),
+    "after saving": ("files", "DerivedFiles", "save", "after"),
+    "while copying": ("compaction", "Compaction", "_copy", "after"),
+    "while adopting": ("view", "ViewBuilder", "adopt", "before"),
     "while closing": ("store", "Store", "close", "before"),
 }
 """Named places inside the engine: module, class, method, and which side of it."""
@@ -37,19 +45,37 @@ CALLS: Final = (
     "unlink of points.sqlite-journal",
     "write of manifest.json.tmp",
     "rename of manifest.json.tmp",
+    "create of vectors.f32",
+    "write of vectors.f32",
+    "sync of vectors.f32",
+    "truncate of vectors.f32",
+    "unlink of vectors.f32",
+    "write of index.graph.tmp",
+    "sync of index.graph.tmp",
+    "rename of index.graph.tmp",
     "mkdir",
     "rmdir",
     "sync directory",
 )
 """Named calls: before each of them, or after."""
 
-POINTS: Final = (*STEPS, *(f"{side} {call}" for call in CALLS for side in ("before", "after")))
+STAGES: Final = ("build", "extend", "publish", "compact", "save")
+"""Stages of background work, as the engine names them."""
+
+POINTS: Final = (
+    *STEPS,
+    *(f"stage {stage}" for stage in STAGES),
+    *(f"{side} {call}" for call in CALLS for side in ("before", "after")),
+)
+_SOMETIMES: Final = ("graph", "vectors", "stage", "extending", "saving", "copying")
 _OFTEN: Final = ("write of points.sqlite", "sync of points.sqlite", "commit", "publication")
 
 
 def usual_turns(point: str) -> int:
     """How often a place is passed in a short life: to choose at which time to die."""
-    return 60 if any(word in point for word in _OFTEN) else 4
+    if any(word in point for word in _OFTEN):
+        return 60
+    return 12 if any(word in point for word in _SOMETIMES) else 4
 
 
 @dataclass(slots=True)
@@ -67,6 +93,10 @@ class Doom:
         """A call was made."""
         self.reached(f"after {name_of(event)}")
 
+    def stage(self, name: str) -> None:
+        """Background work has come to a stage."""
+        self.reached(f"stage {name}")
+
     def reached(self, point: str) -> None:
         """The process is at a place."""
         if point == self.point:
@@ -77,8 +107,10 @@ class Doom:
 
 
 def name_of(event: Event) -> str:
-    """A call in words: files by their name, directories by none."""
-    return f"{event.kind} of {PurePath(event.path).name}" if event.file else str(event.kind)
+    """A call in words: files by their name without its number, directories by none."""
+    if not event.file:
+        return str(event.kind)
+    return f"{event.kind} of {_NUMBER.sub('', PurePath(event.path).name)}"
 
 
 @contextmanager

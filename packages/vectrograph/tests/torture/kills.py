@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from typing import Final
 from torture import oracle
 from torture.child import checksum
 from torture.fault_points import POINTS, usual_turns
+from torture.haste import hastened, open_hastily, walking
 from torture.story import Clock, Story
 from vectrograph.domain.values import Distance, MaintenanceTask, WriteResult
 from vectrograph.engines.base import Engine
@@ -66,7 +68,7 @@ class Database:
         self._model = ReferenceEngine(self._clock)
         self._done = 0
         self._results: dict[int, WriteResult | None] = {}
-        engine = EmbeddedEngine.open(directory, clock=self._clock)
+        engine: Engine = EmbeddedEngine.open(directory, clock=self._clock)
         for side in (engine, self._model):
             story.begin(side)
         engine.close()
@@ -85,11 +87,8 @@ class Database:
             if checksum(self._results[number]) != answer:
                 raise Lost(f"step {number} was answered otherwise than {self._results[number]}")
         self._clock.step = self._done + 1
-        engine = EmbeddedEngine.open(self._directory, clock=self._clock)
-        try:
+        with hastened(), closing(open_hastily(self._directory, self._clock)) as engine:
             tally.under_way += self._compare(engine, told)
-        finally:
-            engine.close()
         if told.place:
             tally.deaths[told.place] += 1
         tally.steps += self._done - before
@@ -99,7 +98,7 @@ class Database:
         self._clock.step = self._done
         self._results[self._done] = self._story.step(self._model, self._done)
 
-    def _compare(self, engine: Engine, told: _Told) -> bool:
+    def _compare(self, engine: EmbeddedEngine, told: _Told) -> bool:
         """Whether the step that was under way is there, whole."""
         where = f"{told.place}, after step {self._done}"
         found = oracle.state(engine)
@@ -109,16 +108,25 @@ class Database:
             also = oracle.difference(found, oracle.state(self._model))
             if also:
                 raise Lost(f"{where}: {wrong}; compared with the step under way: {also}")
-        for exact in (True, False):
-            seed = self._chance.randrange(1 << 30)
-            given = oracle.answers(engine, seed, exact=exact)
-            if unlike := oracle.difference(given, oracle.answers(self._model, seed, exact=True)):
-                raise Lost(f"{where}: searching (exact={exact}): {unlike}")
+        self._search(engine, where)
         report = engine.maintain(MaintenanceTask.VERIFY)
         if not report.healthy:
             raise Lost(f"{where}: verify says {report.details}")
         self._repeat(engine, where)
         return bool(wrong)
+
+    def _search(self, engine: EmbeddedEngine, where: str) -> None:
+        """Exactly, as the planner likes, by the graph as it was found, and by one that covers everything."""
+        seed = self._chance.randrange(1 << 30)
+        wanted = oracle.answers(self._model, seed, exact=True)
+        for flush in (False, True):
+            if flush:
+                engine.maintain(MaintenanceTask.FLUSH)
+            for exact, way in ((True, nullcontext()), (False, nullcontext()), (False, walking(engine))):
+                with way:
+                    given = oracle.answers(engine, seed, exact=exact)
+                if unlike := oracle.difference(given, wanted):
+                    raise Lost(f"{where}: searching (exact={exact}, {type(way).__name__}, flushed={flush}): {unlike}")
 
     def _repeat(self, engine: Engine, where: str) -> None:
         """Send the last writes again: they are remembered, and answered as they were."""

@@ -1,6 +1,7 @@
 """Everything that can be seen of a database, in a form that == compares."""
 
 import random
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -22,10 +23,11 @@ _WHOLE = Include(vector=True, payload=True, text=True)
 
 def state(engine: Engine) -> dict[str, Any]:
     """Collections, and of each its points, counters and log."""
-    return {str(info.spec.ref): _collection(engine, info.spec.ref) for info in engine.list("default")}
+    return {str(info.spec.ref): collection(engine, info.spec.ref) for info in engine.list("default")}
 
 
-def _collection(engine: Engine, ref: CollectionRef) -> dict[str, Any]:
+def collection(engine: Engine, ref: CollectionRef) -> dict[str, Any]:
+    """Points, counters and log of one collection."""
     info = engine.describe(ref)
     return {
         "spec": info.spec,
@@ -55,12 +57,14 @@ def _whole(point: Point) -> tuple[object, ...]:
     return (point.id, stored, point.payload, point.text, *times)
 
 
-def answers(engine: Engine, seed: int, *, exact: bool) -> dict[str, Any]:
+def answers(
+    engine: Engine, seed: int, *, exact: bool, refs: Sequence[CollectionRef] = (DOCS, NUMBERS)
+) -> dict[str, Any]:
     """What searches of the collections that are there throughout find: ids and scores, with and without filters."""
     chance = random.Random(seed)
     queries = np.stack([place(chance) for _ in range(3)] + [np.zeros(DIMENSION, np.float32)])
     found = {}
-    for ref in (DOCS, NUMBERS):
+    for ref in refs:
         for condition in FILTERS:
             for k in (1, 10, 300):
                 request = SearchRequest(legs=(DenseLeg(vectors=queries),), k=k, filter=condition, exact=exact)

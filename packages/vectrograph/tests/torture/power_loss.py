@@ -7,12 +7,14 @@ would have been found. `kill -9` shows none of this, because the kernel writes w
 import random
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torture import oracle
 from torture.disk import Disk, Loss
+from torture.haste import hastened, open_hastily, walking
 from torture.seam import Event, observed
 from torture.sqlite_seam import vfs
 from torture.story import Clock, Story
@@ -62,8 +64,8 @@ def record(home: Path, story: Story, steps: int) -> Record:
     clock = Clock()
     model = ReferenceEngine(clock)
     root = home / "data"
-    with observed(home, kept) as seam, vfs(seam) as name:
-        engine = EmbeddedEngine.open(root, clock=clock, vfs=name)
+    with hastened(), observed(home, kept) as seam, vfs(seam) as name:
+        engine = open_hastily(root, clock, vfs=name)
         try:
             for side in (engine, model):
                 story.begin(side)
@@ -76,7 +78,7 @@ def record(home: Path, story: Story, steps: int) -> Record:
                 _acknowledge(kept, model, result)
                 if number % (steps // (REOPENINGS + 1)) == 0:
                     engine.close()
-                    engine = EmbeddedEngine.open(root, clock=clock, vfs=name)
+                    engine = open_hastily(root, clock, vfs=name)
         finally:
             engine.close()
     return kept
@@ -127,28 +129,25 @@ def survive(kept: Record, story: Story, chosen: list[Outage], chance: random.Ran
 
 def _check(home: Path, kept: Record, story: Story, outage: Outage) -> None:
     done = kept.steps_before(outage.moment)
-    clock = Clock(done + 1)
     try:
-        engine = EmbeddedEngine.open(home, clock=clock)
+        with hastened(), closing(open_hastily(home, Clock(done + 1))) as engine:
+            _compare(engine, kept, story, outage, done)
     except DomainError as error:
-        raise Lost(f"{outage}: after step {done} it does not open: {error}") from error
-    try:
-        _compare(engine, kept, story, outage, done)
-    finally:
-        engine.close()
+        raise Lost(f"{outage}: after step {done}: {error}") from error
 
 
 def _compare(engine: EmbeddedEngine, kept: Record, story: Story, outage: Outage, done: int) -> None:
-    try:
-        found = oracle.state(engine)
-    except DomainError as error:
-        raise Lost(f"{outage}: after step {done}: {error}") from error
+    found = oracle.state(engine)
     wrong = [oracle.difference(found, state) for state in kept.states[done : done + 2]]
     if all(wrong):
         raise Lost(f"{outage}: after step {done}, compared with it: {wrong[0]}; with the next: {wrong[-1]}")
     report = engine.maintain(MaintenanceTask.VERIFY)
     if not report.healthy:
         raise Lost(f"{outage}: after step {done}, verify says {report.details}")
+    exactly = oracle.answers(engine, done, exact=True)
+    with walking(engine):
+        if unlike := oracle.difference(oracle.answers(engine, done, exact=False), exactly):
+            raise Lost(f"{outage}: after step {done}, searching by the graph: {unlike}")
     again = story.repeat(engine, done)
     if again is not None:
         wanted = kept.results[done]

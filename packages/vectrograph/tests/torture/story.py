@@ -28,7 +28,6 @@ from vectrograph.domain.values import (
     WriteResult,
 )
 from vectrograph.engines.base import Engine
-from vectrograph.engines.embedded import store
 
 DIMENSION: Final = 8
 DOCS: Final = CollectionRef("default", "docs")
@@ -84,7 +83,7 @@ class Story:
             return engine.write(side, self._few(chance), idempotency=key(number))
         elif phase == 9:
             engine.drop(side)
-        elif phase == 11 and not chance.randrange(4):
+        elif phase == 11 and not chance.randrange(2):
             _maintain(engine, chance)
         elif phase in (3, 7):
             return engine.write(NUMBERS, self._numbered(chance), idempotency=key(number))
@@ -151,8 +150,3 @@ def tell(
         if not told(number, story.step(engine, number)):
             return
         number += 1
-
-
-def hasten() -> None:
-    """Let housekeeping come after a few steps, not after hours, so that a process can die in it; for this process."""
-    vars(store)["_CHECKPOINT_PAGES"] = 40

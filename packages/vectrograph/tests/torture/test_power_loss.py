@@ -25,8 +25,8 @@ def home(tmp_path: Path) -> Path:
 
 def test_the_power_goes(home: Path) -> None:
     seen: Counter[Loss] = Counter()
-    run(seed(), STEPS, 200, home, lambda _, outage: seen.update([outage.loss]))
-    assert seen.total() == 200
+    run(seed(), STEPS, 100, home, lambda _, outage: seen.update([outage.loss]))
+    assert seen.total() == 100
     assert len(seen) == len(Loss)
 
 

@@ -48,14 +48,21 @@ def scores(distance: Distance, query: Vector, rows: Vector, *, between: Callable
     [0.0, 2.0, 1.0]
     """
     kernel, wide = _KERNELS[distance], query.astype(np.float64)
+    if 8 * rows.size <= CHUNK_BYTES:
+        return _narrowed(kernel(wide, rows.astype(np.float64)))
     result = np.empty(len(rows), np.float32)
     for start, chunk in _chunks(rows):
         if between is not None and start:
             between()
-        result[start : start + len(chunk)] = np.clip(kernel(wide, chunk), -_LARGEST, _LARGEST)
-    # Minus zero becomes zero: it would be printed as such.
-    result += np.float32(0.0)
+        result[start : start + len(chunk)] = _narrowed(kernel(wide, chunk))
     return result
+
+
+def _narrowed(values: Wide) -> Vector:
+    """In float32, finite; minus zero becomes zero: it would be printed as such."""
+    narrow = np.minimum(np.maximum(values, -_LARGEST), _LARGEST).astype(np.float32)
+    narrow += np.float32(0.0)
+    return narrow
 
 
 def norms(rows: Vector) -> Norms:
@@ -87,10 +94,15 @@ def _cosine(query: Wide, rows: Wide) -> Wide:
     own, lengths = _lengths(query[np.newaxis, :]), _lengths(rows)
     if own[0] == 0.0:
         return np.ones(len(rows))
-    zero = lengths == 0.0
-    rows /= np.where(zero, 1.0, lengths)[:, np.newaxis]
+    zero = None if lengths.all() else lengths == 0.0
+    if zero is not None:
+        lengths[zero] = 1.0
+    rows /= lengths[:, np.newaxis]
     halves: Wide = 0.5 * _euclidean(query / own, rows)
-    return np.where(zero, 1.0, np.minimum(halves, 2.0))
+    np.minimum(halves, 2.0, out=halves)
+    if zero is not None:
+        halves[zero] = 1.0
+    return halves
 
 
 def _euclidean(query: Wide, rows: Wide) -> Wide:

@@ -68,6 +68,7 @@ from vectrograph.domain.filter_nodes import (
 __all__ = [
     "MAX_DEPTH",
     "MAX_SIZE",
+    "MISSING",
     "NODES",
     "AllElements",
     "And",
@@ -90,9 +91,13 @@ __all__ = [
     "instant",
     "matches",
     "predicate",
+    "value_at",
 ]
 
 Predicate: TypeAlias = Callable[[Any], bool]
+
+MISSING: Final = object()
+"""What `value_at` finds where nothing is."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -133,6 +138,24 @@ def predicate(filter: Filter) -> Predicate:
             assert_never(filter)
 
 
+def value_at(value: Any, path: Path) -> Any:
+    """The value a path leads to from a decoded JSON value, MISSING where it leads nowhere.
+
+    >>> value_at({"a": [1, {"b": None}]}, ("a", 1, "b")), value_at({"a": 1}, ("a", 0)) is MISSING
+    (None, True)
+    """
+    for step in path:
+        if isinstance(step, str):
+            value = value.get(step, MISSING) if isinstance(value, Mapping) else MISSING
+        elif isinstance(value, list | tuple) and step < len(value):
+            value = value[step]
+        else:
+            return MISSING
+        if value is MISSING:
+            return MISSING
+    return value
+
+
 def instant(text: str) -> int | None:
     """Microseconds since 1970-01-01 UTC of an ISO 8601 date or time (without offset: UTC), else None.
 
@@ -154,23 +177,14 @@ _ORDERS: Final[Mapping[Comparison, Callable[[Any, Any], bool]]] = {
     Comparison.GT: gt,
     Comparison.GTE: ge,
 }
-_MISSING: Final = object()
 
 
 def _at(path: Path, test: Predicate) -> Predicate:
     """Apply a test to the value at a path, false where there is none."""
 
     def follow(value: Any) -> bool:
-        for step in path:
-            if isinstance(step, str):
-                value = value.get(step, _MISSING) if isinstance(value, Mapping) else _MISSING
-            elif isinstance(value, list | tuple) and step < len(value):
-                value = value[step]
-            else:
-                return False
-            if value is _MISSING:
-                return False
-        return test(value)
+        found = value_at(value, path)
+        return found is not MISSING and test(found)
 
     return follow
 

@@ -43,6 +43,18 @@ class Distance(StrEnum):
     DOT = "dot"
 
 
+class Quantisation(StrEnum):
+    """How an index may store a component of a vector: in one, two or four bytes.
+
+    The vectors themselves are always kept as they came, and decide every rank: a coarse index is smaller and quicker,
+    not less exact.
+    """
+
+    INT8 = "int8"
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+
+
 class IdKind(StrEnum):
     """Who names the points of a collection.
 
@@ -82,6 +94,7 @@ class VectorField:
     distance: Distance
     model: str | None = None
     name: str = ""
+    quantisation: Quantisation = Quantisation.INT8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,13 +114,15 @@ class CollectionSpec:
         *,
         model: str | None = None,
         ids: IdKind = IdKind.STRING,
+        quantisation: Quantisation = Quantisation.INT8,
     ) -> "CollectionSpec":
         """A collection with one dense vector per point.
 
         >>> CollectionSpec.dense(CollectionRef("default", "docs"), 4, Distance.COSINE).dimension
         4
         """
-        return cls(ref=ref, fields=(VectorField(dimension=dimension, distance=distance, model=model),), ids=ids)
+        field = VectorField(dimension=dimension, distance=distance, model=model, quantisation=quantisation)
+        return cls(ref=ref, fields=(field,), ids=ids)
 
     @property
     def dimension(self) -> int:
@@ -120,6 +135,11 @@ class CollectionSpec:
         return self.fields[0].distance
 
     @property
+    def quantisation(self) -> Quantisation:
+        """How an index over the first field stores components."""
+        return self.fields[0].quantisation
+
+    @property
     def model(self) -> str | None:
         """Name of the model that embeds this collection's texts, if any."""
         return self.fields[0].model
@@ -127,7 +147,14 @@ class CollectionSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionInfo:
-    """A collection as it stands: its spec, state and sizes."""
+    """A collection as it stands: its spec, state and sizes.
+
+    Attributes:
+        indexed: points that no search needs to scan for want of an index; `count` when the index is complete, or when
+            the collection is so small that a scan is quicker.
+        problem: what is damaged, in a collection that is set aside.
+        index_problem: why rows are scanned that should be in the index; answers are right but come later.
+    """
 
     spec: CollectionSpec
     state: CollectionState
@@ -137,6 +164,7 @@ class CollectionInfo:
     bytes_on_disk: int = 0
     indexed: int = 0
     problem: str | None = None
+    index_problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,13 +338,26 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How a search was answered: strategy, index used, rows scanned, milliseconds."""
+    """How a search was answered.
+
+    Attributes:
+        strategy: in plain words, such as "exact scan", "graph walk", "graph walk given up for a code scan".
+        index: what was used beside the vectors themselves, None for nothing.
+        rows_scanned: vectors or codes compared with the query, as far as is known.
+        matches: points that may be found: all, or those that match the filter.
+        milliseconds: from the question to the answer.
+        beam: nodes that a walk along a graph was to keep, None where there was no walk.
+        expected: of these, how many should match the filter; `met`: how many did.
+    """
 
     strategy: str
     index: str | None
     rows_scanned: int
     matches: int | None
     milliseconds: float
+    beam: int | None = None
+    expected: int | None = None
+    met: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -389,13 +430,14 @@ class MaintenanceTask(StrEnum):
     """What can be asked for.
 
     checkpoint: fold the log into the file. flush: publish buffered rows now. verify: check every checksum. repair:
-    rebuild what is derived and salvage what is readable.
+    rebuild what is derived and salvage what is readable. measure_recall: compare searches with exact ones.
     """
 
     CHECKPOINT = "checkpoint"
     FLUSH = "flush"
     VERIFY = "verify"
     REPAIR = "repair"
+    MEASURE_RECALL = "measure_recall"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

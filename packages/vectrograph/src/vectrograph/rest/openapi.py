@@ -62,8 +62,9 @@ _HEADER_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "RequestId": {
         "name": "X-Request-ID",
         "in": "header",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
-        "description": "Your name for the request, also read from `X-Correlation-ID`; one is made up otherwise.",
+        "schema": {"type": "string"},
+        "description": "Your name for the request, also read from `X-Correlation-ID`: 1 to 128 of A-Z, a-z, 0-9, dot, "
+        "underscore and hyphen. One is made up otherwise.",
     },
     "Timeout": {
         "name": DEADLINE_HEADER,

@@ -4,6 +4,7 @@ import math
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import lru_cache
 from types import TracebackType
 from typing import Final, Self
@@ -38,7 +39,7 @@ class Exchange:
     let alone parsed, before the credentials hold.
     """
 
-    __slots__ = ("_context", "_metadata", "_method", "_started", "request_id")
+    __slots__ = ("_context", "_metadata", "_method", "_started", "_under_way", "request_id")
 
     def __init__(self, method: str, context: grpc.ServicerContext) -> None:
         self._method = method
@@ -46,6 +47,7 @@ class Exchange:
         self._started = time.perf_counter()
         self._metadata = context.invocation_metadata()
         self.request_id = _request_id(self._metadata)
+        self._under_way = ExitStack()
 
     def __enter__(self) -> Self:
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
@@ -70,6 +72,7 @@ class Exchange:
         services.rate_limits.admit_address(address)
         principal = services.sessions.authenticate(credential_of(self._metadata))
         services.rate_limits.admit_caller(principal)
+        self._under_way.enter_context(services.concurrency.request(principal))
         return Call(
             principal,
             self.request_id,
@@ -129,6 +132,7 @@ class Exchange:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._under_way.close()
         if error is None:
             self._record(grpc.StatusCode.OK)
         elif isinstance(error, DomainError) and not isinstance(error, InternalError):

@@ -124,6 +124,8 @@ class VectrographService:
             bytes_on_disk=info.bytes_on_disk,
             state=info.state.value,
             created_at=seconds(info.created_at),
+            owner=self._services.catalog.owner(call, request.name) or "",
+            tenant=info.spec.ref.tenant,
         ).SerializeToString()
 
     def list_feedback(self, call: Call, body: bytes) -> bytes:

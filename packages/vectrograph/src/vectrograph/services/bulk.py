@@ -19,6 +19,7 @@ from vectrograph.domain.values import (
 )
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_payload
+from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call
 from vectrograph.services.naming import naming_fields
 
@@ -28,8 +29,9 @@ DEFAULT_PAGE = 100
 class Bulk:
     """Points of any collection, many at a time."""
 
-    def __init__(self, engine: Engine, limits: Limits) -> None:
+    def __init__(self, engine: Engine, limits: Limits, audit: Audit) -> None:
         self._engine = engine
+        self._audit = audit
         self._limits = limits
 
     def scroll(
@@ -81,9 +83,11 @@ class Bulk:
             CollectionNotFound: there is no such collection.
             IdempotencyConflict: the name was used with another body.
         """
-        ref = call.require_collection(collection, "delete")
-        written = self._engine.write(ref, [DeleteWhere(filter=filter)], idempotency=idempotency, deadline=call.deadline)
-        return len(written.outcomes)
+        with self._audit.deleting(call, f"{collection} (by filter)"):
+            ref = call.require_collection(collection, "delete")
+            ops = [DeleteWhere(filter=filter)]
+            written = self._engine.write(ref, ops, idempotency=idempotency, deadline=call.deadline)
+            return len(written.outcomes)
 
     def upsert_if(
         self,

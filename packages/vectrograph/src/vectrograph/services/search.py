@@ -12,6 +12,7 @@ from vectrograph.domain.values import CollectionRef, DenseLeg, Hit, Include, Sea
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_top_k
 from vectrograph.services.call import Call
+from vectrograph.services.cost import admit_answer, admit_work
 from vectrograph.services.reranking import CANDIDATES_PER_HIT, Rerank, admit_rerank, reranked
 
 
@@ -58,7 +59,7 @@ class Search:
             CollectionNotFound: there is no such collection.
             InvalidArgument: `top_k`, `ef` or a weight is out of range, there is no text to rerank by, or a vector has
                 the wrong dimension, NaN or infinities.
-            TooLarge: there are more than `max_batch` query vectors.
+            TooLarge: there are more than `max_batch` query vectors, or the search or its answer would cost too much.
             DeadlineExceeded: the deadline passed; no stage begins after it.
         """
         ref = call.require_collection(collection, "read")
@@ -72,6 +73,9 @@ class Search:
             admit_rerank(rerank)
             admit_top_k(rerank.candidates, self._limits, queries=len(vectors), field="rerank.candidates")
         call.refuse_late()
+        admit_answer(k * len(vectors), vectors.shape[1] if include.vector else 0, self._limits)
+        whole = exact or filter is not None
+        admit_work(len(vectors), k, lambda: self._engine.describe(ref), self._limits, whole=whole, ef=ef)
         request = SearchRequest(
             legs=(DenseLeg(vectors=np.ascontiguousarray(vectors, dtype=np.float32)),),
             k=k,

@@ -148,7 +148,11 @@ class GetCollectionInfoResponse(Message):
     state: str
     CREATED_AT_FIELD_NUMBER: ClassVar[int]
     created_at: int
-    def __init__(self, *, name: str | None = ..., dimension: int | None = ..., distance: str | None = ..., count: int | None = ..., indexed: int | None = ..., bytes_on_disk: int | None = ..., state: str | None = ..., created_at: int | None = ...) -> None: ...
+    OWNER_FIELD_NUMBER: ClassVar[int]
+    owner: str
+    TENANT_FIELD_NUMBER: ClassVar[int]
+    tenant: str
+    def __init__(self, *, name: str | None = ..., dimension: int | None = ..., distance: str | None = ..., count: int | None = ..., indexed: int | None = ..., bytes_on_disk: int | None = ..., state: str | None = ..., created_at: int | None = ..., owner: str | None = ..., tenant: str | None = ...) -> None: ...
 
 class GetLimitsRequest(Message):
     def __init__(self) -> None: ...

@@ -22,14 +22,23 @@ from vectrograph.domain.values import (
     IdempotencyKey,
     Op,
     Precondition,
+    Vector,
     WriteResult,
 )
-from vectrograph.engines.embedded.batch import Batch, Reply
+from vectrograph.engines.embedded.asked import Asked
+from vectrograph.engines.embedded.background import Background
+from vectrograph.engines.embedded.batch import Reply
+from vectrograph.engines.embedded.columns.store import ColumnStore
 from vectrograph.engines.embedded.connections import PoolClosed
+from vectrograph.engines.embedded.content import Content
 from vectrograph.engines.embedded.failures import Damaged, quarantined, storage_errors
-from vectrograph.engines.embedded.plan import Counters, Plan, needs_content
+from vectrograph.engines.embedded.files import DerivedFiles
+from vectrograph.engines.embedded.judging import Judging
+from vectrograph.engines.embedded.plan import Plan, needs_content
+from vectrograph.engines.embedded.remembered import Remembered
 from vectrograph.engines.embedded.store import Store
-from vectrograph.engines.embedded.view import View, ViewBuilder
+from vectrograph.engines.embedded.upkeep import Upkeep
+from vectrograph.engines.embedded.view import View
 
 REPLAY_MICROSECONDS: Final = 24 * 3600 * 1_000_000
 """How long an idempotency record is kept."""
@@ -49,46 +58,6 @@ def check_deadline(deadline: float | None) -> None:
         raise DeadlineExceeded("The deadline passed before the work was done; nothing was written. Allow more time.")
 
 
-class Content:
-    """What an undamaged collection has: its file, its View, its counters. Only the holder of the lock changes it.
-
-    Raises:
-        Damaged, apsw.Error: the file is not what was written.
-    """
-
-    def __init__(self, store: Store, spec: CollectionSpec) -> None:
-        self.store = store
-        self._spec = spec
-        self.counters: Counters = Counters(0, 1, 0)
-        self.builder: ViewBuilder = ViewBuilder(spec.dimension)
-        self.in_doubt = False
-        self.load()
-
-    @property
-    def view(self) -> View:
-        """The newest state that was published."""
-        return self.builder.view
-
-    def load(self) -> None:
-        """Read everything anew from the file."""
-        header = self.store.header()
-        if header.spec != self._spec:
-            raise Damaged("the file belongs to another collection")
-        self.builder = self.store.load(self._spec.dimension, header.counters)
-        self.counters = header.counters
-        self.in_doubt = False
-
-    def commit(self, batch: Batch, counters: Counters) -> None:
-        """Write a batch and publish the View that shows it."""
-        self.builder.make_room(len(batch.labels))
-        # Whatever interrupts the next lines, the next writer reads the truth from the file first.
-        self.in_doubt = True
-        self.store.apply(batch)
-        self.builder.advance(batch.seq, batch.gone, batch.addition)
-        self.counters = counters
-        self.in_doubt = False
-
-
 class Collection:
     """One collection of the embedded engine; all methods are thread-safe.
 
@@ -97,6 +66,8 @@ class Collection:
         spec: what it is.
         created_at: microseconds since 1970.
         content: None when it is quarantined.
+        background: keeps the index.
+        files: where derived data is kept.
         problem: what is damaged.
     """
 
@@ -106,6 +77,8 @@ class Collection:
         spec: CollectionSpec,
         created_at: int,
         content: Content | None,
+        background: Background,
+        files: DerivedFiles,
         problem: str | None = None,
     ) -> None:
         self.directory = directory
@@ -114,8 +87,16 @@ class Collection:
         self._content = content
         self._problem = problem
         self._ended: Callable[[], DomainError] | None = None
+        self.files = files
         self._lock = Lock()
         self._published = Condition()
+        self._background = background
+        self.folding = _Folding(self)
+        self.asked = Asked(spec.dimension)
+        self._judging = Judging(self.asked, self.writing)
+        self.upkeep = Upkeep(spec, files, background, self.writing)
+        if content is not None:
+            self.upkeep.opened(content)
 
     @property
     def uid(self) -> str:
@@ -128,21 +109,23 @@ class Collection:
         Raises:
             CollectionNotFound, Unavailable, CollectionQuarantined.
         """
-        with self._guarded() as content:
-            return content.view
+        return self._serving().view
 
     def info(self) -> CollectionInfo:
         """The collection as it stands; never raises for a damaged one."""
         content = self._content
         healthy = content is not None and self._problem is None
+        view = content.view if content is not None else None
         return CollectionInfo(
             spec=self.spec,
             state=CollectionState.READY if healthy else CollectionState.QUARANTINED,
-            count=content.view.count if content is not None else 0,
-            seq=content.view.seq if content is not None else 0,
+            count=view.count if view is not None else 0,
+            seq=view.seq if view is not None else 0,
             created_at=self._created_at,
             bytes_on_disk=_bytes_in(self.directory),
+            indexed=self.upkeep.indexed(view) if view is not None else 0,
             problem=self._problem,
+            index_problem=self.upkeep.complaint,
         )
 
     # ------------------------------------------------------------ writing
@@ -158,6 +141,7 @@ class Collection:
     ) -> WriteResult:
         """Apply operations as one transaction; see `Engine.write`. `now` in microseconds since 1970."""
         admitted = admit(ops, self.spec, limits)
+        self.upkeep.admit(self.view(), len(ops), deadline)
         with self.writing(deadline) as content:
             expired = now - REPLAY_MICROSECONDS
             if key is not None and (reply := _replay(content.store, key, expired)) is not None:
@@ -173,14 +157,16 @@ class Collection:
             content.commit(batch, plan.counters)
             with self._published:
                 self._published.notify_all()
-            _checkpoint_if_due(content.store, self.spec)
+            self.upkeep.written(content.view)
+            if content.store.checkpoint_due:
+                self._background.worker.schedule(self.folding)
             return result
 
     def _plan(self, content: Content, admitted: Admitted, precondition: Precondition, now: int) -> Plan:
         named = {op.id for op in admitted.ops if not isinstance(op, DeleteWhere) and op.id is not None}
         whole = any(needs_content(op, precondition) for op in admitted.ops)
         stored = content.store.lookup(sorted(named), content=whole)
-        plan = Plan(stored, content.store.matching, content.counters, self.spec.ids, now)
+        plan = Plan(stored, content.matching, content.counters, self.spec.ids, now)
         plan.apply(admitted, precondition)
         return plan
 
@@ -199,8 +185,7 @@ class Collection:
         try:
             with self._guarded() as content:
                 check_deadline(deadline)
-                if content.in_doubt:
-                    content.load()
+                content.settle()
                 yield content
         finally:
             self._lock.release()
@@ -231,6 +216,28 @@ class Collection:
             finally:
                 connection.execute("ROLLBACK")
 
+    def note(self, queries: Vector) -> None:
+        """Take notice of what is asked, so that the index can be judged by it."""
+        if self.asked.note(queries):
+            self._background.worker.schedule(self._judging)
+
+    @property
+    def columns(self) -> ColumnStore:
+        """The payloads by column; raises as `view` does."""
+        return self._serving().columns
+
+    @property
+    def remembered(self) -> Remembered:
+        """The points that were found lately; raises as `view` does."""
+        return self._serving().remembered
+
+    def _serving(self) -> Content:
+        content = self._content
+        if content is None or self._problem is not None or self._ended is not None:
+            with self._guarded() as content:
+                return content
+        return content
+
     def _begin(self, content: Content, connection: apsw.Connection, check: Callable[[], None]) -> View:
         while True:
             connection.execute("BEGIN")
@@ -256,9 +263,12 @@ class Collection:
         self._require_serving()
         try:
             with storage_errors(self.directory, str(self.spec.ref), self._quarantine):
-                if self._content is None:
+                content = self._content
+                if content is None:
+                    # It may have ended since it was looked at.
+                    self._require_serving()
                     raise Damaged(self._problem or "")
-                yield self._content
+                yield content
         except (PoolClosed, InternalError) as error:
             # Whatever failed because the files are gone or closed failed for that reason.
             if self._ended is not None:
@@ -285,18 +295,54 @@ class Collection:
             reason: makes the error of later calls.
             keep: whether the files stay and shall be closed in good order.
         """
+        self._background.worker.cancel(self.folding)
+        self._background.worker.cancel(self._judging)
+        self.upkeep.stop()
+        if keep:
+            self._save_index()
         self._ended = reason
         with self._lock:
-            if self._content is None:
+            content = self._content
+            if content is None:
                 return
+            # Whoever still reads has what it needs; memory goes with the last of them.
+            self._content = None
+            content.release()
             if not keep or self._problem is not None:
-                self._content.store.abandon()
+                content.store.abandon()
                 return
             try:
-                self._content.store.close()
+                content.store.close()
             except apsw.Error as error:
                 # Nothing is lost: the log that could not be folded into the file is read at the next open.
                 _log.warning("collection %s was not closed in good order: %s", self.spec.ref, error)
+
+    def fold(self) -> None:
+        """Fold the log into the file, in the background."""
+        try:
+            with self._guarded() as content:
+                content.store.fold(self.writing)
+        except DomainError as error:
+            # Every write is on disk, in the log; folding that into the file is tried again after the next one.
+            _log.warning("checkpoint of collection %s failed and will be tried again: %s", self.spec.ref, error)
+
+    def _save_index(self) -> None:
+        try:
+            self.upkeep.save_if_changed()
+        except (DomainError, OSError) as error:
+            # Nothing is lost: the next open builds anew what is not there.
+            _log.warning("the index of collection %s was not saved: %s", self.spec.ref, error)
+
+
+class _Folding:
+    """The job that folds the log of one collection into its file."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def run(self, between: Callable[[], None]) -> None:
+        """Do it; see `Job.run`."""
+        self._collection.fold()
 
 
 def _replay(store: Store, key: IdempotencyKey, since: int) -> WriteResult | None:
@@ -309,14 +355,6 @@ def _replay(store: Store, key: IdempotencyKey, since: int) -> WriteResult | None
             f"The idempotency key {key.key!r} was used with another body; choose a new key for a new request."
         )
     return result
-
-
-def _checkpoint_if_due(store: Store, spec: CollectionSpec) -> None:
-    try:
-        store.checkpoint_if_due()
-    except apsw.Error as error:
-        # The write is on disk, in the log; folding that into the file is tried again after the next one.
-        _log.warning("checkpoint of collection %s failed and will be tried again: %s", spec.ref, error)
 
 
 def _bytes_in(directory: Path) -> int:

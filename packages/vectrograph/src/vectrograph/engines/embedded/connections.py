@@ -8,17 +8,26 @@ from typing import Final
 
 import apsw
 
+from vectrograph.domain.errors import StartupError
+
+_OLDEST_SQLITE: Final = (3, 51, 3)
 _IDLE_READERS: Final = 16
 _CACHE_KIB: Final = 8 * 1024
 _BUSY_MILLISECONDS: Final = 5_000
 
 
 def open_writer(path: Path, vfs: str | None, *, page_bytes: int | None = None) -> apsw.Connection:
-    """The one connection that writes and checkpoints; `page_bytes` creates the file.
+    """A connection that writes or checkpoints; `page_bytes` creates the file.
 
-    A commit is on disk when it returns (WAL, synchronous=FULL). SQLite never checkpoints by itself: the caller does, on
-    this connection, under the lock that also guards its writes.
+    A commit is on disk when it returns (WAL, synchronous=FULL). SQLite never checkpoints by itself: the caller does.
+    A second connection may checkpoint while the first one writes: SQLite up to 3.51.2 could damage the file then (the
+    "WAL-reset bug" of https://sqlite.org/wal.html), so older ones are refused.
+
+    Raises:
+        StartupError: SQLite is too old.
     """
+    if tuple(int(part) for part in apsw.sqlite_lib_version().split(".")) < _OLDEST_SQLITE:
+        raise StartupError(f"SQLite {apsw.sqlite_lib_version()} is too old to be trusted; install a newer apsw.")
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if page_bytes else 0)
     connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
     if page_bytes:
@@ -26,6 +35,25 @@ def open_writer(path: Path, vfs: str | None, *, page_bytes: int | None = None) -
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     connection.pragma("wal_autocheckpoint", 0)
+    connection.pragma("cache_size", -_CACHE_KIB)
+    # Or the last to close a damaged file would fold its log in, for ever.
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    return connection
+
+
+def open_still(path: Path) -> apsw.Connection:
+    """A connection that reads a file on a disk that takes no writes, with the log that a dead process left.
+
+    WAL mode wants shared memory beside the file. Where nothing can change, each connection keeps its own instead
+    (exclusive locking mode), and where there is no log, none is needed: https://sqlite.org/wal.html#read_only_databases
+    """
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs="unix-none")
+        connection.pragma("locking_mode", "exclusive")
+    else:
+        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+        connection = apsw.Connection(f"{path.absolute().as_uri()}?immutable=1", flags=flags)
     connection.pragma("cache_size", -_CACHE_KIB)
     return connection
 
@@ -35,10 +63,17 @@ class PoolClosed(Exception):
 
 
 class ReaderPool:
-    """Connections that only read; each is used by one thread at a time and none keeps a transaction between uses."""
+    """Connections that only read; each is used by one thread at a time and none keeps a transaction between uses.
 
-    def __init__(self, path: Path, vfs: str | None) -> None:
+    Args:
+        path: of the file.
+        vfs: name of the SQLite VFS to use, None for the usual one.
+        read_only: the disk takes no writes.
+    """
+
+    def __init__(self, path: Path, vfs: str | None, *, read_only: bool = False) -> None:
         self._path = path
+        self._read_only = read_only
         self._vfs = vfs
         self._idle: list[apsw.Connection] = []
         self._borrowed = 0
@@ -64,6 +99,8 @@ class ReaderPool:
             self._give_back(connection)
 
     def _connect(self) -> apsw.Connection:
+        if self._read_only:
+            return open_still(self._path)
         connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
         connection.set_busy_timeout(_BUSY_MILLISECONDS)
         connection.pragma("cache_size", -_CACHE_KIB)

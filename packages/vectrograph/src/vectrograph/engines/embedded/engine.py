@@ -1,15 +1,17 @@
 """The embedded engine: twelve verbs over a directory that one process owns."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 import numpy as np
 
-from vectrograph.domain.errors import DomainError, InvalidArgument, StartupError, Unavailable
+from vectrograph.domain.errors import InvalidArgument, StartupError, StorageReadOnly, Unavailable
 from vectrograph.domain.filters import NODES, Filter
 from vectrograph.domain.requests import query_vectors, require_scroll, require_spec
 from vectrograph.domain.values import (
@@ -18,6 +20,8 @@ from vectrograph.domain.values import (
     CollectionInfo,
     CollectionRef,
     CollectionSpec,
+    Delete,
+    DeleteWhere,
     Distance,
     EngineLimits,
     IdempotencyKey,
@@ -33,14 +37,24 @@ from vectrograph.domain.values import (
 )
 from vectrograph.engines.base import Infos, Points, Results
 from vectrograph.engines.embedded import reads
+from vectrograph.engines.embedded.background import USUAL, Background, Rhythm, Tune
+from vectrograph.engines.embedded.budget import Budget
 from vectrograph.engines.embedded.catalog import Catalog, refuse_newer_formats
 from vectrograph.engines.embedded.collection import Collection, check_deadline
 from vectrograph.engines.embedded.durable import make_directory
+from vectrograph.engines.embedded.foreground import Foreground
+from vectrograph.engines.embedded.graph.effort import route
+from vectrograph.engines.embedded.graph.recall import tune
+from vectrograph.engines.embedded.judging import SAMPLE, RecallReport, measure_recall
 from vectrograph.engines.embedded.lock import DirectoryLock
+from vectrograph.engines.embedded.maintenance import TASKS, fold, maintain
 from vectrograph.engines.embedded.manifest import require_known_format, save_format
-from vectrograph.engines.embedded.scan import ExactScan, Searcher
+from vectrograph.engines.embedded.planner import Choice, Planner
+from vectrograph.engines.embedded.scan import Searcher
 from vectrograph.engines.embedded.search import search
-from vectrograph.engines.embedded.verify import verify
+from vectrograph.engines.embedded.selecting import selecting
+from vectrograph.engines.embedded.space import BALLAST_BYTES, Ballast
+from vectrograph.engines.embedded.worker import Worker
 
 FORMAT_FILE: Final = "vectrograph.json"
 LOCK_FILE: Final = "LOCK"
@@ -56,7 +70,7 @@ CAPABILITIES: Final = Capabilities(
     filter_nodes=NODES,
     orderings=frozenset(["id", "created", "updated"]),
     distances=frozenset(Distance),
-    maintenance=frozenset([MaintenanceTask.CHECKPOINT, MaintenanceTask.VERIFY]),
+    maintenance=frozenset(MaintenanceTask),
     limits=EngineLimits(
         max_dimension=8192,
         max_id_bytes=512,
@@ -79,23 +93,53 @@ class EmbeddedEngine:
     Acknowledged means on disk and visible to every later call. Make one with `open`.
     """
 
-    def __init__(self, lock: DirectoryLock, catalog: Catalog, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        lock: DirectoryLock,
+        catalog: Catalog,
+        background: Background,
+        clock: Callable[[], int],
+        searcher: Searcher,
+        ballast: Ballast | None,
+    ) -> None:
+        self._ballast = ballast
         self._lock = lock
         self._catalog = catalog
+        self._background = background
         self._clock = clock
-        self._searcher: Searcher = ExactScan()
+        self._searcher = searcher
         self._closed = False
 
     @classmethod
     def open(
-        cls, directory: str | PathLike[str], *, clock: Callable[[], int] = _now, vfs: str | None = None
+        cls,
+        directory: str | PathLike[str],
+        *,
+        clock: Callable[[], int] = _now,
+        vfs: str | None = None,
+        memory_bytes: int | None = None,
+        ballast_bytes: int = BALLAST_BYTES,
+        rhythm: Rhythm = USUAL,
+        tune: Tune = tune,
+        choose: Choice = route,
+        reached: Callable[[str], None] = lambda _: None,
     ) -> "EmbeddedEngine":
         """Open a database directory, creating it when there is none; a crashed one is recovered.
+
+        On a disk that is mounted read-only everything can be read, and writes raise StorageReadOnly until the
+        directory is opened again on one that takes them.
 
         Args:
             directory: this process owns it until `close`.
             clock: microseconds since 1970.
             vfs: name of the SQLite VFS to use, None for the usual one.
+            memory_bytes: what the engine may keep in memory (see `budget`), None for no limit. An index that does not
+                fit is not built, and writes that do not fit are refused.
+            ballast_bytes: room on the disk kept for deleting when it is full (see `space`), 0 for none.
+            rhythm: when indexes are worked on.
+            tune: decides how new graphs are served.
+            choose: decides which way a search takes.
+            reached: told the names of the stages of background work; see `Background`.
 
         Raises:
             DirectoryLocked: another process, or another engine of this one, has it open; the message names it.
@@ -105,13 +149,31 @@ class EmbeddedEngine:
         root = Path(directory)
         require_known_format(root / FORMAT_FILE)
         refuse_newer_formats(root)
+        read_only = _is_read_only(root)
         try:
-            make_directory(root)
-            lock = DirectoryLock(root / LOCK_FILE)
+            if not read_only:
+                make_directory(root)
+            lock = DirectoryLock(root / LOCK_FILE, read_only=read_only)
             try:
-                if not (root / FORMAT_FILE).exists():
-                    save_format(root / FORMAT_FILE)
-                return cls(lock, Catalog(root, vfs), clock)
+                ballast = None if read_only else Ballast(root, ballast_bytes)
+                if ballast is not None:
+                    ballast.prepare()
+                    if not (root / FORMAT_FILE).exists():
+                        save_format(root / FORMAT_FILE)
+                background = Background(
+                    worker=Worker(),
+                    foreground=Foreground(),
+                    rhythm=rhythm,
+                    budget=Budget(memory_bytes),
+                    tune=tune,
+                    reached=reached,
+                )
+                try:
+                    catalog = Catalog(root, vfs, background, read_only=read_only)
+                    return cls(lock, catalog, background, clock, Planner(choose), ballast)
+                except BaseException:
+                    background.worker.close()
+                    raise
             except BaseException:
                 lock.release()
                 raise
@@ -127,12 +189,12 @@ class EmbeddedEngine:
         """Create an empty collection; see `Engine.create`."""
         self._require_open()
         require_spec(spec, CAPABILITIES)
-        return self._catalog.create(spec, self._clock()).info()
+        return self._space().adding(lambda: self._catalog.create(spec, self._clock())).info()
 
     def drop(self, ref: CollectionRef) -> None:
         """Remove a collection; see `Engine.drop`."""
         self._require_open()
-        self._catalog.drop(ref)
+        self._space().freeing(lambda: self._catalog.drop(ref))
 
     def list(self, tenant: str) -> Infos:
         """All collections of a tenant by name; see `Engine.list`."""
@@ -155,9 +217,17 @@ class EmbeddedEngine:
     ) -> WriteResult:
         """Apply operations as one transaction; see `Engine.write`."""
         collection = self._find(ref)
-        return collection.write(
-            ops, precondition or Precondition(), idempotency, deadline, CAPABILITIES.limits, self._clock()
-        )
+        self._background.foreground.touch()
+        space = self._space()
+
+        def act() -> WriteResult:
+            return collection.write(
+                ops, precondition or Precondition(), idempotency, deadline, CAPABILITIES.limits, self._clock()
+            )
+
+        if all(isinstance(op, Delete | DeleteWhere) for op in ops):
+            return space.freeing(act, lambda: fold(collection))
+        return space.adding(act)
 
     def get(self, ref: CollectionRef, ids: Sequence[str], *, include: Include = Include()) -> Points:
         """The points of these ids; see `Engine.get`."""
@@ -167,6 +237,7 @@ class EmbeddedEngine:
         """Nearest points for each query; see `Engine.search`."""
         collection = self._find(ref)
         queries = query_vectors(request, collection.spec, CAPABILITIES.limits)
+        self._background.foreground.touch()
         check_deadline(deadline)
         return search(collection, request, queries, self._searcher, lambda: check_deadline(deadline))
 
@@ -197,18 +268,62 @@ class EmbeddedEngine:
             offered = ", ".join(sorted(each.value for each in CAPABILITIES.maintenance))
             raise InvalidArgument.of("task", f"is {task.value} and must be one of {offered}", "enum")
         collections = self._catalog.all() if ref is None else [self._catalog.find(ref)]
-        run = _checkpoint if task is MaintenanceTask.CHECKPOINT else _verify
-        results = {str(collection.spec.ref): run(collection) for collection in collections}
-        details = {name: finding for name, (_, finding) in results.items()}
-        return MaintenanceReport(task=task, healthy=all(good for good, _ in results.values()), details=details)
+        space = self._space() if task in (MaintenanceTask.CHECKPOINT, MaintenanceTask.REPAIR) else None
+        tasks = {
+            **TASKS,
+            MaintenanceTask.REPAIR: lambda each: self._catalog.repair(each.spec.ref, self._clock()),
+            MaintenanceTask.MEASURE_RECALL: self._measured,
+        }
+        return maintain(task, tasks[task], collections, space)
+
+    def measure_recall(
+        self, ref: CollectionRef, sample: int = SAMPLE, *, k: int = 10, filter: Filter | None = None
+    ) -> RecallReport:
+        """Compare searches with exact ones: with what was asked lately, or with stored points where that is too little.
+
+        Args:
+            ref: the collection.
+            sample: how many queries to compare; each costs an exact scan.
+            k: neighbours of each.
+            filter: that the neighbours have to match.
+
+        Raises:
+            CollectionNotFound, CollectionQuarantined.
+            InvalidArgument: `sample` or `k` is not positive.
+        """
+        for name, number in (("sample", sample), ("k", k)):
+            if number < 1:
+                raise InvalidArgument.of(name, f"is {number} and must be positive", "out_of_range")
+        collection, matching = self._find(ref), None
+        view = collection.view()
+        if filter is not None:
+            with selecting(collection, filter, lambda: None) as (_, view, selection):
+                matching = selection.mask
+        asked, distance = collection.asked.vectors(), collection.spec.distance
+        return measure_recall(
+            view, distance, asked, self._searcher, lambda: None, sample=sample, k=k, matching=matching
+        )
+
+    def _measured(self, collection: Collection) -> tuple[bool, Any]:
+        report = self.measure_recall(collection.spec.ref)
+        return report.good, asdict(report)
 
     def close(self) -> None:
         """Finish what is in flight, fold the logs into the files, release the directory; see `Engine.close`."""
         if self._closed:
             return
         self._closed = True
+        self._background.worker.close()
         self._catalog.close(_closed)
         self._lock.release()
+
+    def _space(self) -> Ballast:
+        if self._ballast is None:
+            raise StorageReadOnly(
+                "The disk under the data directory is mounted read-only: reading goes on, and for writing make it "
+                "writable and open the directory again."
+            )
+        return self._ballast
 
     def _find(self, ref: CollectionRef) -> Collection:
         self._require_open()
@@ -219,20 +334,12 @@ class EmbeddedEngine:
             raise _closed()
 
 
-def _checkpoint(collection: Collection) -> tuple[bool, str]:
+def _is_read_only(root: Path) -> bool:
+    """Whether there is a database on a disk that takes no writes."""
     try:
-        with collection.writing() as content:
-            done = content.store.checkpoint()
-    except DomainError as error:
-        return False, error.message
-    return done, "the log is folded into the file" if done else "readers were in the way; try again"
-
-
-def _verify(collection: Collection) -> tuple[bool, str]:
-    try:
-        return True, f"{verify(collection)} points are as they were written"
-    except DomainError as error:
-        return False, error.message
+        return bool(os.statvfs(root).f_flag & os.ST_RDONLY) and (root / FORMAT_FILE).exists()
+    except OSError:
+        return False
 
 
 def _closed() -> Unavailable:

@@ -71,25 +71,41 @@ def matching_labels(connection: apsw.Connection, condition: Filter, check: Calla
     """
     test = predicate(condition)
     found: list[int] = []
-    for labels, payloads in _payloads(connection):
+    for labels, payloads in payloads_between(connection, -1):
         check()
         found.extend(label for label, payload in zip(labels, payloads, strict=True) if test(payload))
     return np.array(found, np.int64)
 
 
-def _payloads(connection: apsw.Connection) -> Iterator[tuple[list[int], list[Any]]]:
-    """Labels and decoded payloads of all points, a chunk at a time, by ascending label."""
-    last, step = -1, _PAYLOADS_AT_FIRST
+def payloads_between(
+    connection: apsw.Connection, after: int, *, last: int | None = None, newer_than: int | None = None
+) -> Iterator[tuple[list[int], list[Any]]]:
+    """Labels and decoded payloads of points, a chunk of a few milliseconds at a time, by ascending label.
+
+    Args:
+        connection: to read on; the caller keeps a transaction open around it.
+        after: labels above this one.
+        last: and up to this one, None for all.
+        newer_than: only points whose last change has a greater seq.
+    """
+    step = _PAYLOADS_AT_FIRST
+    condition, bounds = "label > ?", list[int]()
+    if last is not None:
+        condition, bounds = condition + " AND label <= ?", [*bounds, last]
+    if newer_than is not None:
+        # The unary plus keeps SQLite from walking through all labels: few points are newer.
+        condition, bounds = condition.replace("label", "+label") + " AND version > ?", [*bounds, newer_than]
+    # Built from constants; what callers pass is bound.
+    statement = (
+        "SELECT '[' || group_concat(label) || ']', '[' || group_concat(payload) || ']'"  # noqa: S608
+        f" FROM (SELECT label, payload FROM points WHERE {condition} ORDER BY label LIMIT ?)"
+    )
     while True:
-        row: Any = connection.execute(
-            "SELECT '[' || group_concat(label) || ']', '[' || group_concat(payload) || ']'"
-            " FROM (SELECT label, payload FROM points WHERE label > ? ORDER BY label LIMIT ?)",
-            (last, step),
-        ).fetchall()[0]
+        row: Any = connection.execute(statement, (after, *bounds, step)).fetchall()[0]
         if row[0] is None:
             return
         labels = json.loads(row[0])
         yield labels, json.loads(row[1])
-        last = labels[-1]
+        after = labels[-1]
         # Payloads are small or large: aim at chunks of a few milliseconds. The largest first chunk is 256 MB.
         step = max(1, step * 2 if len(row[1]) < _CHUNK_CHARACTERS else step // 2)

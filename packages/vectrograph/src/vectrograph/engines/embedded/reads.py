@@ -3,21 +3,25 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any, Final
 
 import apsw
+import numpy as np
 
-from vectrograph.domain.filters import Filter, predicate
-from vectrograph.domain.payloads import decode_payload
+from vectrograph.domain.filters import Filter
 from vectrograph.domain.values import Change, ChangePage, IdKind, Include, Order, Point, ScrollPage, ScrollRequest
 from vectrograph.engines.cursors import log_scope, scroll_scope, seal, unseal
 from vectrograph.engines.embedded.batch import KINDS
 from vectrograph.engines.embedded.collection import Collection
-from vectrograph.engines.embedded.reading import matching_labels, read_by_ids, read_by_labels
+from vectrograph.engines.embedded.columns.store import Selection
+from vectrograph.engines.embedded.reading import read_by_ids, read_by_labels
 from vectrograph.engines.embedded.records import BARE, Record, read_records
+from vectrograph.engines.embedded.selecting import known_selection, selecting
+from vectrograph.engines.embedded.view import View
 
 _FILTER_CHUNK: Final = 512
-_PAYLOAD_ONLY: Final = Include(vector=False, payload=True, text=False)
+_FEW: Final = 4
 
 
 def get(collection: Collection, ids: Sequence[str], include: Include) -> list[Point | None]:
@@ -33,8 +37,11 @@ def count(collection: Collection, condition: Filter | None, check: Callable[[], 
     """How many points there are, or match; `check` is called now and then and may raise to stop."""
     if condition is None:
         return collection.view().count
-    with collection.reading() as (connection, _), _transaction(connection):
-        return len(matching_labels(connection, condition, check))
+    _, selection = known_selection(collection, condition)
+    if selection is not None:
+        return selection.count
+    with selecting(collection, condition, check) as (_, _, selected):
+        return selected.count
 
 
 def scroll(collection: Collection, request: ScrollRequest, check: Callable[[], None]) -> ScrollPage:
@@ -46,34 +53,45 @@ def scroll(collection: Collection, request: ScrollRequest, check: Callable[[], N
     scope = scroll_scope(collection.uid, request)
     order = _Ordering(request.order, collection.spec.ids)
     after = None if request.cursor is None else order.position(unseal(scope, request.cursor, "cursor"))
-    with collection.reading() as (connection, _), _transaction(connection):
-        if request.filter is None:
+    wanted = request.offset + request.limit + 1
+    if request.filter is None:
+        with collection.reading() as (connection, _), _transaction(connection):
             found = order.page(connection, after, request.limit + 1, request.offset, BARE)
-        else:
-            end = request.offset + request.limit + 1
-            found = _matching(connection, order, after, request.filter, end, check)[request.offset :]
-        page = found[: request.limit]
-        whole = {r.label: r for r in read_by_labels(connection, [r.label for r in page], request.include)}
+            whole = _whole(connection, found[: request.limit], request.include)
+    else:
+        with selecting(collection, request.filter, check) as (connection, view, selection):
+            found = _matching(connection, order, after, view, selection, wanted, check)[request.offset :]
+            whole = _whole(connection, found[: request.limit], request.include)
+    page = found[: request.limit]
     points = tuple(whole[record.label].point(request.include) for record in page)
     cursor = seal(scope, order.key(page[-1])) if len(found) > len(page) else None
     return ScrollPage(points=points, cursor=cursor)
+
+
+def _whole(connection: apsw.Connection, page: Sequence[Record], include: Include) -> dict[int, Record]:
+    return {record.label: record for record in read_by_labels(connection, [r.label for r in page], include)}
 
 
 def _matching(
     connection: apsw.Connection,
     order: "_Ordering",
     after: tuple[object, ...] | None,
-    condition: Filter,
+    view: View,
+    selection: Selection,
     wanted: int,
     check: Callable[[], None],
 ) -> list[Record]:
     """The first points after a position that match, up to `wanted`."""
-    test = predicate(condition)
+    if selection.count <= _FEW * wanted + _FILTER_CHUNK:
+        # Few match: read them all, rather than the many that lie between them.
+        records = read_by_labels(connection, view.labels[selection.mask].tolist(), BARE)
+        return order.sorted(records, after)[:wanted]
     found: list[Record] = []
     while len(found) < wanted:
         check()
-        chunk = order.page(connection, after, _FILTER_CHUNK, 0, _PAYLOAD_ONLY)
-        found.extend(record for record in chunk if test(decode_payload(record.payload or b"{}")))
+        chunk = order.page(connection, after, _FILTER_CHUNK, 0, BARE)
+        rows = view.rows_of(np.array([record.label for record in chunk], np.int64))
+        found.extend(record for record, right in zip(chunk, selection.mask[rows].tolist(), strict=True) if right)
         if len(chunk) < _FILTER_CHUNK:
             break
         after = order.position(order.key(chunk[-1]))
@@ -102,7 +120,15 @@ class _Ordering:
             condition = f"WHERE ({', '.join(columns)}) {sign} ({', '.join('?' * len(columns))}) "
         condition += f"ORDER BY {', '.join(f'{column} {direction}' for column in columns)} LIMIT ? OFFSET ?"
         records = read_records(connection, condition, (*(after or ()), limit, offset), include)
-        return sorted(records, key=lambda r: self.position(self.key(r)), reverse=self._descending)
+        return self.sorted(records, None)
+
+    def sorted(self, records: Sequence[Record], after: tuple[object, ...] | None) -> list[Record]:
+        """Those after a position, in order."""
+        placed = [(self.position(self.key(record)), record) for record in records]
+        if after is not None:
+            placed = [each for each in placed if (each[0] < after if self._descending else each[0] > after)]
+        placed.sort(key=itemgetter(0), reverse=self._descending)
+        return [record for _, record in placed]
 
     def key(self, record: Record) -> str | int:
         """What a cursor remembers of a point."""

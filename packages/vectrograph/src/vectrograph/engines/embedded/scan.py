@@ -29,13 +29,33 @@ _BLOCK_SCORES: Final = 1 << 23
 _GATHER_SHARE: Final = 8
 
 
+EXACT: Final = "exact scan"
+"""Every row that may be found was compared."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Rows of a View with their scores, best first, equals newest first; `scanned` rows were looked at."""
+    """Rows of a View with their scores, best first, equals newest first, and how they were found.
+
+    Attributes:
+        rows: shape (n,).
+        scores: by the kernel, shape (n,).
+        scanned: rows or codes that were compared with the query, as far as is known.
+        strategy: in plain words; see `planner`.
+        index: the graph that was used, None when none was.
+        beam: nodes that a walk was to keep, None where there was none.
+        expected: of these, how many should match.
+        met: how many did.
+    """
 
     rows: Rows
     scores: Vector
     scanned: int
+    strategy: str = EXACT
+    index: str | None = None
+    beam: int | None = None
+    expected: int | None = None
+    met: int | None = None
 
 
 class Searcher(Protocol):
@@ -55,7 +75,9 @@ class Question:
         queries: shape (m, dimension), float32, finite.
         best: how many rows to rank.
         max_score: leave out what is farther.
-        allowed: rows that may be found, None for all live ones.
+        allowed: rows that may be found, all of them live; None for all live ones.
+        exact: use no index.
+        beam: matching nodes to keep on a walk, None for what was measured to be enough.
     """
 
     distance: Distance
@@ -63,6 +85,8 @@ class Question:
     best: int
     max_score: float | None = None
     allowed: Mask | None = None
+    exact: bool = False
+    beam: int | None = None
 
 
 class ExactScan:

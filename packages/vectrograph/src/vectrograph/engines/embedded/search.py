@@ -1,17 +1,21 @@
 """Search in one collection: rank rows of a View, then read the points they stand for, of the same state."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 import apsw
 import numpy as np
 
 from vectrograph.domain.values import Hit, Include, Plan, Point, SearchRequest, SearchResult, Vector
 from vectrograph.engines.embedded.collection import Collection
-from vectrograph.engines.embedded.reading import matching_labels, read_by_labels
-from vectrograph.engines.embedded.records import Record
+from vectrograph.engines.embedded.columns.store import Selection
+from vectrograph.engines.embedded.reading import read_by_labels
+from vectrograph.engines.embedded.remembered import Entry
 from vectrograph.engines.embedded.scan import Question, Ranking, Searcher
-from vectrograph.engines.embedded.view import Mask, View
+from vectrograph.engines.embedded.selecting import known_selection, selecting
+from vectrograph.engines.embedded.view import View
 
 
 def search(
@@ -26,91 +30,131 @@ def search(
         check: called now and then; may raise to stop.
     """
     started = time.perf_counter()
+    if len(queries) and not request.exact:
+        collection.note(queries)
     if request.filter is None:
-        view = collection.view()
-        rankings = searcher.search(view, _question(collection, request, queries, None), check)
-        with collection.reading() as (connection, _):
-            points = _points(connection, view, rankings, request)
+        view, selection = collection.view(), None
+    else:
+        view, selection = known_selection(collection, request.filter)
+    if request.filter is None or selection is not None:
+        rankings = searcher.search(view, _question(collection, request, queries, selection), check)
+        points = _points(collection, view, rankings, request)
         if points is not None:
-            return _results(request, view, rankings, points, view.count, started)
-    # Filtered, or a point that was found has changed since: look again, and hold the state still meanwhile.
-    with collection.snapshot(check) as (connection, view):
-        allowed = _allowed(connection, view, request, check)
-        matches = view.count if allowed is None else int(np.count_nonzero(allowed))
-        rankings = searcher.search(view, _question(collection, request, queries, allowed), check)
-        points = _points(connection, view, rankings, request)
-    return _results(request, view, rankings, points or {}, matches, started)
+            return _results(request, view, selection, rankings, points, started)
+    # A filter over what is not in memory, or a point that was found has changed since: hold the state still meanwhile.
+    with _held(collection, request, check) as (connection, view, selection):
+        rankings = searcher.search(view, _question(collection, request, queries, selection), check)
+        points = _read(connection, view, rankings, request)
+    return _results(request, view, selection, rankings, points or {}, started)
 
 
-def _question(collection: Collection, request: SearchRequest, queries: Vector, allowed: Mask | None) -> Question:
+@contextmanager
+def _held(
+    collection: Collection, request: SearchRequest, check: Callable[[], None]
+) -> Iterator[tuple[apsw.Connection, View, Selection | None]]:
+    if request.filter is None:
+        with collection.snapshot(check) as (connection, view):
+            yield connection, view, None
+    else:
+        with selecting(collection, request.filter, check) as selected:
+            yield selected
+
+
+def _question(collection: Collection, request: SearchRequest, queries: Vector, selection: Selection | None) -> Question:
     return Question(
         distance=collection.spec.distance,
         queries=queries,
         best=request.offset + request.k,
         max_score=request.max_score,
-        allowed=allowed,
+        allowed=None if selection is None else selection.mask,
+        exact=request.exact,
+        beam=request.ef,
     )
-
-
-def _allowed(connection: apsw.Connection, view: View, request: SearchRequest, check: Callable[[], None]) -> Mask | None:
-    if request.filter is None:
-        return None
-    mask = np.zeros(len(view.labels), np.bool_)
-    mask[view.rows_of(matching_labels(connection, request.filter, check))] = True
-    return mask
 
 
 def _points(
-    connection: apsw.Connection, view: View, rankings: Sequence[Ranking], request: SearchRequest
+    collection: Collection, view: View, rankings: Sequence[Ranking], request: SearchRequest
 ) -> dict[int, Point] | None:
-    """The points of all rows that will be returned, by row; None when one of them has changed since the View."""
-    rows = sorted({int(row) for ranking in rankings for row in ranking.rows[request.offset :]})
-    include = request.include
-    # Vectors are in memory already.
-    read = read_by_labels(
-        connection, view.labels[rows].tolist(), Include(vector=False, payload=include.payload, text=include.text)
-    )
-    if len(read) < len(rows) or any(record.version > view.seq for record in read):
+    """The points of all rows that will be returned, by label; None when one of them has changed since the View."""
+    labels, include, remembered = _labels(view, rankings, request), request.include, collection.remembered
+    entries, missing = remembered.find(labels, include)
+    if missing:
+        epoch = remembered.epoch
+        with collection.reading() as (connection, _):
+            read = read_by_labels(connection, missing, _without_vector(include))
+        if len(read) < len(missing):
+            return None
+        fresh = {record.label: Entry.of(record, include) for record in read}
+        remembered.keep(fresh, epoch)
+        entries.update(fresh)
+    seq = view.seq
+    points = {label: entry.point(include) for label, entry in entries.items() if entry.bare.version <= seq}
+    if len(points) < len(labels):
         return None
-    records = {record.label: record for record in read}
-    return {row: _point(records[int(view.labels[row])], view, row, include) for row in rows}
+    return _with_vectors(points, view) if include.vector else points
 
 
-def _point(record: Record, view: View, row: int, include: Include) -> Point:
-    point = record.point(include)
-    if not include.vector:
-        return point
-    return Point(
-        id=point.id,
-        vector=view.vectors[row].copy(),
-        payload=point.payload,
-        text=point.text,
-        created_at=point.created_at,
-        updated_at=point.updated_at,
-        version=point.version,
-        created_seq=point.created_seq,
-    )
+def _read(
+    connection: apsw.Connection, view: View, rankings: Sequence[Ranking], request: SearchRequest
+) -> dict[int, Point]:
+    """The same of a state that is held still."""
+    include = request.include
+    read = read_by_labels(connection, _labels(view, rankings, request), _without_vector(include))
+    points = {record.label: record.point(include) for record in read}
+    return _with_vectors(points, view) if include.vector else points
+
+
+def _labels(view: View, rankings: Sequence[Ranking], request: SearchRequest) -> list[int]:
+    if len(rankings) == 1:
+        labels: list[int] = view.labels[rankings[0].rows[request.offset :]].tolist()
+        return labels
+    rows = {row for ranking in rankings for row in ranking.rows[request.offset :].tolist()}
+    return [int(view.labels[row]) for row in sorted(rows)]
+
+
+def _without_vector(include: Include) -> Include:
+    # Vectors are in memory already.
+    return Include(vector=False, payload=include.payload, text=include.text)
+
+
+def _with_vectors(points: dict[int, Point], view: View) -> dict[int, Point]:
+    rows = view.rows_of(np.array(list(points), np.int64)).tolist()
+    return {
+        label: replace(point, vector=view.vectors[row].copy())
+        for (label, point), row in zip(points.items(), rows, strict=True)
+    }
 
 
 def _results(
     request: SearchRequest,
     view: View,
+    selection: Selection | None,
     rankings: Sequence[Ranking],
     points: dict[int, Point],
-    matches: int,
     started: float,
 ) -> list[SearchResult]:
+    matches = view.count if selection is None else selection.count
     elapsed = (time.perf_counter() - started) * 1e3
     results = []
     for ranking in rankings:
-        hits = tuple(
-            Hit(points[row], score)
-            for row, score in zip(
-                ranking.rows[request.offset :].tolist(), ranking.scores[request.offset :].tolist(), strict=True
-            )
-        )
-        plan = Plan(
-            strategy="exact scan", index=None, rows_scanned=ranking.scanned, matches=matches, milliseconds=elapsed
-        )
-        results.append(SearchResult(hits=hits, plan=plan if request.explain else None))
+        labels = view.labels[ranking.rows[request.offset :]].tolist()
+        scores = ranking.scores[request.offset :].tolist()
+        hits = tuple([Hit(points[label], score) for label, score in zip(labels, scores, strict=True)])
+        # What is farther than the bound was found and left out.
+        complete = request.max_score is not None or len(ranking.rows) >= min(request.offset + request.k, matches)
+        plan = _plan(ranking, matches, elapsed) if request.explain else None
+        results.append(SearchResult(hits=hits, complete=complete, plan=plan))
     return results
+
+
+def _plan(ranking: Ranking, matches: int, elapsed: float) -> Plan:
+    return Plan(
+        strategy=ranking.strategy,
+        index=ranking.index,
+        rows_scanned=ranking.scanned,
+        matches=matches,
+        milliseconds=elapsed,
+        beam=ranking.beam,
+        expected=ranking.expected,
+        met=ranking.met,
+    )

@@ -1,7 +1,9 @@
 """The truth about one collection: its SQLite file, the statements that read and write it, checkpoints."""
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,20 +14,27 @@ import numpy as np
 from vectrograph.domain.filters import Filter
 from vectrograph.domain.values import CollectionSpec, IdempotencyKey, Outcome, OutcomeStatus, WriteResult
 from vectrograph.engines.embedded.batch import Batch
-from vectrograph.engines.embedded.connections import ReaderPool, open_writer
+from vectrograph.engines.embedded.columns.store import ColumnStore
+from vectrograph.engines.embedded.connections import ReaderPool, open_still, open_writer
 from vectrograph.engines.embedded.failures import Damaged
+from vectrograph.engines.embedded.log_check import require_whole_log
 from vectrograph.engines.embedded.manifest import FORMAT, spec_from_json, spec_to_json
 from vectrograph.engines.embedded.plan import Counters
-from vectrograph.engines.embedded.reading import matching_labels, read_by_ids, read_by_labels
+from vectrograph.engines.embedded.reading import read_by_ids, read_by_labels
 from vectrograph.engines.embedded.records import BARE, CONTENT, Record, vector_checksum
 from vectrograph.engines.embedded.schema import APPLICATION_ID, FILE_NAME, INSERT_BATCH, creation_script
-from vectrograph.engines.embedded.view import Addition, ViewBuilder
+from vectrograph.engines.embedded.view import Addition, Labels, View
 
 _PAGE_BYTES: Final = 4096
 _CHECKPOINT_PAGES: Final = 4096
 _RESTART_PAGES: Final = 4 * _CHECKPOINT_PAGES
 _RESTART_MILLISECONDS: Final = 50
+_ROUNDS: Final = 3
+_LEFT_PAGES: Final = 256
 _LOAD_BYTES: Final = 16 << 20
+_LABELS_AT_A_TIME: Final = 100_000
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +53,18 @@ class Store:
         directory: of the collection.
         vfs: name of the SQLite VFS to use, None for the usual one.
         page_bytes: creates the file with pages of that size.
+        read_only: the disk takes no writes.
     """
 
-    def __init__(self, directory: Path, vfs: str | None, page_bytes: int | None = None) -> None:
-        path = directory / FILE_NAME
-        self._writer = open_writer(path, vfs, page_bytes=page_bytes)
+    def __init__(
+        self, directory: Path, vfs: str | None, page_bytes: int | None = None, *, read_only: bool = False
+    ) -> None:
+        self._path, self._vfs = directory / FILE_NAME, vfs
+        self._read_only = read_only
+        self._writer = open_still(self._path) if read_only else open_writer(self._path, vfs, page_bytes=page_bytes)
+        self._folder: apsw.Connection | None = None
         self._checkpointed = 0
-        self.readers = ReaderPool(path, vfs)
+        self.readers = ReaderPool(self._path, vfs, read_only=read_only)
 
     @classmethod
     def create(cls, directory: Path, spec: CollectionSpec, created_at: int, vfs: str | None) -> "Store":
@@ -62,6 +76,22 @@ class Store:
         )
         store.checkpoint()
         return store
+
+    def recover(self) -> None:
+        """Make sure that the log a dead process left is whole, and fold it in.
+
+        Raises:
+            Damaged: commits that were acknowledged are missing.
+            apsw.Error: it cannot be read.
+        """
+        if self._read_only:
+            return
+        require_whole_log(self._writer, self._path)
+        try:
+            # What lies behind the good frames goes, before a second crash could make it look like lost commits.
+            self.checkpoint()
+        except (apsw.FullError, apsw.ReadOnlyError, apsw.IOError) as error:
+            _log.warning("the log of %s is not folded in yet: %s", self._path, error)
 
     def header(self) -> Header:
         """Read what the file says about itself.
@@ -80,22 +110,44 @@ class Store:
         except (ValueError, KeyError, TypeError) as error:
             raise Damaged(f"the file does not say what it holds ({error})") from error
 
-    def load(self, dimension: int, counters: Counters) -> ViewBuilder:
-        """The View of everything stored, each vector checked.
+    def additions(self, last: int, dimension: int) -> Iterator[Addition]:
+        """All vectors whose labels are above `last`, 16 MB at a time, each checked.
 
         Raises:
-            Damaged: a vector is missing, has the wrong length or another checksum, or the number of points is wrong.
+            Damaged: a vector is missing, has the wrong length or another checksum.
         """
-        builder = ViewBuilder(dimension, counters.count, counters.seq)
-        none, last = np.empty(0, np.int64), -1
         step = max(1, _LOAD_BYTES // (4 * dimension))
         while (addition := self._load_after(last, step, dimension)) is not None:
-            builder.make_room(len(addition.labels))
-            builder.advance(counters.seq, none, addition)
+            yield addition
             last = int(addition.labels[-1])
-        if builder.view.count != counters.count:
-            raise Damaged(f"{builder.view.count} points are stored and {counters.count} should be")
-        return builder
+
+    def labels_until(self, last: int) -> Labels:
+        """The labels of all points up to one, ascending; read from an index, not from the points."""
+        parts: list[Labels] = []
+        first = -1
+        while True:
+            # An expression that the index on created_seq covers: it holds labels too, and no payloads.
+            row: Any = self._writer.execute(
+                "SELECT group_concat(label), max(created_seq), count(*) FROM (SELECT label, created_seq FROM points"
+                " INDEXED BY points_created WHERE created_seq > ? ORDER BY created_seq LIMIT ?)",
+                (first, _LABELS_AT_A_TIME),
+            ).fetchall()[0]
+            if row[0] is None:
+                break
+            parts.append(np.array(json.loads(f"[{row[0]}]"), np.int64))
+            first = row[1]
+        labels = np.concatenate(parts) if parts else np.empty(0, np.int64)
+        return np.sort(labels[labels <= last])
+
+    def count(self) -> int:
+        """How many points the table has, counted."""
+        rows: Any = self._writer.execute("SELECT count(*) FROM points").fetchall()
+        return int(rows[0][0])
+
+    def change(self, seq: int) -> str:
+        """What the log of changes says of one change, "" when it says nothing."""
+        rows: Any = self._writer.execute("SELECT kind, hex(id), at FROM changes WHERE seq = ?", (seq,)).fetchall()
+        return f"{rows[0][0]} {rows[0][1]} {rows[0][2]}" if rows else ""
 
     def _load_after(self, last: int, step: int, dimension: int) -> Addition | None:
         row: Any = self._writer.execute(
@@ -138,32 +190,59 @@ class Store:
         outcomes = tuple(Outcome(name, OutcomeStatus(status), version) for name, status, version in result["outcomes"])
         return rows[0][0], WriteResult(seq=result["seq"], outcomes=outcomes, replayed=True)
 
-    def matching(self, condition: Filter) -> list[Record]:
-        """All stored points that match, without payload and text."""
-        labels = matching_labels(self._writer, condition, lambda: None)
-        return read_by_labels(self._writer, labels.tolist(), BARE)
+    def matching(self, condition: Filter, view: View, columns: ColumnStore | None) -> list[Record]:
+        """All stored points that match, without payload and text.
+
+        Args:
+            condition: the filter.
+            view: of what the file holds.
+            columns: to evaluate it over; None when somebody else is busy with them.
+        """
+        if columns is None:
+            selection = ColumnStore.by_payload(self._writer, view, condition, lambda: None)
+        else:
+            known = columns.ready(condition, view)
+            selection = known or columns.select(self._writer, view, condition, lambda: None)
+        return read_by_labels(self._writer, view.labels[selection.mask].tolist(), BARE)
 
     def apply(self, batch: Batch) -> None:
         """Commit a batch: when this returns it is on disk; when it raises, `header` tells whether it is."""
         self._writer.execute(INSERT_BATCH, batch.bindings())
 
-    def checkpoint_if_due(self) -> None:
-        """Fold the log into the file once it has grown by 16 MB; wait for readers only when it gets much larger."""
-        pages = self._pages_written() - self._checkpointed
-        if pages >= _RESTART_PAGES:
-            self._writer.set_busy_timeout(_RESTART_MILLISECONDS)
-            self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART)
-        elif pages >= _CHECKPOINT_PAGES:
-            self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether the log has grown by 16 MB since it was folded into the file; whoever asks holds the lock."""
+        return self._pages_written() - self._checkpointed >= _CHECKPOINT_PAGES
+
+    def fold(self, writing: Callable[[], AbstractContextManager[object]]) -> None:
+        """Fold the log into the file on a connection of its own, while others write.
+
+        What is left in the end, little, is folded under the lock, so that the next write finds a log it can begin anew.
+        Readers that are in the way are waited for only when the log has become much larger, and then briefly.
+
+        Args:
+            writing: takes the lock of the collection.
+        """
+        if self._folder is None:
+            self._folder = open_writer(self._path, self._vfs)
+        for _ in range(_ROUNDS):
+            log, folded = self._folder.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            if log - folded <= _LEFT_PAGES:
+                break
+        with writing():
+            large = self._pages_written() - self._checkpointed >= _RESTART_PAGES
+            self._folder.set_busy_timeout(_RESTART_MILLISECONDS)
+            mode = apsw.SQLITE_CHECKPOINT_RESTART if large else apsw.SQLITE_CHECKPOINT_PASSIVE
+            self._checkpoint(self._folder, mode)
 
     def checkpoint(self) -> bool:
         """Fold the whole log into the file and empty it; False when readers were in the way for too long."""
         self._writer.set_busy_timeout(1_000)
-        return self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        return self._checkpoint(self._writer, apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
-    def _checkpoint(self, mode: int) -> bool:
+    def _checkpoint(self, connection: apsw.Connection, mode: int) -> bool:
         try:
-            log, folded = self._writer.wal_checkpoint(mode=mode)
+            log, folded = connection.wal_checkpoint(mode=mode)
         except apsw.BusyError:
             return False
         if log == folded:
@@ -175,11 +254,24 @@ class Store:
 
     def close(self) -> None:
         """Empty the log and let go of the file, waiting up to ten seconds for readers."""
+        if self._read_only:
+            self.abandon()
+            return
         self.readers.close(timeout=10.0)
+        self._close_folder()
         self.checkpoint()
+        self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         self._writer.close()
 
     def abandon(self) -> None:
-        """Let go of a file that is damaged or about to be removed; readers finish on what they have open."""
+        """Let go of a file that is damaged or about to be removed, leaving file and log as they are.
+
+        Readers finish on what they have open.
+        """
         self.readers.close(timeout=0.0)
+        self._close_folder()
         self._writer.close()
+
+    def _close_folder(self) -> None:
+        if self._folder is not None:
+            self._folder.close()

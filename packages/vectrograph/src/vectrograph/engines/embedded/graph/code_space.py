@@ -11,14 +11,13 @@ patches of photographs), and a range that holds it leaves no resolution for the 
 """
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vectrograph.domain.distances import Norms, norms
-from vectrograph.domain.values import Distance, Vector
+from vectrograph.domain.values import Distance, Quantisation, Vector
 
 _SIMD: Final = (64, 16)
 """Codes are padded to a multiple of the first if that adds an eighth at most, else of the second; see `hnsw`."""
@@ -39,20 +38,13 @@ SAMPLE: Final = _TRIAL_ROWS + _TRIAL_QUERIES
 _NEARLY_ALL: Final = 0.99
 _SPILL_SLACK: Final = 8.0
 _LEAST_SHARE: Final = 0.25
+_UNIT: Final = 2.0**-24
 _SURE: Final = 3.0
 """Standard deviations of rounding errors to allow for."""
 
 SHORTEST: Final = 1e-15
 LONGEST: Final = 1e15
 """Lengths between which float32 products neither vanish nor overflow; others are scored by the kernel alone."""
-
-
-class Quantisation(StrEnum):
-    """How a component is stored in the graph: one, two or four bytes."""
-
-    INT8 = "int8"
-    FLOAT16 = "float16"
-    FLOAT32 = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,20 +219,24 @@ class CodeSpace:
         Returns:
             A squared distance from the aim that is not exceeded, or an inner product that is reached, but for chance:
             rounding errors are as good as independent of the directions of vectors, so a product with one has a
-            standard deviation of length · error / √dimension.
+            standard deviation of length · error / √dimension. Float32 arithmetic is allowed its error bound.
         """
-        narrow = _SURE / self.dimension**0.5
+        relative = (self.dimension + 32) * _UNIT
+        size = self.radius + self.scale * float(np.dot(self.centre, self.centre)) ** 0.5
+        # Float16 rounds large components, and long vectors, more than others: its errors do point somewhere.
+        narrow = 2.0 if self.quantisation is Quantisation.FLOAT16 else _SURE / self.dimension**0.5
         rounding = (self.dimension / 12) ** 0.5 if self.quantisation is Quantisation.INT8 else 0.0
         if self.products:
             centred = (-score - float(np.dot(query, self.centre))) * aim.factor * self.scale
-            blur = ((np.linalg.norm(aim.point) * self.error) ** 2 + (self.radius * rounding) ** 2) ** 0.5
-            return float(centred - narrow * blur)
+            length = float(np.linalg.norm(aim.point))
+            blur = ((length * self.error) ** 2 + (self.radius * rounding) ** 2) ** 0.5
+            return float(centred - narrow * blur - relative * length * size)
         apart = max(score, 0.0)
         if self.distance is Distance.COSINE:
             apart = (1 - aim.factor) ** 2 + 2 * aim.factor * apart
         apart *= self.scale**2
-        error = (self.error**2 + rounding**2) ** 0.5
-        return float(apart + error**2 + narrow * (2 * apart**0.5 + error) * error)
+        error = (self.error**2 + rounding**2 + (relative * size) ** 2) ** 0.5
+        return float((1 + relative) * apart + error**2 + narrow * (2 * apart**0.5 + error) * error)
 
 
 def _mean_length(rows: Vector) -> float:

@@ -39,14 +39,17 @@ def beam_for(k: int, base: int, share: float = 1.0) -> int:
     return math.ceil(max(k, base * (_FLAT + _PER_ROW * k)) / share)
 
 
-def trustworthy(matched: int, k: int, base: int) -> bool:
+def trustworthy(matched: int, expected: int) -> bool:
     """Whether an answer met enough matches on its walk.
 
     The recall of a filtered search is that of an unfiltered one whose beam is the number of matches in the beam,
-    wherever the matches lie. When there are far fewer than `beam_for` counted on, they are where the query is not,
+    wherever the matches lie. When there are far fewer than were counted on, they are where the query is not,
     and the rows found are just some that lay on the way: scan instead.
+
+    >>> trustworthy(130, 144), trustworthy(11, 144)
+    (True, False)
     """
-    return matched >= _ENOUGH * beam_for(k, base)
+    return matched >= _ENOUGH * expected
 
 
 def route(nodes: int, allowed: int, dimension: int, beam: int) -> Route:

@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from vectrograph.domain.values import Distance, Vector
-from vectrograph.engines.embedded.graph.code_space import SAMPLE, Aim, CodeSpace, Quantisation
+from vectrograph.domain.values import Distance, Quantisation, Vector
+from vectrograph.engines.embedded.graph.code_space import SAMPLE, Aim, CodeSpace
 from vectrograph.engines.embedded.graph.hnsw import Hnsw, Mask
 from vectrograph.engines.embedded.graph.nodes import NodeTable, Rows
 from vectrograph.engines.embedded.graph.refine import Originals, Query, contenders, score
@@ -23,7 +23,7 @@ _BATCH: Final = 1024
 """Rows added between two calls of `between`: a quarter of a second or less on one core."""
 _BEAM_BATCH: Final = 32
 """Queries walked for at a time: about ten milliseconds."""
-_FIRST_SIEVE: Final = 48
+_FIRST_SIEVE: Final = 24
 _SEED: Final = 7
 
 
@@ -247,6 +247,17 @@ class Graph:
     def nbytes(self) -> int:
         """Memory of this process that it takes."""
         return self.hnsw.nbytes + self.table.nbytes + self.unplaced.nbytes + self.space.centre.nbytes
+
+    @staticmethod
+    def bytes_for(rows: int, dimension: int, quantisation: Quantisation, links: int = LINKS) -> int:
+        """About what a graph of so many rows will take.
+
+        >>> Graph.bytes_for(1000, 128, Quantisation.INT8)
+        290000
+        """
+        component = {Quantisation.INT8: 1, Quantisation.FLOAT16: 2, Quantisation.FLOAT32: 4}[quantisation]
+        # Links of level 0, and of one node in M levels above; offsets, levels, the rows and keys of nodes.
+        return rows * (component * dimension + 4 * (2 * links + 2) + 26)
 
     def dead_share(self, live: Mask) -> float:
         """Share of nodes without a live row; `live` is by row."""

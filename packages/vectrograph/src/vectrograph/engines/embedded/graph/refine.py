@@ -5,6 +5,7 @@ kernel in float64. The second is allowed its rounding error (N. J. Higham, Accur
 Algorithms, section 3.1), so that the kernel sees every row that could be among the best k.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -54,6 +55,9 @@ class Query:
     @classmethod
     def of(cls, distance: Distance, vectors: Vector, k: int) -> list["Query"]:
         """One for each vector; shape (m, dimension)."""
+        if len(vectors) == 1:
+            wide = vectors[0].astype(np.float64)
+            return [cls(distance, vectors[0], math.sqrt(float(np.dot(wide, wide))), k)]
         lengths = norms(vectors).tolist()
         return [cls(distance, vector, length, k) for vector, length in zip(vectors, lengths, strict=True)]
 

@@ -72,6 +72,7 @@ class VectorFile:
             return cls(path, descriptor, dimension, 0)
         except BaseException:
             os.close(descriptor)
+            path.unlink(missing_ok=True)
             raise
 
     @classmethod
@@ -120,6 +121,8 @@ class VectorFile:
         Raises:
             OSError: the disk is full or refuses; nothing was appended.
         """
+        if not len(vectors):
+            return self._rows
         if not self._writable:
             raise OSError(errno.EROFS, "the vectors were opened for reading", str(self.path))
         first = self._rows
@@ -130,14 +133,21 @@ class VectorFile:
         self._rows = first + len(vectors)
         return first
 
-    def sync(self) -> int:
-        """Put every row on disk; returns the CRC-32 of all rows, for `verify` after the next start.
+    def forget(self, rows: int) -> None:
+        """Keep this many; only rows that nobody was shown, and that were never synced, may be forgotten."""
+        self._rows = min(self._rows, rows)
+
+    def sync(self, rows: int, between: Callable[[], None] = lambda: None) -> int:
+        """Put rows on disk; returns the CRC-32 of so many from the first, for `verify` after the next start.
+
+        Args:
+            rows: how many; not fewer than in the call before.
+            between: called every 16 MB; may raise to stop.
 
         Raises:
             OSError: the disk refuses.
         """
-        rows = self._rows
-        checksum = self._sum(rows, lambda: None)
+        checksum = self._sum(rows, between)
         os.fsync(self._descriptor)
         return checksum
 
@@ -159,6 +169,11 @@ class VectorFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def discard(self) -> None:
+        """Close and remove the file; arrays that were handed out stay valid."""
+        self.close()
+        self.path.unlink(missing_ok=True)
 
     def _sum(self, rows: int, between: Callable[[], None]) -> int:
         step = max(1, _CHUNK_BYTES // self._row_bytes)

@@ -1,0 +1,343 @@
+"""Engines that are wrong in one way each, so that the suite can be shown to notice.
+
+Each is the reference engine behind a wrapper that makes one mistake of those that real engines make.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from vectrograph.domain.errors import DomainError
+from vectrograph.domain.filters import Filter, matches
+from vectrograph.domain.values import (
+    KEEP,
+    ChangeKind,
+    ChangePage,
+    CollectionRef,
+    Delete,
+    Distance,
+    Hit,
+    IdempotencyKey,
+    Include,
+    Op,
+    Patch,
+    Precondition,
+    Put,
+    ScrollPage,
+    ScrollRequest,
+    SearchRequest,
+    SearchResult,
+    WriteResult,
+)
+from vectrograph.engines.base import Engine, Points, Results
+from vectrograph.engines.contract.wrapper import Wrapper
+from vectrograph.engines.reference import ReferenceEngine
+
+
+class _OtherOps(Wrapper):
+    """Writes other operations than it was given."""
+
+    def changed(self, ops: Sequence[Op]) -> Sequence[Op]:
+        """What it writes instead."""
+        return ops
+
+    def write(self, ref: CollectionRef, ops: Sequence[Op], **options: Any) -> WriteResult:
+        """As `Engine.write`, of other operations."""
+        return self.inner.write(ref, self.changed(ops), **options)
+
+
+class LosesTheHundredAndFirst(_OtherOps):
+    """Of a batch, it writes no more than a hundred operations."""
+
+    def changed(self, ops: Sequence[Op]) -> Sequence[Op]:
+        """The first hundred."""
+        return ops[:100]
+
+
+class FirstOfADuplicateWins(_OtherOps):
+    """Of a repeated id it keeps the first."""
+
+    def changed(self, ops: Sequence[Op]) -> Sequence[Op]:
+        """Without later Puts of an id."""
+        seen: set[str | None] = set()
+        kept: list[Op] = []
+        for op in ops:
+            if isinstance(op, Put) and op.id is not None and op.id in seen:
+                continue
+            kept.append(op)
+            seen.add(op.id if isinstance(op, Put) else None)
+        return kept
+
+
+class RoundsVectors(_OtherOps):
+    """Stores vectors in half precision."""
+
+    def changed(self, ops: Sequence[Op]) -> Sequence[Op]:
+        """With rounded vectors; what overflows is left alone."""
+        return [replace(op, vector=_rounded(op.vector)) if isinstance(op, Put) else op for op in ops]
+
+
+class PatchForgetsTheText(_OtherOps):
+    """A patch of the payload removes the text."""
+
+    def changed(self, ops: Sequence[Op]) -> Sequence[Op]:
+        """With None where a patch says KEEP."""
+        return [replace(op, text=None) if isinstance(op, Patch) and op.text is KEEP else op for op in ops]
+
+
+class WritesHalfABatch(Wrapper):
+    """Of a batch that is refused, what came before the bad operation is written."""
+
+    def write(self, ref: CollectionRef, ops: Sequence[Op], **options: Any) -> WriteResult:
+        """As `Engine.write`, one by one after a refusal."""
+        try:
+            return self.inner.write(ref, ops, **options)
+        except DomainError:
+            for op in ops:
+                self.inner.write(ref, [op])
+            raise
+
+
+class IgnoresVersions(Wrapper):
+    """Preconditions on versions are not looked at."""
+
+    def write(
+        self, ref: CollectionRef, ops: Sequence[Op], *, precondition: Precondition | None = None, **options: Any
+    ) -> WriteResult:
+        """As `Engine.write`, without `if_version`."""
+        looser = replace(precondition, if_version=None) if precondition else None
+        return self.inner.write(ref, ops, precondition=looser, **options)
+
+
+class ForgetsKeys(Wrapper):
+    """A write that is sent twice happens twice."""
+
+    def write(
+        self, ref: CollectionRef, ops: Sequence[Op], *, idempotency: IdempotencyKey | None = None, **options: Any
+    ) -> WriteResult:
+        """As `Engine.write`, without the key."""
+        return self.inner.write(ref, ops, **options)
+
+
+class ReplaysForAnotherBody(Wrapper):
+    """A used key with another body replays the first answer."""
+
+    def write(
+        self, ref: CollectionRef, ops: Sequence[Op], *, idempotency: IdempotencyKey | None = None, **options: Any
+    ) -> WriteResult:
+        """As `Engine.write`, with one body hash for all."""
+        key = replace(idempotency, body_hash="") if idempotency else None
+        return self.inner.write(ref, ops, idempotency=key, **options)
+
+
+class ReadsAreStale(Wrapper):
+    """What was read once is answered from memory."""
+
+    def __init__(self, inner: Engine) -> None:
+        super().__init__(inner)
+        self._seen: dict[tuple[CollectionRef, str, Include], Any] = {}
+
+    def get(self, ref: CollectionRef, ids: Sequence[str], *, include: Include = Include()) -> Points:
+        """As `Engine.get`, of a while ago."""
+        points = self.inner.get(ref, ids, include=include)
+        return [self._seen.setdefault((ref, name, include), point) for name, point in zip(ids, points, strict=True)]
+
+
+class _OtherHits(Wrapper):
+    """Answers searches with other hits than were found."""
+
+    def asked(self, request: SearchRequest) -> SearchRequest:
+        """What it asks instead."""
+        return request
+
+    def chosen(self, ref: CollectionRef, request: SearchRequest, hits: Sequence[Hit]) -> Sequence[Hit]:
+        """What it answers instead; `request` is the one that was given."""
+        return hits
+
+    def search(self, ref: CollectionRef, request: SearchRequest, *, deadline: float | None = None) -> Results:
+        """As `Engine.search`, with other hits."""
+        results = self.inner.search(ref, self.asked(request), deadline=deadline)
+        return [replace(result, hits=tuple(self.chosen(ref, request, result.hits))) for result in results]
+
+
+class OneHitTooFew(_OtherHits):
+    """Returns k - 1 hits."""
+
+    def chosen(self, ref: CollectionRef, request: SearchRequest, hits: Sequence[Hit]) -> Sequence[Hit]:
+        """Without the k-th."""
+        return hits[: max(1, request.k - 1)]
+
+
+class OldestFirst(_OtherHits):
+    """Equal scores come oldest first."""
+
+    def asked(self, request: SearchRequest) -> SearchRequest:
+        """Everything, to sort it anew."""
+        return replace(request, k=self.capabilities.limits.max_k, offset=0) if 0 < request.k <= 10_000 else request
+
+    def chosen(self, ref: CollectionRef, request: SearchRequest, hits: Sequence[Hit]) -> Sequence[Hit]:
+        """Sorted by age."""
+        ranked = sorted(hits, key=lambda hit: (hit.score, hit.point.created_seq))
+        return ranked[request.offset : request.offset + request.k]
+
+
+class ForgetsTheOffset(_OtherHits):
+    """With a filter, nothing is skipped."""
+
+    def asked(self, request: SearchRequest) -> SearchRequest:
+        """From the start."""
+        return replace(request, offset=0) if request.filter is not None else request
+
+
+class FiltersTooLate(_OtherHits):
+    """Takes the nearest k first and filters those."""
+
+    def asked(self, request: SearchRequest) -> SearchRequest:
+        """Without the filter."""
+        return replace(request, filter=None, include=replace(request.include, payload=True))
+
+    def chosen(self, ref: CollectionRef, request: SearchRequest, hits: Sequence[Hit]) -> Sequence[Hit]:
+        """Those that match."""
+        condition = request.filter
+        return [hit for hit in hits if condition is None or matches(condition, hit.point.payload or {})]
+
+
+class WrongSign(_OtherHits):
+    """Inner products are returned as they are, not as distances."""
+
+    def chosen(self, ref: CollectionRef, request: SearchRequest, hits: Sequence[Hit]) -> Sequence[Hit]:
+        """With the other sign under dot."""
+        if self.describe(ref).spec.distance is not Distance.DOT:
+            return hits
+        return [Hit(hit.point, -hit.score) for hit in hits]
+
+
+class ExcludesTheBound(_OtherHits):
+    """Hits at exactly `max_score` are left out."""
+
+    def chosen(self, ref: CollectionRef, request: SearchRequest, hits: Sequence[Hit]) -> Sequence[Hit]:
+        """Those below."""
+        return [hit for hit in hits if request.max_score is None or hit.score < request.max_score]
+
+
+class FindsTheDeleted(Wrapper):
+    """Searches still find points that were deleted."""
+
+    def __init__(self, inner: Engine) -> None:
+        super().__init__(inner)
+        self._gone: dict[CollectionRef, list[Hit]] = {}
+
+    def write(self, ref: CollectionRef, ops: Sequence[Op], **options: Any) -> WriteResult:
+        """As `Engine.write`; what it deletes is remembered."""
+        named = [op.id for op in ops if isinstance(op, Delete)]
+        stored = [point for point in self.inner.get(ref, named) if point is not None]
+        result = self.inner.write(ref, ops, **options)
+        self._gone.setdefault(ref, []).extend(Hit(point, 0.0) for point in stored)
+        return result
+
+    def search(self, ref: CollectionRef, request: SearchRequest, *, deadline: float | None = None) -> Results:
+        """As `Engine.search`, and what is gone."""
+        gone = tuple(self._gone.get(ref, ()))
+        return [self._with(result, gone, request.k) for result in self.inner.search(ref, request, deadline=deadline)]
+
+    def _with(self, result: SearchResult, gone: tuple[Hit, ...], k: int) -> SearchResult:
+        return replace(result, hits=(gone + result.hits)[:k])
+
+
+class CountsRoughly(Wrapper):
+    """Counts above fifty are estimates."""
+
+    def count(self, ref: CollectionRef, filter: Filter | None = None, *, deadline: float | None = None) -> int:
+        """As `Engine.count`, two percent off."""
+        exact = self.inner.count(ref, filter, deadline=deadline)
+        return exact - exact // 50
+
+
+class ScrollSkipsOne(Wrapper):
+    """Every page after the first begins one point too late."""
+
+    def scroll(self, ref: CollectionRef, request: ScrollRequest, *, deadline: float | None = None) -> ScrollPage:
+        """As `Engine.scroll`, with an offset."""
+        late = replace(request, offset=request.offset + 1) if request.cursor is not None else request
+        return self.inner.scroll(ref, late, deadline=deadline)
+
+
+class LogHasGaps(Wrapper):
+    """The log of changes does not tell deletes."""
+
+    def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
+        """As `Engine.changes`, without deletes."""
+        page = self.inner.changes(ref, since, limit=limit)
+        return replace(page, changes=tuple(each for each in page.changes if each.kind is not ChangeKind.DELETE))
+
+
+class IgnoresDeadlines(Wrapper):
+    """A deadline that has passed stops nothing."""
+
+    def search(self, ref: CollectionRef, request: SearchRequest, *, deadline: float | None = None) -> Results:
+        """As `Engine.search`, without a deadline."""
+        return self.inner.search(ref, request)
+
+    def write(
+        self, ref: CollectionRef, ops: Sequence[Op], *, deadline: float | None = None, **options: Any
+    ) -> WriteResult:
+        """As `Engine.write`, without a deadline."""
+        return self.inner.write(ref, ops, **options)
+
+
+class TenantsShareNames(Wrapper):
+    """All tenants are one."""
+
+    def list(self, tenant: str) -> Any:
+        """As `Engine.list`, of all tenants known."""
+        others = {"default", "someone", "first", "second", tenant}
+        return sorted((info for each in others for info in self.inner.list(each)), key=lambda info: info.spec.ref.name)
+
+
+def _rounded(vector: Any) -> Any:
+    with np.errstate(over="ignore"):
+        half = vector.astype(np.float16).astype(np.float32) if isinstance(vector, np.ndarray) else vector
+    return half if np.all(np.isfinite(half)) else vector
+
+
+_BY_PART: Final[Mapping[str, Sequence[Callable[[Engine], Engine]]]] = {
+    "bad_input": (IgnoresDeadlines, WritesHalfABatch),
+    "collections": (TenantsShareNames,),
+    "log": (ForgetsKeys, LogHasGaps, ReplaysForAnotherBody),
+    "preconditions": (IgnoresVersions,),
+    "scrolling": (ScrollSkipsOne,),
+    "searching": (
+        ExcludesTheBound,
+        FiltersTooLate,
+        FindsTheDeleted,
+        ForgetsTheOffset,
+        OldestFirst,
+        OneHitTooFew,
+        WrongSign,
+    ),
+    "writing": (
+        CountsRoughly,
+        FirstOfADuplicateWins,
+        LosesTheHundredAndFirst,
+        PatchForgetsTheText,
+        ReadsAreStale,
+        RoundsVectors,
+    ),
+}
+
+BROKEN: Final[Mapping[str, Callable[[Engine], Engine]]] = {
+    getattr(each, "__name__", ""): each for classes in _BY_PART.values() for each in classes
+}
+"""By name: what makes a broken engine of a good one."""
+
+LIKELY: Final[Mapping[str, str]] = {
+    getattr(each, "__name__", ""): part for part, classes in _BY_PART.items() for each in classes
+}
+"""The module of the suite that should notice first, by the name of the broken engine: to ask it first."""
+
+
+def unbroken() -> Engine:
+    """The engine that all of them wrap, in a wrapper that changes nothing: it must pass."""
+    return Wrapper(ReferenceEngine())

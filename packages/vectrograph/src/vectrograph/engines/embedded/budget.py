@@ -1,0 +1,122 @@
+"""How much memory the engine may take for what it keeps beside SQLite, and who has taken it.
+
+Counted is anonymous memory that grows with the data: columns of rows, vectors of small collections, graphs, copies of
+graphs while they are extended, and payload columns. Not counted are mapped files, which the kernel takes back when it
+needs room, caches of SQLite (8 MB a connection), and what a request needs while it runs.
+"""
+
+import weakref
+from threading import RLock
+from types import TracebackType
+from typing import Final
+
+from vectrograph.domain.errors import OutOfSpace
+
+_MARGIN: Final = 8
+
+
+class OverBudget(Exception):
+    """There is not that much left."""
+
+
+class Budget:
+    """A limit that is kept by everyone asking first; thread-safe.
+
+    Args:
+        limit: bytes, None for no limit.
+
+    >>> budget = Budget(1000)
+    >>> with budget.reserve(700):
+    ...     budget.free
+    300
+    >>> budget.free
+    1000
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit
+        self._used = 0
+        # A finalizer may run at any allocation, also of the thread that is in here.
+        self._lock = RLock()
+
+    @property
+    def used(self) -> int:
+        """Bytes taken."""
+        return self._used
+
+    @property
+    def free(self) -> int | None:
+        """Bytes left, None when there is no limit."""
+        return None if self.limit is None else max(0, self.limit - self._used)
+
+    def reserve(self, amount: int, *, leaving: int = 0) -> "Reservation":
+        """Take so many bytes, if so many are left to others then.
+
+        Raises:
+            OverBudget: there are not so many left; nothing was taken.
+        """
+        with self._lock:
+            if self.free is not None and amount + leaving > self.free:
+                kept = f", of which {leaving} are kept for writers" if leaving else ""
+                raise OverBudget(f"{amount} bytes are wanted and {self.free} are left{kept}")
+            reservation = Reservation(self)
+            reservation.resize(amount)
+            return reservation
+
+    @property
+    def margin(self) -> int:
+        """Bytes that background work leaves to writers, who are refused what they cannot have at once."""
+        return 0 if self.limit is None else self.limit // _MARGIN
+
+    def refusal(self, what: str) -> OutOfSpace:
+        """The error of a write for which there is no memory left."""
+        return OutOfSpace(
+            f"The memory budget of {self.limit} bytes has no room for {what}, and nothing was written; "
+            "delete points, or raise memory_bytes.",
+            details={"memory_bytes": self.limit, "used": self._used},
+        )
+
+    def _change(self, amount: int, *, anyway: bool = False) -> None:
+        with self._lock:
+            if not anyway and amount > 0 and self.limit is not None and self._used + amount > self.limit:
+                raise OverBudget(f"{amount} bytes are wanted and {max(0, self.limit - self._used)} are left")
+            self._used += amount
+
+
+class Reservation:
+    """Bytes taken from a budget until they are released, explicitly, by a `with` block, or with their owner."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._amount = 0
+
+    @property
+    def amount(self) -> int:
+        """Bytes."""
+        return self._amount
+
+    def resize(self, amount: int, *, anyway: bool = False) -> None:
+        """Have so many bytes from now on; `anyway` for what is there already and cannot be refused.
+
+        Raises:
+            OverBudget: there are not so many left; nothing has changed.
+        """
+        self._budget._change(amount - self._amount, anyway=anyway)
+        self._amount = amount
+
+    def release(self) -> None:
+        """Give everything back."""
+        self.resize(0)
+
+    def leave_to(self, owner: object) -> None:
+        """Keep the bytes for as long as an object lives, which is how long readers may still use it."""
+        amount, self._amount = self._amount, 0
+        weakref.finalize(owner, self._budget._change, -amount).atexit = False
+
+    def __enter__(self) -> "Reservation":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()

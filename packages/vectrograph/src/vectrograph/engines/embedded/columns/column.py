@@ -1,0 +1,116 @@
+"""The values at one path in every row.
+
+A column is immutable for its readers; `extended` and `patched` make the next one, which shares what it can.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vectrograph.domain.filters import Compare, Comparison
+from vectrograph.engines.embedded.columns.buffers import appended, held, replaced
+from vectrograph.engines.embedded.columns.dictionary import NUMBER, Dictionary
+from vectrograph.engines.embedded.columns.numbers import Numbers, holds
+
+Mask: TypeAlias = NDArray[np.bool_]
+Rows: TypeAlias = NDArray[np.int64]
+Codes: TypeAlias = NDArray[np.int32]
+
+SLACK: Final = 1024
+"""Values that a column may hold in vain, besides as many as it has rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarColumn:
+    """The value at a path in each row: its code, and where it is a number, the number.
+
+    Attributes:
+        size: rows.
+        dictionary: of the codes; shared with the columns before and after this one.
+        codes: shape (size,); None while every value is a number or missing.
+        numbers: shape (size,), NaN for what is no number; None while no value is one.
+    """
+
+    size: int
+    dictionary: Dictionary
+    codes: Codes | None
+    numbers: Numbers | None
+
+    @classmethod
+    def empty(cls) -> "ScalarColumn":
+        """No rows."""
+        return cls(0, Dictionary(), None, None)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, about."""
+        return held(self.codes) + held(self.numbers) + self.dictionary.nbytes
+
+    @property
+    def wasteful(self) -> bool:
+        """Whether most of what it holds is of rows that have changed since."""
+        return len(self.dictionary) > 2 * self.size + SLACK
+
+    def extended(self, values: Sequence[Any]) -> "ScalarColumn":
+        """With rows of these values behind; MISSING where there is none."""
+        codes, numbers = self._encode(values)
+        wide = self._widened(codes, numbers)
+        return ScalarColumn(
+            self.size + len(values),
+            self.dictionary,
+            None if wide.codes is None else appended(wide.codes, codes),
+            None if wide.numbers is None else appended(wide.numbers, numbers),
+        )
+
+    def patched(self, rows: Rows, values: Sequence[Any]) -> "ScalarColumn":
+        """With other values in some rows; copies eight or twelve bytes a row."""
+        codes, numbers = self._encode(values)
+        wide = self._widened(codes, numbers)
+        return ScalarColumn(
+            self.size,
+            self.dictionary,
+            None if wide.codes is None else replaced(wide.codes, rows, codes),
+            None if wide.numbers is None else replaced(wide.numbers, rows, numbers),
+        )
+
+    def taken(self, rows: Rows) -> "ScalarColumn":
+        """With these rows only, in this order."""
+        codes = None if self.codes is None else self.codes[rows]
+        return ScalarColumn(len(rows), self.dictionary, codes, None if self.numbers is None else self.numbers[rows])
+
+    def _encode(self, values: Sequence[Any]) -> tuple[Codes, Numbers]:
+        codes, numbers = self.dictionary.encode(values)
+        return np.array(codes, np.int32), np.array(numbers, np.float64)
+
+    def _widened(self, codes: Codes, numbers: Numbers) -> "ScalarColumn":
+        """With the arrays that these values make necessary."""
+        kept, counted = self.codes, self.numbers
+        if kept is None and bool((codes > NUMBER).any()):
+            kept = np.zeros(self.size, np.int32)
+            if counted is not None:
+                kept[~np.isnan(counted)] = NUMBER
+        if counted is None and (kept is None or bool((codes == NUMBER).any())):
+            counted = np.full(self.size, np.nan)
+        return ScalarColumn(self.size, self.dictionary, kept, counted)
+
+    def holds(self, leaf: Any) -> Mask:
+        """Of which rows a leaf about this path holds."""
+        mask = None if self.numbers is None else holds(leaf, self.numbers)
+        if self.codes is None:
+            return np.zeros(self.size, np.bool_) if mask is None else mask
+        others = self._of_codes(leaf, self.codes)
+        return others if mask is None else np.logical_or(mask, others, out=others)
+
+    def _of_codes(self, leaf: Any, codes: Codes) -> Mask:
+        if isinstance(leaf, Compare) and leaf.op is Comparison.EQ and isinstance(leaf.value, str):
+            code = self.dictionary.code_of(leaf.value)
+            return np.zeros(self.size, np.bool_) if code is None else codes == code
+        truth = self.dictionary.truth(leaf)
+        true = np.flatnonzero(truth)
+        if len(true) <= 1:
+            return codes == true[0] if len(true) else np.zeros(self.size, np.bool_)
+        mask: Mask = truth.take(codes)
+        return mask

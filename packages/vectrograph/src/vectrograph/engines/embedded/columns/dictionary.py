@@ -1,0 +1,138 @@
+"""The distinct values of a column, each with a code; what a filter says about a value is asked once and remembered.
+
+Fixed codes stand for what has no value of its own: nothing there, a number (kept elsewhere), null, true, false, any
+array, any object; no leaf tells two arrays, or two objects, apart.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vectrograph.domain.filter_nodes import bounds_of
+from vectrograph.domain.filters import MISSING, DateRange, Filter, instant, predicate
+
+Truth: TypeAlias = NDArray[np.bool_]
+
+NOTHING: Final = 0
+NUMBER: Final = 1
+_FIXED: Final[tuple[Any, ...]] = (MISSING, 0, None, True, False, [], {})
+_CODES: Final = {type(None): 2, list: 5, dict: 6}
+_TRUE: Final = 3
+_FALSE: Final = 4
+
+_REMEMBERED: Final = 32
+_VALUE_BYTES: Final = 160
+"""A string or large number with its places in a list and a dictionary, besides its characters."""
+_NO_DATE: Final = np.iinfo(np.int64).min
+
+
+class Dictionary:
+    """Only grows; one thread adds, any number ask about codes they have seen."""
+
+    def __init__(self) -> None:
+        self._values: list[Any] = list(_FIXED)
+        self._codes: dict[str | int, int] = {}
+        self._characters = 0
+        self._truths: dict[Filter, Truth] = {}
+        self._instants: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, about."""
+        distinct = len(self._codes)
+        return self._characters + distinct * (_VALUE_BYTES + len(self._truths)) + self._instants.nbytes
+
+    def encode(self, values: Iterable[Any]) -> tuple[list[int], list[float]]:
+        """The code of each value, and its number where it is one that float64 holds, else NaN."""
+        codes: list[int] = []
+        numbers: list[float] = []
+        for value in values:
+            kind = type(value)
+            code = NOTHING
+            number = np.nan
+            if kind is float or kind is int:
+                exact = _exact(value)
+                if exact is None:
+                    code = self._code(value)
+                else:
+                    code, number = NUMBER, exact
+            elif kind is str:
+                code = self._code(value)
+            elif kind is bool:
+                code = _TRUE if value else _FALSE
+            elif value is not MISSING:
+                code = _CODES[kind]
+            codes.append(code)
+            numbers.append(number)
+        return codes, numbers
+
+    def _code(self, value: str | int) -> int:
+        code = self._codes.get(value)
+        if code is None:
+            code = len(self._values)
+            self._values.append(value)
+            self._codes[value] = code
+            self._characters += len(value) if isinstance(value, str) else value.bit_length() // 8
+        return code
+
+    def code_of(self, value: str) -> int | None:
+        """The code of a string, None when it never occurred."""
+        return self._codes.get(value)
+
+    def truth(self, leaf: Any) -> Truth:
+        """Whether a leaf holds of each value, by code; numbers under `NUMBER` excepted, of which it says False."""
+        known = self._truths.get(leaf)
+        size = len(self._values)
+        if known is not None and len(known) >= size:
+            return known
+        start = 0 if known is None else len(known)
+        more = self._ask(leaf, start, size)
+        truth = more if known is None else np.concatenate([known, more])
+        truth[: NUMBER + 1] = False
+        while len(self._truths) >= _REMEMBERED:
+            self._truths.pop(next(iter(self._truths)), None)
+        self._truths[leaf] = truth
+        return truth
+
+    def _ask(self, leaf: Any, start: int, end: int) -> Truth:
+        if isinstance(leaf, DateRange):
+            return _within(leaf, self._dates(end)[start:end])
+        test = predicate(replace(leaf, path=()))
+        return np.fromiter((test(value) for value in self._values[start:end]), np.bool_, end - start)
+
+    def _dates(self, end: int) -> NDArray[np.int64]:
+        """Microseconds since 1970 of each value that is a date, the least integer for others."""
+        known = self._instants
+        if len(known) < end:
+            values = self._values[len(known) : end]
+            more = (_NO_DATE if not isinstance(v, str) or (at := instant(v)) is None else at for v in values)
+            known = np.concatenate([known, np.fromiter(more, np.int64, len(values))])
+            self._instants = known
+        return known
+
+
+def _exact(value: float | int) -> float | None:
+    """The float64 that equals a number, None when there is none."""
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if number == value else None
+
+
+def _within(leaf: DateRange, dates: NDArray[np.int64]) -> Truth:
+    mask: Truth = dates != _NO_DATE
+    for name, bound in bounds_of(leaf):
+        at = instant(bound.isoformat())
+        assert at is not None  # noqa: S101 - a datetime written as ISO 8601
+        mask &= _ORDERS[name](dates, at)
+    return mask
+
+
+_ORDERS: Final = {"lt": np.less, "lte": np.less_equal, "gt": np.greater, "gte": np.greater_equal}

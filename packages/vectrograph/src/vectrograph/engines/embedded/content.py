@@ -1,0 +1,100 @@
+"""What an undamaged collection has, and how a commit becomes the next View."""
+
+from dataclasses import dataclass
+
+from vectrograph.domain.filters import Filter
+from vectrograph.domain.values import CollectionSpec
+from vectrograph.engines.embedded.batch import Batch
+from vectrograph.engines.embedded.budget import Budget
+from vectrograph.engines.embedded.columns.store import ColumnStore
+from vectrograph.engines.embedded.failures import Damaged
+from vectrograph.engines.embedded.files import DerivedFiles
+from vectrograph.engines.embedded.opening import open_rows
+from vectrograph.engines.embedded.plan import Counters
+from vectrograph.engines.embedded.records import Record
+from vectrograph.engines.embedded.remembered import Remembered
+from vectrograph.engines.embedded.store import Store
+from vectrograph.engines.embedded.view import Addition, View, ViewBuilder
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A commit under way: what it adds, what goes, and the counters afterwards."""
+
+    batch: Batch
+    added: Addition
+    counters: Counters
+
+
+class Content:
+    """What an undamaged collection has: its file, its View, its counters. Only the holder of the lock changes it.
+
+    Raises:
+        Damaged, apsw.Error: the file is not what was written.
+    """
+
+    def __init__(self, store: Store, spec: CollectionSpec, files: DerivedFiles) -> None:
+        self.store = store
+        header = store.header()
+        if header.spec != spec:
+            raise Damaged("the file belongs to another collection")
+        self.counters: Counters = header.counters
+        self.opened = open_rows(store, files, spec, header.counters)
+        self.builder: ViewBuilder = self.opened.builder
+        self._pending: _Pending | None = None
+        self.columns = ColumnStore()
+        self.remembered = Remembered()
+
+    @property
+    def view(self) -> View:
+        """The newest state that was published."""
+        return self.builder.view
+
+    def matching(self, condition: Filter) -> list[Record]:
+        """All stored points that match, without payload and text; for the holder of the lock."""
+        with self.columns.updating_at_once() as alone:
+            return self.store.matching(condition, self.view, self.columns if alone else None)
+
+    def commit(self, batch: Batch, counters: Counters) -> None:
+        """Write a batch and publish the View that shows it."""
+        added = batch.addition
+        self.builder.prepare(added)
+        # Whatever interrupts the next lines, the next writer asks the file first what became of them.
+        self._pending = _Pending(batch, added, counters)
+        self.store.apply(batch)
+        self._publish(self._pending)
+
+    def settle(self) -> None:
+        """Publish a commit that was interrupted if it is in the file, forget it if it is not.
+
+        Raises:
+            Damaged: the file has another state than before the commit or after it.
+        """
+        if self._pending is None:
+            return
+        seq = self.store.header().counters.seq
+        if seq == self._pending.counters.seq:
+            self._publish(self._pending)
+        elif seq == self.counters.seq:
+            self.builder.forget()
+            self._pending = None
+        else:
+            raise Damaged(f"the last change in the file is {seq} and should be {self._pending.counters.seq}")
+
+    def charge(self, budget: Budget) -> None:
+        """Take the memory from a budget from now on."""
+        self.builder.charge(budget)
+        self.columns = ColumnStore(held=budget.reserve(0))
+
+    def release(self) -> None:
+        """Give up the derived file, and give the memory back to the budget."""
+        self.builder.generation.vectors.close()
+        self.builder.release()
+        self.columns.release()
+
+    def _publish(self, pending: _Pending) -> None:
+        self.remembered.forget(pending.batch.gone_points)
+        if self.builder.view.seq < pending.batch.seq:
+            self.builder.advance(pending.batch.seq, pending.batch.gone, pending.added)
+        self.counters = pending.counters
+        self._pending = None

@@ -1,0 +1,32 @@
+"""Whether somebody waits for an answer, so that background work leaves the processors to them."""
+
+import os
+import time
+from typing import Final
+
+_QUIET_SECONDS: Final = 0.05
+
+
+class Foreground:
+    """Knows when the engine was last asked for something."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def touch(self) -> None:
+        """Somebody asks now, or has just got an answer."""
+        # One store needs no lock.
+        self._last = time.monotonic()
+
+    def quiet_for(self) -> float:
+        """Seconds since then."""
+        return time.monotonic() - self._last
+
+    def threads(self) -> int:
+        """How many threads the background may use: all cores while nobody asks, else one."""
+        return available_cores() if self.quiet_for() > _QUIET_SECONDS else 1
+
+
+def available_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0))

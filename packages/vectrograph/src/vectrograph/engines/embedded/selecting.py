@@ -1,0 +1,41 @@
+"""Which points of a collection match a filter, in one state of it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import apsw
+
+from vectrograph.domain.filters import Filter
+from vectrograph.engines.embedded.collection import Collection
+from vectrograph.engines.embedded.columns.store import Selection
+from vectrograph.engines.embedded.view import View
+
+
+def known_selection(collection: Collection, condition: Filter) -> tuple[View, Selection | None]:
+    """The View published last, and which of its rows match, None when that must be read first."""
+    view = collection.view()
+    return view, collection.columns.ready(condition, view)
+
+
+@contextmanager
+def selecting(
+    collection: Collection, condition: Filter, check: Callable[[], None]
+) -> Iterator[tuple[apsw.Connection, View, Selection]]:
+    """A snapshot, and the rows of its View that match.
+
+    Args:
+        collection: where to look.
+        condition: what is asked.
+        check: called while waiting, and between chunks of work; may raise to stop.
+    """
+    columns = collection.columns
+    with ExitStack() as stack:
+        connection, view = stack.enter_context(collection.snapshot(check))
+        selection = columns.ready(condition, view)
+        if selection is None:
+            stack.close()
+            # Columns first, then the snapshot: what is taken later is never older than the columns.
+            with columns.updating(check):
+                connection, view = stack.enter_context(collection.snapshot(check))
+                selection = columns.select(connection, view, condition, check)
+        yield connection, view, selection

@@ -1,0 +1,53 @@
+"""Housekeeping that comes after a few steps and not after hours, so that a short story has all of it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+from unittest import mock
+
+from torture.story import Clock
+from vectrograph.engines.embedded import EmbeddedEngine, compaction, store, upkeep, view
+from vectrograph.engines.embedded.background import Rhythm
+from vectrograph.engines.embedded.graph.effort import Route
+from vectrograph.engines.embedded.planner import Planner
+
+RHYTHM: Final = Rhythm(
+    first_floats=0,
+    first_rows=(24, 24),
+    swap_rows=24,
+    swap_share=0.0,
+    idle_seconds=0.01,
+    dead_share=0.2,
+    save_share=0.1,
+)
+"""A graph from 24 rows on, extended, compacted and saved all the time."""
+
+_CHECKPOINT_PAGES: Final = 40
+_MEMORY_BYTES: Final = 512
+_LEAST_SAVED: Final = 8
+
+
+@contextmanager
+def hastened() -> Iterator[None]:
+    """Checkpoints after 160 kB, vectors in a file from 16 rows on; for the length of the block."""
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(store, "_CHECKPOINT_PAGES", _CHECKPOINT_PAGES))
+        stack.enter_context(mock.patch.object(upkeep, "_LEAST_SAVED", _LEAST_SAVED))
+        for module in (view, compaction):
+            stack.enter_context(mock.patch.object(module, "MEMORY_BYTES", _MEMORY_BYTES))
+        yield
+
+
+def open_hastily(
+    directory: Path, clock: Clock, *, vfs: str | None = None, reached: Callable[[str], None] = lambda _: None
+) -> EmbeddedEngine:
+    """An engine that is always at its housekeeping; to be called inside `hastened`."""
+    return EmbeddedEngine.open(directory, clock=clock, vfs=vfs, rhythm=RHYTHM, reached=reached)
+
+
+@contextmanager
+def walking(engine: EmbeddedEngine) -> Iterator[None]:
+    """Let an engine search by its graph wherever there is one, although a scan would be quicker."""
+    with mock.patch.object(engine, "_searcher", Planner(lambda *_: Route.WALK)):
+        yield
