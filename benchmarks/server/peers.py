@@ -6,15 +6,12 @@ import time
 from importlib import import_module
 from typing import Any, Final, Protocol
 
-import grpc
 import httpx2
 
 from benchmarks.engine.datasets import Vectors
 from benchmarks.engine.subjects.base import EF_CONSTRUCTION, M
 from benchmarks.engine.truth import K
 from benchmarks.server.processes import Running
-from vectrograph.rpc._pb.methods import VECTROGRAPH_SERVICE_METHODS
-from vectrograph.rpc._pb.vectrograph_pb import SearchBatchRequest
 from vectron_client import ClientOptions, Point, VectronClient
 
 COLLECTION: Final = "bench"
@@ -68,21 +65,11 @@ class Vectrograph(OverGrpc):
         made = self._http.post("/api/v1/api-keys", json={"name": "bench"}).json()
         self.api_key: str = made["api_key"]
         super().__init__(running.facts["grpc"], self.api_key)
-        channel: Any = grpc.insecure_channel(running.facts["grpc"])
-        method = VECTROGRAPH_SERVICE_METHODS["SearchBatch"]
-        self._many = channel.unary_unary(
-            method.path,
-            request_serializer=method.request.SerializeToString,
-            response_deserializer=method.response.FromString,
-        )
 
     def search_many(self, queries: Vectors) -> list[list[int]]:
-        """One SearchBatch call."""
-        request = SearchBatchRequest(
-            collection=COLLECTION, vectors=queries.tobytes(), queries=len(queries), top_k=K, omit_payload=True
-        )
-        answer = self._many(request, metadata=(("x-api-key", self.api_key),), timeout=60)
-        return [[int(hit.id) for hit in response.results] for response in answer.responses]
+        """Many searches in one call, ids only."""
+        answers = self.client.search_many(COLLECTION, queries, top_k=K, include_payload=False)
+        return [[int(text) for text in hits.ids] for hits in answers]
 
     def wait_indexed(self) -> float:
         """Ask until all rows are indexed, or their number has not changed for two seconds."""

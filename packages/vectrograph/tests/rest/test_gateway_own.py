@@ -153,6 +153,14 @@ def test_a_repeat_under_the_same_key_changes_nothing(developer: httpx2.Client, y
     assert developer.delete(f"{years}/points/1", headers={"Idempotency-Key": "gone-1"}).status_code == 400
     assert developer.get(f"{years}/points/1").status_code == 200
     assert developer.post(f"{years}/points", json=body, headers={"Idempotency-Key": "a b"}).status_code == 400
+    if_new = {"points": [{"id": "z", "vector": [1, 1]}], "ifAbsent": True}
+    for _ in range(2):
+        made = developer.post(f"{years}/points/upsert-if", json=if_new, headers={"Idempotency-Key": "new-1"})
+        assert made.json()["outcomes"][0]["status"] == "created"
+        gone = developer.post(
+            f"{years}/points/delete", json={"filterJson": LATE}, headers={"Idempotency-Key": "gone-2"}
+        )
+        assert gone.json() == {"deleted": "5"}
 
 
 def frame(document: dict[str, Any], rows: list[list[float]]) -> bytes:

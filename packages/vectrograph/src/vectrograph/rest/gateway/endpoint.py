@@ -56,23 +56,28 @@ class GatewayEndpoint(Endpoint):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A path of the table: its text, its parts, and who answers each method."""
+    """A path of the table: its text, its parts by their places, and who answers each method."""
 
     path: str
-    parts: tuple[str, ...]
+    fixed: tuple[tuple[int, bytes], ...]
+    varying: tuple[tuple[int, str], ...]
     endpoints: Mapping[str, GatewayEndpoint]
 
+    @classmethod
+    def of(cls, path: str, endpoints: Mapping[str, GatewayEndpoint]) -> "Template":
+        """From a path of the table."""
+        parts = list(enumerate(path[1:].split("/")))
+        fixed = tuple((place, part.encode()) for place, part in parts if not part.startswith("{"))
+        varying = tuple((place, part[1:-1]) for place, part in parts if part.startswith("{"))
+        return cls(path, fixed, varying, endpoints)
+
     def match(self, parts: list[bytes]) -> dict[str, bytes] | None:
-        """The parts that vary, still encoded; None when this is another path."""
-        if len(parts) != len(self.parts):
-            return None
-        found: dict[str, bytes] = {}
-        for own, given in zip(self.parts, parts, strict=True):
-            if own.startswith("{") and given:
-                found[own[1:-1]] = given
-            elif own.encode() != given:
+        """The parts that vary, still encoded, of a path with as many parts; None when this is another path."""
+        for place, part in self.fixed:
+            if parts[place] != part:
                 return None
-        return found
+        found = {name: parts[place] for place, name in self.varying}
+        return found if all(found.values()) else None
 
 
 class Gateway:
@@ -86,7 +91,9 @@ class Gateway:
         for operation in operations:
             endpoint = GatewayEndpoint(operation, application, workers)
             paths.setdefault(operation.path, {})[operation.method] = endpoint
-        self._templates = [Template(path, tuple(path[1:].split("/")), found) for path, found in paths.items()]
+        self._templates: dict[int, list[Template]] = {}
+        for path, found in paths.items():
+            self._templates.setdefault(path.count("/"), []).append(Template.of(path, found))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -105,7 +112,8 @@ class Gateway:
 
     def _find(self, method: str, parts: list[bytes]) -> tuple[Template, GatewayEndpoint, dict[str, bytes]]:
         """The first path of the table that has the method: an id may be called as a fixed part of another path."""
-        matched = [(template, found) for template in self._templates if (found := template.match(parts)) is not None]
+        candidates = self._templates.get(len(parts), ())
+        matched = [(template, found) for template in candidates if (found := template.match(parts)) is not None]
         if not matched:
             raise RouteNotFound("There is no such path here.")
         for template, found in matched:

@@ -56,7 +56,9 @@ def delete_where(context: Context, body: messages.DeleteWhereRequest) -> message
     chosen = filter_of(body.filter_json)
     if chosen is None:
         raise InvalidArgument.of("filter_json", "must not be empty; say which points are to go", "missing")
-    deleted = context.services.bulk.delete_where(context.call, context.path[_NAME], chosen)
+    deleted = context.services.bulk.delete_where(
+        context.call, context.path[_NAME], chosen, idempotency=context.idempotency
+    )
     return messages.DeleteWhereResponse(deleted=str(deleted))
 
 
@@ -68,7 +70,11 @@ def upsert_if(context: Context, body: messages.UpsertIfRequest) -> messages.Upse
         if_match=filter_of(body.if_match_json, "if_match_json"),
     )
     outcomes = context.services.bulk.upsert_if(
-        context.call, context.path[_NAME], puts_of(context, body.points), condition
+        context.call,
+        context.path[_NAME],
+        puts_of(context, body.points),
+        condition,
+        idempotency=context.idempotency,
     )
     return messages.UpsertIfResponse(outcomes=[messages.PointOutcome.of(outcome) for outcome in outcomes])
 

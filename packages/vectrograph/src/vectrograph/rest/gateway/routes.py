@@ -131,11 +131,12 @@ _OWN: Final = (
     ),
     _route(
         "POST", f"{_COLLECTION}/delete", own.delete_where, "Delete every point that matches",
-        own_messages.DeleteWhereResponse, body=own_messages.DeleteWhereRequest, **_DELETES,
+        own_messages.DeleteWhereResponse, body=own_messages.DeleteWhereRequest, **_DELETES, **_REPEATABLE,
     ),
     _route(
         "POST", f"{_COLLECTION}/upsert-if", own.upsert_if, "Store points on a condition",
-        own_messages.UpsertIfResponse, body=own_messages.UpsertIfRequest, frame=vector_messages.UpsertIfRows, **_WRITES,
+        own_messages.UpsertIfResponse, body=own_messages.UpsertIfRequest, frame=vector_messages.UpsertIfRows,
+        **_WRITES, **_REPEATABLE,
     ),
     _route(
         "GET", "/v1/collections/{name}/info", own.info, "Get a collection in numbers",
