@@ -1,8 +1,8 @@
 """Nearest neighbours: scores, order, ties, completeness."""
 
-import ast
-
 # ruff: noqa: S101
+
+import ast
 import math
 from collections.abc import Sequence
 from itertools import product
