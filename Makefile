@@ -59,7 +59,7 @@ fix: setup  ## repair what ruff can repair, regenerate what is generated
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-generate: setup  ## rewrite generated files: synchronous twins, protobuf modules, settings table
+generate: setup  ## rewrite generated files: synchronous twins, protobuf modules, tables of settings and of access
 	$(BIN)/python tools/generate.py
 
 bench: bench-engine bench-client bench-server bench-load  ## every measurement there is

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import access_page
 import protogen
 import unasync
 from vectrograph.settings import settings_table
@@ -20,9 +21,10 @@ def main() -> int:
     if not parser.parse_args().check:
         protogen.write()
         unasync.write()
+        access_page.write()
         SETTINGS_PAGE.write_text(_settings_page(), encoding="utf-8")
         return 0
-    problems = [*protogen.check(), *unasync.check(), *_check_settings()]
+    problems = [*protogen.check(), *unasync.check(), *_check_settings(), *access_page.check()]
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:

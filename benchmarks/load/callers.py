@@ -52,6 +52,9 @@ class HttpCaller:
 
     async def ask(self) -> Outcome:
         """Send the request on an idle connection, or on a new one."""
+        # The server closes connections that nobody used for five seconds.
+        while self._idle and self._idle[-1][0].at_eof():
+            self._idle.pop()[1].close()
         pair = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = pair
         try:

@@ -72,9 +72,11 @@ def test_an_answer_that_would_be_too_large_is_refused_with_the_number(
     assert http.post("/api/v1/tokens/query", json=lean).status_code == 200
 
 
-def test_the_limits_are_advertised(http: httpx2.Client) -> None:
+def test_the_limits_are_advertised(server: RunningServer, http: httpx2.Client, wire: Wire) -> None:
     told = http.get("/api/v1/limits").json()
     assert (told["max_search_work"], told["max_answer_bytes"]) == (1_000_000, 10_000)
+    over_grpc = wire.call("GetLimits", credential=server.api_key)
+    assert (over_grpc.max_search_work, over_grpc.max_answer_bytes) == (1_000_000, 10_000)
 
 
 def nots(depth: int) -> dict[str, Any]:

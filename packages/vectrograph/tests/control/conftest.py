@@ -1,14 +1,15 @@
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from control.hand_clock import HandClock
-from control.postgresql_server import postgresql
+from control.postgresql_server import new_database, postgresql_host
 
 from vectrograph.control.accounts import NewUser
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.access import Role
+
+__all__ = ["postgresql_host"]
 
 
 @pytest.fixture
@@ -28,13 +29,15 @@ def store(database_file: Path, clock: HandClock) -> Iterator[ControlStore]:
     opened.close()
 
 
-@pytest.fixture(scope="session")
-def postgresql_host() -> Iterator[str]:
-    """The socket directory of a PostgreSQL server; a short path, because those of sockets are limited."""
-    with tempfile.TemporaryDirectory(prefix="vg-pg-", dir="/tmp") as directory:
-        Path(directory).chmod(0o755)
-        with postgresql(Path(directory)) as host:
-            yield host
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_on_either(request: pytest.FixtureRequest, database_file: Path, clock: HandClock) -> Iterator[ControlStore]:
+    """A fresh store, once on each kind of database; modules whose tests are true of both call it `store`."""
+    if request.param == "sqlite":
+        opened = ControlStore.open(f"sqlite:///{database_file}", clock=clock)
+    else:
+        opened = ControlStore.open(new_database(request.getfixturevalue("postgresql_host")), clock=clock)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

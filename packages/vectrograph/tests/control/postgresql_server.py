@@ -1,13 +1,16 @@
 """A PostgreSQL server of our own on a unix socket, from the system's binaries."""
 
 import os
+import secrets
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL, create_engine, text
 
 _PLACES = ("/usr/lib/postgresql/17/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/15/bin", "/usr/local/bin")
 
@@ -33,6 +36,26 @@ def postgresql(directory: Path) -> Iterator[str]:
         yield str(home)
     finally:
         _run(*control, "-w", "-m", "immediate", "stop")
+
+
+def new_database(host: str, template: str = "template1") -> URL:
+    """A fresh database, a copy of `template`, on the server behind a socket directory."""
+    name = f"t{secrets.token_hex(6)}"
+    server = URL.create("postgresql+psycopg", "test", database="postgres", query={"host": host})
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    engine.dispose()
+    return server.set(database=name)
+
+
+@pytest.fixture(scope="session")
+def postgresql_host() -> Iterator[str]:
+    """The socket directory of a PostgreSQL server; a short path, because those of sockets are limited."""
+    with tempfile.TemporaryDirectory(prefix="vg-pg-", dir="/tmp") as directory:
+        Path(directory).chmod(0o755)
+        with postgresql(Path(directory)) as host:
+            yield host
 
 
 def _run(*command: str) -> None:

@@ -13,6 +13,11 @@ from vectrograph.domain.errors import AlreadyExists, ApiKeyNotFound, InvalidCred
 WEEK = 7 * 24 * 3600 * 1_000_000
 
 
+@pytest.fixture
+def store(store_on_either: ControlStore) -> ControlStore:
+    return store_on_either
+
+
 def test_an_account_is_kept_with_its_role_and_lower_cased_email(store: ControlStore, ada: str) -> None:
     record = store.accounts.get(ada)
     assert (record.username, record.email, record.role) == ("ada", "ada@x.org", Role.DEVELOPER)

@@ -1,12 +1,12 @@
 """The accounts, keys, sessions and record of the control plane on PostgreSQL."""
 
-import secrets
 from collections.abc import Iterator
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from control.hand_clock import HandClock
+from control.postgresql_server import new_database
 from sqlalchemy import URL, create_engine, exc, text
 
 from vectrograph.control.accounts import NewUser
@@ -21,13 +21,7 @@ HOUR = 3600 * 1_000_000
 
 @pytest.fixture
 def url(postgresql_host: str) -> URL:
-    name = f"t{secrets.token_hex(6)}"
-    server = URL.create("postgresql+psycopg", "test", database="postgres", query={"host": postgresql_host})
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return server.set(database=name)
+    return new_database(postgresql_host)
 
 
 @pytest.fixture

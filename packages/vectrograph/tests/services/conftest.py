@@ -3,13 +3,17 @@ from pathlib import Path
 
 import pytest
 from control.hand_clock import HandClock
+from control.postgresql_server import new_database, postgresql_host
 from services.house import House, build, call_as
+from sqlalchemy import URL
 
 from vectrograph.control.seeding import seed_development_accounts
 from vectrograph.control.store import ControlStore
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services import Services
 from vectrograph.services.call import Call
+
+__all__ = ["postgresql_host"]
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +26,35 @@ def control_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def house(tmp_path: Path, control_template: Path) -> Iterator[House]:
+def control_url(tmp_path: Path, control_template: Path) -> str | URL:
+    """A control database with the development accounts."""
     ControlStore.copy_of(control_template, tmp_path / "control.sqlite")
-    made = build(tmp_path, HandClock(), ReferenceEngine())
+    return f"sqlite:///{tmp_path / 'control.sqlite'}"
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_host: str) -> str:
+    """Name of a database with the development accounts, to copy."""
+    url = new_database(postgresql_host)
+    store = ControlStore.open(url)
+    seed_development_accounts(store)
+    store.close()
+    return str(url.database)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either_control_url(request: pytest.FixtureRequest, tmp_path: Path, control_template: Path) -> str | URL:
+    """The same, once on each kind of database; modules whose tests are to run on both call it `control_url`."""
+    if request.param == "postgresql":
+        host, template = (request.getfixturevalue(f"postgresql_{name}") for name in ("host", "template"))
+        return new_database(host, template)
+    ControlStore.copy_of(control_template, tmp_path / "control.sqlite")
+    return f"sqlite:///{tmp_path / 'control.sqlite'}"
+
+
+@pytest.fixture
+def house(tmp_path: Path, control_url: str | URL) -> Iterator[House]:
+    made = build(tmp_path, HandClock(), ReferenceEngine(), control_url)
     yield made
     made.services.close()
     made.store.close()

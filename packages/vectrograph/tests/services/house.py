@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 from control.hand_clock import HandClock
+from sqlalchemy import URL
 
 from vectrograph.control.audit import AuditLog
 from vectrograph.control.store import ControlStore
@@ -82,8 +83,9 @@ def call_as(*scopes: str, role: Role = Role.DEVELOPER, user_id: str = "developer
     return Call(Principal(user_id, user_id, role, granted, key_id=key_id), "request")
 
 
-def build(directory: Path, clock: HandClock, engine: ReferenceEngine) -> House:
-    store = ControlStore.open(f"sqlite:///{directory / 'control.sqlite'}", clock=clock)
+def build(directory: Path, clock: HandClock, engine: ReferenceEngine, control: str | URL | None = None) -> House:
+    """`control` is the URL of the accounts; by default a SQLite file in the directory."""
+    store = ControlStore.open(control or f"sqlite:///{directory / 'control.sqlite'}", clock=clock)
     embedder = WordEmbedder()
     services = assemble(
         engine=engine,

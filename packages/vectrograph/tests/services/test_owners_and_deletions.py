@@ -5,11 +5,17 @@ import threading
 import numpy as np
 import pytest
 from services.house import House
+from sqlalchemy import URL
 
 from vectrograph.domain.errors import CollectionNotFound, DomainError, PermissionDenied, PointNotFound, Unavailable
 from vectrograph.domain.filters import Exists
 from vectrograph.domain.values import Put
 from vectrograph.services.call import Call
+
+
+@pytest.fixture
+def control_url(either_control_url: str | URL) -> str | URL:
+    return either_control_url
 
 
 @pytest.fixture

@@ -157,6 +157,8 @@ class VectrographService:
             max_name_bytes=limits.max_name_bytes,
             max_page=limits.max_page,
             max_id_bytes=limits.max_id_bytes,
+            max_answer_bytes=limits.max_answer_bytes,
+            max_search_work=limits.max_search_work,
         ).SerializeToString()
 
 

@@ -180,7 +180,11 @@ class GetLimitsResponse(Message):
     max_page: int
     MAX_ID_BYTES_FIELD_NUMBER: ClassVar[int]
     max_id_bytes: int
-    def __init__(self, *, max_message_bytes: int | None = ..., max_batch: int | None = ..., max_top_k: int | None = ..., default_top_k: int | None = ..., max_hits: int | None = ..., max_dimension: int | None = ..., max_text_bytes: int | None = ..., max_payload_bytes: int | None = ..., max_name_bytes: int | None = ..., max_page: int | None = ..., max_id_bytes: int | None = ...) -> None: ...
+    MAX_ANSWER_BYTES_FIELD_NUMBER: ClassVar[int]
+    max_answer_bytes: int
+    MAX_SEARCH_WORK_FIELD_NUMBER: ClassVar[int]
+    max_search_work: int
+    def __init__(self, *, max_message_bytes: int | None = ..., max_batch: int | None = ..., max_top_k: int | None = ..., default_top_k: int | None = ..., max_hits: int | None = ..., max_dimension: int | None = ..., max_text_bytes: int | None = ..., max_payload_bytes: int | None = ..., max_name_bytes: int | None = ..., max_page: int | None = ..., max_id_bytes: int | None = ..., max_answer_bytes: int | None = ..., max_search_work: int | None = ...) -> None: ...
 
 class ListFeedbackRequest(Message):
     COLLECTION_FIELD_NUMBER: ClassVar[int]

@@ -2,6 +2,7 @@
 
 # ruff: noqa: S101
 
+import ast
 import math
 from collections.abc import Sequence
 from itertools import product
@@ -58,7 +59,7 @@ class SearchContract(Subject):
             scores = [hit.score for hit in hits]
             assert scores == sorted(scores)
             for hit in hits:
-                at = eval(hit.point.id, {}, {})  # noqa: S307 - the ids are the tuples above
+                at = ast.literal_eval(hit.point.id)
                 assert hit.score == pytest.approx(expected_score(distance, query, at), rel=1e-5, abs=1e-6)
 
     def test_ties_are_newest_first(self, engine: Engine, distance: Distance) -> None:

@@ -1,0 +1,89 @@
+"""The page that tells which role may call what, from the table that a test holds the running server to."""
+
+import sys
+from collections.abc import Iterable, Mapping, Set
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+PAGE: Final = ROOT / "docs" / "access.md"
+_HEAD: Final = """# Who may call what
+
+Every route and every method that the server has, and the roles that it lets in. A test
+(`tests/security/test_authorisation_table.py`) lists them from the running server, calls each with the credentials of
+each role, and fails when one is missing here or behaves otherwise. An API key never does more than its scopes, nor more
+than the account that made it.
+
+- *stranger*: no credentials. *bot*: an account or key with the scopes tokens:write, health:read and status:read.
+- *own*: the caller's own account, keys or sessions; another's read like ones that do not exist. An administrator of
+  the tenant `default` reads, revokes and deletes everyone's keys.
+- *secret*: whoever brings the right password, token or key.
+
+<!-- generated from tests/security/test_authorisation_table.py by tools/generate.py; do not edit -->
+
+"""
+# Rows that the test has as "nobody", because the words that it sends are wrong: who is let in with right ones.
+_WITH_RIGHT_WORDS: Final = {
+    "POST /v1/users/login": "anyone",
+    "vectron.auth.v1.AuthService/Login": "anyone",
+    "POST /v1/auth/refresh": "bot",
+    "vectron.auth.v1.AuthService/RefreshToken": "bot",
+    "DELETE /v1/keys/{key_prefix}": "developer",
+    "vectron.auth.v1.AuthService/DeleteAPIKey": "developer",
+    "vectron.auth.v1.AuthService/CreateSDKJWT": "developer",
+}
+_SECRETS: Final = ("/login", "/Login", "/auth/refresh", "/validate", "/ValidateAPIKey")
+_OWN: Final = ("/auth/", "/api-keys", "/v1/keys", "/v1/user/", "/v1/sdk-jwt", "AuthService/", "UserProfile")
+
+
+def page() -> str:
+    """The page as it should be."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    from tests.security.test_authorisation_table import BOT, NOBODY_LESS_THAN, ROLES, TABLE
+
+    return _HEAD + table(TABLE, BOT, ROLES, NOBODY_LESS_THAN)
+
+
+def table(rows: Mapping[str, str], bots: Set[str], roles: Iterable[str], ranks: Mapping[str, int]) -> str:
+    """A Markdown table: a row an action, a column a role.
+
+    Args:
+        rows: the least role of each action.
+        bots: what a bot may do besides.
+        roles: in the order of their ranks.
+        ranks: number of each least role.
+
+    >>> print(table({"GET /": "viewer"}, set(), ["stranger", "viewer"], {"viewer": 1}), end="")
+    | action | stranger | viewer |
+    |---|---|---|
+    | `GET /` | | yes |
+    """
+    names = list(roles)
+    lines = [f"| action | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for action in sorted(rows):
+        least = ranks[_WITH_RIGHT_WORDS.get(action, rows[action])]
+        word = _word(action, least)
+        cells = [
+            f" {word} |" if rank >= least or (role == "bot" and action in bots) else " |"
+            for rank, role in enumerate(names)
+        ]
+        lines.append(f"| `{action}` |{''.join(cells)}")
+    return "\n".join(lines) + "\n"
+
+
+def _word(action: str, least: int) -> str:
+    if action.endswith(_SECRETS):
+        return "secret"
+    return "own" if least and any(part in action for part in _OWN) else "yes"
+
+
+def check() -> list[str]:
+    """What is wrong with the page as it is; nothing when it is fresh."""
+    fresh = PAGE.exists() and PAGE.read_text(encoding="utf-8") == page()
+    return [] if fresh else [f"stale: {PAGE.relative_to(ROOT)} differs from the table of the authorisation test"]
+
+
+def write() -> None:
+    """Write the page anew."""
+    PAGE.write_text(page(), encoding="utf-8")
