@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 import numpy as np
@@ -39,12 +40,15 @@ from vectrograph.engines.embedded.catalog import Catalog, refuse_newer_formats
 from vectrograph.engines.embedded.collection import Collection, check_deadline
 from vectrograph.engines.embedded.durable import make_directory
 from vectrograph.engines.embedded.foreground import Foreground
+from vectrograph.engines.embedded.graph.effort import route
 from vectrograph.engines.embedded.graph.recall import tune
+from vectrograph.engines.embedded.judging import SAMPLE, RecallReport, measure_recall
 from vectrograph.engines.embedded.lock import DirectoryLock
 from vectrograph.engines.embedded.manifest import require_known_format, save_format
-from vectrograph.engines.embedded.planner import Planner
+from vectrograph.engines.embedded.planner import Choice, Planner
 from vectrograph.engines.embedded.scan import Searcher
 from vectrograph.engines.embedded.search import search
+from vectrograph.engines.embedded.selecting import selecting
 from vectrograph.engines.embedded.verify import verify
 from vectrograph.engines.embedded.worker import Worker
 
@@ -62,7 +66,9 @@ CAPABILITIES: Final = Capabilities(
     filter_nodes=NODES,
     orderings=frozenset(["id", "created", "updated"]),
     distances=frozenset(Distance),
-    maintenance=frozenset([MaintenanceTask.CHECKPOINT, MaintenanceTask.FLUSH, MaintenanceTask.VERIFY]),
+    maintenance=frozenset(
+        [MaintenanceTask.CHECKPOINT, MaintenanceTask.FLUSH, MaintenanceTask.MEASURE_RECALL, MaintenanceTask.VERIFY]
+    ),
     limits=EngineLimits(
         max_dimension=8192,
         max_id_bytes=512,
@@ -85,12 +91,19 @@ class EmbeddedEngine:
     Acknowledged means on disk and visible to every later call. Make one with `open`.
     """
 
-    def __init__(self, lock: DirectoryLock, catalog: Catalog, background: Background, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        lock: DirectoryLock,
+        catalog: Catalog,
+        background: Background,
+        clock: Callable[[], int],
+        searcher: Searcher,
+    ) -> None:
         self._lock = lock
         self._catalog = catalog
         self._background = background
         self._clock = clock
-        self._searcher: Searcher = Planner()
+        self._searcher = searcher
         self._closed = False
 
     @classmethod
@@ -103,6 +116,7 @@ class EmbeddedEngine:
         memory_bytes: int | None = None,
         rhythm: Rhythm = USUAL,
         tune: Tune = tune,
+        choose: Choice = route,
         reached: Callable[[str], None] = lambda _: None,
     ) -> "EmbeddedEngine":
         """Open a database directory, creating it when there is none; a crashed one is recovered.
@@ -115,6 +129,7 @@ class EmbeddedEngine:
                 fit is not built, and writes that do not fit are refused.
             rhythm: when indexes are worked on.
             tune: decides how new graphs are served.
+            choose: decides which way a search takes.
             reached: told the names of the stages of background work; see `Background`.
 
         Raises:
@@ -140,7 +155,7 @@ class EmbeddedEngine:
                     reached=reached,
                 )
                 try:
-                    return cls(lock, Catalog(root, vfs, background), background, clock)
+                    return cls(lock, Catalog(root, vfs, background), background, clock, Planner(choose))
                 except BaseException:
                     background.worker.close()
                     raise
@@ -231,10 +246,45 @@ class EmbeddedEngine:
             offered = ", ".join(sorted(each.value for each in CAPABILITIES.maintenance))
             raise InvalidArgument.of("task", f"is {task.value} and must be one of {offered}", "enum")
         collections = self._catalog.all() if ref is None else [self._catalog.find(ref)]
-        run = _TASKS[task]
+        run = self._measured if task is MaintenanceTask.MEASURE_RECALL else _TASKS[task]
         results = {str(collection.spec.ref): run(collection) for collection in collections}
         details = {name: finding for name, (_, finding) in results.items()}
         return MaintenanceReport(task=task, healthy=all(good for good, _ in results.values()), details=details)
+
+    def measure_recall(
+        self, ref: CollectionRef, sample: int = SAMPLE, *, k: int = 10, filter: Filter | None = None
+    ) -> RecallReport:
+        """Compare searches with exact ones: with what was asked lately, or with stored points where that is too little.
+
+        Args:
+            ref: the collection.
+            sample: how many queries to compare; each costs an exact scan.
+            k: neighbours of each.
+            filter: that the neighbours have to match.
+
+        Raises:
+            CollectionNotFound, CollectionQuarantined.
+            InvalidArgument: `sample` or `k` is not positive.
+        """
+        for name, number in (("sample", sample), ("k", k)):
+            if number < 1:
+                raise InvalidArgument.of(name, f"is {number} and must be positive", "out_of_range")
+        collection, matching = self._find(ref), None
+        view = collection.view()
+        if filter is not None:
+            with selecting(collection, filter, lambda: None) as (_, view, selection):
+                matching = selection.mask
+        asked, distance = collection.asked.vectors(), collection.spec.distance
+        return measure_recall(
+            view, distance, asked, self._searcher, lambda: None, sample=sample, k=k, matching=matching
+        )
+
+    def _measured(self, collection: Collection) -> tuple[bool, Any]:
+        try:
+            report = self.measure_recall(collection.spec.ref)
+        except DomainError as error:
+            return False, error.message
+        return report.good, asdict(report)
 
     def close(self) -> None:
         """Finish what is in flight, fold the logs into the files, release the directory; see `Engine.close`."""

@@ -5,10 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from vectrograph.domain.values import Distance
+from vectrograph.domain.values import Distance, Quantisation
 from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.budget import Reservation
-from vectrograph.engines.embedded.graph.code_space import Quantisation
 from vectrograph.engines.embedded.graph.graph import LINKS, Graph
 from vectrograph.engines.embedded.graph.served import ServedGraph
 from vectrograph.engines.embedded.view import View
@@ -22,11 +21,13 @@ class GraphMaker:
 
     Args:
         distance: of the collection.
+        quantisation: of its graphs.
         background: what the collections share.
     """
 
-    def __init__(self, distance: Distance, background: Background) -> None:
+    def __init__(self, distance: Distance, quantisation: Quantisation, background: Background) -> None:
         self._distance = distance
+        self._quantisation = quantisation
         self._background = background
         self._budget = background.budget
 
@@ -55,6 +56,7 @@ class GraphMaker:
                 view,
                 self._distance,
                 live=view.live,
+                quantisation=self._quantisation,
                 links=links,
                 threads=self._background.foreground.threads,
                 between=between,
@@ -63,7 +65,7 @@ class GraphMaker:
 
     def bytes_for(self, view: View, links: int = LINKS) -> int:
         """What building a graph over the live rows of a View takes, about."""
-        return int(_COPYING * Graph.bytes_for(view.count, view.vectors.shape[1], Quantisation.INT8, links))
+        return int(_COPYING * Graph.bytes_for(view.count, view.vectors.shape[1], self._quantisation, links))
 
     def keep(self, graph: Graph) -> None:
         """Take the bytes of a graph that was loaded.

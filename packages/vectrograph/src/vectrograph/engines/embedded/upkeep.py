@@ -79,7 +79,7 @@ class Upkeep:
         self._flushing = False
         self._complaint: str | None = None
         self._saved = _Saved(None, 0, 0, 0)
-        self._maker = GraphMaker(spec.distance, background)
+        self._maker = GraphMaker(spec.distance, spec.quantisation, background)
 
     # ------------------------------------------------------------ for those who write, ask and wait
 
