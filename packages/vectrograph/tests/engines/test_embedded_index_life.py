@@ -283,6 +283,31 @@ def test_an_index_that_does_not_fit_is_not_built_and_says_so(
     assert "no room" in report.details["docs"]
 
 
+def test_a_graph_that_cannot_be_copied_makes_room_for_a_new_one(
+    scratch: Path, opened: Callable[..., EmbeddedEngine]
+) -> None:
+    stages: list[str] = []
+    used: list[int] = []
+
+    def reached(stage: str) -> None:
+        stages.append(stage)
+        used.append(engine._background.budget.used)
+
+    engine = opened(scratch / "data", memory_bytes=400_000, reached=reached)
+    vectors = rows(600)
+    fill(engine, vectors[:400])
+    flush(engine)
+    wait_until(lambda: engine.describe(DOCS).indexed == 400)
+    stages.clear()
+    # A copy with room for half as many again would be a third graph's worth beside the first.
+    fill(engine, vectors[400:], first=400)
+    flush(engine)
+    assert [stage for stage in stages if stage != "save"] == ["extend", "publish", "build", "publish"]
+    assert (covered(engine), engine.describe(DOCS).index_problem) == (600, None)
+    assert_whole(view(engine), vectors, set(range(600)))
+    assert max(used) <= 400_000
+
+
 def test_graphs_give_their_memory_back_with_their_last_reader(
     scratch: Path, opened: Callable[..., EmbeddedEngine]
 ) -> None:
@@ -305,10 +330,11 @@ def test_graphs_give_their_memory_back_with_their_last_reader(
 
 
 def test_writers_are_slowed_while_the_index_lags(scratch: Path, opened: Callable[..., EmbeddedEngine]) -> None:
-    holding, let_go = threading.Event(), threading.Event()
+    holding, held, let_go = threading.Event(), threading.Event(), threading.Event()
 
     def reached(stage: str) -> None:
         if stage == "extend" and holding.is_set():
+            held.set()
             assert let_go.wait(30.0)
 
     engine = opened(scratch / "data", rhythm=replace(QUICK, lag_rows=500, lag_floats=0), reached=reached)
@@ -316,9 +342,12 @@ def test_writers_are_slowed_while_the_index_lags(scratch: Path, opened: Callable
     fill(engine, vectors[:400])
     flush(engine)
     holding.set()
-    fill(engine, vectors[400:1000], first=400)
+    fill(engine, vectors[400:600], first=400)
+    assert held.wait(30.0)
+    # Work begins with at most 600 rows; 500 more may come before anybody is slowed.
+    fill(engine, vectors[600:1200], first=600)
     began = time.monotonic()
-    fill(engine, vectors[1000:1200], first=1000)
+    fill(engine, vectors[1200:1400], first=1200)
     # Twice 100 rows of 128 components at a million components a second, slowed by the square of 600 / 500 and more.
     assert time.monotonic() - began >= 2 * 0.0128 * 1.44
     ops = [Put(id="late", vector=row) for row in vectors]
@@ -327,8 +356,8 @@ def test_writers_are_slowed_while_the_index_lags(scratch: Path, opened: Callable
     assert engine.get(DOCS, ["late"]) == [None]
     let_go.set()
     flush(engine)
-    fill(engine, vectors[1200:1300], first=1200)
-    assert engine.describe(DOCS).count == 1300
+    fill(engine, vectors[1400:1500], first=1400)
+    assert engine.describe(DOCS).count == 1500
 
 
 # ------------------------------------------------------------ save and resume

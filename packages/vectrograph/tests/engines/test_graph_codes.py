@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vectrograph.domain.distances import Norms, norms, scores
-from vectrograph.domain.values import Distance, Vector
-from vectrograph.engines.embedded.graph.code_space import CodeSpace, Quantisation
+from vectrograph.domain.values import Distance, Quantisation, Vector
+from vectrograph.engines.embedded.graph.code_space import CodeSpace
 from vectrograph.engines.embedded.graph.graph import Graph
 from vectrograph.engines.embedded.graph.hnsw import Hnsw, Mask, inner_products, squared_distances
 from vectrograph.engines.embedded.graph.refine import Query, contenders, score

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vectrograph.domain.distances import norms, scores
-from vectrograph.domain.values import Distance, Vector
-from vectrograph.engines.embedded.graph.code_space import Quantisation
+from vectrograph.domain.values import Distance, Quantisation, Vector
 from vectrograph.engines.embedded.graph.effort import Route
 from vectrograph.engines.embedded.graph.graph import Graph
 from vectrograph.engines.embedded.graph.recall import recall

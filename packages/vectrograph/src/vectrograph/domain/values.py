@@ -43,6 +43,18 @@ class Distance(StrEnum):
     DOT = "dot"
 
 
+class Quantisation(StrEnum):
+    """How an index may store a component of a vector: in one, two or four bytes.
+
+    The vectors themselves are always kept as they came, and decide every rank: a coarse index is smaller and quicker,
+    not less exact.
+    """
+
+    INT8 = "int8"
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+
+
 class IdKind(StrEnum):
     """Who names the points of a collection.
 
@@ -82,6 +94,7 @@ class VectorField:
     distance: Distance
     model: str | None = None
     name: str = ""
+    quantisation: Quantisation = Quantisation.INT8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,13 +114,15 @@ class CollectionSpec:
         *,
         model: str | None = None,
         ids: IdKind = IdKind.STRING,
+        quantisation: Quantisation = Quantisation.INT8,
     ) -> "CollectionSpec":
         """A collection with one dense vector per point.
 
         >>> CollectionSpec.dense(CollectionRef("default", "docs"), 4, Distance.COSINE).dimension
         4
         """
-        return cls(ref=ref, fields=(VectorField(dimension=dimension, distance=distance, model=model),), ids=ids)
+        field = VectorField(dimension=dimension, distance=distance, model=model, quantisation=quantisation)
+        return cls(ref=ref, fields=(field,), ids=ids)
 
     @property
     def dimension(self) -> int:
@@ -118,6 +133,11 @@ class CollectionSpec:
     def distance(self) -> Distance:
         """Distance of the first field."""
         return self.fields[0].distance
+
+    @property
+    def quantisation(self) -> Quantisation:
+        """How an index over the first field stores components."""
+        return self.fields[0].quantisation
 
     @property
     def model(self) -> str | None:
@@ -409,13 +429,14 @@ class MaintenanceTask(StrEnum):
     """What can be asked for.
 
     checkpoint: fold the log into the file. flush: publish buffered rows now. verify: check every checksum. repair:
-    rebuild what is derived and salvage what is readable.
+    rebuild what is derived and salvage what is readable. measure_recall: compare searches with exact ones.
     """
 
     CHECKPOINT = "checkpoint"
     FLUSH = "flush"
     VERIFY = "verify"
     REPAIR = "repair"
+    MEASURE_RECALL = "measure_recall"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,11 @@ needs room, caches of SQLite (8 MB a connection), and what a request needs while
 import weakref
 from threading import RLock
 from types import TracebackType
+from typing import Final
 
 from vectrograph.domain.errors import OutOfSpace
+
+_MARGIN: Final = 8
 
 
 class OverBudget(Exception):
@@ -46,15 +49,24 @@ class Budget:
         """Bytes left, None when there is no limit."""
         return None if self.limit is None else max(0, self.limit - self._used)
 
-    def reserve(self, amount: int) -> "Reservation":
-        """Take so many bytes.
+    def reserve(self, amount: int, *, leaving: int = 0) -> "Reservation":
+        """Take so many bytes, if so many are left to others then.
 
         Raises:
             OverBudget: there are not so many left; nothing was taken.
         """
-        reservation = Reservation(self)
-        reservation.resize(amount)
-        return reservation
+        with self._lock:
+            if self.free is not None and amount + leaving > self.free:
+                kept = f", of which {leaving} are kept for writers" if leaving else ""
+                raise OverBudget(f"{amount} bytes are wanted and {self.free} are left{kept}")
+            reservation = Reservation(self)
+            reservation.resize(amount)
+            return reservation
+
+    @property
+    def margin(self) -> int:
+        """Bytes that background work leaves to writers, who are refused what they cannot have at once."""
+        return 0 if self.limit is None else self.limit // _MARGIN
 
     def refusal(self, what: str) -> OutOfSpace:
         """The error of a write for which there is no memory left."""

@@ -22,8 +22,10 @@ from vectrograph.domain.values import (
     IdempotencyKey,
     Op,
     Precondition,
+    Vector,
     WriteResult,
 )
+from vectrograph.engines.embedded.asked import Asked
 from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.batch import Reply
 from vectrograph.engines.embedded.columns.store import ColumnStore
@@ -31,6 +33,7 @@ from vectrograph.engines.embedded.connections import PoolClosed
 from vectrograph.engines.embedded.content import Content
 from vectrograph.engines.embedded.failures import Damaged, quarantined, storage_errors
 from vectrograph.engines.embedded.files import DerivedFiles
+from vectrograph.engines.embedded.judging import Judging
 from vectrograph.engines.embedded.plan import Plan, needs_content
 from vectrograph.engines.embedded.remembered import Remembered
 from vectrograph.engines.embedded.store import Store
@@ -89,6 +92,8 @@ class Collection:
         self._published = Condition()
         self._background = background
         self.folding = _Folding(self)
+        self.asked = Asked(spec.dimension)
+        self._judging = Judging(self.asked, self.writing)
         self.upkeep = Upkeep(spec, files, background, self.writing)
         if content is not None:
             self.upkeep.opened(content)
@@ -211,6 +216,11 @@ class Collection:
             finally:
                 connection.execute("ROLLBACK")
 
+    def note(self, queries: Vector) -> None:
+        """Take notice of what is asked, so that the index can be judged by it."""
+        if self.asked.note(queries):
+            self._background.worker.schedule(self._judging)
+
     @property
     def columns(self) -> ColumnStore:
         """The payloads by column; raises as `view` does."""
@@ -286,6 +296,7 @@ class Collection:
             keep: whether the files stay and shall be closed in good order.
         """
         self._background.worker.cancel(self.folding)
+        self._background.worker.cancel(self._judging)
         self.upkeep.stop()
         if keep:
             self._save_index()

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Final
@@ -42,13 +43,16 @@ from vectrograph.engines.embedded.catalog import Catalog, refuse_newer_formats
 from vectrograph.engines.embedded.collection import Collection, check_deadline
 from vectrograph.engines.embedded.durable import make_directory
 from vectrograph.engines.embedded.foreground import Foreground
+from vectrograph.engines.embedded.graph.effort import route
 from vectrograph.engines.embedded.graph.recall import tune
+from vectrograph.engines.embedded.judging import SAMPLE, RecallReport, measure_recall
 from vectrograph.engines.embedded.lock import DirectoryLock
-from vectrograph.engines.embedded.maintenance import fold, maintain
+from vectrograph.engines.embedded.maintenance import Finding, fold, maintain
 from vectrograph.engines.embedded.manifest import require_known_format, save_format
-from vectrograph.engines.embedded.planner import Planner
+from vectrograph.engines.embedded.planner import Choice, Planner
 from vectrograph.engines.embedded.scan import Searcher
 from vectrograph.engines.embedded.search import search
+from vectrograph.engines.embedded.selecting import selecting
 from vectrograph.engines.embedded.space import BALLAST_BYTES, Ballast
 from vectrograph.engines.embedded.worker import Worker
 
@@ -95,6 +99,7 @@ class EmbeddedEngine:
         catalog: Catalog,
         background: Background,
         clock: Callable[[], int],
+        searcher: Searcher,
         ballast: Ballast | None,
     ) -> None:
         self._ballast = ballast
@@ -102,7 +107,7 @@ class EmbeddedEngine:
         self._catalog = catalog
         self._background = background
         self._clock = clock
-        self._searcher: Searcher = Planner()
+        self._searcher = searcher
         self._closed = False
 
     @classmethod
@@ -116,6 +121,7 @@ class EmbeddedEngine:
         ballast_bytes: int = BALLAST_BYTES,
         rhythm: Rhythm = USUAL,
         tune: Tune = tune,
+        choose: Choice = route,
         reached: Callable[[str], None] = lambda _: None,
     ) -> "EmbeddedEngine":
         """Open a database directory, creating it when there is none; a crashed one is recovered.
@@ -132,6 +138,7 @@ class EmbeddedEngine:
             ballast_bytes: room on the disk kept for deleting when it is full (see `space`), 0 for none.
             rhythm: when indexes are worked on.
             tune: decides how new graphs are served.
+            choose: decides which way a search takes.
             reached: told the names of the stages of background work; see `Background`.
 
         Raises:
@@ -163,7 +170,7 @@ class EmbeddedEngine:
                 )
                 try:
                     catalog = Catalog(root, vfs, background, read_only=read_only)
-                    return cls(lock, catalog, background, clock, ballast)
+                    return cls(lock, catalog, background, clock, Planner(choose), ballast)
                 except BaseException:
                     background.worker.close()
                     raise
@@ -262,7 +269,43 @@ class EmbeddedEngine:
             raise InvalidArgument.of("task", f"is {task.value} and must be one of {offered}", "enum")
         collections = self._catalog.all() if ref is None else [self._catalog.find(ref)]
         space = self._space() if task in (MaintenanceTask.CHECKPOINT, MaintenanceTask.REPAIR) else None
-        return maintain(task, collections, space, lambda each: self._catalog.repair(each.spec.ref, self._clock()))
+        own = {
+            MaintenanceTask.MEASURE_RECALL: self._measured,
+            MaintenanceTask.REPAIR: lambda each: self._catalog.repair(each.spec.ref, self._clock()),
+        }
+        return maintain(task, collections, space, own)
+
+    def measure_recall(
+        self, ref: CollectionRef, sample: int = SAMPLE, *, k: int = 10, filter: Filter | None = None
+    ) -> RecallReport:
+        """Compare searches with exact ones: with what was asked lately, or with stored points where that is too little.
+
+        Args:
+            ref: the collection.
+            sample: how many queries to compare; each costs an exact scan.
+            k: neighbours of each.
+            filter: that the neighbours have to match.
+
+        Raises:
+            CollectionNotFound, CollectionQuarantined.
+            InvalidArgument: `sample` or `k` is not positive.
+        """
+        for name, number in (("sample", sample), ("k", k)):
+            if number < 1:
+                raise InvalidArgument.of(name, f"is {number} and must be positive", "out_of_range")
+        collection, matching = self._find(ref), None
+        view = collection.view()
+        if filter is not None:
+            with selecting(collection, filter, lambda: None) as (_, view, selection):
+                matching = selection.mask
+        asked, distance = collection.asked.vectors(), collection.spec.distance
+        return measure_recall(
+            view, distance, asked, self._searcher, lambda: None, sample=sample, k=k, matching=matching
+        )
+
+    def _measured(self, collection: Collection) -> Finding:
+        report = self.measure_recall(collection.spec.ref)
+        return report.good, asdict(report)
 
     def close(self) -> None:
         """Finish what is in flight, fold the logs into the files, release the directory; see `Engine.close`."""

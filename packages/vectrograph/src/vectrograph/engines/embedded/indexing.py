@@ -5,10 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from vectrograph.domain.values import Distance
+from vectrograph.domain.values import Distance, Quantisation
 from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.budget import Reservation
-from vectrograph.engines.embedded.graph.code_space import Quantisation
 from vectrograph.engines.embedded.graph.graph import LINKS, Graph
 from vectrograph.engines.embedded.graph.served import ServedGraph
 from vectrograph.engines.embedded.view import View
@@ -22,11 +21,13 @@ class GraphMaker:
 
     Args:
         distance: of the collection.
+        quantisation: of its graphs.
         background: what the collections share.
     """
 
-    def __init__(self, distance: Distance, background: Background) -> None:
+    def __init__(self, distance: Distance, quantisation: Quantisation, background: Background) -> None:
         self._distance = distance
+        self._quantisation = quantisation
         self._background = background
         self._budget = background.budget
 
@@ -39,7 +40,7 @@ class GraphMaker:
         self._background.reached("extend")
         old = served.graph
         more = Graph.bytes_for(view.buffered, view.vectors.shape[1], old.space.quantisation, old.hnsw.links)
-        with self._budget.reserve(int(_COPYING * (old.nbytes + more))) as room:
+        with self._reserve(int(_COPYING * (old.nbytes + more))) as room:
             threads = self._background.foreground.threads
             return _charged(old.extend(view, live=view.live, threads=threads, between=between), room)
 
@@ -50,11 +51,12 @@ class GraphMaker:
             OverBudget: there is no room for it.
         """
         self._background.reached("build")
-        with self._budget.reserve(self.bytes_for(view, links)) as room:
+        with self._reserve(self.bytes_for(view, links)) as room:
             graph = Graph.build(
                 view,
                 self._distance,
                 live=view.live,
+                quantisation=self._quantisation,
                 links=links,
                 threads=self._background.foreground.threads,
                 between=between,
@@ -63,7 +65,7 @@ class GraphMaker:
 
     def bytes_for(self, view: View, links: int = LINKS) -> int:
         """What building a graph over the live rows of a View takes, about."""
-        return int(_COPYING * Graph.bytes_for(view.count, view.vectors.shape[1], Quantisation.INT8, links))
+        return int(_COPYING * Graph.bytes_for(view.count, view.vectors.shape[1], self._quantisation, links))
 
     def keep(self, graph: Graph) -> None:
         """Take the bytes of a graph that was loaded.
@@ -77,6 +79,9 @@ class GraphMaker:
         """How a graph is served that extends the one from before, if any; the View may have rows behind it."""
         fresh = graph.covered + np.flatnonzero(view.live[graph.covered :])
         return self._background.tune(graph, view, view.live, fresh, before, between)
+
+    def _reserve(self, amount: int) -> Reservation:
+        return self._budget.reserve(amount, leaving=self._budget.margin)
 
 
 def _charged(graph: Graph, room: Reservation) -> Graph:

@@ -1,7 +1,7 @@
 """Maintenance of collections: what each task does, and what it tells."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from vectrograph.domain.errors import DomainError
 from vectrograph.domain.values import MaintenanceReport, MaintenanceTask
@@ -9,7 +9,7 @@ from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.space import Ballast
 from vectrograph.engines.embedded.verify import verify, verify_derived
 
-Finding: TypeAlias = tuple[bool, str]
+Finding: TypeAlias = tuple[bool, Any]
 """Whether all is well, and what there is to tell."""
 
 
@@ -17,7 +17,7 @@ def maintain(
     task: MaintenanceTask,
     collections: Sequence[Collection],
     space: Ballast | None,
-    repair: Callable[[Collection], Finding],
+    own: Mapping[MaintenanceTask, Callable[[Collection], Finding]],
 ) -> MaintenanceReport:
     """Run one task on some collections; of damaged ones the details say what is wrong.
 
@@ -25,9 +25,9 @@ def maintain(
         task: which one.
         collections: on which.
         space: where room can be had when the disk is full; None when the task needs none.
-        repair: what MaintenanceTask.REPAIR does.
+        own: tasks that only the engine can do, by task.
     """
-    run = repair if task is MaintenanceTask.REPAIR else TASKS[task]
+    run = {**TASKS, **own}[task]
     results: dict[str, Finding] = {}
     for collection in collections:
         try:

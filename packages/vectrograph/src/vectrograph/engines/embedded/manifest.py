@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from vectrograph.domain.errors import UnsupportedFormat
-from vectrograph.domain.values import CollectionRef, CollectionSpec, CollectionState, Distance, IdKind, VectorField
+from vectrograph.domain.values import (
+    CollectionRef,
+    CollectionSpec,
+    CollectionState,
+    Distance,
+    IdKind,
+    Quantisation,
+    VectorField,
+)
 from vectrograph.engines.embedded.durable import write_file
 
 FORMAT: Final = 1
@@ -88,10 +96,22 @@ def unsupported(file: Path, number: int) -> UnsupportedFormat:
 
 def spec_to_json(spec: CollectionSpec) -> dict[str, Any]:
     """A spec as JSON; `spec_from_json` reads it back."""
-    fields = [
-        {"name": f.name, "dimension": f.dimension, "distance": f.distance.value, "model": f.model} for f in spec.fields
-    ]
+    fields = [_field_to_json(field) for field in spec.fields]
     return {"tenant": spec.ref.tenant, "name": spec.ref.name, "ids": spec.ids.value, "fields": fields}
+
+
+def _field_to_json(field: VectorField) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "name": field.name,
+        "dimension": field.dimension,
+        "distance": field.distance.value,
+        "model": field.model,
+    }
+    # Left out where it is the usual one. It is of no format of its own: only derived data depend on it, so a version
+    # that does not know it reads the collection all the same.
+    if field.quantisation is not Quantisation.INT8:
+        body["quantisation"] = field.quantisation.value
+    return body
 
 
 def spec_from_json(body: dict[str, Any]) -> CollectionSpec:
@@ -101,7 +121,13 @@ def spec_from_json(body: dict[str, Any]) -> CollectionSpec:
         ValueError, KeyError, TypeError: it is none.
     """
     fields = tuple(
-        VectorField(name=f["name"], dimension=f["dimension"], distance=Distance(f["distance"]), model=f["model"])
+        VectorField(
+            name=f["name"],
+            dimension=f["dimension"],
+            distance=Distance(f["distance"]),
+            model=f["model"],
+            quantisation=Quantisation(f.get("quantisation", Quantisation.INT8)),
+        )
         for f in body["fields"]
     )
     return CollectionSpec(ref=CollectionRef(body["tenant"], body["name"]), fields=fields, ids=IdKind(body["ids"]))

@@ -108,7 +108,8 @@ class _Search:
             if walk is not None and self._found_enough(walk):
                 rankings.append(self._ranking(nth, WALK, walk, walk, behind))
             elif _comparable(query):
-                rankings.append(self._scan(nth, query, walk, behind))
+                # A query without a place in the space of the graph was not walked for.
+                rankings.append(self._scan(nth, query, walk if walk is None or walk.visited else None, behind))
             else:
                 rankings.append(self._exact.search(view, self._one(nth, self._allowed), self._check)[0])
         return rankings
@@ -120,7 +121,9 @@ class _Search:
 
     def _scan(self, nth: int, query: Query, walk: Nearest | None, behind: View | None) -> Ranking:
         graph, way = self._graph, self._route
-        if way is Route.WALK:
+        if way is Route.WALK and walk is None:
+            way = Route.ROWS
+        elif way is Route.WALK:
             way = route(len(graph.hnsw), self._inside, graph.space.dimension, len(graph.hnsw))
         scan = scan_codes if way is Route.CODES else scan_rows
         nearest = scan(graph, self._view, query, allowed=self._allowed, between=self._check)

@@ -30,6 +30,8 @@ def search(
         check: called now and then; may raise to stop.
     """
     started = time.perf_counter()
+    if len(queries) and not request.exact:
+        collection.note(queries)
     if request.filter is None:
         view, selection = collection.view(), None
     else:

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from threading import Condition, Lock
+from threading import Condition
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from vectrograph.domain.errors import DeadlineExceeded, DomainError
+from vectrograph.domain.errors import DomainError
 from vectrograph.domain.values import CollectionSpec
 from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.budget import OverBudget
@@ -20,13 +20,12 @@ from vectrograph.engines.embedded.graph.saving import SavedRows
 from vectrograph.engines.embedded.graph.served import ServedGraph
 from vectrograph.engines.embedded.graph.vector_file import VectorFile
 from vectrograph.engines.embedded.indexing import GraphMaker
+from vectrograph.engines.embedded.pacing import Pacing
 from vectrograph.engines.embedded.view import Generation, Labels, View
 
 if TYPE_CHECKING:
     from vectrograph.engines.embedded.content import Content
 
-_PACE_FLOATS: Final = 1_000_000
-"""Components per second that writers are let in when the index begins to lag: about what one core indexes."""
 _CATCH_UP_ROWS: Final = 1_024
 _LEAST_SAVED: Final = 256
 _WORTH_SAVING: Final = 0.02
@@ -72,12 +71,14 @@ class Upkeep:
         self._rhythm = background.rhythm
         self._writing = writing
         self._changed = Condition()
-        self._pace = Lock()
+        self._pacing = Pacing(spec.dimension, self._changed)
+        self._lag = background.rhythm.lag(spec.dimension)
+        self._begun = 0
         self._written_at = 0.0
         self._flushing = False
         self._complaint: str | None = None
         self._saved = _Saved(None, 0, 0, 0)
-        self._maker = GraphMaker(spec.distance, background)
+        self._maker = GraphMaker(spec.distance, spec.quantisation, background)
 
     # ------------------------------------------------------------ for those who write, ask and wait
 
@@ -86,6 +87,7 @@ class Upkeep:
         view, seq = content.view, content.opened.saved_seq
         if seq:
             self._saved = _Saved(content.builder.generation, seq, len(view.labels), self._covered(view))
+        self._begun = len(view.labels)
         content.charge(self._background.budget)
         if view.served is not None:
             try:
@@ -109,26 +111,16 @@ class Upkeep:
     def admit(self, view: View, rows: int, deadline: float | None) -> None:
         """Let a writer of so many rows in, slowly if too many wait to be indexed.
 
+        Rows that were there when the work under way began do not count: a graph over all of a large collection takes
+        minutes, and nobody is to wait for that.
+
         Raises:
             DeadlineExceeded: the deadline comes first.
         """
-        lag = view.buffered / self._rhythm.lag(self._spec.dimension)
-        if lag <= 1 or not self._needs_index(view) or self._complaint is not None:
+        if view.buffered <= self._lag or not self._needs_index(view) or self._complaint is not None:
             return
-        # The farther behind, the slower: however slow the index is, there is a size at which it keeps up.
-        until = time.monotonic() + lag**2 * rows * self._spec.dimension / _PACE_FLOATS
-        patience = -1.0 if deadline is None else max(0.0, deadline - time.monotonic())
-        if not self._pace.acquire(timeout=patience):
-            raise _too_slow()
-        try:
-            with self._changed:
-                now = time.monotonic()
-                end = until if deadline is None else min(until, deadline)
-                self._changed.wait(max(0.0, end - now))
-            if deadline is not None and time.monotonic() >= deadline:
-                raise _too_slow()
-        finally:
-            self._pace.release()
+        waiting = len(view.labels) - max(self._covered(view), self._begun)
+        self._pacing.wait(waiting / self._lag, rows, deadline)
 
     def indexed(self, view: View) -> int:
         """Points that need not wait for the index: those it covers, or all where a scan is quicker."""
@@ -260,33 +252,35 @@ class Upkeep:
 
     def _index(self, view: View, generation: Generation, between: Callable[[], None]) -> None:
         """Build a graph, or copy, extend, swap; the old graph serves meanwhile."""
+        self._begun = len(view.labels)
         try:
             if view.served is None:
                 graph = self._maker.built(view, between)
             else:
                 graph = self._maker.extended(view, view.served, between)
         except OverBudget as error:
-            self._make_do(view, generation, error)
+            # Not the error itself: whoever keeps it, a log for instance, keeps the old graph.
+            self._make_do(view, generation, str(error))
             return
         now, same = self._now()
         if same is generation:
             self._publish(self._maker.served(graph, now, view.served, between), generation)
 
-    def _make_do(self, view: View, generation: Generation, error: OverBudget) -> None:
+    def _make_do(self, view: View, generation: Generation, reason: str) -> None:
         """The graph that is wanted does not fit: search exactly what it would have covered.
 
         Without room for a copy, a graph that many rows have outgrown goes if one over all rows would fit in its place;
         the next round builds that.
         """
         if view.served is not None and view.buffered >= _OUTGROWN * self._covered(view):
-            free = self._background.budget.free
-            if free is None or self._maker.bytes_for(view) <= free + view.served.graph.nbytes:
+            free, margin = self._background.budget.free, self._background.budget.margin
+            if free is None or self._maker.bytes_for(view) <= free + view.served.graph.nbytes - margin:
                 self._publish(None, generation)
                 _log.warning(
-                    "collection %s: no memory to extend the graph (%s); it is built anew", self._spec.ref, error
+                    "collection %s: no memory to extend the graph (%s); it is built anew", self._spec.ref, reason
                 )
                 return
-        self._complain(f"the memory budget has no room for the index, so {view.buffered} rows are scanned: {error}")
+        self._complain(f"the memory budget has no room for the index, so {view.buffered} rows are scanned: {reason}")
 
     def _publish(self, served: ServedGraph | None, generation: Generation) -> None:
         self._background.reached("publish")
@@ -318,6 +312,7 @@ class Upkeep:
                         fresh.discard()
                         return
                     old = content.builder.adopt(fresh.finish(content.view), served)
+                    self._begun = len(content.view.labels)
             except BaseException:
                 fresh.discard()
                 raise
@@ -373,10 +368,3 @@ class Upkeep:
             self._complaint = complaint
             self._changed.notify_all()
         _log.warning("collection %s: %s", self._spec.ref, complaint)
-
-
-def _too_slow() -> DeadlineExceeded:
-    return DeadlineExceeded(
-        "More is written than can be indexed, and the deadline passed while waiting; nothing was written. "
-        "Write less at a time, or allow more time."
-    )

@@ -11,14 +11,13 @@ patches of photographs), and a range that holds it leaves no resolution for the 
 """
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vectrograph.domain.distances import Norms, norms
-from vectrograph.domain.values import Distance, Vector
+from vectrograph.domain.values import Distance, Quantisation, Vector
 
 _SIMD: Final = (64, 16)
 """Codes are padded to a multiple of the first if that adds an eighth at most, else of the second; see `hnsw`."""
@@ -46,14 +45,6 @@ _SURE: Final = 3.0
 SHORTEST: Final = 1e-15
 LONGEST: Final = 1e15
 """Lengths between which float32 products neither vanish nor overflow; others are scored by the kernel alone."""
-
-
-class Quantisation(StrEnum):
-    """How a component is stored in the graph: one, two or four bytes."""
-
-    INT8 = "int8"
-    FLOAT16 = "float16"
-    FLOAT32 = "float32"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from vectrograph.domain.values import Distance, Vector
-from vectrograph.engines.embedded.graph.code_space import SAMPLE, Aim, CodeSpace, Quantisation
+from vectrograph.domain.values import Distance, Quantisation, Vector
+from vectrograph.engines.embedded.graph.code_space import SAMPLE, Aim, CodeSpace
 from vectrograph.engines.embedded.graph.hnsw import Hnsw, Mask
 from vectrograph.engines.embedded.graph.nodes import NodeTable, Rows
 from vectrograph.engines.embedded.graph.refine import Originals, Query, contenders, score

@@ -45,11 +45,19 @@ _SEED: Final = 11
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What one beam achieved: mean recall, and seconds of one core per query."""
+    """What one beam achieved.
+
+    Attributes:
+        beam: for ten neighbours.
+        recall: mean over the queries.
+        seconds: of one core per query.
+        doubt: standard error of the mean.
+    """
 
     beam: int
     recall: float
     seconds: float
+    doubt: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +131,8 @@ def measure(
         nearest = graph.search(originals, [query], beam_for(query.k, beam), allowed=asked.allowed)[0]
         hits.append(recall(nearest.scores, truth))
     spent = (time.thread_time() - started) / max(1, len(hits))
-    return Measurement(beam, float(np.mean(hits or [1.0])), spent)
+    doubt = float(np.std(hits or [1.0])) / max(1, len(hits)) ** 0.5
+    return Measurement(beam, float(np.mean(hits or [1.0])), spent, doubt)
 
 
 def narrowest(measurements: Sequence[Measurement], seconds: float, target: float = _AIMED) -> int | None:
@@ -176,6 +185,39 @@ def tune(
         if measurements[-1].recall >= _AIMED or measurements[-1].seconds >= asked.seconds:
             break
     return ServedGraph(graph, narrowest(measurements, asked.seconds))
+
+
+def judge(
+    served: ServedGraph,
+    originals: Originals,
+    live: Mask,
+    vectors: Vector,
+    between: Callable[[], None] = lambda: None,
+) -> ServedGraph:
+    """Widen the beam of a graph that finds too little of what it is really asked for; never narrow it.
+
+    Args:
+        served: what serves now.
+        originals: of its rows and of those behind.
+        live: by row.
+        vectors: queries that were asked, shape (m, dimension).
+        between: called every few milliseconds; may raise to stop.
+    """
+    graph = served.graph
+    if served.beam is None or not live[: graph.covered].any():
+        return served
+    asked = sample(graph, originals, vectors, live, between)
+    now = measure(graph, originals, asked, served.beam, between)
+    # Below the target for certain, not by the chance of the sample.
+    if now.recall + 2 * now.doubt >= TARGET:
+        return served
+    for beam in (beam for beam in BEAMS if beam > now.beam):
+        wider = measure(graph, originals, asked, beam, between)
+        if wider.seconds >= asked.seconds:
+            break
+        if wider.recall >= _AIMED:
+            return ServedGraph(graph, beam)
+    return ServedGraph(graph, None)
 
 
 def _measured_at(covered: int) -> int:

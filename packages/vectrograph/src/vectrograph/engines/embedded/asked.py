@@ -1,0 +1,44 @@
+"""What a collection was asked lately: the questions by which its index is judged."""
+
+from collections import deque
+from typing import Final
+
+import numpy as np
+
+from vectrograph.domain.values import Vector
+
+_EVERY: Final = 16
+_MOST: Final = 128
+_BYTES: Final = 1 << 20
+
+
+class Asked:
+    """Every sixteenth query vector, the latest of them; any number of threads.
+
+    Args:
+        dimension: of the vectors.
+    """
+
+    def __init__(self, dimension: int) -> None:
+        self._dimension = dimension
+        self._kept: deque[Vector] = deque(maxlen=max(16, min(_MOST, _BYTES // (4 * dimension))))
+        self._count = 0
+        self._judged = 0
+
+    def note(self, queries: Vector) -> bool:
+        """Take notice of queries, shape (m, dimension); whether there are enough new ones to judge by."""
+        # Two threads may count one query once: which are kept is of no importance.
+        self._count += 1
+        if self._count % _EVERY:
+            return False
+        self._kept.append(queries[0].copy())
+        return self._count - self._judged >= _EVERY * (self._kept.maxlen or 1)
+
+    def vectors(self) -> Vector:
+        """Those kept, shape (n, dimension)."""
+        kept = list(self._kept)
+        return np.stack(kept) if kept else np.empty((0, self._dimension), np.float32)
+
+    def judged(self) -> None:
+        """What was noticed so far has been used."""
+        self._judged = self._count
