@@ -234,6 +234,10 @@ def test_no_thread_is_held_up_by_the_index(scratch: Path) -> None:
         apart = float(other.communicate()[0])
     assert engine.describe(DOCS).indexed == 6_000
     engine.close()
+    if apart > 0.05:
+        pytest.skip(
+            f"the machine is overloaded: a process apart was held up for {apart:.3f} s, this one for {worst:.3f}"
+        )
     assert worst < 0.05 + apart
 
 

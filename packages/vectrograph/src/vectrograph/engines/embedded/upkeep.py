@@ -182,6 +182,8 @@ class Upkeep:
         return self._rhythm.swap(self._covered(view))
 
     def _compaction_due(self, view: View) -> bool:
+        if self._files.read_only:
+            return False
         rows = len(view.labels)
         if rows - view.count > max(self._rhythm.swap_rows // 4, rows * self._rhythm.dead_share):
             return True
@@ -203,7 +205,7 @@ class Upkeep:
         return self._quiet() and moved > max(_LEAST_SAVED, _WORTH_SAVING * saved.rows)
 
     def _unsaved(self, view: View, generation: Generation) -> bool:
-        if not isinstance(generation.vectors, VectorFile):
+        if self._files.read_only or not isinstance(generation.vectors, VectorFile):
             return False
         saved = self._saved
         now = (generation, view.seq, self._covered(view))
