@@ -16,19 +16,29 @@ from uuid import uuid4
 
 import apsw
 
-from vectrograph.domain.errors import AlreadyExists, CollectionNotFound, DomainError
+from vectrograph.domain.errors import (
+    AlreadyExists,
+    CollectionNotFound,
+    CollectionQuarantined,
+    DomainError,
+    Unavailable,
+)
 from vectrograph.domain.values import DEFAULT_TENANT, CollectionRef, CollectionSpec, CollectionState, Distance
 from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.content import Content
 from vectrograph.engines.embedded.durable import make_directory, sync_directory
-from vectrograph.engines.embedded.failures import Damaged, storage_errors
+from vectrograph.engines.embedded.failures import Damaged, quarantined, storage_errors
 from vectrograph.engines.embedded.files import DerivedFiles
+from vectrograph.engines.embedded.graph.damage import DamagedIndex
 from vectrograph.engines.embedded.manifest import FILE_NAME as MANIFEST_FILE
 from vectrograph.engines.embedded.manifest import FORMAT, DamagedManifest, Manifest, require_known_format, unsupported
+from vectrograph.engines.embedded.salvage import finish as finish_repair
+from vectrograph.engines.embedded.salvage import salvage
 from vectrograph.engines.embedded.schema import FILE_NAME as DATA_FILE
 from vectrograph.engines.embedded.schema import stored_format
 from vectrograph.engines.embedded.store import Store
+from vectrograph.engines.embedded.verify import verify, verify_derived
 
 DIRECTORY: Final = "collections"
 
@@ -42,14 +52,17 @@ class Catalog:
         root: the database directory.
         vfs: name of the SQLite VFS to use, None for the usual one.
         background: keeps the indexes.
+        read_only: the disk takes no writes: what is half made or half dropped is left alone, and not listed.
     """
 
-    def __init__(self, root: Path, vfs: str | None, background: Background) -> None:
+    def __init__(self, root: Path, vfs: str | None, background: Background, *, read_only: bool = False) -> None:
+        self._read_only = read_only
         self._directory = root / DIRECTORY
         self._vfs = vfs
         self._background = background
         self._lock = Lock()
-        make_directory(self._directory)
+        if not read_only:
+            make_directory(self._directory)
         self._collections: dict[CollectionRef, Collection] = {}
         for directory in sorted(self._directory.iterdir()):
             self._recover(directory)
@@ -117,6 +130,43 @@ class Catalog:
             collection.end(lambda: _not_found(ref), keep=False)
         _remove(directory)
 
+    def repair(self, ref: CollectionRef, now: int) -> tuple[bool, str]:
+        """Rebuild what is derived and salvage what is readable, as far as that is needed; see `salvage`.
+
+        Calls that come meanwhile raise Unavailable. Returns whether nothing was lost, and what was done.
+
+        Raises:
+            CollectionNotFound: there is none.
+            CollectionQuarantined: nothing can be read of it; it is left as it was.
+            OutOfSpace, StorageReadOnly, InternalError: the disk refuses; it is left as it was.
+        """
+        with self._lock:
+            collection = self.find(ref)
+            told = _damage(collection)
+            if told is None:
+                return True, f"{collection.info().count} points are as they were written; nothing to repair"
+            try:
+                manifest = Manifest.load(collection.directory)
+            except DamagedManifest as damage:
+                raise quarantined(str(ref), f"neither its manifest nor its file says what it is: {damage}") from damage
+            collection.end(lambda: Unavailable(f"Collection {str(ref)!r} is being repaired; try again."), keep=True)
+            try:
+                with storage_errors(collection.directory, str(ref), lambda _: None):
+                    return self._repaired(collection, manifest, told, now)
+            finally:
+                self._collections = {other: each for other, each in self._collections.items() if other != ref}
+                self._open(collection.directory, manifest)
+
+    def _repaired(self, collection: Collection, manifest: Manifest, told: str, now: int) -> tuple[bool, str]:
+        seen = _seen_by_index(collection.files)
+        salvaged = None
+        if told != DERIVED_DAMAGE:
+            salvaged = salvage(collection.directory, manifest.spec, manifest.created_at, now, seen)
+        collection.files.discard()
+        if salvaged is None:
+            return True, "the files of the index were damaged and are built anew"
+        return not salvaged.lost, f"{told} {salvaged}"
+
     def close(self, reason: Callable[[], DomainError]) -> None:
         """Close all files in good order; later calls of collections raise `reason()`."""
         with self._lock:
@@ -130,27 +180,29 @@ class Catalog:
         try:
             manifest = Manifest.load(directory)
         except DamagedManifest as damage:
-            if not (directory / DATA_FILE).exists():
+            if (directory / DATA_FILE).exists():
+                self._recover_from_data(directory, damage)
+            elif not self._read_only:
                 # Made, but the first manifest was not yet written: nothing was acknowledged.
                 _remove(directory)
-            else:
-                self._recover_from_data(directory, damage)
             return
         if manifest.state is not CollectionState.READY:
-            _remove(directory)
+            if not self._read_only:
+                _remove(directory)
             return
         self._open(directory, manifest)
 
     def _recover_from_data(self, directory: Path, damage: DamagedManifest) -> None:
         try:
-            manifest = _manifest_in_data(directory, self._vfs)
+            manifest = _manifest_in_data(directory, self._vfs, self._read_only)
             if manifest.spec.ref in self._collections:
                 raise Damaged(f"its file names it {manifest.spec.ref}, which another collection is called")
-            manifest.save(directory)
+            if not self._read_only:
+                manifest.save(directory)
+                _log.warning("the manifest of collection %s was damaged and is written anew", manifest.spec.ref)
         except (apsw.Error, Damaged, OSError) as error:
             self._set_aside(directory, f"its manifest is damaged: {damage}; and so is its data: {error}")
             return
-        _log.warning("the manifest of collection %s was damaged and is written anew", manifest.spec.ref)
         self._open(directory, manifest)
 
     def _open(self, directory: Path, manifest: Manifest) -> None:
@@ -158,7 +210,9 @@ class Catalog:
             self._set_aside(directory, f"a second collection is called {manifest.spec.ref}")
             return
         content, problem = None, None
-        files = DerivedFiles(directory, manifest.spec)
+        if not self._read_only:
+            finish_repair(directory)
+        files = DerivedFiles(directory, manifest.spec, read_only=self._read_only)
         try:
             content = _open_content(directory, manifest.spec, files, self._vfs)
         except (apsw.Error, Damaged, OSError) as error:
@@ -191,7 +245,7 @@ def refuse_newer_formats(root: Path) -> None:
 
 
 def _open_content(directory: Path, spec: CollectionSpec, files: DerivedFiles, vfs: str | None) -> Content:
-    store = Store(directory, vfs)
+    store = Store(directory, vfs, read_only=files.read_only)
     try:
         store.recover()
         return Content(store, spec, files)
@@ -200,8 +254,8 @@ def _open_content(directory: Path, spec: CollectionSpec, files: DerivedFiles, vf
         raise
 
 
-def _manifest_in_data(directory: Path, vfs: str | None) -> Manifest:
-    store = Store(directory, vfs)
+def _manifest_in_data(directory: Path, vfs: str | None, read_only: bool) -> Manifest:
+    store = Store(directory, vfs, read_only=read_only)
     try:
         header = store.header()
     finally:
@@ -216,13 +270,37 @@ def _remove(directory: Path) -> None:
     """
     try:
         for path in directory.iterdir():
-            if path.name != MANIFEST_FILE:
+            if path.name != MANIFEST_FILE and not path.is_dir():
                 path.unlink()
         sync_directory(directory)
         shutil.rmtree(directory)
         sync_directory(directory.parent)
     except OSError as error:
         _log.warning("files of a dropped collection in %s could not be removed: %s", directory, error)
+
+
+DERIVED_DAMAGE: Final = "the files of the index are damaged."
+
+
+def _damage(collection: Collection) -> str | None:
+    """What is wrong with a collection, None when nothing is."""
+    try:
+        verify(collection)
+    except CollectionQuarantined as error:
+        return str(error.details.get("problem", error.message)) + "."
+    return None if verify_derived(collection.files) is None else DERIVED_DAMAGE
+
+
+def _seen_by_index(files: DerivedFiles) -> int:
+    """The last change that an undamaged index knows of."""
+    try:
+        loaded = files.load()
+    except (DamagedIndex, OSError):
+        return 0
+    if loaded is None:
+        return 0
+    loaded[1].close()
+    return loaded[0].seq
 
 
 def _not_found(ref: CollectionRef) -> CollectionNotFound:

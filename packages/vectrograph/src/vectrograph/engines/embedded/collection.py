@@ -87,6 +87,7 @@ class Collection:
         self._content = content
         self._problem = problem
         self._ended: Callable[[], DomainError] | None = None
+        self.files = files
         self._lock = Lock()
         self._published = Condition()
         self._background = background

@@ -41,15 +41,39 @@ def open_writer(path: Path, vfs: str | None, *, page_bytes: int | None = None) -
     return connection
 
 
+def open_still(path: Path) -> apsw.Connection:
+    """A connection that reads a file on a disk that takes no writes, with the log that a dead process left.
+
+    WAL mode wants shared memory beside the file. Where nothing can change, each connection keeps its own instead
+    (exclusive locking mode), and where there is no log, none is needed: https://sqlite.org/wal.html#read_only_databases
+    """
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs="unix-none")
+        connection.pragma("locking_mode", "exclusive")
+    else:
+        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+        connection = apsw.Connection(f"{path.absolute().as_uri()}?immutable=1", flags=flags)
+    connection.pragma("cache_size", -_CACHE_KIB)
+    return connection
+
+
 class PoolClosed(Exception):
     """The pool lends no more connections."""
 
 
 class ReaderPool:
-    """Connections that only read; each is used by one thread at a time and none keeps a transaction between uses."""
+    """Connections that only read; each is used by one thread at a time and none keeps a transaction between uses.
 
-    def __init__(self, path: Path, vfs: str | None) -> None:
+    Args:
+        path: of the file.
+        vfs: name of the SQLite VFS to use, None for the usual one.
+        read_only: the disk takes no writes.
+    """
+
+    def __init__(self, path: Path, vfs: str | None, *, read_only: bool = False) -> None:
         self._path = path
+        self._read_only = read_only
         self._vfs = vfs
         self._idle: list[apsw.Connection] = []
         self._borrowed = 0
@@ -75,6 +99,8 @@ class ReaderPool:
             self._give_back(connection)
 
     def _connect(self) -> apsw.Connection:
+        if self._read_only:
+            return open_still(self._path)
         connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
         connection.set_busy_timeout(_BUSY_MILLISECONDS)
         connection.pragma("cache_size", -_CACHE_KIB)

@@ -1,16 +1,17 @@
 """The embedded engine: twelve verbs over a directory that one process owns."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import apsw
 import numpy as np
 
-from vectrograph.domain.errors import DomainError, InvalidArgument, StartupError, Unavailable
+from vectrograph.domain.errors import InvalidArgument, StartupError, StorageReadOnly, Unavailable
 from vectrograph.domain.filters import NODES, Filter
 from vectrograph.domain.requests import query_vectors, require_scroll, require_spec
 from vectrograph.domain.values import (
@@ -19,6 +20,8 @@ from vectrograph.domain.values import (
     CollectionInfo,
     CollectionRef,
     CollectionSpec,
+    Delete,
+    DeleteWhere,
     Distance,
     EngineLimits,
     IdempotencyKey,
@@ -44,12 +47,13 @@ from vectrograph.engines.embedded.graph.effort import route
 from vectrograph.engines.embedded.graph.recall import tune
 from vectrograph.engines.embedded.judging import SAMPLE, RecallReport, measure_recall
 from vectrograph.engines.embedded.lock import DirectoryLock
+from vectrograph.engines.embedded.maintenance import Finding, fold, maintain
 from vectrograph.engines.embedded.manifest import require_known_format, save_format
 from vectrograph.engines.embedded.planner import Choice, Planner
 from vectrograph.engines.embedded.scan import Searcher
 from vectrograph.engines.embedded.search import search
 from vectrograph.engines.embedded.selecting import selecting
-from vectrograph.engines.embedded.verify import verify
+from vectrograph.engines.embedded.space import BALLAST_BYTES, Ballast
 from vectrograph.engines.embedded.worker import Worker
 
 FORMAT_FILE: Final = "vectrograph.json"
@@ -66,9 +70,7 @@ CAPABILITIES: Final = Capabilities(
     filter_nodes=NODES,
     orderings=frozenset(["id", "created", "updated"]),
     distances=frozenset(Distance),
-    maintenance=frozenset(
-        [MaintenanceTask.CHECKPOINT, MaintenanceTask.FLUSH, MaintenanceTask.MEASURE_RECALL, MaintenanceTask.VERIFY]
-    ),
+    maintenance=frozenset(MaintenanceTask),
     limits=EngineLimits(
         max_dimension=8192,
         max_id_bytes=512,
@@ -98,7 +100,9 @@ class EmbeddedEngine:
         background: Background,
         clock: Callable[[], int],
         searcher: Searcher,
+        ballast: Ballast | None,
     ) -> None:
+        self._ballast = ballast
         self._lock = lock
         self._catalog = catalog
         self._background = background
@@ -114,6 +118,7 @@ class EmbeddedEngine:
         clock: Callable[[], int] = _now,
         vfs: str | None = None,
         memory_bytes: int | None = None,
+        ballast_bytes: int = BALLAST_BYTES,
         rhythm: Rhythm = USUAL,
         tune: Tune = tune,
         choose: Choice = route,
@@ -121,12 +126,16 @@ class EmbeddedEngine:
     ) -> "EmbeddedEngine":
         """Open a database directory, creating it when there is none; a crashed one is recovered.
 
+        On a disk that is mounted read-only everything can be read, and writes raise StorageReadOnly until the
+        directory is opened again on one that takes them.
+
         Args:
             directory: this process owns it until `close`.
             clock: microseconds since 1970.
             vfs: name of the SQLite VFS to use, None for the usual one.
             memory_bytes: what the engine may keep in memory (see `budget`), None for no limit. An index that does not
                 fit is not built, and writes that do not fit are refused.
+            ballast_bytes: room on the disk kept for deleting when it is full (see `space`), 0 for none.
             rhythm: when indexes are worked on.
             tune: decides how new graphs are served.
             choose: decides which way a search takes.
@@ -140,12 +149,17 @@ class EmbeddedEngine:
         root = Path(directory)
         require_known_format(root / FORMAT_FILE)
         refuse_newer_formats(root)
+        read_only = _is_read_only(root)
         try:
-            make_directory(root)
-            lock = DirectoryLock(root / LOCK_FILE)
+            if not read_only:
+                make_directory(root)
+            lock = DirectoryLock(root / LOCK_FILE, read_only=read_only)
             try:
-                if not (root / FORMAT_FILE).exists():
-                    save_format(root / FORMAT_FILE)
+                ballast = None if read_only else Ballast(root, ballast_bytes)
+                if ballast is not None:
+                    ballast.prepare()
+                    if not (root / FORMAT_FILE).exists():
+                        save_format(root / FORMAT_FILE)
                 background = Background(
                     worker=Worker(),
                     foreground=Foreground(),
@@ -155,7 +169,8 @@ class EmbeddedEngine:
                     reached=reached,
                 )
                 try:
-                    return cls(lock, Catalog(root, vfs, background), background, clock, Planner(choose))
+                    catalog = Catalog(root, vfs, background, read_only=read_only)
+                    return cls(lock, catalog, background, clock, Planner(choose), ballast)
                 except BaseException:
                     background.worker.close()
                     raise
@@ -174,12 +189,12 @@ class EmbeddedEngine:
         """Create an empty collection; see `Engine.create`."""
         self._require_open()
         require_spec(spec, CAPABILITIES)
-        return self._catalog.create(spec, self._clock()).info()
+        return self._space().adding(lambda: self._catalog.create(spec, self._clock())).info()
 
     def drop(self, ref: CollectionRef) -> None:
         """Remove a collection; see `Engine.drop`."""
         self._require_open()
-        self._catalog.drop(ref)
+        self._space().freeing(lambda: self._catalog.drop(ref))
 
     def list(self, tenant: str) -> Infos:
         """All collections of a tenant by name; see `Engine.list`."""
@@ -203,9 +218,16 @@ class EmbeddedEngine:
         """Apply operations as one transaction; see `Engine.write`."""
         collection = self._find(ref)
         self._background.foreground.touch()
-        return collection.write(
-            ops, precondition or Precondition(), idempotency, deadline, CAPABILITIES.limits, self._clock()
-        )
+        space = self._space()
+
+        def act() -> WriteResult:
+            return collection.write(
+                ops, precondition or Precondition(), idempotency, deadline, CAPABILITIES.limits, self._clock()
+            )
+
+        if all(isinstance(op, Delete | DeleteWhere) for op in ops):
+            return space.freeing(act, lambda: fold(collection))
+        return space.adding(act)
 
     def get(self, ref: CollectionRef, ids: Sequence[str], *, include: Include = Include()) -> Points:
         """The points of these ids; see `Engine.get`."""
@@ -246,10 +268,12 @@ class EmbeddedEngine:
             offered = ", ".join(sorted(each.value for each in CAPABILITIES.maintenance))
             raise InvalidArgument.of("task", f"is {task.value} and must be one of {offered}", "enum")
         collections = self._catalog.all() if ref is None else [self._catalog.find(ref)]
-        run = self._measured if task is MaintenanceTask.MEASURE_RECALL else _TASKS[task]
-        results = {str(collection.spec.ref): run(collection) for collection in collections}
-        details = {name: finding for name, (_, finding) in results.items()}
-        return MaintenanceReport(task=task, healthy=all(good for good, _ in results.values()), details=details)
+        space = self._space() if task in (MaintenanceTask.CHECKPOINT, MaintenanceTask.REPAIR) else None
+        own = {
+            MaintenanceTask.MEASURE_RECALL: self._measured,
+            MaintenanceTask.REPAIR: lambda each: self._catalog.repair(each.spec.ref, self._clock()),
+        }
+        return maintain(task, collections, space, own)
 
     def measure_recall(
         self, ref: CollectionRef, sample: int = SAMPLE, *, k: int = 10, filter: Filter | None = None
@@ -279,11 +303,8 @@ class EmbeddedEngine:
             view, distance, asked, self._searcher, lambda: None, sample=sample, k=k, matching=matching
         )
 
-    def _measured(self, collection: Collection) -> tuple[bool, Any]:
-        try:
-            report = self.measure_recall(collection.spec.ref)
-        except DomainError as error:
-            return False, error.message
+    def _measured(self, collection: Collection) -> Finding:
+        report = self.measure_recall(collection.spec.ref)
         return report.good, asdict(report)
 
     def close(self) -> None:
@@ -295,6 +316,14 @@ class EmbeddedEngine:
         self._catalog.close(_closed)
         self._lock.release()
 
+    def _space(self) -> Ballast:
+        if self._ballast is None:
+            raise StorageReadOnly(
+                "The disk under the data directory is mounted read-only: reading goes on, and for writing make it "
+                "writable and open the directory again."
+            )
+        return self._ballast
+
     def _find(self, ref: CollectionRef) -> Collection:
         self._require_open()
         return self._catalog.find(ref)
@@ -304,35 +333,12 @@ class EmbeddedEngine:
             raise _closed()
 
 
-def _checkpoint(collection: Collection) -> tuple[bool, str]:
+def _is_read_only(root: Path) -> bool:
+    """Whether there is a database on a disk that takes no writes."""
     try:
-        with collection.writing() as content:
-            done = content.store.checkpoint()
-    except DomainError as error:
-        return False, error.message
-    return done, "the log is folded into the file" if done else "readers were in the way; try again"
-
-
-def _verify(collection: Collection) -> tuple[bool, str]:
-    try:
-        return True, f"{verify(collection)} points are as they were written"
-    except DomainError as error:
-        return False, error.message
-
-
-def _flush(collection: Collection) -> tuple[bool, str]:
-    try:
-        problem = collection.upkeep.flush(collection.view, lambda: None)
-    except DomainError as error:
-        return False, error.message
-    return problem is None, problem or "every row is in the index"
-
-
-_TASKS: Final = {
-    MaintenanceTask.CHECKPOINT: _checkpoint,
-    MaintenanceTask.FLUSH: _flush,
-    MaintenanceTask.VERIFY: _verify,
-}
+        return bool(os.statvfs(root).f_flag & os.ST_RDONLY) and (root / FORMAT_FILE).exists()
+    except OSError:
+        return False
 
 
 def _closed() -> Unavailable:

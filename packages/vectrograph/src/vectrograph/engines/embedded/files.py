@@ -25,9 +25,11 @@ class DerivedFiles:
     Args:
         directory: of the collection; its name is what the files are marked with.
         spec: of the collection.
+        read_only: the disk takes no writes: what is there can be used, and nothing be saved.
     """
 
-    def __init__(self, directory: Path, spec: CollectionSpec) -> None:
+    def __init__(self, directory: Path, spec: CollectionSpec, *, read_only: bool = False) -> None:
+        self.read_only = read_only
         self._directory = directory
         self._spec = spec
         self._index = directory / INDEX_FILE
@@ -75,11 +77,15 @@ class DerivedFiles:
 
     def discard(self) -> None:
         """Remove everything: it is damaged, or of no use."""
+        if self.read_only:
+            return
         self._remove(self._index)
         self.keep_only(None)
 
     def keep_only(self, name: str | None) -> None:
         """Remove all files of vectors but one; Views that still read them keep their maps."""
+        if self.read_only:
+            return
         for path in self._directory.glob(_PATTERN):
             if path.name != name:
                 self._remove(path)

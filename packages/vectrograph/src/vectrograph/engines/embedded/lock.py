@@ -2,12 +2,16 @@
 
 import fcntl
 import json
+import logging
 import os
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from vectrograph.domain.errors import DirectoryLocked, StartupError
+
+_log = logging.getLogger(__name__)
 
 
 class DirectoryLock:
@@ -16,14 +20,19 @@ class DirectoryLock:
     The file's text names the holder for the message of whoever is refused; the lock itself is the kernel's, so a file
     left by a dead process locks nothing.
 
+    Args:
+        path: of the file.
+        read_only: the disk takes no writes: the file must be there, and will not name this holder.
+
     Raises:
         DirectoryLocked: another process, or another engine of this one, holds it; the message names it.
         StartupError: the file cannot be created.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._file = os.open(path, flags | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StartupError(
                 f"The data directory {path.parent} cannot be written ({error.strerror}); check its owner and the disk."
@@ -36,12 +45,21 @@ class DirectoryLock:
             raise DirectoryLocked(
                 f"The data directory {path.parent} is in use by {holder}; stop it or choose another directory."
             ) from error
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, _own_description(), 0)
+        if not read_only:
+            self._name_holder()
+
+    def _name_holder(self) -> None:
+        try:
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, _own_description(), 0)
+        except OSError as error:
+            # A full disk: the lock holds all the same.
+            _log.warning("the holder of the data directory cannot be written down: %s", error)
 
     def release(self) -> None:
         """Give the directory free."""
-        os.ftruncate(self._file, 0)
+        with suppress(OSError):
+            os.ftruncate(self._file, 0)
         os.close(self._file)
 
 

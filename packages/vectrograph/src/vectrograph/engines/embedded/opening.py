@@ -61,14 +61,18 @@ def open_rows(store: Store, files: DerivedFiles, spec: CollectionSpec, counters:
 
 
 def _empty(files: DerivedFiles, spec: CollectionSpec, counters: Counters) -> ViewBuilder:
-    return ViewBuilder(spec.dimension, counters.count, counters.seq, spill=files.create_vectors)
+    spill = None if files.read_only else files.create_vectors
+    return ViewBuilder(spec.dimension, counters.count, counters.seq, spill=spill)
 
 
 def _resume(
     store: Store, saved: SavedRows, vectors: VectorFile, counters: Counters, files: DerivedFiles
 ) -> ViewBuilder:
     if saved.seq > counters.seq:
-        raise Damaged(f"its last change is {counters.seq}, and its index has seen change {saved.seq}")
+        raise Damaged(
+            f"its last change is {counters.seq}, and its index has seen change {saved.seq}; if an older file was "
+            "put here on purpose, remove index.graph beside it"
+        )
     if store.change(saved.seq) != saved.change:
         raise DamagedIndex("it belongs to another history than the SQLite file has")
     rows = len(saved.labels)

@@ -15,7 +15,7 @@ from vectrograph.domain.filters import Filter
 from vectrograph.domain.values import CollectionSpec, IdempotencyKey, Outcome, OutcomeStatus, WriteResult
 from vectrograph.engines.embedded.batch import Batch
 from vectrograph.engines.embedded.columns.store import ColumnStore
-from vectrograph.engines.embedded.connections import ReaderPool, open_writer
+from vectrograph.engines.embedded.connections import ReaderPool, open_still, open_writer
 from vectrograph.engines.embedded.failures import Damaged
 from vectrograph.engines.embedded.log_check import require_whole_log
 from vectrograph.engines.embedded.manifest import FORMAT, spec_from_json, spec_to_json
@@ -53,14 +53,18 @@ class Store:
         directory: of the collection.
         vfs: name of the SQLite VFS to use, None for the usual one.
         page_bytes: creates the file with pages of that size.
+        read_only: the disk takes no writes.
     """
 
-    def __init__(self, directory: Path, vfs: str | None, page_bytes: int | None = None) -> None:
+    def __init__(
+        self, directory: Path, vfs: str | None, page_bytes: int | None = None, *, read_only: bool = False
+    ) -> None:
         self._path, self._vfs = directory / FILE_NAME, vfs
-        self._writer = open_writer(self._path, vfs, page_bytes=page_bytes)
+        self._read_only = read_only
+        self._writer = open_still(self._path) if read_only else open_writer(self._path, vfs, page_bytes=page_bytes)
         self._folder: apsw.Connection | None = None
         self._checkpointed = 0
-        self.readers = ReaderPool(self._path, vfs)
+        self.readers = ReaderPool(self._path, vfs, read_only=read_only)
 
     @classmethod
     def create(cls, directory: Path, spec: CollectionSpec, created_at: int, vfs: str | None) -> "Store":
@@ -80,6 +84,8 @@ class Store:
             Damaged: commits that were acknowledged are missing.
             apsw.Error: it cannot be read.
         """
+        if self._read_only:
+            return
         require_whole_log(self._writer, self._path)
         try:
             # What lies behind the good frames goes, before a second crash could make it look like lost commits.
@@ -248,6 +254,9 @@ class Store:
 
     def close(self) -> None:
         """Empty the log and let go of the file, waiting up to ten seconds for readers."""
+        if self._read_only:
+            self.abandon()
+            return
         self.readers.close(timeout=10.0)
         self._close_folder()
         self.checkpoint()

@@ -12,6 +12,7 @@ import numpy as np
 
 from vectrograph.domain.errors import DomainError
 from vectrograph.domain.values import CollectionSpec
+from vectrograph.engines.embedded.allocator import give_back
 from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.budget import OverBudget
 from vectrograph.engines.embedded.compaction import Compaction
@@ -181,6 +182,8 @@ class Upkeep:
         return self._rhythm.swap(self._covered(view))
 
     def _compaction_due(self, view: View) -> bool:
+        if self._files.read_only:
+            return False
         rows = len(view.labels)
         if rows - view.count > max(self._rhythm.swap_rows // 4, rows * self._rhythm.dead_share):
             return True
@@ -202,7 +205,7 @@ class Upkeep:
         return self._quiet() and moved > max(_LEAST_SAVED, _WORTH_SAVING * saved.rows)
 
     def _unsaved(self, view: View, generation: Generation) -> bool:
-        if not isinstance(generation.vectors, VectorFile):
+        if self._files.read_only or not isinstance(generation.vectors, VectorFile):
             return False
         saved = self._saved
         now = (generation, view.seq, self._covered(view))
@@ -224,13 +227,18 @@ class Upkeep:
     def _run(self, between: Callable[[], None]) -> float | None:
         self._complaint = None
         view, generation = self._now()
+        worked = True
         if self._compaction_due(view):
             self._compact(view, generation, between)
         elif self._extension_due(view):
             self._index(view, generation, between)
+        else:
+            worked = False
         view, generation = self._now()
         if self._save_due(view, generation):
             self.save(between)
+        if worked:
+            give_back()
         return self._again(view, generation) if self.complaint is None else _RETRY_SECONDS
 
     def _again(self, view: View, generation: Generation) -> float | None:

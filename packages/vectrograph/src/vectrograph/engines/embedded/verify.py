@@ -1,4 +1,4 @@
-"""Looking for damage: SQLite's own check, and every checksum."""
+"""Looking for damage: SQLite's own check, and every checksum, also of the files that are derived."""
 
 from typing import Any, Final
 
@@ -7,9 +7,12 @@ import apsw
 from vectrograph.domain.values import Include
 from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.failures import Damaged
+from vectrograph.engines.embedded.files import DerivedFiles
+from vectrograph.engines.embedded.graph.damage import DamagedIndex
 from vectrograph.engines.embedded.reading import read_by_labels
 
 _POINTS_AT_A_TIME: Final = 256
+_ATTEMPTS: Final = 3
 _EVERYTHING: Final = Include(vector=True, payload=True, text=True)
 
 
@@ -34,3 +37,19 @@ def verify(collection: Collection) -> int:
         if not checked == stored[0][0] == view.count:
             raise Damaged(f"{stored[0][0]} points are stored, {checked} of the {view.count} known ones were found")
     return checked
+
+
+def verify_derived(files: DerivedFiles) -> str | None:
+    """What is wrong with the files of the index, None when nothing is; they may be replaced meanwhile."""
+    problem: str | None = None
+    for _ in range(_ATTEMPTS):
+        try:
+            loaded = files.load()
+        except DamagedIndex as error:
+            # Perhaps it named a file of vectors that has just been replaced.
+            problem = str(error)
+        else:
+            if loaded is not None:
+                loaded[1].close()
+            return None
+    return problem
