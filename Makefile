@@ -7,10 +7,10 @@ DISTRIBUTIONS := packages/wirekit packages/neurograph-python packages/vectron-cl
 MANIFESTS := requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test torture lint fix bench bench-engine generate lock clean
+.PHONY: help setup demo test torture conformance-clients lint fix audit fuzz bench bench-client bench-engine bench-load bench-server generate lock clean
 
 help:  ## show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## build .venv from the hashed lock (quick when nothing changed)
 
@@ -30,6 +30,9 @@ test: lint  ## every check and every test
 torture: setup  ## let processes die, the power go and files rot, and look at what is left (minutes; ARGS="--seed N")
 	PYTHONPATH=packages/vectrograph/tests $(BIN)/python -m torture $(ARGS)
 
+conformance-clients: setup  ## official-style clients in Go and JavaScript against this server (fetches their libraries)
+	CONFORMANCE_CLIENTS=1 $(BIN)/python -m pytest tests/conformance/test_official_style_clients.py
+
 lint: setup  ## ruff, formatting, types, layers, freshness of generated files
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
@@ -37,8 +40,16 @@ lint: setup  ## ruff, formatting, types, layers, freshness of generated files
 	$(BIN)/mypy packages/neurograph-python/examples/*.py
 	$(BIN)/mypy packages/vectron-client/examples/*.py
 	$(BIN)/mypy --python-version 3.10 packages/wirekit/src packages/neurograph-python/src packages/vectron-client/src
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/generate.py --check
+	$(BIN)/python tools/audit.py --unless-unreachable
+
+audit: setup  ## ask the database of known vulnerabilities about every locked dependency (needs a network)
+	$(BIN)/python tools/audit.py
+
+fuzz: setup  ## hostile input for a long time (FUZZ_EXAMPLES=2000 for each test)
+	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),2000) $(BIN)/python -m pytest -q -s --timeout 7200 tests/security/test_fuzz.py tests/security/test_schemathesis.py
 
 fix: setup  ## repair what ruff can repair, regenerate what is generated
 	$(BIN)/python tools/generate.py
@@ -48,12 +59,26 @@ fix: setup  ## repair what ruff can repair, regenerate what is generated
 generate: setup  ## rewrite generated files: synchronous twins, protobuf modules, settings table
 	$(BIN)/python tools/generate.py
 
-bench: bench-engine  ## every measurement there is
+bench: bench-engine bench-client bench-server bench-load  ## every measurement there is
 
 bench-engine: setup  ## this engine beside its embedded peers (hours; ARGS=--quick for a look)
 	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet .venv-bench
 	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --group bench -e packages/wirekit -e packages/vectrograph
 	.venv-bench/bin/python -m benchmarks.engine $(ARGS)
+
+bench-server: setup  ## this server beside the Chroma server and bare handlers (ARGS=--quick for a look)
+	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet .venv-bench
+	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --group bench -e packages/wirekit -e packages/vectron-client -e packages/vectrograph
+	.venv-bench/bin/python -m benchmarks.server $(ARGS)
+
+bench-client: setup  ## the neurograph client beside httpx2, qdrant-client and pymilvus (minutes; ARGS=--quick for a look)
+	@test -x .venv-bench-client/bin/python || $(BIN)/uv venv --quiet .venv-bench-client
+	$(BIN)/uv pip install --quiet --python .venv-bench-client/bin/python --group bench-client \
+	  -e packages/wirekit -e packages/neurograph-python -e packages/vectron-client -e packages/vectrograph
+	.venv-bench-client/bin/python -m benchmarks.client $(ARGS)
+
+bench-load: setup  ## four times the load that can be answered: what is answered, what is refused, and how
+	$(BIN)/python -m benchmarks.load $(ARGS)
 
 lock: setup  ## resolve requirements.lock anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \

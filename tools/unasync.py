@@ -99,7 +99,15 @@ PAIRS: tuple[Pair, ...] = (
     ),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_surface.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_surface.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_requests.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_requests.py"),
+    Pair(f"{_VECTRON}/async_auth_client.py", f"{_VECTRON}/auth_client.py"),
+    Pair(f"{_VECTRON}/async_caller.py", f"{_VECTRON}/caller.py"),
+    Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_journal.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_journal.py"),
+    Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_timeouts.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_timeouts.py"),
+    Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_http2.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_http2.py"),
+    Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_promises.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_promises.py"),
+    Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_vectors.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_vectors.py"),
     Pair(f"{_VECTRON}/async_client.py", f"{_VECTRON}/client.py"),
+    Pair(f"{_VECTRON}/async_extensions.py", f"{_VECTRON}/extensions.py"),
     Pair(f"{_VECTRON}/async_pool.py", f"{_VECTRON}/pool.py"),
 )
 

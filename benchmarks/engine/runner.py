@@ -49,10 +49,7 @@ class Results:
         A number that is missing from one of the rounds is missing here: a recall reached now and then is not reached.
         """
         all_rounds = self.rounds.get((name, cell, subject), [])
-        good = [values for values in all_rounds if "error" not in values]
-        if not good:
-            return dict(all_rounds[-1]) if all_rounds else {}
-        return _median(good)
+        return median(all_rounds)
 
     def cells(self, name: str) -> list[Cell]:
         """The cells of a figure, in the order in which they were measured."""
@@ -61,6 +58,18 @@ class Results:
     def names(self) -> list[str]:
         """The figures, in the order in which they were measured."""
         return list(dict.fromkeys(name for name, _, _ in self.rounds))
+
+
+def median(rounds: Sequence[Mapping[str, Any]]) -> Values:
+    """Medians of the numbers of those rounds that worked; the last one's error when none did, `{}` without rounds.
+
+    >>> median([{"rate": 1.0}, {"error": "late"}, {"rate": 3.0}])
+    {'rate': 2.0}
+    """
+    good = [values for values in rounds if "error" not in values]
+    if not good:
+        return dict(rounds[-1]) if rounds else {}
+    return _median(good)
 
 
 def _median(values: Sequence[Mapping[str, Any]]) -> Values:

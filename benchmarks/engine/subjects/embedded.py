@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 from benchmarks.engine.conditions import Condition
 from benchmarks.engine.datasets import Vectors
 from benchmarks.engine.subjects.base import Durability, Effort, Shape, Subject
+from benchmarks.engine.truth import K
 from vectrograph.domain.filters import Filter, Range
 from vectrograph.domain.values import (
     CollectionRef,
@@ -77,6 +78,11 @@ class Embedded(Subject):
             ef=self._breadth,
         )
         return [int(hit.point.id) for hit in self._engine.search(_REF, request)[0].hits]
+
+    def search_many(self, queries: Vectors) -> list[list[int]]:
+        """One search with many rows, ids only, at the engine's own breadth."""
+        request = SearchRequest(legs=(DenseLeg(vectors=queries),), k=K, include=_BARE)
+        return [[int(hit.point.id) for hit in result.hits] for result in self._engine.search(_REF, request)]
 
     def close(self) -> None:
         """Close the engine."""

@@ -1,6 +1,7 @@
 """Load a large file of JSON lines: bounded memory, progress, and the refused lines kept for another try.
 
-Run it against a server in development mode: `python bulk_load.py [FILE]`. Without a file it makes one up.
+Run it against a server in development mode: `python bulk_load.py [FILE]`. Without a file it makes one up. Stop a load
+of a file and start it again: it goes on where it was.
 """
 
 import json
@@ -28,10 +29,11 @@ def lines_of(path: Path) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Load, and say what became of it."""
-    source = lines_of(Path(sys.argv[1])) if len(sys.argv) == 2 and sys.argv[1].endswith(".jsonl") else made_up()
+    path = Path(sys.argv[1]) if len(sys.argv) == 2 and sys.argv[1].endswith(".jsonl") else None
     with NeuroGraphClient(username="developer", password="developer123") as client:  # noqa: S106
         result = client.tokens.create_many(
-            source,
+            made_up() if path is None else lines_of(path),
+            journal=None if path is None else path.with_suffix(".journal"),
             on_error="collect",
             keep_tokens=False,
             progress=lambda done, total: print(f"\r{done} items", end="", flush=True),

@@ -18,7 +18,9 @@ class FaultyProxy:
 
     Attributes:
         faults: what to do with the next such requests, one word each: `before` cuts before the server has seen the
-            request, `after` once the server has answered but before the client hears of it; nothing passes it through.
+            request, `after` once the server has answered but before the client hears of it, `hold` keeps the answer
+            until the client has gone; any other word passes it through.
+        held: set once an answer is kept.
     """
 
     def __init__(self, url: str, marks: bytes) -> None:
@@ -27,6 +29,7 @@ class FaultyProxy:
         self._marks = marks
         self.faults: list[str] = []
         self.cut = 0
+        self.held = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._open: set[socket.socket] = set()
@@ -75,6 +78,10 @@ class FaultyProxy:
                 answer = _message(server)
                 if fault == "after":
                     self.cut += 1
+                    return
+                if fault == "hold":
+                    self.held.set()
+                    client.recv(1)
                     return
                 client.sendall(answer)
         self._open.discard(client)

@@ -63,7 +63,16 @@ class Stall:
     every: float | None = None
 
 
-Answer: TypeAlias = "Reply | Cut | Stall"
+@dataclass(frozen=True)
+class Drip:
+    """Send the body in pieces, each after the first only once `gate` was released."""
+
+    pieces: list[bytes]
+    media_type: str
+    gate: threading.Semaphore
+
+
+Answer: TypeAlias = "Reply | Cut | Stall | Drip"
 Script: TypeAlias = "Answer | Callable[[Arrived], Answer]"
 
 LOGIN = "/api/v1/auth/login"
@@ -82,7 +91,7 @@ def token_body(token_id: int = 7, **fields: Any) -> dict[str, Any]:
 
 
 class ScriptedServer:
-    """Answers each method and path from a list, whose last entry repeats; anything else is 404.
+    """Answers each method and path from a list, whose last entry repeats; anything else as `otherwise` says, with 404.
 
     Args:
         certificate: speak TLS with this certificate and key.
@@ -99,6 +108,9 @@ class ScriptedServer:
             self._tls.load_cert_chain(certificate)
         self.arrived: list[Arrived] = []
         self.connections = 0
+        self.otherwise: Answer = Reply(
+            404, {"success": False, "error": {"code": "ROUTE_NOT_FOUND", "message": "no such route"}}
+        )
         self.changed = threading.Condition()
         self._scripts: dict[tuple[str, str], list[Script]] = {}
         self._stopping = threading.Event()
@@ -187,7 +199,7 @@ class ScriptedServer:
     def _next(self, request: Arrived) -> Answer:
         scripts = self._scripts.get((request.method, request.path))
         if not scripts:
-            return Reply(404, {"success": False, "error": {"code": "ROUTE_NOT_FOUND", "message": "no such route"}})
+            return self.otherwise
         script = scripts.pop(0) if len(scripts) > 1 else scripts[0]
         return script(request) if callable(script) else script
 
@@ -195,6 +207,15 @@ class ScriptedServer:
         """Sends an answer; whether the connection stays open."""
         if isinstance(answer, Reply):
             connection.sendall(answer.encoded())
+            return True
+        if isinstance(answer, Drip):
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: {answer.media_type}\r\nTransfer-Encoding: chunked\r\n\r\n"
+            connection.sendall(head.encode())
+            for piece in answer.pieces:
+                connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+                if not answer.gate.acquire(timeout=10):
+                    return False
+            connection.sendall(b"0\r\n\r\n")
             return True
         if isinstance(answer, Cut):
             connection.sendall(answer.reply.encoded()[: answer.after])

@@ -55,6 +55,8 @@ class TestTokens:
         assert 1 not in [hit["token"]["id"] for hit in cli("token", "query", "--id", "1").lines]
         vector = json.dumps(cli("token", "get", "2", "--show-embedding").json["embedding"])
         assert cli("token", "query", "--vector", "-", stdin=vector).lines[0]["token"]["id"] == 2
+        assert [row["id"] for row in cli("token", "list", "--all").lines] == [1, 2, 3]  # a question leaves no token
+        assert cli("token", "create", "next").json["id"] == 4  # nor did it make one that is gone
 
     def test_filters(self, cli: CommandLine) -> None:
         rows = "".join(json.dumps({"text": f"t{n}", "metadata": {"n": n}}) + "\n" for n in range(6))

@@ -1,8 +1,11 @@
 """The mock clients behave as documented, are the real clients otherwise, and fail by script."""
 
+import io
+import json
+
 import pytest
 
-from neurograph import ConnectionError, NotFoundError, ServerError, ValidationError, field
+from neurograph import ConflictError, ConnectionError, NotFoundError, ServerError, ValidationError, field
 from neurograph.testing import (
     AsyncFailureScript,
     AsyncMockNeuroGraphClient,
@@ -48,6 +51,34 @@ def test_queries(mock_neurograph: MockNeuroGraphClient) -> None:
         tokens.query(text="x", filter=field("a") == 1)
 
 
+def test_streams_and_parts(mock_neurograph: MockNeuroGraphClient) -> None:
+    tokens = mock_neurograph.tokens
+    tokens.create_many(["one", "two", "three"])
+    assert [token.text for token in tokens.stream()] == ["one", "two", "three"]
+    assert [hit.token.text for hit in tokens.query_stream(text="two", top_k=1)] == ["two"]
+    file = io.BytesIO()
+    assert tokens.export(file, include=["text"]) == 3
+    assert [json.loads(line)["embedding"] for line in file.getvalue().splitlines()] == [[], [], []]
+    [listed] = tokens.list(limit=1, include=["embedding"])
+    assert (listed.text, len(listed.embedding)) == (None, 768)
+    assert mock_neurograph.tokens.delete_many([1, 2, 3]).deleted == 3
+    assert list(tokens.stream()) == []
+    with pytest.raises(ValidationError, match="filters"):
+        next(iter(tokens.stream(filter=field("a") == 1)))
+
+
+def test_the_account_and_a_rotation(mock_neurograph: MockNeuroGraphClient) -> None:
+    assert mock_neurograph.auth.me().username == "mock"
+    assert mock_neurograph.auth.logout() is False
+    assert mock_neurograph.health.ready() is True
+    old = mock_neurograph.api_keys.create("mine", scopes=["tokens:read"])
+    new = mock_neurograph.api_keys.rotate(old.key_id)
+    assert (new.name, new.scopes) == ("mine", ["tokens:read"])
+    assert [key.is_active for key in mock_neurograph.api_keys.iterate()] == [False, True]
+    with pytest.raises(ConflictError):
+        mock_neurograph.api_keys.rotate(old.key_id)
+
+
 def test_keys_and_health(mock_neurograph: MockNeuroGraphClient) -> None:
     created = mock_neurograph.api_keys.create("mine", scopes=["tokens:read"])
     assert created.key_id == "key_00000001"
@@ -76,6 +107,7 @@ async def test_the_asynchronous_twin(async_mock_neurograph: AsyncMockNeuroGraphC
     client = AsyncMockNeuroGraphClient(middleware=[script])
     assert (await client.tokens.create("repeated")).id == 1
     assert script.attempts == 2
+    assert [token.text async for token in client.tokens.stream()] == ["repeated"]
 
 
 def test_failures_by_script() -> None:

@@ -134,7 +134,8 @@ def test_status_of_the_official_server() -> None:
 
 
 def test_embeddings() -> None:
-    assert decoding.vectors(answer({"embeddings": [[1.0], [2]], "model": "m", "dimension": 1})) == [[1.0], [2]]
+    read = decoding.vectors(answer({"embeddings": [[1.0], [2]], "model": "m", "dimension": 1}))
+    assert read.as_lists() == [[1.0], [2]]
     with pytest.raises(InvalidResponseError):
         decoding.vectors(answer({"embeddings": [["1"]]}))
 

@@ -103,7 +103,7 @@ class TestWhatIsSent:
             client.tokens.get(7)
         [seen] = server.arrived
         assert seen.headers["user-agent"].startswith("neurograph-python/")
-        assert seen.headers["accept"] == "application/json"
+        assert seen.headers["accept"] == "application/vnd.neurograph.vectors, application/json;q=0.9"
         assert seen.headers["authorization"] == "Bearer ng_live_key"
 
     def test_a_path_in_the_base_url_is_kept(self, server: ScriptedServer) -> None:

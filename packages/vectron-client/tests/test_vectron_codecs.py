@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vectron_client import ClientOptions, Point, SearchResult, calls, exceptions, payloads
+from vectron_client import ClientOptions, Point, SearchResult, calls, exceptions, payloads, search_calls
 from vectron_client._pb import vectron_pb as wire
+from vectron_client.call import Call, flow
 from vectron_client.exceptions import VectronError
+from vectron_client.hits import read_results
 from vectron_client.models import PackedVector, given_vector
-from vectron_client.points import decode_point, decode_results, encode_points, encode_vector
+from vectron_client.points import decode_point, encode_points, encode_vector
 from vectron_client.retries import RetryPlan, spread
 from vectron_client.statuses import error_of
 from wirekit.flow import run
@@ -137,7 +139,7 @@ def test_results_are_read(hits: list[tuple[str, float, list[float], dict[str, An
         texts, whole = payloads.encode(payload)
         answer.results.add(id=id_, score=score, vector=vector, payload=texts, payload_json=whole)
     expected = [SearchResult(id_, score, payload, vector) for id_, score, vector, payload in hits]
-    results = decode_results(answer.SerializeToString(), dimension=4)
+    results = read_results(answer.SerializeToString(), dimension=4)
     assert results == expected
     assert all(isinstance(given_vector(result), list) for result in results), "comparing them has unpacked them"
 
@@ -169,7 +171,7 @@ def test_unusual_encodings_of_vectors_are_understood(form: str) -> None:
     assert isinstance(given_vector(decode_point(field(1, 2, point)) or got), PackedVector) is (form == "packed")
     usual = field(1, 2, field(1, 2, b"a") + field(4, 2, struct.pack("<3f", *vector)))
     unusual = field(1, 2, field(1, 2, b"b") + vector_field(4, form, vector))
-    assert [result.vector for result in decode_results(usual + unusual, dimension=3)] == [vector, vector]
+    assert [result.vector for result in read_results(usual + unusual, dimension=3)] == [vector, vector]
 
 
 def test_fields_of_newer_servers_are_passed_over() -> None:
@@ -179,7 +181,7 @@ def test_fields_of_newer_servers_are_passed_over() -> None:
 
 def test_a_result_that_was_not_asked_for_its_vector_has_none() -> None:
     answer = wire.SearchResponse(results=[wire.SearchResult(id="a", vector=[1.0])]).SerializeToString()
-    assert decode_results(answer, dimension=0) == [SearchResult("a", 0.0, {}, [])]
+    assert read_results(answer, dimension=0) == [SearchResult("a", 0.0, {}, [])]
 
 
 ANSWER = wire.SearchResponse(
@@ -197,15 +199,16 @@ broken = st.binary(max_size=40) | st.builds(
 def test_no_answer_however_broken_escapes_as_anything_but_our_errors(answer: bytes, include_vectors: bool) -> None:
     options = ClientOptions()
     plan = RetryPlan(options)
-    for call in (
-        calls.search("docs", [1.0, 2.0], 1, options, include_vectors=include_vectors, include_payload=True, query=""),
+    reading: list[Call[Any]] = [
+        search_calls.search("docs", [1.0, 2.0], 1, options, include_vectors=include_vectors),
         calls.get("docs", "a"),
         calls.get_collection_status("docs"),
         calls.list_collections(),
         calls.create_collection("docs", 2, ""),
-    ):
+    ]
+    for call in reading:
         with contextlib.suppress(VectronError):
-            run(calls.flow(call, plan, None), lambda _: answer)
+            run(flow(call, plan, None), lambda _: answer)
 
 
 def test_a_vector_is_unpacked_once_and_only_when_looked_at() -> None:

@@ -10,8 +10,11 @@ import pytest
 import tomllib
 
 HERE = Path(__file__).resolve().parent
-#: Tests of what the generated messages do, and of every call through gRPC.
-SUITES = ("test_vectron_codecs.py", "scripted/test_vectron_operations.py")
+#: Tests of what the generated messages do, and of every call and stream through gRPC.
+SUITES = (
+    "test_vectron_codecs.py",
+    *(f"scripted/test_vectron_{name}.py" for name in ("operations", "named_writes", "streams", "lifetimes")),
+)
 
 
 def lowest() -> dict[str, str]:

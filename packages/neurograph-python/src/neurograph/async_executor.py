@@ -3,11 +3,10 @@
 import copy
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from neurograph import calls
+from neurograph import calls, decoding
 from neurograph.auth import Authenticate, Session, authorized
 from neurograph.concurrency import AsyncLock, async_check_middleware, async_sleep
 from neurograph.exceptions import AuthenticationError, InvalidResponseError, NotFoundError
@@ -17,13 +16,14 @@ from neurograph.metrics import Metrics
 from neurograph.middleware import AsyncHandler
 from neurograph.models import ServerLimits
 from neurograph.observation import Observation
-from neurograph.options import Options
+from neurograph.options import Options, checked_timeout
+from neurograph.unset import UNSET, Timeout
+from neurograph.vector_bodies import Dialect, negotiated
 from neurograph.wire import Call, Request, Response
 from wirekit.breaker import CircuitBreaker
 from wirekit.budget import RetryBudget
 from wirekit.deadline import Deadline
 from wirekit.flow import Send, run_async
-from wirekit.lines import LineSplitter
 from wirekit.retry import RetryPolicy
 
 T = TypeVar("T")
@@ -44,8 +44,10 @@ class AsyncExecutor:
         self.metrics = Metrics(self._breaker)
         self._lock = AsyncLock()
         self._limits: ServerLimits | None = None
+        self.dialect = Dialect()
         forget_after_fork(self._breaker)
         forget_after_fork(self._budget)
+        self.base_url = options.base_url
         self._adopt(options)
 
     def derived(self, options: Options) -> "AsyncExecutor":
@@ -62,31 +64,39 @@ class AsyncExecutor:
         policy = RetryPolicy(max_retries=options.max_retries)
         self._exchange = Exchange(policy, self._breaker, self._budget, self._observation)
 
-    async def run(self, call: Call[T]) -> T:
-        """Runs one call, with the login and the repeats it needs, within the client's time-out.
+    async def run(self, call: Call[T], timeout: Timeout = UNSET) -> T:
+        """Runs one call, with the login and the repeats it needs, within this time, else the client's.
 
         Raises:
+            ValidationError: the time is not positive.
             NeuroGraphError: the call failed.
         """
-        flow = authorized(call, self.session, self._exchange, Deadline.after(self._timeout))
+        deadline = Deadline.after(checked_timeout(timeout, self._timeout))
+        flow = negotiated(call, self.dialect, lambda chosen: authorized(chosen, self.session, self._exchange, deadline))
         return await run_async(flow, self._perform)
 
-    async def lines(self, call: Call[Response]) -> AsyncGenerator[Response, None]:
-        """Runs a call whose answer is NDJSON; yields a response for each line as it arrives.
+    async def lines(self, call: Call[Response], timeout: Timeout = UNSET) -> AsyncGenerator[Response, None]:
+        """Runs a call whose answer is NDJSON or vector frames; yields a response for each line or frame as it arrives.
 
-        The client's time-out bounds the time until the answer begins, and each wait for more of it.
+        The time-out bounds the time until the answer begins, and each wait for more of it.
 
         Raises:
             NeuroGraphError: the call failed, or its answer broke off.
         """
-        response = await self.run(call)
-        splitter = LineSplitter()
+        response = await self.run(call, timeout)
+        pieces = decoding.Pieces(response)
+        if response.chunks is None:  # a middleware has answered
+            for piece in pieces.feed(response.body):
+                yield piece
+            for piece in pieces.flush():
+                yield piece
+            return
         async with aclosing(response.chunks) as chunks:
             async for chunk in chunks:
-                for line in splitter.feed(chunk):
-                    yield replace(response, body=line, chunks=None)
-        for line in splitter.flush():
-            yield replace(response, body=line, chunks=None)
+                for piece in pieces.feed(chunk):
+                    yield piece
+        for piece in pieces.flush():
+            yield piece
 
     async def limits(self) -> ServerLimits:
         """The limits that the server advertises, asked for once; empty when it advertises none."""
@@ -95,6 +105,7 @@ class AsyncExecutor:
                 self._limits = await self.run(calls.get_limits())
             except (AuthenticationError, NotFoundError, InvalidResponseError):
                 self._limits = ServerLimits()  # a server that has no such page
+            self.dialect.advertised(self._limits.vector_media_type)
         return self._limits
 
     async def close(self) -> None:
@@ -118,6 +129,7 @@ class AsyncExecutor:
             self._observation.broken(request, error, begun)
             raise
         self._observation.answered(request, response, begun)
+        self.dialect.heard(response)
         return response
 
     async def _handled(self, request: Request, deadline: Deadline) -> Response:

@@ -1,14 +1,16 @@
 """Every call of the API as a value: what to send, and how to read the answer. No I/O."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
 from neurograph import decoding
-from neurograph.encoding import encode, json_object, segment, texts, vector
+from neurograph.encoding import encode, json_object, segment, texts
 from neurograph.exceptions import ValidationError
+from neurograph.frames import ACCEPT
 from neurograph.models import (
     APIKey,
     APIKeyCreated,
@@ -21,9 +23,12 @@ from neurograph.models import (
     User,
 )
 from neurograph.unset import UNSET, Unset
-from neurograph.wire import Call, Request
+from neurograph.vector_bodies import VectorBody
+from neurograph.vectors import Vectors
+from neurograph.wire import Body, Call, Request
 from wirekit.batching import batches
 
+T = TypeVar("T")
 NewToken: TypeAlias = "str | Mapping[str, Any] | TokenCreate"
 
 # A server of this family takes 10,000 items and 64 MiB; a tenth of both keeps answers quick and memory small.
@@ -54,28 +59,28 @@ def create_token(
     idempotency_key: str | None = None,
 ) -> Call[Token]:
     """Create one token, once however often it is sent."""
-    body = _new_token({"text": text, "metadata": metadata, "embedding": embedding})
-    return Call(Request("POST", TOKENS, encode(body), idempotency_key=idempotency_key or new_key()), decoding.token)
+    request = Request("POST", TOKENS, accept=ACCEPT, idempotency_key=idempotency_key or new_key())
+    call = Call(request, decoding.token)
+    stable = idempotency_key is not None
+    return with_vector(call, new_token(text, metadata), "embedding", embedding, stable=stable)
 
 
-def encoded_token(item: NewToken, index: int) -> bytes:
-    """One of many tokens to be created, as JSON text.
-
-    Raises:
-        ValidationError: the item at this index is no token.
-    """
-    return encode(_new_token(_fields(item, index), f"tokens.{index}."))
+def with_vector(call: Call[T], document: dict[str, Any], name: str, value: Any, *, stable: bool = False) -> Call[T]:
+    """The call with this document as its body, and in it, unless it is None, one vector under this name."""
+    if value is None:
+        return replace(call, request=replace(call.request, body=encode(document)))
+    return replace(call, body=VectorBody([value], [name], lambda row: {**document, name: row[0]}, stable))
 
 
-def create_tokens(encoded: Iterable[bytes]) -> Call[list[Token]]:
-    """Create many tokens in one write, once however often it is sent; items as of `encoded_token`."""
-    body = b'{"tokens":[' + b",".join(encoded) + b"]}"
-    return Call(Request("POST", f"{TOKENS}/batch", body, idempotency_key=new_key()), decoding.tokens)
+def create_tokens(body: Body, idempotency_key: str | None = None) -> Call[list[Token]]:
+    """Create many tokens in one write, once however often it is sent."""
+    request = Request("POST", f"{TOKENS}/batch", accept=ACCEPT, idempotency_key=idempotency_key or new_key())
+    return Call(request, decoding.tokens, body=body)
 
 
 def get_token(token_id: int) -> Call[Token]:
     """Read one token."""
-    return Call(Request("GET", _token_path(token_id)), decoding.token)
+    return Call(Request("GET", _token_path(token_id), accept=ACCEPT), decoding.token)
 
 
 def update_token(
@@ -88,13 +93,14 @@ def update_token(
     body: dict[str, Any] = {}
     if text is not UNSET:
         body["text"] = text
-    if embedding is not UNSET:
-        body["embedding"] = None if embedding is None else vector(embedding, "embedding")
+    if embedding is None:
+        body["embedding"] = None
     if metadata is not UNSET:
         body["metadata"] = json_object(metadata, "metadata")
-    if not body:
+    if not body and embedding is UNSET:
         raise ValidationError.of("update", "changes nothing; pass text, embedding or metadata (None clears)")
-    return Call(Request("PUT", _token_path(token_id), encode(body)), decoding.token)
+    call = Call(Request("PUT", _token_path(token_id), accept=ACCEPT), decoding.token)
+    return with_vector(call, body, "embedding", None if embedding is UNSET else embedding)
 
 
 def delete_token(token_id: int) -> Call[bool]:
@@ -102,12 +108,12 @@ def delete_token(token_id: int) -> Call[bool]:
     return Call(Request("DELETE", _token_path(token_id)), decoding.nothing)
 
 
-def embed(values: Sequence[str]) -> Iterator[Call[list[list[float]]]]:
+def embed(values: Sequence[str]) -> Iterator[Call[Vectors]]:
     """Turn texts into vectors: one call per batch."""
     encoded = (encode(text) for text in texts(values, "texts"))
     for batch in batches(encoded, max_count=MAX_BATCH_COUNT, max_bytes=MAX_BATCH_BYTES, size=len):
         body = b'{"texts":[' + b",".join(batch) + b"]}"
-        yield Call(Request("POST", "/api/v1/embeddings", body), decoding.vectors)
+        yield Call(Request("POST", "/api/v1/embeddings", body, accept=ACCEPT), decoding.vectors)
 
 
 def create_api_key(name: str, scopes: Sequence[str] | None, expires_in_days: int | None) -> Call[APIKeyCreated]:
@@ -195,7 +201,12 @@ def _key_path(key_id: str) -> str:
     return f"{_API_KEYS}/{segment(key_id, 'key_id')}"
 
 
-def _fields(item: NewToken, index: int) -> Mapping[str, Any]:
+def token_fields(item: NewToken, index: int) -> Mapping[str, Any]:
+    """What an item of many says a token is.
+
+    Raises:
+        ValidationError: the item at this index is no token.
+    """
     if isinstance(item, str):
         return {"text": item}
     if isinstance(item, BaseModel):
@@ -211,11 +222,11 @@ def _fields(item: NewToken, index: int) -> Mapping[str, Any]:
     return item
 
 
-def _new_token(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    body: dict[str, Any] = {"text": fields["text"]}
-    metadata = json_object(fields.get("metadata"), f"{prefix}metadata")
-    if metadata is not None:
-        body["metadata"] = metadata
-    if fields.get("embedding") is not None:
-        body["embedding"] = vector(fields["embedding"], f"{prefix}embedding")
-    return body
+def new_token(text: str | None, metadata: Mapping[str, Any] | None, prefix: str = "") -> dict[str, Any]:
+    """A token to be created, but for its vector.
+
+    Raises:
+        ValidationError: metadata that JSON cannot carry; errors put the prefix before the name.
+    """
+    checked = json_object(metadata, f"{prefix}metadata")
+    return {"text": text} if checked is None else {"text": text, "metadata": checked}

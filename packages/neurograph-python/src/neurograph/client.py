@@ -47,6 +47,11 @@ class NeuroGraphClient:
             password are only repeated when no connection was made.
         proxy: URL of a proxy that requests go through; else as the usual environment variables say.
         max_connections: at once; 100 when absent.
+        max_idle_connections: kept open between calls; 0 opens a new one for each call.
+        idle_seconds: how long they are kept. Servers commonly close them after 5 seconds; keep to a little less than
+            yours does, so that nothing is sent into a connection that is being closed.
+        http2: whether to offer HTTP/2, which carries many calls at once over one connection. It is spoken over TLS with
+            a server that knows it, else HTTP/1.1; needs `pip install "neurograph-python[http2]"`.
         circuit_threshold: failures in a row (no answer, or 500 and above) after which nothing is sent for a while
             and calls raise CircuitOpenError at once; 0 never stops.
         circuit_recovery: that while, in seconds; then one call probes.
@@ -81,6 +86,9 @@ class NeuroGraphClient:
         max_retries: int = 2,
         proxy: str | None = None,
         max_connections: int | None = None,
+        max_idle_connections: int = 20,
+        idle_seconds: float = 4.0,
+        http2: bool = False,
         circuit_threshold: int = 10,
         circuit_recovery: float = 10.0,
         on_retry: "OnRetry | None" = None,
@@ -96,6 +104,9 @@ class NeuroGraphClient:
             max_retries,
             proxy=proxy,
             max_connections=max_connections,
+            max_idle_connections=max_idle_connections,
+            idle_seconds=idle_seconds,
+            http2=http2,
             circuit_threshold=circuit_threshold,
             circuit_recovery=circuit_recovery,
             on_retry=on_retry,
@@ -139,16 +150,28 @@ class NeuroGraphClient:
 
     @property
     def middleware(self) -> "tuple[Middleware, ...]":
-        """The functions around every attempt, outermost first."""
+        """The functions around every attempt, outermost first.
+
+        >>> NeuroGraphClient("http://localhost:8000", api_key="ng_key").middleware
+        ()
+        """
         return self._options.middleware
 
     @property
     def base_url(self) -> str:
-        """Where the server is, without a slash at the end."""
+        """Where the server is, without a slash at the end.
+
+        >>> NeuroGraphClient("http://localhost:8000/", api_key="ng_key").base_url
+        'http://localhost:8000'
+        """
         return self._options.base_url
 
     def close(self) -> None:
-        """Closes the connections; a second call does nothing. Later calls raise ClientClosedError."""
+        """Closes the connections; a second call does nothing. Later calls raise ClientClosedError.
+
+        >>> client = NeuroGraphClient("http://localhost:8000", api_key="ng_key")
+        >>> client.close()
+        """
         self._executor.close()
 
     def __enter__(self) -> "NeuroGraphClient":

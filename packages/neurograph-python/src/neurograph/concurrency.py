@@ -3,8 +3,16 @@
 import inspect
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from threading import Lock as ThreadLock
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
@@ -25,7 +33,7 @@ class Lock:
         forget_after_fork(self)
 
     @contextmanager
-    def hold(self, deadline: Deadline) -> Iterator[None]:
+    def hold(self, deadline: Deadline) -> Generator[None, None, None]:
         """Holds the lock.
 
         Raises:
@@ -52,7 +60,7 @@ class AsyncLock:
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
     @asynccontextmanager
-    async def hold(self, deadline: Deadline) -> AsyncIterator[None]:
+    async def hold(self, deadline: Deadline) -> AsyncGenerator[None, None]:
         """Holds the lock.
 
         Raises:
@@ -85,13 +93,45 @@ Job: TypeAlias = Callable[[], T]
 AsyncJob: TypeAlias = Callable[[], Awaitable[T]]
 
 
+Items: TypeAlias = Iterable[T]
+AsyncItems: TypeAlias = Iterable[T] | AsyncIterable[T]
+"""What can be iterated over, also with `async for`."""
+
+
+def iterating(items: Items[T]) -> Iterator[T]:
+    """Iterates over items."""
+    return iter(items)
+
+
+async def async_iterating(items: AsyncItems[T]) -> AsyncGenerator[T, None]:
+    """Iterates over items of either kind."""
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item
+
+
+def apart(function: Callable[..., T], *arguments: Any) -> T:
+    """Calls a function that waits for a disk."""
+    return function(*arguments)
+
+
+async def async_apart(function: Callable[..., T], *arguments: Any) -> T:
+    """Calls a function that waits for a disk, in a thread, so that the event loop goes on."""
+    import asyncio
+
+    return await asyncio.to_thread(function, *arguments)
+
+
 def in_turn(jobs: Iterable[Job[T]], at_once: int) -> Generator[T, None, None]:
     """Runs jobs one after the other, whatever `at_once` says, and yields their results."""
     for job in jobs:
         yield job()
 
 
-async def async_in_turn(jobs: Iterable[AsyncJob[T]], at_once: int) -> AsyncGenerator[T, None]:
+async def async_in_turn(jobs: AsyncItems[AsyncJob[T]], at_once: int) -> AsyncGenerator[T, None]:
     """Runs jobs, so many at once, and yields their results in the order of the jobs.
 
     No job is taken before there is room for it. When one fails, or the caller leaves, the others are cancelled.
@@ -100,11 +140,12 @@ async def async_in_turn(jobs: Iterable[AsyncJob[T]], at_once: int) -> AsyncGener
 
     running: deque[asyncio.Future[T]] = deque()
     try:
-        for job in jobs:
-            running.append(asyncio.ensure_future(job()))
-            if len(running) >= at_once:
-                yield await running[0]
-                running.popleft()
+        async with aclosing(async_iterating(jobs)) as source:
+            async for job in source:
+                running.append(asyncio.ensure_future(job()))
+                if len(running) >= at_once:
+                    yield await running[0]
+                    running.popleft()
         while running:
             yield await running[0]
             running.popleft()

@@ -4,7 +4,8 @@ It reads flat objects, objects wrapped in `{success, data, …}`, and the field 
 family are known to use. Whatever else comes with a success status is an InvalidResponseError.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -13,6 +14,7 @@ from pydantic_core import from_json
 
 from neurograph.exceptions import InvalidResponseError
 from neurograph.failures import failure
+from neurograph.frames import FrameSplitter, is_frame, read_frame
 from neurograph.models import (
     APIKey,
     APIKeyCreated,
@@ -26,7 +28,9 @@ from neurograph.models import (
     TokenQueryResult,
     User,
 )
+from neurograph.vectors import Vectors
 from neurograph.wire import Response
+from wirekit.lines import LineSplitter
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -35,13 +39,13 @@ _PREFIX_LENGTH = 12
 
 def token(response: Response) -> Token:
     """One token."""
-    return _model(response, Token, _token_fields(_object(response, "id", "token_id")))
+    return _token(response, _object(response, "id", "token_id"))
 
 
 def tokens(response: Response) -> list[Token]:
     """A list of tokens, in the order sent."""
     _, rows = _rows(response, "tokens", "items")
-    return [_model(response, Token, _token_fields(row)) for row in rows]
+    return [_token(response, row) for row in rows]
 
 
 def token_page(limit: int, offset: int) -> Callable[[Response], TokenPage]:
@@ -49,7 +53,7 @@ def token_page(limit: int, offset: int) -> Callable[[Response], TokenPage]:
 
     def decode(response: Response) -> TokenPage:
         holder, rows = _rows(response, "tokens", "items")
-        page = [_model(response, Token, _token_fields(row)) for row in rows]
+        page = [_token(response, row) for row in rows]
         return TokenPage(page, total=_total(holder), limit=limit, offset=offset)
 
     return decode
@@ -58,12 +62,17 @@ def token_page(limit: int, offset: int) -> Callable[[Response], TokenPage]:
 def hits(response: Response) -> list[TokenQueryResult]:
     """The hits of a query, best first as sent."""
     _, rows = _rows(response, "results", "matches")
-    return [_model(response, TokenQueryResult, _hit_fields(row)) for row in rows]
+    return [_hit(response, row) for row in rows]
 
 
-def hit(response: Response) -> TokenQueryResult:
-    """One hit of a query, where hits come one by one."""
-    return _model(response, TokenQueryResult, _hit_fields(_object(response, "token")))
+def token_piece(response: Response) -> list[Token]:
+    """The tokens of one piece of a stream: that of a line, or those of a frame."""
+    return [_token(response, row) for row in _piece(response, "id", "token_id")]
+
+
+def hit_piece(response: Response) -> list[TokenQueryResult]:
+    """The hits of one piece of a stream."""
+    return [_hit(response, row) for row in _piece(response, "token")]
 
 
 def hit_lists(response: Response) -> list[list[TokenQueryResult]]:
@@ -71,7 +80,7 @@ def hit_lists(response: Response) -> list[list[TokenQueryResult]]:
     _, lists = _rows(response, "results")
     if not all(isinstance(rows, list) for rows in lists):
         raise _invalid(response, "the results are not lists of hits")
-    return [[_model(response, TokenQueryResult, _hit_fields(row)) for row in rows] for rows in lists]
+    return [[_hit(response, row) for row in rows] for rows in lists]
 
 
 def deleted(response: Response) -> DeletedTokens:
@@ -104,12 +113,66 @@ def itself(response: Response) -> Response:
     return response
 
 
-def vectors(response: Response) -> list[list[float]]:
+def unframed(response: Response) -> Response:
+    """The response; of a vector frame the document as its body, with the rows beside it.
+
+    Raises:
+        InvalidResponseError: it says that it is a frame, and is none.
+    """
+    if response.rows is not None or response.chunks is not None or not _is_framed(response):
+        return response
+    try:
+        document, rows = read_frame(response.body)
+    except ValueError as error:
+        raise _invalid(response, str(error)) from error
+    return replace(response, body=document, rows=rows)
+
+
+class Pieces:
+    """Cuts a stream into the responses that its lines or frames are."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = replace(response, chunks=None)
+        self._splitter: FrameSplitter | LineSplitter = FrameSplitter() if _is_framed(response) else LineSplitter()
+
+    def feed(self, chunk: bytes) -> Iterator[Response]:
+        """The pieces that this chunk completes.
+
+        Raises:
+            InvalidResponseError: the stream is not what its media type says.
+        """
+        return self._whole(self._splitter.feed(chunk))
+
+    def flush(self) -> Iterator[Response]:
+        """What is left at the end of the stream.
+
+        Raises:
+            InvalidResponseError: the stream ended inside of a frame.
+        """
+        try:
+            return self._whole(self._splitter.flush())
+        except ValueError as error:
+            raise _invalid(self._response, str(error)) from error
+
+    def _whole(self, pieces: Iterable[bytes]) -> Iterator[Response]:
+        try:
+            for piece in pieces:
+                yield unframed(replace(self._response, body=piece))
+        except ValueError as error:
+            raise _invalid(self._response, str(error)) from error
+
+
+def vectors(response: Response) -> Vectors:
     """One vector per text, in the order asked."""
     _, rows = _rows(response, "embeddings")
+    if response.rows is not None and all(type(row) is int for row in rows):
+        try:
+            return Vectors(packed=response.rows.block(rows), count=len(rows))
+        except IndexError as error:
+            raise _invalid(response, f"the frame has no row {error}") from error
     if not all(isinstance(row, list) and all(isinstance(x, (int, float)) for x in row) for row in rows):
         raise _invalid(response, "the embeddings are not lists of numbers")
-    return rows
+    return Vectors(lists=rows)
 
 
 def api_key(response: Response) -> APIKey:
@@ -205,6 +268,35 @@ def _total(holder: dict[str, Any]) -> int | None:
     return None
 
 
+def _piece(response: Response, *wanted: str) -> list[Any]:
+    found = _unwrap(_body(response), wanted)
+    return found if isinstance(found, list) else [found]
+
+
+def _token(response: Response, row: Any) -> Token:
+    fields = _token_fields(row)
+    if response.rows is None or not isinstance(fields, dict) or type(fields["embedding"]) is not int:
+        return _model(response, Token, fields)
+    try:
+        packed = response.rows[fields["embedding"]]
+    except IndexError as error:
+        raise _invalid(response, f"the frame has no row {error}") from error
+    token = _model(response, Token, {**fields, "embedding": []})
+    token.hold(packed)
+    return token
+
+
+def _hit(response: Response, row: Any) -> TokenQueryResult:
+    fields = _hit_fields(row)
+    if isinstance(fields, dict) and isinstance(fields["token"], dict):
+        fields["token"] = _token(response, fields["token"])
+    return _model(response, TokenQueryResult, fields)
+
+
+def _is_framed(response: Response) -> bool:
+    return is_frame(response.headers.get("content-type", ""))
+
+
 def _token_fields(row: Any) -> Any:
     if not isinstance(row, dict):
         return row
@@ -220,7 +312,7 @@ def _hit_fields(row: Any) -> Any:
     if not isinstance(row, dict):
         return row
     fields = dict(row)
-    fields["token"] = _token_fields(fields.get("token"))
+    fields.setdefault("token", None)
     _rename(fields, "score", "similarity")
     return fields
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pydantic_core import PydanticSerializationError, to_json
 
 from neurograph.exceptions import ValidationError
-from wirekit.vectors import VectorError, floats
+from wirekit.vectors import VectorError, floats, pack
 
 
 def encode(body: Any) -> bytes:
@@ -87,18 +87,34 @@ def vector(value: Any, field: str) -> list[float]:
         raise ValidationError.of(place, error.reason) from error
 
 
-def vector_list(values: Any, field: str) -> list[list[float]]:
-    """Vectors as JSON carries them; a matrix will do.
+def packed(value: Any, field: str) -> bytes:
+    """A vector of any kind as a frame carries it: finite float32 in little-endian.
 
     Raises:
-        ValidationError: names the first vector and component that are at fault.
+        ValidationError: names the first component that is at fault.
 
-    >>> vector_list([(1, 2), (3, 4)], "query_vectors")
-    [[1.0, 2.0], [3.0, 4.0]]
+    >>> packed([1.0], "query_vector")
+    b'\\x00\\x00\\x80?'
+    """
+    try:
+        return pack(value, label=field)
+    except VectorError as error:
+        place = field if error.position is None else f"{field}.{error.position}"
+        raise ValidationError.of(place, error.reason) from error
+
+
+def vector_list(values: Any, field: str) -> list[Any]:
+    """Vectors as a list; a matrix will do.
+
+    Raises:
+        ValidationError: this is no list of anything.
+
+    >>> vector_list(((1, 2), (3, 4)), "query_vectors")
+    [(1, 2), (3, 4)]
     """
     if isinstance(values, (str, bytes, Mapping)) or not hasattr(values, "__iter__"):
         raise ValidationError.of(field, f"is {type(values).__name__}; pass a list of vectors")
-    return [vector(value, f"{field}.{index}") for index, value in enumerate(values)]
+    return list(values)
 
 
 def segment(value: object, field: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from neurograph.decoding import unframed
 from neurograph.exceptions import CircuitOpenError, NeuroGraphError, NotFoundError
 from neurograph.failures import failure
 from neurograph.observation import Observation
@@ -70,7 +71,7 @@ class Exchange:
         attempt = _attempt(request, deadline, secrets, self._breaker)
         told = None if self._observation is None else partial(self._observation.retrying, request)
         response = yield from attempts(attempt, policy, deadline, budget=self._budget, on_retry=told)
-        return call.decode(response)
+        return call.decode(unframed(response))
 
 
 def _attempt(

@@ -4,11 +4,10 @@
 import copy
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from neurograph import calls
+from neurograph import calls, decoding
 from neurograph.auth import Authenticate, Session, authorized
 from neurograph.concurrency import Lock, check_middleware, sleep
 from neurograph.exceptions import AuthenticationError, InvalidResponseError, NotFoundError
@@ -18,13 +17,14 @@ from neurograph.metrics import Metrics
 from neurograph.middleware import Handler
 from neurograph.models import ServerLimits
 from neurograph.observation import Observation
-from neurograph.options import Options
+from neurograph.options import Options, checked_timeout
+from neurograph.unset import UNSET, Timeout
+from neurograph.vector_bodies import Dialect, negotiated
 from neurograph.wire import Call, Request, Response
 from wirekit.breaker import CircuitBreaker
 from wirekit.budget import RetryBudget
 from wirekit.deadline import Deadline
 from wirekit.flow import Send, run
-from wirekit.lines import LineSplitter
 from wirekit.retry import RetryPolicy
 
 T = TypeVar("T")
@@ -45,8 +45,10 @@ class Executor:
         self.metrics = Metrics(self._breaker)
         self._lock = Lock()
         self._limits: ServerLimits | None = None
+        self.dialect = Dialect()
         forget_after_fork(self._breaker)
         forget_after_fork(self._budget)
+        self.base_url = options.base_url
         self._adopt(options)
 
     def derived(self, options: Options) -> "Executor":
@@ -63,31 +65,39 @@ class Executor:
         policy = RetryPolicy(max_retries=options.max_retries)
         self._exchange = Exchange(policy, self._breaker, self._budget, self._observation)
 
-    def run(self, call: Call[T]) -> T:
-        """Runs one call, with the login and the repeats it needs, within the client's time-out.
+    def run(self, call: Call[T], timeout: Timeout = UNSET) -> T:
+        """Runs one call, with the login and the repeats it needs, within this time, else the client's.
 
         Raises:
+            ValidationError: the time is not positive.
             NeuroGraphError: the call failed.
         """
-        flow = authorized(call, self.session, self._exchange, Deadline.after(self._timeout))
+        deadline = Deadline.after(checked_timeout(timeout, self._timeout))
+        flow = negotiated(call, self.dialect, lambda chosen: authorized(chosen, self.session, self._exchange, deadline))
         return run(flow, self._perform)
 
-    def lines(self, call: Call[Response]) -> Generator[Response, None]:
-        """Runs a call whose answer is NDJSON; yields a response for each line as it arrives.
+    def lines(self, call: Call[Response], timeout: Timeout = UNSET) -> Generator[Response, None]:
+        """Runs a call whose answer is NDJSON or vector frames; yields a response for each line or frame as it arrives.
 
-        The client's time-out bounds the time until the answer begins, and each wait for more of it.
+        The time-out bounds the time until the answer begins, and each wait for more of it.
 
         Raises:
             NeuroGraphError: the call failed, or its answer broke off.
         """
-        response = self.run(call)
-        splitter = LineSplitter()
+        response = self.run(call, timeout)
+        pieces = decoding.Pieces(response)
+        if response.chunks is None:  # a middleware has answered
+            for piece in pieces.feed(response.body):
+                yield piece
+            for piece in pieces.flush():
+                yield piece
+            return
         with closing(response.chunks) as chunks:
             for chunk in chunks:
-                for line in splitter.feed(chunk):
-                    yield replace(response, body=line, chunks=None)
-        for line in splitter.flush():
-            yield replace(response, body=line, chunks=None)
+                for piece in pieces.feed(chunk):
+                    yield piece
+        for piece in pieces.flush():
+            yield piece
 
     def limits(self) -> ServerLimits:
         """The limits that the server advertises, asked for once; empty when it advertises none."""
@@ -96,6 +106,7 @@ class Executor:
                 self._limits = self.run(calls.get_limits())
             except (AuthenticationError, NotFoundError, InvalidResponseError):
                 self._limits = ServerLimits()  # a server that has no such page
+            self.dialect.advertised(self._limits.vector_media_type)
         return self._limits
 
     def close(self) -> None:
@@ -119,6 +130,7 @@ class Executor:
             self._observation.broken(request, error, begun)
             raise
         self._observation.answered(request, response, begun)
+        self.dialect.heard(response)
         return response
 
     def _handled(self, request: Request, deadline: Deadline) -> Response:

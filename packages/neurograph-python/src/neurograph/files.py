@@ -1,14 +1,14 @@
 """Files that appear when they are complete."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 
 @contextmanager
-def writing(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+def writing(target: str | os.PathLike[str] | BinaryIO) -> Generator[BinaryIO, None, None]:
     """A binary file to write into.
 
     Args:

@@ -29,7 +29,11 @@ class Filter:
         self._document = dict(document)
 
     def to_dict(self) -> dict[str, Any]:
-        """The plain form, as it goes to the server."""
+        """The plain form, as it goes to the server.
+
+        >>> field("author", "name").exists().to_dict()
+        {'path': ['author', 'name'], 'exists': True}
+        """
         return dict(self._document)
 
     def __and__(self, other: "FilterLike") -> "Filter":
@@ -53,7 +57,11 @@ FilterLike: TypeAlias = Filter | Mapping[str, Any]
 
 
 class Field:
-    """A place in the metadata; comparing it makes a filter."""
+    """A place in the metadata; comparing it makes a filter.
+
+    >>> (field("year") != 1990).to_dict()
+    {'path': 'year', 'ne': 1990}
+    """
 
     __slots__ = ("_path",)
     __hash__ = None  # type: ignore[assignment]  # == makes a filter, so equality cannot be asked for
@@ -80,47 +88,102 @@ class Field:
         return self._filter("range", {"gte": value})
 
     def between(self, low: float, high: float) -> Filter:
-        """From `low` to `high`, both included."""
+        """From `low` to `high`, both included.
+
+        >>> field("year").between(1990, 2000).to_dict()
+        {'path': 'year', 'range': {'gte': 1990, 'lte': 2000}}
+        """
         return self._filter("range", {"gte": low, "lte": high})
 
     def is_in(self, values: Iterable[Any]) -> Filter:
-        """Equal to one of these."""
+        """Equal to one of these.
+
+        >>> field("lang").is_in(["de", "fr"]).to_dict()
+        {'path': 'lang', 'in': ['de', 'fr']}
+        """
         return self._filter("in", list(values))
 
     def since(self, moment: datetime) -> Filter:
-        """A date and time, as ISO 8601 text, at or after `moment`, which needs a time zone."""
+        """A date and time, as ISO 8601 text, at or after `moment`; the server refuses one without a time zone.
+
+        >>> from datetime import timezone
+        >>> field("written").since(datetime(2026, 1, 1, tzinfo=timezone.utc)).to_dict()
+        {'path': 'written', 'date': {'gte': '2026-01-01T00:00:00+00:00'}}
+        """
         return self._filter("date", {"gte": moment.isoformat()})
 
     def before(self, moment: datetime) -> Filter:
-        """A date and time, as ISO 8601 text, before `moment`, which needs a time zone."""
+        """A date and time, as ISO 8601 text, before `moment`; the server refuses one without a time zone.
+
+        >>> from datetime import timezone
+        >>> field("written").before(datetime(2026, 1, 1, tzinfo=timezone.utc)).to_dict()
+        {'path': 'written', 'date': {'lt': '2026-01-01T00:00:00+00:00'}}
+        """
         return self._filter("date", {"lt": moment.isoformat()})
 
     def exists(self) -> Filter:
-        """There is such a place, whatever its value."""
+        """There is such a place, whatever its value.
+
+        >>> (~field("draft").exists()).to_dict()
+        {'not': {'path': 'draft', 'exists': True}}
+        """
         return self._filter("exists", True)
 
     def is_null(self) -> Filter:
-        """The value is null."""
+        """The value is null.
+
+        >>> field("parent").is_null().to_dict()
+        {'path': 'parent', 'is_null': True}
+        """
         return self._filter("is_null", True)
 
     def starts_with(self, text: str, *, fold_case: bool = False) -> Filter:
-        """A text that begins with `text`."""
+        """A text that begins with `text`; `fold_case` lets upper and lower case count as the same.
+
+        >>> field("title").starts_with("the ", fold_case=True).to_dict()
+        {'path': 'title', 'prefix': 'the ', 'fold_case': True}
+        """
         return self._filter("prefix", text, fold_case=fold_case)
 
     def contains_text(self, text: str, *, fold_case: bool = False) -> Filter:
-        """A text that holds `text`."""
+        """A text that holds `text`; `fold_case` lets upper and lower case count as the same.
+
+        >>> field("title").contains_text("whale", fold_case=True).to_dict()
+        {'path': 'title', 'substring': 'whale', 'fold_case': True}
+        """
         return self._filter("substring", text, fold_case=fold_case)
 
     def any(self, condition: FilterLike) -> Filter:
-        """A list of which some element meets the condition; `each()` is the element."""
+        """A list of which some element meets the condition; `each()` is the element.
+
+        >>> field("tags").any(each() == "red").to_dict()
+        {'path': 'tags', 'any': {'eq': 'red'}}
+
+        Raises:
+            ValidationError: the condition is no filter.
+        """
         return self._filter("any", document(condition))
 
     def all(self, condition: FilterLike) -> Filter:
-        """A list of which every element meets the condition; `each()` is the element."""
+        """A list of which every element meets the condition; `each()` is the element.
+
+        >>> field("tags").all(each() == "red").to_dict()
+        {'path': 'tags', 'all': {'eq': 'red'}}
+
+        Raises:
+            ValidationError: the condition is no filter.
+        """
         return self._filter("all", document(condition))
 
     def none(self, condition: FilterLike) -> Filter:
-        """A list of which no element meets the condition; `each()` is the element."""
+        """A list of which no element meets the condition; `each()` is the element.
+
+        >>> field("tags").none(each() == "red").to_dict()
+        {'path': 'tags', 'none': {'eq': 'red'}}
+
+        Raises:
+            ValidationError: the condition is no filter.
+        """
         return self._filter("none", document(condition))
 
     def _filter(self, operator: str, value: Any, **more: Any) -> Filter:
@@ -160,6 +223,9 @@ def document(filter: FilterLike) -> dict[str, Any]:
 
     Raises:
         ValidationError: it is neither a dictionary nor a Filter.
+
+    >>> document({"path": "lang", "eq": "fr"})
+    {'path': 'lang', 'eq': 'fr'}
     """
     if isinstance(filter, Filter):
         return filter.to_dict()

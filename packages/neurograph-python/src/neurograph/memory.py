@@ -50,12 +50,16 @@ class Memory:
         except _Refused as refused:
             error = {"code": refused.code, "message": refused.message, "details": {}}
             status, body = refused.status, {"success": False, "error": error}
-        response = Response(request, status, {}, json.dumps(body).encode())
+        in_lines = request.streamed and status < 300
+        rows = body["results" if "results" in body else "tokens"] if in_lines else [body]
+        response = Response(request, status, {}, b"\n".join(json.dumps(row).encode() for row in rows))
         if key is not None and status < 300:
             self._answered[key] = response
         return response
 
     def _handle(self, request: Request) -> tuple[int, Any]:
+        if request.content_type != "application/json":
+            raise _Refused(415, "UNSUPPORTED_MEDIA_TYPE", "The mock reads JSON only")
         path, _, query = request.target.partition("?")
         asked = {name: values[-1] for name, values in parse_qs(query).items()}
         body = json.loads(request.body) if request.body else {}
@@ -78,7 +82,11 @@ class Memory:
     def _list(self, asked: _Fields) -> tuple[int, Any]:
         offset, limit = int(asked.get("offset", 0)), int(asked.get("limit", 100))
         rows = [self._tokens[number] for number in sorted(self._tokens)]
-        return 200, {"tokens": rows[offset : offset + limit], "total": len(rows), "limit": limit, "offset": offset}
+        shown = [_shown(row, asked) for row in rows[offset : offset + limit]]
+        return 200, {"tokens": shown, "total": len(rows), "limit": limit, "offset": offset}
+
+    def _export(self, asked: _Fields) -> tuple[int, Any]:
+        return 200, {"tokens": [_shown(self._tokens[number], asked) for number in sorted(self._tokens)]}
 
     def _get(self, _: _Fields, number: str) -> tuple[int, Any]:
         return 200, self._token(number)
@@ -127,9 +135,27 @@ class Memory:
         self._key(key_id)["is_active"] = False
         return 200, {"key_id": key_id, "status": "revoked"}
 
+    def _rotate_key(self, _: _Fields, key_id: str) -> tuple[int, Any]:
+        old = self._key(key_id)
+        if not old["is_active"]:
+            raise _Refused(409, "CONFLICT", f"API key {key_id!r} is revoked")
+        old["is_active"] = False
+        return self._create_key({"name": old["name"], "scopes": old["scopes"]})
+
     def _delete_key(self, _: _Fields, key_id: str) -> tuple[int, Any]:
         del self._keys[self._key(key_id)["key_id"]]
         return 200, {"success": True}
+
+    def _me(self, _: _Fields) -> tuple[int, Any]:
+        return 200, {
+            "user_id": "mock",
+            "username": "mock",
+            "role": "developer",
+            "scopes": ["tokens:read", "tokens:write"],
+        }
+
+    def _ready(self, _: _Fields) -> tuple[int, Any]:
+        return 200, {"status": "ready"}
 
     def _health(self, _: _Fields) -> tuple[int, Any]:
         return 200, {"status": "healthy", "version": "0.59.0-mock"}
@@ -153,7 +179,7 @@ class Memory:
             message = f"query_vector has {len(near)} components and this mock takes {self._dimension}"
             raise _Refused(422, "VALIDATION_ERROR", message)
         hits: list[_Fields] = [
-            {"token": token, "similarity": similarity, "distance": 1 - similarity}
+            {"token": _shown(token, asked), "similarity": similarity, "distance": 1 - similarity}
             for token in self._tokens.values()
             if token["id"] != token_id
             and (similarity := _cosine(near, token["embedding"])) >= (asked.get("threshold") or 0.0)
@@ -179,6 +205,16 @@ class Memory:
         return key
 
 
+def _shown(token: _Fields, asked: _Fields) -> _Fields:
+    """A token with the parts that were asked for."""
+    include = asked.get("include")
+    if include is None:
+        return token
+    parts = include.split(",") if isinstance(include, str) else include
+    empty: _Fields = {"text": None, "metadata": {}, "embedding": []}
+    return {**token, **{name: nothing for name, nothing in empty.items() if name not in parts}}
+
+
 def _cosine(one: list[float], other: list[float]) -> float:
     """Cosine similarity from 0 to 1: what points away counts as 0, as the documented mock has it."""
     length = math.sqrt(sum(x * x for x in one)) * math.sqrt(sum(x * x for x in other))
@@ -195,6 +231,7 @@ _ROUTES: tuple[tuple[str, str, Callable[..., tuple[int, Any]]], ...] = (
     ("POST", f"{_API}/tokens", Memory._create),
     ("GET", f"{_API}/tokens", Memory._list),
     ("POST", f"{_API}/tokens/batch", Memory._create_many),
+    ("GET", f"{_API}/tokens/export", Memory._export),
     ("POST", f"{_API}/tokens/query", Memory._query),
     ("POST", f"{_API}/tokens/query/many", Memory._query_many),
     ("POST", f"{_API}/tokens/delete", Memory._delete_many),
@@ -207,6 +244,9 @@ _ROUTES: tuple[tuple[str, str, Callable[..., tuple[int, Any]]], ...] = (
     ("GET", f"{_API}/api-keys/([^/]+)", Memory._get_key),
     ("DELETE", f"{_API}/api-keys/([^/]+)", Memory._delete_key),
     ("POST", f"{_API}/api-keys/([^/]+)/revoke", Memory._revoke_key),
+    ("POST", f"{_API}/api-keys/([^/]+)/rotate", Memory._rotate_key),
+    ("GET", f"{_API}/auth/me", Memory._me),
+    ("GET", "/readyz", Memory._ready),
     ("GET", f"{_API}/health", Memory._health),
     ("GET", f"{_API}/status", Memory._status),
 )

@@ -5,38 +5,44 @@ Fields that a server adds are kept and readable as attributes. A model's repr ne
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
+
+from wirekit.vectors import to_list
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _SHOWN_COMPONENTS = 3
-
-
-# Schemas are built at first use: together they take as long as importing this whole package.
-_LAZY = ConfigDict(defer_build=True)
 
 
 class _Question(BaseModel):
     """Base of everything that goes to a server."""
 
-    model_config = _LAZY
+    # Schemas are built at first use: together they take as long as importing this whole package.
+    model_config = ConfigDict(defer_build=True)
 
 
 class _Answer(BaseModel):
     """Base of everything a server sends."""
 
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, **_LAZY)
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, defer_build=True)
 
 
-class Token(_Answer):
+class Token(_Answer):  # noqa: PLW1641 - equal by content, which changes: it has no hash
     """A text with its vector.
 
     Attributes:
         id: small positive integer, never reused.
         text: None when the token has only a vector.
-        embedding: float32 components; empty when the server sent none.
+        embedding: float32 components as a plain list, made when it is first looked at; empty when the server sent none.
         metadata: any JSON object.
         created_at: with time zone.
+
+    >>> Token(id=7, text="hello", embedding=[0.5, -1.0]).embedding
+    [0.5, -1.0]
     """
 
     id: int
@@ -44,8 +50,73 @@ class Token(_Answer):
     embedding: list[float]
     metadata: dict[str, Any] | None = None
     created_at: datetime | None = None
+    _packed: bytes | None = PrivateAttr(default=None)
+
+    @property
+    def vector(self) -> "NDArray[np.float32]":
+        """The embedding as a numpy array of shape (dimension,), without a Python float in between.
+
+        Changes to it do not reach the token; it may be read-only.
+
+        Raises:
+            ImportError: numpy is not installed.
+
+        >>> Token(id=1, embedding=[0.5, -1.0]).vector.dtype.name
+        'float32'
+        """
+        import numpy as np
+
+        if "embedding" in self.__dict__ or self._packed is None:
+            return np.array(self.embedding, dtype=np.float32)
+        return np.frombuffer(self._packed, dtype="<f4")
+
+    def hold(self, packed: bytes) -> None:
+        """Takes an embedding that came as float32 in little-endian; for this library's own use.
+
+        >>> token = Token(id=1, embedding=[])
+        >>> token.hold(bytes.fromhex("0000003f000080bf"))
+        >>> token.embedding
+        [0.5, -1.0]
+        """
+        self._packed = packed
+        vars(self).pop("embedding")
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """What is not there yet: a list of the embedding that came packed."""
+            if name != "embedding" or super().__getattr__("_packed") is None:
+                return super().__getattr__(name)
+            self._unpack()
+            return self.__dict__["embedding"]
+
+    def _unpack(self) -> None:
+        if self._packed is None:
+            return
+        own = vars(self)
+        present = {"embedding": to_list(self._packed), **own}
+        own.clear()
+        own.update({name: present[name] for name in type(self).model_fields if name in present})
+        self._packed = None
+
+    @model_serializer(mode="wrap")
+    def _whole(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        self._unpack()
+        fields: dict[str, Any] = handler(self)
+        return fields
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:  # type: ignore[override]
+        self._unpack()
+        yield from super().__iter__()
+
+    def __eq__(self, other: object) -> bool:
+        for token in (self, other):
+            if isinstance(token, Token):
+                token._unpack()
+        return super().__eq__(other)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        self._unpack()
         for name, value in super().__repr_args__():
             yield name, _Shortened(value) if name == "embedding" else value
 
@@ -70,6 +141,10 @@ class TokenPage(list[Token]):
         total: tokens on the server altogether; None when the server does not tell.
         limit: tokens asked for.
         offset: tokens before this page.
+
+    >>> page = TokenPage([Token(id=1, embedding=[])], total=3, limit=1, offset=0)
+    >>> len(page), page.total
+    (1, 3)
     """
 
     def __init__(self, tokens: Iterable[Token] = (), *, total: int | None = None, limit: int, offset: int) -> None:
@@ -80,7 +155,11 @@ class TokenPage(list[Token]):
 
     @property
     def has_more(self) -> bool:
-        """Whether tokens come after this page; a guess by its length when the server tells no total."""
+        """Whether tokens come after this page; a guess by its length when the server tells no total.
+
+        >>> TokenPage([Token(id=1, embedding=[])], total=3, limit=1, offset=0).has_more
+        True
+        """
         if self.total is None:
             return len(self) >= self.limit > 0
         return bool(self) and self.offset + len(self) < self.total
@@ -100,6 +179,9 @@ class TokenCreate(_Question):
         text: what the token says.
         metadata: any JSON object.
         embedding: its vector; the server embeds the text when absent.
+
+    >>> TokenCreate(text="hello", metadata={"lang": "en"}).text
+    'hello'
     """
 
     text: str
@@ -114,6 +196,9 @@ class TokenQuery(_Question):
         query_vector: as many components as the server's model has.
         top_k: hits wanted; 0 means the server's default.
         threshold: least cosine similarity of a hit, itself included.
+
+    >>> TokenQuery(query_vector=[0.5, -1.0]).top_k
+    10
     """
 
     query_vector: list[float]
@@ -128,6 +213,10 @@ class TokenQueryResult(_Answer):
         token: the token found.
         similarity: cosine similarity, 1 for the same direction, higher is closer.
         distance: 1 − similarity, lower is closer.
+
+    >>> hit = TokenQueryResult(token=Token(id=7, embedding=[]), similarity=0.75, distance=0.25)
+    >>> hit.token.id, hit.similarity
+    (7, 0.75)
     """
 
     token: Token
@@ -141,6 +230,9 @@ class DeletedTokens(_Answer):
     Attributes:
         deleted: tokens that existed and are gone now.
         missing: ids asked for that no token has.
+
+    >>> DeletedTokens(deleted=2, missing=[7]).missing
+    [7]
     """
 
     deleted: int
@@ -159,6 +251,9 @@ class APIKey(_Answer):
         expires_at: None when it does not expire.
         last_used_at: None when it was never used.
         is_active: false once revoked.
+
+    >>> APIKey(key_id="k1", name="reader", key_prefix="ng_abc", created_at="2026-01-01T00:00:00Z").is_active
+    True
     """
 
     key_id: str
@@ -178,6 +273,9 @@ class APIKeyCreate(_Question):
         name: what to call it.
         scopes: what it may do; None means what the creator may, less the administration of keys.
         expires_in_days: None means never.
+
+    >>> APIKeyCreate(name="reader", scopes=["tokens:read"]).expires_in_days is None
+    True
     """
 
     name: str
@@ -190,6 +288,11 @@ class APIKeyCreated(_Answer):
 
     Attributes:
         api_key: the secret; store it now.
+
+    >>> made = {"key_id": "k1", "name": "reader", "key_prefix": "ng_", "created_at": "2026-01-01T00:00:00Z"}
+    >>> created = APIKeyCreated(api_key="ng_secret", **made)
+    >>> created.api_key, "ng_secret" in repr(created)
+    ('ng_secret', False)
     """
 
     key_id: str
@@ -207,6 +310,9 @@ class User(_Answer):
     Attributes:
         role: admin, developer, viewer or bot.
         scopes: what the account may do.
+
+    >>> User(user_id="u1", username="developer", role="developer").scopes
+    []
     """
 
     user_id: str
@@ -226,6 +332,10 @@ class LoginResponse(_Answer):
         access_token: bearer token of the next calls.
         refresh_token: buys the next access token, once; None when the server gives none.
         expires_in: lifetime of the access token, in seconds; None when the server does not tell.
+
+    >>> answer = LoginResponse(access_token="secret", expires_in=900)
+    >>> answer.expires_in, "secret" in repr(answer)
+    (900.0, False)
     """
 
     access_token: str = Field(repr=False)
@@ -243,12 +353,17 @@ class ServerLimits(_Answer):
         max_batch: tokens, texts or queries in one request.
         max_top_k: hits of one query.
         max_page: tokens of one page.
+        vector_media_type: what bodies with vectors can be besides JSON.
+
+    >>> ServerLimits(max_batch=10_000).max_batch
+    10000
     """
 
     max_body_bytes: int | None = None
     max_batch: int | None = None
     max_top_k: int | None = None
     max_page: int | None = None
+    vector_media_type: str | None = None
 
 
 class HealthStatus(_Answer):
@@ -259,6 +374,9 @@ class HealthStatus(_Answer):
         version: of the server.
         uptime_seconds: since its start.
         timestamp: when it answered.
+
+    >>> HealthStatus(status="healthy", version="0.60.0").status
+    'healthy'
     """
 
     status: str
@@ -277,6 +395,9 @@ class SystemStatus(_Answer):
         uptime_seconds: since its start.
         memory_usage_mb: resident memory.
         requests_total: requests answered since its start.
+
+    >>> SystemStatus(api_version="0.60.0", tokens_count=3).tokens_count
+    3
     """
 
     api_version: str

@@ -3,10 +3,12 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
-from neurograph.exceptions import ConfigurationError
+from neurograph.exceptions import ConfigurationError, ValidationError
+from neurograph.unset import UNSET, Timeout
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -48,6 +50,9 @@ class Options:
         max_retries: repeats of a call that failed in a passing way.
         proxy: where requests go first; None goes straight, unless the environment names one.
         max_connections: at once; None leaves it to the transport.
+        max_idle_connections: kept open for the next calls.
+        idle_seconds: how long each is kept.
+        http2: whether HTTP/2 is offered to the server.
         circuit_threshold: failures in a row after which nothing is sent for a while; 0 never stops.
         circuit_recovery: that while, in seconds.
         on_retry: told of every repeat.
@@ -61,6 +66,9 @@ class Options:
     max_retries: int
     proxy: str | None = field(default=None, repr=False)
     max_connections: int | None = None
+    max_idle_connections: int = 20
+    idle_seconds: float = 4.0
+    http2: bool = False
     circuit_threshold: int = 10
     circuit_recovery: float = 10.0
     on_retry: "OnRetry | None" = None
@@ -88,8 +96,12 @@ class Options:
             raise ConfigurationError(f"max_retries must be 0 or more, not {self.max_retries}")
         if self.max_connections is not None and self.max_connections < 1:
             raise ConfigurationError(f"max_connections must be 1 or more, or None, not {self.max_connections}")
+        if self.max_idle_connections < 0 or not self.idle_seconds >= 0:
+            raise ConfigurationError("max_idle_connections and idle_seconds must be 0 or more")
         if self.circuit_threshold < 0 or self.circuit_recovery < 0:
             raise ConfigurationError("circuit_threshold and circuit_recovery must be 0 or more")
+        if self.http2 and find_spec("h2") is None:
+            raise ConfigurationError('http2=True needs the package h2: pip install "neurograph-python[http2]"')
 
 
 def resolve(
@@ -124,6 +136,24 @@ def resolve(
     )
     options.check()
     return options
+
+
+def checked_timeout(timeout: Timeout, usual: float | None) -> float | None:
+    """Seconds for one call: those given, else the usual ones; None means for ever.
+
+    Raises:
+        ValidationError: not a positive number.
+
+    >>> checked_timeout(None, 30.0), checked_timeout(UNSET, 30.0)
+    (None, 30.0)
+    """
+    if timeout is UNSET:
+        return usual
+    if timeout is not None and not timeout > 0:
+        raise ValidationError.of(
+            "timeout", f"is {timeout}; pass a positive number of seconds, or None to wait for ever"
+        )
+    return timeout
 
 
 def _credentials(

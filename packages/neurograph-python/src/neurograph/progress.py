@@ -1,6 +1,6 @@
 """Telling how far a long call has come."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TypeAlias
 
@@ -11,7 +11,7 @@ Progress: TypeAlias = bool | Callable[[int, int | None], None] | None
 
 
 @contextmanager
-def reporting(progress: Progress, total: int | None, what: str) -> Iterator[Callable[[int], None]]:
+def reporting(progress: Progress, total: int | None, what: str) -> Generator[Callable[[int], None], None, None]:
     """A function to call with the number of items done so far.
 
     Raises:
@@ -34,7 +34,7 @@ def reporting(progress: Progress, total: int | None, what: str) -> Iterator[Call
 
 
 @contextmanager
-def _bar(total: int | None, what: str) -> Iterator[Callable[[int], None]]:
+def _bar(total: int | None, what: str) -> Generator[Callable[[int], None], None, None]:
     try:
         from rich import progress as rich
     except ImportError as error:

@@ -78,7 +78,7 @@ class MockNeuroGraphClient(NeuroGraphClient):
             return self.memory.answer(request)
 
         middleware = [*options.pop("middleware", ()), remembered]
-        defaults = {"base_url": "http://mock.invalid", "api_key": "ng_mock_client"}
+        defaults: dict[str, Any] = {"base_url": "http://mock.invalid", "api_key": "ng_mock_client"}
         super().__init__(**{**defaults, **options}, middleware=middleware)
 
 
@@ -92,7 +92,7 @@ class AsyncMockNeuroGraphClient(AsyncNeuroGraphClient):
             return self.memory.answer(request)
 
         middleware = [*options.pop("middleware", ()), remembered]
-        defaults = {"base_url": "http://mock.invalid", "api_key": "ng_mock_client"}
+        defaults: dict[str, Any] = {"base_url": "http://mock.invalid", "api_key": "ng_mock_client"}
         super().__init__(**{**defaults, **options}, middleware=middleware)
 
 

@@ -1,18 +1,23 @@
 """Calls that find, list, stream and delete tokens, as values. No I/O."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from neurograph import decoding
-from neurograph.calls import TOKENS, new_key
-from neurograph.encoding import encode, json_object, texts, vector, vector_list
+from neurograph.calls import TOKENS, new_key, with_vector
+from neurograph.encoding import encode, json_object, texts, vector_list
 from neurograph.exceptions import ValidationError
 from neurograph.filters import FilterLike, document
+from neurograph.frames import ACCEPT, VECTORS
 from neurograph.models import DeletedTokens, TokenPage, TokenQueryResult
+from neurograph.vector_bodies import VectorBody
 from neurograph.wire import Call, Request, Response
 
+T = TypeVar("T")
 LINES = "application/x-ndjson"
+STREAM = f"{VECTORS}, {LINES};q=0.9"
 
 
 def list_tokens(
@@ -20,26 +25,28 @@ def list_tokens(
 ) -> Call[TokenPage]:
     """Read a page of tokens, by rising id."""
     query = urlencode({"limit": limit, "offset": offset, **_chosen(filter, include)})
-    return Call(Request("GET", f"{TOKENS}?{query}"), decoding.token_page(limit, offset))
+    return Call(Request("GET", f"{TOKENS}?{query}", accept=ACCEPT), decoding.token_page(limit, offset))
 
 
-def stream_tokens(filter: FilterLike | None, include: Sequence[str] | None) -> Call[Response]:
-    """Read all tokens, a line each."""
+def stream_tokens(filter: FilterLike | None, include: Sequence[str] | None, accept: str = STREAM) -> Call[Response]:
+    """Read all tokens, a line each or many in a frame."""
     query = urlencode(_chosen(filter, include))
     target = f"{TOKENS}/export{'?' if query else ''}{query}"
-    return Call(Request("GET", target, accept=LINES, streamed=True), decoding.itself)
+    return Call(Request("GET", target, accept=accept, streamed=True), decoding.itself)
 
 
 def query_tokens(
     query_vector: Any, text: str | None, token_id: int | None, **asked: Any
 ) -> Call[list[TokenQueryResult]]:
     """Find the tokens nearest to a vector, a text or a token."""
-    return Call(_query(query_vector, text, token_id, asked), decoding.hits)
+    call = Call(Request("POST", f"{TOKENS}/query", accept=ACCEPT), decoding.hits)
+    return _query(call, query_vector, text, token_id, asked)
 
 
 def stream_query(query_vector: Any, text: str | None, token_id: int | None, **asked: Any) -> Call[Response]:
-    """As `query_tokens`, a hit a line."""
-    return Call(_query(query_vector, text, token_id, asked, accept=LINES, streamed=True), decoding.itself)
+    """As `query_tokens`, a hit a line or many in a frame."""
+    call = Call(Request("POST", f"{TOKENS}/query", accept=STREAM, streamed=True), decoding.itself)
+    return _query(call, query_vector, text, token_id, asked)
 
 
 def query_many_tokens(
@@ -49,11 +56,14 @@ def query_many_tokens(
     if (query_vectors is None) == (many is None):
         raise ValidationError.of("query_vectors", "or texts: pass exactly one of the two")
     body = _asked(**asked)
+    request = Request("POST", f"{TOKENS}/query/many", accept=ACCEPT)
     if many is not None:
-        body["texts"] = texts(many, "texts")
-    else:
-        body["query_vectors"] = vector_list(query_vectors, "query_vectors")
-    return Call(Request("POST", f"{TOKENS}/query/many", encode(body)), decoding.hit_lists)
+        request = replace(request, body=encode({**body, "texts": texts(many, "texts")}))
+        return Call(request, decoding.hit_lists)
+    values = vector_list(query_vectors, "query_vectors")
+    places = [f"query_vectors.{index}" for index in range(len(values))]
+    vectors = VectorBody(values, places, lambda rows: {**body, "query_vectors": list(rows)})
+    return Call(request, decoding.hit_lists, body=vectors)
 
 
 def delete_tokens(token_ids: Iterable[int] | None, filter: FilterLike | None) -> Call[DeletedTokens]:
@@ -64,23 +74,15 @@ def delete_tokens(token_ids: Iterable[int] | None, filter: FilterLike | None) ->
     return Call(Request("POST", f"{TOKENS}/delete", encode(body), idempotency_key=new_key()), decoding.deleted)
 
 
-def _query(
-    query_vector: Any,
-    text: str | None,
-    token_id: int | None,
-    asked: dict[str, Any],
-    **how: Any,
-) -> Request:
+def _query(call: Call[T], query_vector: Any, text: str | None, token_id: int | None, asked: dict[str, Any]) -> Call[T]:
     if sum(value is not None for value in (query_vector, text, token_id)) != 1:
         raise ValidationError.of("query_vector", "text or token_id: pass exactly one of the three")
-    body: dict[str, Any] = {}
-    if query_vector is not None:
-        body["query_vector"] = vector(query_vector, "query_vector")
-    elif text is not None:
+    body = _asked(**asked)
+    if text is not None:
         body["text"] = text
-    else:
+    elif token_id is not None:
         body["token_id"] = token_id
-    return Request("POST", f"{TOKENS}/query", encode({**body, **_asked(**asked)}), **how)
+    return with_vector(call, body, "query_vector", query_vector)
 
 
 def _asked(

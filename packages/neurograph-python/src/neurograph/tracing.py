@@ -12,7 +12,7 @@ The span of a streamed answer ends when the answer begins.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import overload
 from urllib.parse import urlsplit
@@ -62,7 +62,7 @@ class Tracing:
             return _told(span, call_next(_carrying(request)))
 
     @contextmanager
-    def _span(self, request: Request) -> Iterator[Span]:
+    def _span(self, request: Request) -> Generator[Span, None, None]:
         path = request.target.partition("?")[0]
         template = _template(path)
         attributes: dict[str, str | int] = {

@@ -29,9 +29,7 @@ from neurograph.version import __version__
 from neurograph.wire import Request, Response
 from wirekit.deadline import Deadline
 
-# Servers commonly close idle connections after 5 seconds (uvicorn does). Letting go a little earlier
-# means that no request is sent into a connection that is being closed.
-_LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=4.0)
+_MOST_CONNECTIONS = 100
 
 # Servers read no more than twelve digits; this is more than eleven days.
 _LONGEST_MS = 999_999_999
@@ -229,19 +227,18 @@ class _Pool:
 
 def _configuration(options: Options) -> dict[str, Any]:
     headers = {"User-Agent": f"neurograph-python/{__version__}"}
-    limits = _LIMITS
-    if options.max_connections is not None:
-        kept = min(options.max_connections, limits.max_keepalive_connections or options.max_connections)
-        limits = httpx2.Limits(
-            max_connections=options.max_connections,
-            max_keepalive_connections=kept,
-            keepalive_expiry=limits.keepalive_expiry,
-        )
+    most = _MOST_CONNECTIONS if options.max_connections is None else options.max_connections
+    limits = httpx2.Limits(
+        max_connections=most,
+        max_keepalive_connections=min(most, options.max_idle_connections),
+        keepalive_expiry=options.idle_seconds,
+    )
     return {
         "verify": _verification(options),
         "headers": headers,
         "limits": limits,
         "proxy": options.proxy,
+        "http2": options.http2,
         "follow_redirects": False,
     }
 
@@ -291,7 +288,7 @@ class _Outgoing:
         if request.bearer is not None:
             headers.append((b"Authorization", f"Bearer {request.bearer}".encode()))
         if request.body is not None:
-            headers.append((b"Content-Type", b"application/json"))
+            headers.append((b"Content-Type", request.content_type.encode()))
         if request.body is not None or request.method in _WITH_BODY:
             headers.append((b"Content-Length", b"%d" % len(request.body or b"")))
         return httpx2.Request(

@@ -14,3 +14,6 @@ class _Unset(Enum):
 Unset: TypeAlias = Literal[_Unset.UNSET]
 UNSET: Unset = _Unset.UNSET
 """Says "leave this field as it is", where None says "clear it"."""
+
+Timeout: TypeAlias = "float | Unset | None"
+"""Seconds for one call, its repeats and a login included; None waits for ever, UNSET takes those of the client."""

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+from neurograph.frames import Rows
 
 T = TypeVar("T")
 
@@ -14,7 +16,8 @@ class Request:
     Attributes:
         method: GET, POST, PUT or DELETE.
         target: path and query, quoted, beginning with a slash.
-        body: JSON text, or None.
+        body: JSON text or a vector frame, or None.
+        content_type: of the body.
         bearer: what to send as `Authorization: Bearer`; None sends no such header.
         accept: media type to ask for.
         idempotency_key: the request's own name, the same in all attempts; None sends none.
@@ -29,6 +32,7 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     bearer: str | None = field(default=None, repr=False)
     accept: str = "application/json"
+    content_type: str = "application/json"
     idempotency_key: str | None = None
     streamed: bool = False
     request_id: str | None = None
@@ -55,7 +59,8 @@ class Response:
         request: what it answers.
         status: HTTP status.
         headers: names in lower case.
-        body: decompressed.
+        body: decompressed; of a vector frame only the document, once it was taken apart.
+        rows: the vectors beside the document.
         chunks: the body in pieces as they arrive, an iterator or asynchronous iterator of bytes; only of a
             streamed request that succeeded.
     """
@@ -65,11 +70,28 @@ class Response:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     chunks: Any = field(default=None, repr=False)
+    rows: Rows | None = field(default=None, repr=False)
 
     @property
     def request_id(self) -> str | None:
         """The server's name for this request, if it gave one."""
         return self.headers.get("x-request-id") or self.headers.get("x-correlation-id")
+
+
+class Body(Protocol):
+    """A body that can be written in two ways; see `neurograph.vector_bodies`."""
+
+    def wants_frame(self, known: bool | None) -> bool:
+        """Whether to try a frame with a server that is known to read them or not, or (None) has not been heard yet."""
+        ...
+
+    def framed(self) -> bytes | None:
+        """The body as a vector frame; None when it cannot be one."""
+        ...
+
+    def in_json(self) -> bytes:
+        """The body as JSON text."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +104,11 @@ class Call(Generic[T]):
         idempotent: whether a repeat changes nothing, so that a lost answer may be asked for again; so it is
             with an idempotency key.
         public: whether it goes without credentials.
+        body: the body of the request, where it has vectors.
     """
 
     request: Request
     decode: Callable[[Response], T]
     idempotent: bool = True
     public: bool = False
+    body: Body | None = None

@@ -28,6 +28,7 @@ from vectrograph.rest.app import build_http_app
 from vectrograph.rpc.server import build_grpc_server
 from vectrograph.services import Services
 from vectrograph.services.assembly import assemble
+from vectrograph.services.concurrency import Concurrency
 from vectrograph.services.rate_limits import RateLimits
 from vectrograph.settings import Settings
 from vectrograph.version import VERSION
@@ -71,13 +72,25 @@ class Server:
     """A server that is up: data open, ports bound, every transport answering. Made by `start`, ended by `stop`."""
 
     def __init__(
-        self, settings: Settings, engine: Engine, services: Services, addresses: Addresses, closing: ExitStack
+        self,
+        settings: Settings,
+        engine: Engine,
+        services: Services,
+        addresses: Addresses,
+        closing: ExitStack,
+        store: ControlStore,
     ) -> None:
         self.settings = settings
         self.engine = engine
         self.services = services
         self.addresses = addresses
         self._closing = closing
+        self._store = store
+
+    @property
+    def default_passwords(self) -> list[str]:
+        """Usernames whose published password is in force; only on loopback are there any."""
+        return default_password_in_force(self._store)
 
     @classmethod
     def start(cls, settings: Settings, *, control_template: Path | None = None) -> Self:
@@ -94,7 +107,8 @@ class Server:
         with ExitStack() as stack:
             certificates = _certificates(settings)
             engine = _open_engine(settings, stack)
-            services = _open_services(settings, engine, stack, control_template)
+            store = _open_store(settings, stack, control_template)
+            services = _open_services(settings, engine, store, stack)
             http_sockets = [
                 stack.enter_context(bind(settings.host, settings.http_port, "http-port")),
                 stack.enter_context(bind(settings.host, settings.vectron_http_port, "vectron-http-port")),
@@ -120,7 +134,7 @@ class Server:
             ports = [sock.getsockname()[1] for sock in http_sockets]
             addresses = Addresses(settings.host, ports[0], ports[1], grpc_port, "https" if settings.tls else "http")
             closing = stack.pop_all()
-        return cls(settings, engine, services, addresses, closing)
+        return cls(settings, engine, services, addresses, closing, store)
 
     def stop(self) -> None:
         """Finish what is in flight within `shutdown_seconds`, then close everything. Stopping twice is fine."""
@@ -134,7 +148,7 @@ def _open_engine(settings: Settings, stack: ExitStack) -> Engine:
     return engine
 
 
-def _open_services(settings: Settings, engine: Engine, stack: ExitStack, control_template: Path | None) -> Services:
+def _open_store(settings: Settings, stack: ExitStack, control_template: Path | None) -> ControlStore:
     path = settings.data / CONTROL_FILE
     if control_template is not None and not path.exists():
         ControlStore.copy_of(control_template, path)
@@ -144,6 +158,10 @@ def _open_services(settings: Settings, engine: Engine, stack: ExitStack, control
     if settings.loopback and (not store.has_users() or default_password_in_force(store)):
         seed_development_accounts(store)
     _refuse_unsafe_address(settings, store)
+    return store
+
+
+def _open_services(settings: Settings, engine: Engine, store: ControlStore, stack: ExitStack) -> Services:
     services = assemble(
         engine=engine,
         store=store,
@@ -155,6 +173,7 @@ def _open_services(settings: Settings, engine: Engine, stack: ExitStack, control
         rate_limits=RateLimits(
             identity=settings.rate_limit, address=settings.address_rate_limit, storage=settings.rate_limit_storage
         ),
+        concurrency=Concurrency(requests=settings.max_concurrent, streams=settings.max_streams),
     )
     stack.callback(services.close)
     for tenant in {DEFAULT_TENANT, *(user.tenant for user in store.accounts.list())}:

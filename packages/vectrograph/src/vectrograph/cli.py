@@ -83,6 +83,10 @@ def serve(
     max_batch: Annotated[int | None, _option("max_batch")] = None,
     max_top_k: Annotated[int | None, _option("max_top_k")] = None,
     max_page: Annotated[int | None, _option("max_page")] = None,
+    max_answer_bytes: Annotated[int | None, _option("max_answer_bytes")] = None,
+    max_search_work: Annotated[int | None, _option("max_search_work")] = None,
+    max_concurrent: Annotated[int | None, _option("max_concurrent")] = None,
+    max_streams: Annotated[int | None, _option("max_streams")] = None,
     max_dimension: Annotated[int | None, _option("max_dimension")] = None,
     max_text_bytes: Annotated[int | None, _option("max_text_bytes")] = None,
     max_payload_bytes: Annotated[int | None, _option("max_payload_bytes")] = None,
@@ -123,10 +127,10 @@ def _serve(settings: Settings) -> None:
             vectron_http=addresses.vectron_http,
             grpc=addresses.grpc,
         )
-        if settings.loopback:
+        if names := server.default_passwords:
             log.warning(
-                "development mode: the accounts admin, developer and viewer have their documented passwords "
-                "until changed; only this machine can connect"
+                f"development mode: {', '.join(names)} have their documented passwords until changed; "
+                "only this machine can connect"
             )
         asked.wait()
         log.info("stopping", seconds_at_most=settings.shutdown_seconds)

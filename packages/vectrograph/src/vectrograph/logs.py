@@ -4,11 +4,13 @@ otherwise.
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, TextIO
 
+import msgspec
 import structlog
 
+from vectrograph.log_lines import GatheredLines
 from vectrograph.settings import LogFormat, LogLevel
 
 Processor = structlog.typing.Processor
@@ -24,7 +26,7 @@ def configure(level: LogLevel, form: LogFormat, stream: TextIO | None = None) ->
     structlog.configure(
         processors=[*shared, *([] if human else [structlog.processors.format_exc_info]), renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=out),
+        logger_factory=structlog.WriteLoggerFactory(file=out) if human else _gathering(out),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(out)
@@ -39,6 +41,12 @@ def configure(level: LogLevel, form: LogFormat, stream: TextIO | None = None) ->
         )
     )
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def _gathering(out: TextIO) -> Callable[..., GatheredLines]:
+    """All loggers share one gathering of lines: their order is kept."""
+    lines = GatheredLines(out)
+    return lambda *_: lines
 
 
 def configure_embedded() -> None:
@@ -75,7 +83,12 @@ def _renderer(human: bool, out: TextIO) -> Processor:
     if human:
         # The default formatter prints local variables, credentials and bodies among them.
         return structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
-    return structlog.processors.JSONRenderer()
+    return structlog.processors.JSONRenderer(serializer=_json)
+
+
+def _json(event: object, **_: Any) -> str:
+    """Ten times as fast as the standard library: every call leaves a line."""
+    return msgspec.json.encode(event, enc_hook=repr).decode()
 
 
 def _drop_color_message(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

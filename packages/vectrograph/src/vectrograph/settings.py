@@ -106,6 +106,20 @@ class Settings(BaseSettings):
     )
     max_batch: int = Field(default=_DEFAULTS.max_batch, ge=1, description="Most points or texts in one request.")
     max_top_k: int = Field(default=_DEFAULTS.max_top_k, ge=1, description="Largest `top_k` of a search.")
+    max_answer_bytes: int = Field(
+        default=_DEFAULTS.max_answer_bytes, ge=1024, description="Most bytes of vectors in one answer."
+    )
+    max_search_work: int = Field(
+        default=_DEFAULTS.max_search_work,
+        ge=1_000_000,
+        description="Most multiplications of one search: queries times points looked at times components.",
+    )
+    max_concurrent: int = Field(
+        default=0, ge=0, description="Requests of one account or API key that are worked on at once; 0 is no limit."
+    )
+    max_streams: int = Field(
+        default=16, ge=1, description="Streamed answers that one account or API key may read at once."
+    )
     max_page: int = Field(default=_DEFAULTS.max_page, ge=1, description="Largest `limit` of a list.")
     max_dimension: int = Field(
         default=_DEFAULTS.max_dimension, ge=1, le=8192, description="Most components of a vector."
@@ -191,6 +205,8 @@ class Settings(BaseSettings):
             max_batch=self.max_batch,
             max_top_k=self.max_top_k,
             max_page=self.max_page,
+            max_answer_bytes=self.max_answer_bytes,
+            max_search_work=self.max_search_work,
             max_dimension=self.max_dimension,
             max_text_bytes=self.max_text_bytes,
             max_payload_bytes=self.max_payload_bytes,

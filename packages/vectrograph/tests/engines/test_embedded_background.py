@@ -347,3 +347,26 @@ def test_checkpoints_do_not_hold_up_writers(filled: EmbeddedEngine, monkeypatch:
     before = store._checkpointed
     going_on.set()
     wait_until(lambda: store._checkpointed > before)
+
+
+_GIVE_BACK = """
+import numpy as np
+from vectrograph.engines.embedded.allocator import give_back
+
+def anonymous():
+    lines = open("/proc/self/smaps_rollup").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
+
+del (a := [np.ones(30 << 20, np.uint8)])[:]
+blocks = [np.ones(1 << 20, np.uint8) for _ in range(41)]
+del blocks[:40]
+before = anonymous()
+give_back()
+print(before - anonymous())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="the kernel does not say")
+def test_what_copies_of_graphs_took_goes_back_to_the_system() -> None:
+    answer = subprocess.run([sys.executable, "-c", _GIVE_BACK], check=True, capture_output=True, text=True, timeout=60)
+    assert int(answer.stdout) > 30 << 10

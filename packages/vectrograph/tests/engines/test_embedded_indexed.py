@@ -76,11 +76,8 @@ class IndexedEngine(EmbeddedEngine):
     ("quantisation", "way"),
     [
         (Quantisation.INT8, Route.WALK),
-        (Quantisation.INT8, Route.CODES),
-        (Quantisation.FLOAT16, Route.WALK),
         (Quantisation.FLOAT16, Route.CODES),
         (Quantisation.FLOAT32, Route.WALK),
-        (Quantisation.FLOAT32, Route.ROWS),
     ],
 )
 class TestIndexed(SearchContract, FilterContract):

@@ -315,6 +315,10 @@ def test_the_routes_are_those_of_the_contract() -> None:
         POST /v1/users/register | POST /v1/users/login | GET /v1/user/profile | POST /v1/user/delete
         POST /v1/auth/refresh | POST /v1/keys | GET /v1/keys | DELETE /v1/keys/{key_prefix} | POST /v1/keys/validate
         POST /v1/sdk-jwt
+        POST /v1/collections/{collection}/points/search/batch | POST /v1/collections/{collection}/points/scroll
+        POST /v1/collections/{collection}/points/count | POST /v1/collections/{collection}/points/delete
+        POST /v1/collections/{collection}/points/upsert-if | GET /v1/collections/{name}/info | GET /v1/limits
+        GET /v1/collections/{collection}/feedback
     """
     routes = {route.strip() for line in expected.strip().splitlines() for route in line.split("|")}
     assert {name_of(operation) for operation in GATEWAY_OPERATIONS} == routes

@@ -1,9 +1,11 @@
 """Vector frames: the same requests and answers as in JSON, with the vectors beside it, and what is refused."""
 
 import json
+import re
 import struct
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -15,6 +17,7 @@ from rest.envelope import error_of, field_error
 from rest.serving import DIMENSION, LIMITS, Served, Start
 
 from vectrograph.domain.errors import InvalidArgument, Unavailable
+from vectrograph.rest.routes import OPERATIONS
 from vectrograph.rest.vector_frames import VECTORS, read_frame, write_frame
 
 TOKENS = "/api/v1/tokens"
@@ -305,3 +308,17 @@ def test_vectors_of_two_lengths_are_no_frame() -> None:
 
 def test_the_limits_name_the_media_type(anonymous: httpx2.Client) -> None:
     assert anonymous.get("/api/v1/limits").json()["vector_media_type"] == VECTORS
+
+
+def test_the_page_about_frames_makes_one(developer: httpx2.Client, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).resolve().parents[4] / "docs" / "vectors.md").read_text(encoding="utf-8")
+    [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(program, names)  # noqa: S102 - our own page
+    document, rows = read_frame(names["frame"])
+    assert json.loads(document) == {"query_vectors": [0, 1], "top_k": 5}
+    assert [rows.take(n, "x").tolist() for n in (0, 1)] == [[0.5, -1.0], [2.0, 3.0]]
+    assert capsys.readouterr().out
+    field_error(send(developer, f"{TOKENS}/query/many", names["frame"]), "query_vectors")  # two components, not eight
+    for path in re.findall(r"`POST (/api/v1/\S+?)`", page):
+        assert any(o.path == path and o.method == "POST" and o.vectors for o in OPERATIONS), path

@@ -15,7 +15,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from vectrograph.domain import errors
-from vectrograph.domain.access import Role
+from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.errors import DomainError, InternalError
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.values import SearchResult
@@ -24,6 +24,7 @@ from vectrograph.rpc._pb.methods import VECTRON_SERVICE_METHODS
 from vectrograph.rpc.errors import status_of
 from vectrograph.rpc.exchange import Exchange
 from vectrograph.services.call import Call, Principal
+from vectrograph.services.concurrency import Concurrency
 from vectrograph.services.rate_limits import RateLimits
 
 SECRET = "what nobody outside should read"
@@ -42,7 +43,7 @@ class Script:
     def authenticate(self, credential: str) -> Principal:
         if credential != "good":
             raise errors.InvalidApiKey("unknown key")
-        return Principal("u", "u", Role.ADMIN, frozenset())
+        return Principal("u", "u", Role.ADMIN, ROLE_SCOPES[Role.ADMIN])
 
     def count_request(self) -> None:
         self.requests += 1
@@ -53,7 +54,14 @@ class Script:
         return [SearchResult(hits=())]
 
     def services(self) -> Any:
-        return SimpleNamespace(sessions=self, health=self, search=self, limits=Limits(), rate_limits=RateLimits())
+        return SimpleNamespace(
+            sessions=self,
+            health=self,
+            search=self,
+            limits=Limits(),
+            rate_limits=RateLimits(),
+            concurrency=Concurrency(),
+        )
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
+from vectrograph.control.store import ControlStore
 from vectrograph.domain.access import Role
 from vectrograph.domain.errors import DeadlineExceeded
 from vectrograph.rpc._pb import vectron_pb as pb
@@ -113,11 +114,11 @@ class SlowEngine:
 
 @pytest.mark.parametrize(("own", "grpcs"), [(150, 20.0), (0, 0.15), (10_000, 0.15)])
 def test_no_work_goes_on_after_the_deadline(
-    serve: Callable[..., Any], services: Services, key: str, own: int, grpcs: float
+    serve: Callable[..., Any], services: Services, store: ControlStore, key: str, own: int, grpcs: float
 ) -> None:
     slow = SlowEngine()
     engine: Any = slow
-    stub = serve(replace(services, search=Search(engine, services.limits)))[1].unary_unary(
+    stub = serve(replace(services, search=Search(engine, services.limits, store.feedback)))[1].unary_unary(
         VECTRON_SERVICE_METHODS["Search"].path
     )
     body = pb.SearchRequest(collection="any", vector=[0], timeout_ms=own).SerializeToString()

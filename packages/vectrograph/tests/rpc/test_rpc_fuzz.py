@@ -5,13 +5,16 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vectrograph.rpc._pb import auth_pb as auth
+from vectrograph.rpc._pb import vectrograph_pb as own
 from vectrograph.rpc._pb import vectron_pb as pb
-from vectrograph.rpc._pb.methods import VECTRON_SERVICE_METHODS
+from vectrograph.rpc._pb.methods import AUTH_SERVICE_METHODS, VECTROGRAPH_SERVICE_METHODS, VECTRON_SERVICE_METHODS
 
-SEEDS = {
+SEEDS: dict[str, Message] = {
     "CreateCollection": pb.CreateCollectionRequest(name="fuzz", dimension=2, distance="dot"),
     "DeleteCollection": pb.DeleteCollectionRequest(name="fuzz"),
     "Upsert": pb.UpsertRequest(
@@ -22,7 +25,14 @@ SEEDS = {
         ],
     ),
     "Search": pb.SearchRequest(
-        collection="kept", vector=[1, 0], top_k=5, query="q", timeout_ms=900, include_vectors=True
+        collection="kept",
+        vector=[1, 0],
+        top_k=5,
+        query="q",
+        timeout_ms=900,
+        include_vectors=True,
+        filter_json='{"path": "k", "eq": "v"}',
+        rerank=pb.Rerank(keyword_weight=1, feedback_weight=1, field_boosts={"k": 2}, candidates=9),
     ),
     "SearchStream": pb.SearchRequest(collection="kept", vector=[1, 0], top_k=5, omit_payload=True),
     "Get": pb.GetRequest(collection="kept", id="a"),
@@ -33,6 +43,28 @@ SEEDS = {
     "SubmitFeedback": pb.SubmitFeedbackRequest(
         collection="kept", feedback_items=[pb.FeedbackItem(result_id="r", relevance_score=3)], context={"a": "b"}
     ),
+    "SearchBatch": own.SearchBatchRequest(collection="kept", vectors=bytes(16), queries=2, top_k=3, ef=7),
+    "Scroll": own.ScrollRequest(collection="kept", limit=1, order_by="created", descending=True, cursor="c"),
+    "Count": own.CountRequest(collection="kept", filter_json='{"path": "k", "eq": "v"}'),
+    "DeleteWhere": own.DeleteWhereRequest(collection="kept", filter_json='{"path": "k", "eq": "v"}'),
+    "UpsertIf": own.UpsertIfRequest(
+        collection="kept", points=[pb.Point(id="c", vector=[1, 2])], if_absent=True, if_version={"c": 7}
+    ),
+    "GetCollectionInfo": own.GetCollectionInfoRequest(name="kept"),
+    "GetLimits": own.GetLimitsRequest(),
+    "ListFeedback": own.ListFeedbackRequest(collection="kept", query="q", limit=3, cursor="17.x"),
+    "auth.RegisterUser": auth.RegisterUserRequest(email="a@b.example", password="x"),
+    "auth.Login": auth.LoginRequest(email="a@b.example"),
+    "auth.GetUserProfile": auth.GetUserProfileRequest(),
+    "auth.UpdateUserProfile": auth.UpdateUserProfileRequest(plan=auth.Plan.PAID),
+    "auth.DeleteUser": auth.DeleteUserRequest(password="x"),
+    "auth.RefreshToken": auth.RefreshTokenRequest(),
+    "auth.CreateAPIKey": auth.CreateAPIKeyRequest(name="k"),
+    "auth.ListAPIKeys": auth.ListAPIKeysRequest(),
+    "auth.DeleteAPIKey": auth.DeleteAPIKeyRequest(key_prefix="ng_live_00000000"),
+    "auth.ValidateAPIKey": auth.ValidateAPIKeyRequest(full_key="ng_live_"),
+    "auth.CreateSDKJWT": auth.CreateSDKJWTRequest(api_key_id="ng_live_00000000"),
+    "auth.GetAuthDetailsForSDK": auth.GetAuthDetailsForSDKRequest(api_key_id="ng_live_00000000"),
 }
 FINE = {
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -42,6 +74,8 @@ FINE = {
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.PERMISSION_DENIED,
+    # A login with the wrong password.
+    grpc.StatusCode.UNAUTHENTICATED,
 }
 
 
@@ -68,10 +102,11 @@ def kept(send: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def test_every_method_has_a_seed() -> None:
-    assert set(SEEDS) == set(VECTRON_SERVICE_METHODS)
+    accounts = {f"auth.{name}" for name in AUTH_SERVICE_METHODS}
+    assert set(SEEDS) == {*VECTRON_SERVICE_METHODS, *VECTROGRAPH_SERVICE_METHODS, *accounts}
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=900, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mutated() | anything())
 def test_any_message_gets_a_status_of_the_contract(kept: Callable[..., Any], message: tuple[str, bytes]) -> None:
     name, body = message

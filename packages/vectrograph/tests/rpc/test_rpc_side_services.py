@@ -15,6 +15,7 @@ from vectrograph.domain.access import Role
 from vectrograph.domain.limits import Limits
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE, VECTRON_SERVICE_METHODS
 from vectrograph.services.call import Principal
+from vectrograph.services.concurrency import Concurrency
 from vectrograph.services.rate_limits import RateLimits
 
 SERVICES = [
@@ -51,7 +52,14 @@ def busy(serve: Callable[..., tuple[grpc.Server, Any]]) -> Iterator[tuple[Any, l
     """A server with two workers, both in the middle of a call, and two more calls waiting."""
     script = Busy()
     _, channel = serve(
-        SimpleNamespace(sessions=script, health=script, catalog=script, limits=Limits(), rate_limits=RateLimits()),
+        SimpleNamespace(
+            sessions=script,
+            health=script,
+            catalog=script,
+            limits=Limits(),
+            rate_limits=RateLimits(),
+            concurrency=Concurrency(),
+        ),
         threads=2,
     )
     stub = channel.unary_unary(VECTRON_SERVICE_METHODS["ListCollections"].path)
@@ -138,6 +146,8 @@ def test_idle_reflection_streams_stop_nobody_else(channel: Any, key: str) -> Non
         assert stub(b"", metadata=(("x-api-key", key),), timeout=20)
         health = health_pb2_grpc.HealthStub(channel)
         assert health.Check(health_pb2.HealthCheckRequest(), timeout=20).status == SERVING
+        # Those who ask get their answer: the idle are ended, and so are the twelve within a few seconds.
+        assert reflect(channel, list_services="").list_services_response.service
     finally:
         hold.set()
         for stream in streams:

@@ -15,6 +15,7 @@ from vectrograph.domain.limits import Limits
 from vectrograph.rpc._pb.methods import VECTRON_SERVICE_METHODS
 from vectrograph.rpc.server import build_grpc_server
 from vectrograph.services.call import Principal
+from vectrograph.services.concurrency import Concurrency
 from vectrograph.services.rate_limits import RateLimits
 
 LIST = VECTRON_SERVICE_METHODS["ListCollections"].path
@@ -50,7 +51,15 @@ def gate() -> Iterator[Gate]:
 @pytest.fixture
 def running(serve: Callable[..., tuple[grpc.Server, Any]], gate: Gate) -> tuple[grpc.Server, Any]:
     return serve(
-        SimpleNamespace(sessions=gate, health=gate, catalog=gate, limits=Limits(), rate_limits=RateLimits()), threads=2
+        SimpleNamespace(
+            sessions=gate,
+            health=gate,
+            catalog=gate,
+            limits=Limits(),
+            rate_limits=RateLimits(),
+            concurrency=Concurrency(),
+        ),
+        threads=2,
     )
 
 

@@ -4,10 +4,13 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 from control.hand_clock import HandClock
 
+from vectrograph.control.audit import AuditLog
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.limits import Limits
@@ -15,9 +18,12 @@ from vectrograph.domain.values import Vector
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services import Services
 from vectrograph.services.assembly import assemble
+from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call, Principal
 
 DIMENSION = 8
+# For services that are tested without accounts.
+UNHEARD = Audit(cast(AuditLog, SimpleNamespace(add=lambda **_: None)))
 LIMITS = Limits(
     max_batch=20,
     max_top_k=50,

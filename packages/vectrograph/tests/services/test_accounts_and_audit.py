@@ -21,7 +21,7 @@ from vectrograph.domain.errors import (
     UserNotFound,
 )
 from vectrograph.services.call import Call, Origin
-from vectrograph.services.lockout import FREE_FOR_ACCOUNT, FREE_FOR_ADDRESS, Lockout
+from vectrograph.services.lockout import FOR_ADDRESS, FOR_PAIR, Lockout
 from vectrograph.services.password_policy import COMMON_PASSWORDS, admit_new_password
 
 GOOD = "correct horse battery"
@@ -129,7 +129,7 @@ def test_nobody_acts_on_their_own_account_or_beyond_their_own_rights(house: Hous
 def test_guessing_waits_longer_each_time_and_says_the_same_for_a_name_that_nobody_has(house: House) -> None:
     said = []
     for name in ("viewer", "nobody-of-that-name"):
-        for _ in range(FREE_FOR_ACCOUNT):
+        for _ in range(FOR_PAIR.free):
             with pytest.raises(InvalidCredentials):
                 house.services.sessions.login(name, "wrong")
         with pytest.raises(RateLimited) as caught:
@@ -141,7 +141,7 @@ def test_guessing_waits_longer_each_time_and_says_the_same_for_a_name_that_nobod
 def test_the_delay_doubles_and_ends_and_success_forgets() -> None:
     at = 0.0
     lockout = Lockout(lambda: at)
-    for _ in range(FREE_FOR_ACCOUNT):
+    for _ in range(FOR_PAIR.free):
         lockout.begin("Ada", "")
     delays = []
     for _ in range(12):
@@ -158,7 +158,7 @@ def test_the_delay_doubles_and_ends_and_success_forgets() -> None:
 
 def test_one_address_cannot_try_many_names(house: House) -> None:
     origin = Origin("203.0.113.9")
-    for number in range(FREE_FOR_ADDRESS):
+    for number in range(FOR_ADDRESS.free):
         with pytest.raises(InvalidCredentials):
             house.services.sessions.login(f"name{number}", "wrong", origin)
     with pytest.raises(RateLimited):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from services.house import DIMENSION, LIMITS, House, WordEmbedder, call_as
+from services.house import DIMENSION, LIMITS, UNHEARD, House, WordEmbedder, call_as
 
 from vectrograph.domain.access import Role
 from vectrograph.domain.errors import (
@@ -52,7 +52,7 @@ def test_a_token_finds_itself_first_and_equals_come_newest_first(tokens: Tokens,
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.floats(-4, 4, width=32), min_size=DIMENSION, max_size=DIMENSION), min_size=1, max_size=12))
 def test_a_hits_own_similarity_as_threshold_includes_it_and_nothing_below(rows: list[list[float]]) -> None:
-    tokens = Tokens(ReferenceEngine(), WordEmbedder(), Limits())
+    tokens = Tokens(ReferenceEngine(), WordEmbedder(), Limits(), UNHEARD)
     tokens.ensure()
     call = call_as()
     tokens.create_many(call, [NewToken(None, None, np.array(row, np.float32)) for row in rows])
@@ -80,7 +80,7 @@ class Scoring(ReferenceEngine):
 def test_no_rounding_on_the_way_back_and_forth_loses_a_hit_at_the_threshold(score: float) -> None:
     engine = Scoring()
     engine.score = score
-    tokens = Tokens(engine, WordEmbedder(), LIMITS)
+    tokens = Tokens(engine, WordEmbedder(), LIMITS, UNHEARD)
     tokens.ensure()
     tokens.create(call_as(), "hello")
     [hit] = tokens.query(call_as(), OWN)
@@ -160,11 +160,11 @@ def test_another_model_is_refused_naming_both(house: House, services: Services) 
         name = "test/other_8"
 
     with pytest.raises(StartupError, match=r"test/words_8.*test/other_8"):
-        Tokens(house.engine, Other(), LIMITS).ensure()
+        Tokens(house.engine, Other(), LIMITS, UNHEARD).ensure()
 
     class Wider(WordEmbedder):
         dimension = 9
 
     with pytest.raises(StartupError, match=r"8 components.*9 components"):
-        Tokens(house.engine, Wider(), LIMITS).ensure()
+        Tokens(house.engine, Wider(), LIMITS, UNHEARD).ensure()
     services.tokens.ensure()

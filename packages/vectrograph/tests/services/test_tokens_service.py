@@ -3,7 +3,7 @@ import threading
 
 import numpy as np
 import pytest
-from services.house import DIMENSION, LIMITS, House, WordEmbedder
+from services.house import DIMENSION, LIMITS, UNHEARD, House, WordEmbedder
 
 from vectrograph.domain.errors import (
     Conflict,
@@ -283,7 +283,7 @@ class Interfering(ReferenceEngine):
 @pytest.fixture
 def interfering() -> tuple[Interfering, Tokens]:
     engine = Interfering()
-    tokens = Tokens(engine, WordEmbedder(), LIMITS)
+    tokens = Tokens(engine, WordEmbedder(), LIMITS, UNHEARD)
     tokens.ensure()
     return engine, tokens
 

@@ -9,9 +9,20 @@ with VectronClient("localhost:8081", api_key="YOUR_API_KEY") as client:
         print(result.id, result.score)  # a distance: lower is closer
 """
 
+from vectron_client.answers import (
+    CollectionInfo,
+    ExplainedSearch,
+    PointOutcome,
+    ScrollPage,
+    SearchPlan,
+    ServerLimits,
+)
+from vectron_client.async_auth_client import AsyncVectronAuthClient
 from vectron_client.async_client import AsyncVectronClient
 from vectron_client.async_pool import AsyncVectronClientPool
+from vectron_client.auth_client import VectronAuthClient
 from vectron_client.client import VectronClient
+from vectron_client.credentials import AccessToken, APIKey, CreatedAPIKey, KeyOwner, Login
 from vectron_client.exceptions import (
     AlreadyExistsError,
     AuthenticationError,
@@ -26,6 +37,8 @@ from vectron_client.exceptions import (
     UnavailableError,
     VectronError,
 )
+from vectron_client.filters import Field, Filter, each, field
+from vectron_client.hits import SearchHits
 from vectron_client.models import CollectionStatus, FeedbackItem, Point, SearchResult, ShardStatus, UserProfile
 from vectron_client.options import ClientOptions
 from vectron_client.pool import VectronClientPool
@@ -33,27 +46,45 @@ from vectron_client.pool import VectronClientPool
 __version__ = "0.60.0.dev0"
 
 __all__ = [
+    "APIKey",
+    "AccessToken",
     "AlreadyExistsError",
+    "AsyncVectronAuthClient",
     "AsyncVectronClient",
     "AsyncVectronClientPool",
     "AuthenticationError",
     "ClientOptions",
+    "CollectionInfo",
     "CollectionStatus",
+    "CreatedAPIKey",
     "DeadlineExceededError",
+    "ExplainedSearch",
     "FailedPreconditionError",
     "FeedbackItem",
+    "Field",
+    "Filter",
     "InternalServerError",
     "InvalidArgumentError",
+    "KeyOwner",
+    "Login",
     "MessageTooLargeError",
     "NotFoundError",
     "PermissionDeniedError",
     "Point",
+    "PointOutcome",
     "RateLimitError",
+    "ScrollPage",
+    "SearchHits",
+    "SearchPlan",
     "SearchResult",
+    "ServerLimits",
     "ShardStatus",
     "UnavailableError",
     "UserProfile",
+    "VectronAuthClient",
     "VectronClient",
     "VectronClientPool",
     "VectronError",
+    "each",
+    "field",
 ]

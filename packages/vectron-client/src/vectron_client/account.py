@@ -1,17 +1,14 @@
 """The operations on behalf of the caller's account, built as in `calls`: its profile, its judgements. Pure."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from vectron_client._pb import auth_pb
 from vectron_client._pb import vectron_pb as wire
-from vectron_client.arguments import invalid, text, whole
-from vectron_client.calls import Call
-from vectron_client.exceptions import InternalServerError
+from vectron_client._pb.methods import VECTRON_SERVICE_METHODS as METHODS
+from vectron_client.arguments import invalid, listed, moment, text, whole
+from vectron_client.call import Call, confirm
 from vectron_client.models import FeedbackItem, UserProfile
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def update_user_profile(plan: str) -> Call[UserProfile]:
@@ -20,25 +17,48 @@ def update_user_profile(plan: str) -> Call[UserProfile]:
     Raises:
         InvalidArgumentError: there is no such plan.
     """
+    chosen = plan_number(plan)
+
+    def read(answer: bytes) -> UserProfile:
+        return read_profile(wire.UpdateUserProfileResponse.FromString(answer).user)
+
+    request = wire.UpdateUserProfileRequest(plan=chosen)
+    return Call(METHODS["UpdateUserProfile"], request.SerializeToString(), read, writes=True)
+
+
+def plan_number(plan: str) -> int:
+    """The number of a plan.
+
+    Raises:
+        InvalidArgumentError: there is none of that name.
+
+    >>> plan_number("paid")
+    2
+    """
     plans = {known.name: known for known in auth_pb.Plan if known}
     chosen = plans.get(text("plan", plan, empty=True).upper())
     if chosen is None:
         raise invalid("plan", f"must be one of {', '.join(plans)}, not {plan!r}")
-
-    def read(answer: bytes) -> UserProfile:
-        return _profile(wire.UpdateUserProfileResponse.FromString(answer).user)
-
-    request = wire.UpdateUserProfileRequest(plan=chosen)
-    return Call("UpdateUserProfile", request.SerializeToString(), read, writes=True, repeatable=True)
+    return int(chosen)
 
 
-def _profile(user: Any) -> UserProfile:
-    try:
-        created_at = _EPOCH + timedelta(seconds=user.created_at)
-    except OverflowError as error:
-        raise ValueError(f"created_at is {user.created_at}, which is no date") from error
+def read_profile(user: Any) -> UserProfile:
+    """An account as a message describes it.
+
+    Raises:
+        ValueError: its time is no date.
+    """
     status = _name(auth_pb.SubscriptionStatus, user.subscription_status)
-    return UserProfile(user.id, user.email, created_at, _name(auth_pb.Plan, user.plan), status)
+    return UserProfile(user.id, user.email, moment(user.created_at), read_plan(user.plan), status)
+
+
+def read_plan(number: int) -> str:
+    """The name of a plan; empty when the server does not say.
+
+    >>> read_plan(2), read_plan(0)
+    ('PAID', '')
+    """
+    return _name(auth_pb.Plan, number)
 
 
 def _name(kind: Any, number: int) -> str:
@@ -65,7 +85,7 @@ def submit_feedback(
     Raises:
         InvalidArgumentError: an argument is wrong or there are no items; names the field.
     """
-    encoded = [_item(f"items[{position}]", item) for position, item in enumerate(_listed("items", items))]
+    encoded = [_item(f"items[{position}]", item) for position, item in enumerate(listed("items", items))]
     if not encoded:
         raise invalid("items", "must not be empty")
     facts = {} if context is None else context
@@ -74,7 +94,7 @@ def submit_feedback(
     request = wire.SubmitFeedbackRequest(
         collection=text("collection", collection),
         query=text("query", query, empty=True),
-        result_ids=[text("result_ids", id, empty=True) for id in _listed("result_ids", result_ids)],
+        result_ids=[text("result_ids", id, empty=True) for id in listed("result_ids", result_ids)],
         feedback_items=encoded,
         context={
             text("context", key, empty=True): text(f"context[{key!r}]", value, empty=True)
@@ -84,20 +104,10 @@ def submit_feedback(
 
     def read(answer: bytes) -> str:
         response = wire.SubmitFeedbackResponse.FromString(answer)
-        if not response.success:
-            raise InternalServerError("the server answered SubmitFeedback without an error but without success")
+        confirm("SubmitFeedback", response.success)
         return response.feedback_id
 
-    return Call("SubmitFeedback", request.SerializeToString(), read, writes=True, repeatable=False)
-
-
-def _listed(field: str, values: Any) -> list[Any]:
-    if isinstance(values, (str, bytes)):
-        raise invalid(field, "must be a list, not text")
-    try:
-        return list(values)
-    except TypeError as error:
-        raise invalid(field, f"must be a list or another iterable, not {type(values).__name__}") from error
+    return Call(METHODS["SubmitFeedback"], request.SerializeToString(), read, writes=True)
 
 
 def _item(place: str, item: Any) -> wire.FeedbackItem:

@@ -1,6 +1,8 @@
-"""Checks of single arguments, which name the argument when they fail. Pure."""
+"""Checks of single arguments, which name the argument when they fail, and times as answers have them. Pure."""
 
 import operator
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from vectron_client.exceptions import InvalidArgumentError
@@ -57,3 +59,35 @@ def invalid(field: str, rule: str) -> InvalidArgumentError:
     {'field': 'top_k'}
     """
     return InvalidArgumentError(f"{field} {rule}", details={"field": field})
+
+
+def listed(field: str, values: Any) -> list[Any]:
+    """The items of a list or another iterable that is no text.
+
+    Raises:
+        InvalidArgumentError: it is none; names the field.
+
+    >>> listed("result_ids", ("a", "b"))
+    ['a', 'b']
+    """
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise invalid(field, f"must be a list or another iterable, not {type(values).__name__}")
+    return list(values)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def moment(seconds: int) -> datetime:
+    """A time of an answer: Unix seconds as a date and time in UTC.
+
+    Raises:
+        ValueError: there is no such date.
+
+    >>> moment(86_400).isoformat()
+    '1970-01-02T00:00:00+00:00'
+    """
+    try:
+        return _EPOCH + timedelta(seconds=seconds)
+    except OverflowError as error:
+        raise ValueError(f"a time is {seconds}, which is no date") from error

@@ -1,103 +1,20 @@
-"""One function per operation: checks the arguments, builds the request, knows how to read the answer. Pure.
+"""One function per operation on collections and points: checks the arguments, builds the request, reads the answer.
 
-Whoever has a connection sends `Request`s; `flow` says when, how often, and what the result is.
+Pure. The operations of Vectron's own API, but for searches and accounts, which have modules of their own.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
-
-from google.protobuf.message import DecodeError
+from collections.abc import Iterable, Iterator
 
 from vectron_client._pb import bytesview_pb as view
 from vectron_client._pb import vectron_pb as wire
+from vectron_client._pb.methods import VECTRON_SERVICE_METHODS as METHODS
 from vectron_client.arguments import text, whole
-from vectron_client.exceptions import (
-    InternalServerError,
-    MessageTooLargeError,
-    NotFoundError,
-)
-from vectron_client.hedging import Hedged
-from vectron_client.models import CollectionStatus, Point, SearchResult, ShardStatus
+from vectron_client.call import Call, confirm
+from vectron_client.exceptions import MessageTooLargeError, NotFoundError
+from vectron_client.models import CollectionStatus, Point, ShardStatus
 from vectron_client.options import ClientOptions
-from vectron_client.points import decode_point, decode_results, encode_points, encode_vector
-from vectron_client.retries import RetryPlan
+from vectron_client.points import decode_point, encode_points
 from wirekit.batching import batches
-from wirekit.call import attempts
-from wirekit.deadline import Deadline
-from wirekit.flow import Flow, Send
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One message for one method.
-
-    Attributes:
-        method: short name, such as `Search`.
-        body: the serialised message.
-        timeout: seconds the whole call has, for error messages; None without a limit.
-    """
-
-    method: str
-    body: bytes
-    timeout: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
-    """An operation that is ready to be sent.
-
-    Attributes:
-        method: short name, such as `Search`.
-        body: the serialised request.
-        read: turns the serialised answer into the result.
-        writes: whether it changes anything.
-        repeatable: whether a second run does no harm.
-    """
-
-    method: str
-    body: bytes
-    read: Callable[[bytes], T]
-    writes: bool
-    repeatable: bool
-
-    def result(self, answer: bytes) -> T:
-        """Reads an answer.
-
-        Raises:
-            InternalServerError: it makes no sense.
-        """
-        try:
-            return self.read(answer)
-        except (DecodeError, ValueError, RecursionError) as error:
-            raise InternalServerError(f"the answer to {self.method} cannot be read: {error}") from error
-
-
-def flow(call: Call[T], plan: RetryPlan, timeout: float | None) -> Flow[T]:
-    """Runs a call to its result, with repeats as the plan says; all of it within `timeout` seconds.
-
-    Yields:
-        Send effects whose request is a `Request` and whose answer is the serialised response; reads Hedged ones instead
-        when the plan has it so; and Sleep effects.
-    """
-    hedge_after = None if call.writes else plan.hedge_after
-    return call.result((yield from answered(call, plan, timeout, hedge_after)))
-
-
-def answered(call: Call[Any], plan: RetryPlan, timeout: float | None, hedge_after: float | None = None) -> Flow[Any]:
-    """Runs a call to its serialised answer, or to the stream of them that the channel makes; otherwise as `flow`."""
-    deadline = Deadline.after(timeout)
-    send = Send(Request(call.method, call.body, timeout), deadline)
-    effect = send if hedge_after is None else Hedged(send, hedge_after)
-
-    def attempt() -> Flow[Any]:
-        answer = yield effect
-        return answer
-
-    policy = plan.policy(writes=call.writes, repeatable=call.repeatable)
-    return (yield from attempts(attempt, policy, deadline, plan.spread))
 
 
 def create_collection(name: str, dimension: int, distance: str) -> Call[None]:
@@ -108,9 +25,9 @@ def create_collection(name: str, dimension: int, distance: str) -> Call[None]:
     )
 
     def read(answer: bytes) -> None:
-        _confirm("CreateCollection", wire.CreateCollectionResponse.FromString(answer).success)
+        confirm("CreateCollection", wire.CreateCollectionResponse.FromString(answer).success)
 
-    return Call("CreateCollection", request.SerializeToString(), read, writes=True, repeatable=False)
+    return Call(METHODS["CreateCollection"], request.SerializeToString(), read, writes=True)
 
 
 def delete_collection(name: str) -> Call[None]:
@@ -118,9 +35,9 @@ def delete_collection(name: str) -> Call[None]:
     request = wire.DeleteCollectionRequest(name=text("name", name))
 
     def read(answer: bytes) -> None:
-        _confirm("DeleteCollection", wire.DeleteCollectionResponse.FromString(answer).success)
+        confirm("DeleteCollection", wire.DeleteCollectionResponse.FromString(answer).success)
 
-    return Call("DeleteCollection", request.SerializeToString(), read, writes=True, repeatable=False)
+    return Call(METHODS["DeleteCollection"], request.SerializeToString(), read, writes=True)
 
 
 def list_collections() -> Call[list[str]]:
@@ -129,7 +46,7 @@ def list_collections() -> Call[list[str]]:
     def read(answer: bytes) -> list[str]:
         return list(wire.ListCollectionsResponse.FromString(answer).collections)
 
-    return Call("ListCollections", b"", read, writes=False, repeatable=True)
+    return Call(METHODS["ListCollections"], b"", read)
 
 
 def get_collection_status(name: str) -> Call[CollectionStatus]:
@@ -141,7 +58,7 @@ def get_collection_status(name: str) -> Call[CollectionStatus]:
         return CollectionStatus(status.name, status.dimension, status.distance, shards)
 
     request = wire.GetCollectionStatusRequest(name=text("name", name))
-    return Call("GetCollectionStatus", request.SerializeToString(), read, writes=False, repeatable=True)
+    return Call(METHODS["GetCollectionStatus"], request.SerializeToString(), read)
 
 
 def upsert(collection: str, points: Iterable[Point], options: ClientOptions) -> Call[int] | None:
@@ -152,8 +69,19 @@ def upsert(collection: str, points: Iterable[Point], options: ClientOptions) -> 
         MessageTooLargeError: the message would be over `max_send_message_length`.
     """
     head = view.UpsertRequest(collection=text("collection", collection)).SerializeToString()
-    limit = _message_limit(options)
-    room = limit - len(head)
+    shares = shares_of(points, len(head), options)
+    return _upsert(head, shares) if shares else None
+
+
+def shares_of(points: Iterable[Point], taken: int, options: ClientOptions) -> list[bytes]:
+    """All points as shares of one message, of which `taken` bytes are used already.
+
+    Raises:
+        InvalidArgumentError: a point is wrong.
+        MessageTooLargeError: the message would be over `max_send_message_length`.
+    """
+    limit = message_limit(options)
+    room = limit - taken
     shares = []
     for share in encode_points(points, dimension=options.expected_vector_dim, max_bytes=room):
         shares.append(share)
@@ -164,7 +92,7 @@ def upsert(collection: str, points: Iterable[Point], options: ClientOptions) -> 
                 "upsert_batch, which splits them, or raise ClientOptions.max_send_message_length",
                 details={"size": limit - room, "limit": limit, "points": len(shares)},
             )
-    return _upsert(head, shares) if shares else None
+    return shares
 
 
 def upsert_batches(
@@ -178,7 +106,7 @@ def upsert_batches(
     """
     head = view.UpsertRequest(collection=text("collection", collection)).SerializeToString()
     count = whole("batch_size", batch_size, 1)
-    room = _message_limit(options) - len(head)
+    room = message_limit(options) - len(head)
     shares = encode_points(points, dimension=options.expected_vector_dim, max_bytes=room)
     max_bytes = min(room, options.max_batch_bytes - len(head)) if options.max_batch_bytes else room
     cut = batches(shares, max_count=count, max_bytes=max(1, max_bytes), size=len)
@@ -189,41 +117,7 @@ def _upsert(head: bytes, shares: list[bytes]) -> Call[int]:
     def read(answer: bytes) -> int:
         return wire.UpsertResponse.FromString(answer).upserted
 
-    return Call("Upsert", b"".join([head, *shares]), read, writes=True, repeatable=True)
-
-
-def search(
-    collection: str,
-    vector: Any,
-    top_k: int,
-    options: ClientOptions,
-    *,
-    include_vectors: bool,
-    include_payload: bool,
-    query: str,
-) -> Call[list[SearchResult]]:
-    """The nearest points to a vector."""
-    packed = encode_vector(vector, options.expected_vector_dim)
-    request = view.SearchRequest(
-        collection=text("collection", collection),
-        vector=packed,
-        top_k=whole("top_k", top_k, 0, 2**32 - 1),
-        query=text("query", query, empty=True),
-        include_vectors=bool(include_vectors),
-        # The official server leaves payloads out unless asked for them, this project's unless told to omit them.
-        include_metadata=bool(include_payload),
-        omit_payload=not include_payload,
-    )
-
-    def read(answer: bytes) -> list[SearchResult]:
-        return decode_results(answer, len(packed) // 4 if include_vectors else 0)
-
-    return Call("Search", request.SerializeToString(), read, writes=False, repeatable=True)
-
-
-def search_stream(collection: str, vector: Any, top_k: int, options: ClientOptions, **choices: Any) -> Call[Any]:
-    """The same as snapshots that are better and better; arguments as for `search`."""
-    return replace(search(collection, vector, top_k, options, **choices), method="SearchStream")
+    return Call(METHODS["Upsert"], b"".join([head, *shares]), read, writes=True, named=True)
 
 
 def get(collection: str, point_id: str) -> Call[Point]:
@@ -236,20 +130,16 @@ def get(collection: str, point_id: str) -> Call[Point]:
         return point
 
     request = wire.GetRequest(collection=text("collection", collection), id=text("point_id", point_id))
-    return Call("Get", request.SerializeToString(), read, writes=False, repeatable=True)
+    return Call(METHODS["Get"], request.SerializeToString(), read)
 
 
 def delete(collection: str, point_id: str) -> Call[None]:
     """The end of a point."""
     request = wire.DeleteRequest(collection=text("collection", collection), id=text("point_id", point_id))
-    return Call("Delete", request.SerializeToString(), lambda _: None, writes=True, repeatable=True)
+    return Call(METHODS["Delete"], request.SerializeToString(), lambda _: None, writes=True, named=True)
 
 
-def _confirm(method: str, success: bool) -> None:
-    if not success:
-        raise InternalServerError(f"the server answered {method} without an error but without success")
-
-
-def _message_limit(options: ClientOptions) -> int:
+def message_limit(options: ClientOptions) -> int:
+    """Most bytes that one message may take."""
     # Protobuf itself cannot go beyond 2 GiB.
     return 2**31 - 1 if options.max_send_message_length == -1 else options.max_send_message_length

@@ -11,15 +11,15 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
 
-from vectron_client._pb.methods import VECTRON_SERVICE_METHODS
-from vectron_client.calls import Request
+from vectron_client._pb.methods import Method
+from vectron_client.call import Request
 from vectron_client.endpoint import Endpoint
 from vectron_client.exceptions import VectronError
 from vectron_client.hedging import Hedged, hedged, hedged_async
@@ -43,31 +43,32 @@ class _Connection:
 
     def __init__(self, endpoint: Endpoint, library: Any) -> None:
         self.process = os.getpid()
-        arguments: dict[str, Any] = {
-            "options": endpoint.arguments,
-            "compression": grpc.Compression.Gzip if endpoint.gzip else None,
-        }
         if endpoint.tls:
             credentials = grpc.ssl_channel_credentials(
                 endpoint.root_certificates, endpoint.client_key, endpoint.client_certificate
             )
-            self.channel = library.secure_channel(endpoint.address, credentials, **arguments)
+            self.channel = library.secure_channel(endpoint.address, credentials, endpoint.arguments)
         else:
-            self.channel = library.insecure_channel(endpoint.address, **arguments)
+            self.channel = library.insecure_channel(endpoint.address, endpoint.arguments)
         self._methods: dict[str, Callable[..., Any]] = {}
+        #: Streams of an asynchronous connection that may not have ended.
+        self.streams: weakref.WeakSet[Any] = weakref.WeakSet()
 
-    def method(self, name: str) -> Any:
+    def method(self, described: Method) -> Any:
         """What calls the method; takes and gives bytes."""
-        method = self._methods.get(name)
+        method = self._methods.get(described.path)
         if method is None:
-            described = VECTRON_SERVICE_METHODS[name]
             kind = self.channel.unary_stream if described.response_streaming else self.channel.unary_unary
-            method = self._methods[name] = kind(described.path)
+            method = self._methods[described.path] = kind(described.path)
         return method
 
-
-def _streams(request: Request) -> bool:
-    return VECTRON_SERVICE_METHODS[request.method].response_streaming
+    async def close(self) -> None:
+        """Closes an asynchronous connection and ends its calls."""
+        # Older grpcio (seen in 1.66) finds the calls to cancel by looking through the tasks of the loop. A stream on
+        # which no task waits at this moment would go on, and the next look at it would wait for its deadline.
+        for stream in list(self.streams):
+            stream.cancel()
+        await self.channel.close()
 
 
 class PendingCall:
@@ -116,11 +117,11 @@ class Channel:
         request = effect.request
         method = self._connection().method(request.method)
         with self._raising(request):
-            answer = method(request.body, timeout=effect.deadline.timeout(), metadata=self._endpoint.metadata)
-        return Stream(answer, lambda: self._raising(request)) if _streams(request) else answer
+            answer = method(request.body, **_arguments(effect, self._endpoint))
+        return Stream(answer, lambda: self._raising(request)) if request.method.response_streaming else answer
 
     @contextmanager
-    def _raising(self, request: Request) -> Iterator[None]:
+    def _raising(self, request: Request) -> Generator[None, None, None]:
         """Turns what gRPC raises into a `VectronError`."""
         try:
             yield
@@ -130,13 +131,12 @@ class Channel:
     def start(self, send: Send[Request]) -> PendingCall:
         """Sends a request without waiting for the answer."""
         method = self._connection().method(send.request.method)
-        arguments = {"timeout": send.deadline.timeout(), "metadata": self._endpoint.metadata}
 
         def translated(error: Exception) -> VectronError:
             return _translated(error, send.request, self._endpoint, self._closed)
 
         try:
-            return PendingCall(method.future(send.request.body, **arguments), translated)
+            return PendingCall(method.future(send.request.body, **_arguments(send, self._endpoint)), translated)
         except _GRPC_ERRORS as error:
             raise translated(error) from error
 
@@ -186,16 +186,18 @@ class AsyncChannel:
         if isinstance(effect, Hedged):
             return await hedged_async(effect, self.perform)
         request = effect.request
-        method = self._connection().method(request.method)
+        connection = self._connection()
+        method = connection.method(request.method)
         with self._raising(request):
-            call = method(request.body, timeout=effect.deadline.timeout(), metadata=self._endpoint.metadata)
-            if not _streams(request):
+            call = method(request.body, **_arguments(effect, self._endpoint))
+            if not request.method.response_streaming:
                 answer: bytes = await call
                 return answer
+        connection.streams.add(call)
         return await AsyncStream.opened(call, lambda: self._raising(request))
 
     @contextmanager
-    def _raising(self, request: Request) -> Iterator[None]:
+    def _raising(self, request: Request) -> Generator[None, None, None]:
         """Turns what gRPC raises into a `VectronError`."""
         try:
             yield
@@ -242,9 +244,19 @@ class AsyncChannel:
             if connection.process != os.getpid():
                 continue
             if loop.is_running() and loop is not asyncio.get_running_loop():
-                asyncio.run_coroutine_threadsafe(connection.channel.close(), loop)
+                asyncio.run_coroutine_threadsafe(connection.close(), loop)
             else:
-                await connection.channel.close()
+                await connection.close()
+
+
+def _arguments(send: Send[Request], endpoint: Endpoint) -> dict[str, Any]:
+    """How a call is made."""
+    request = send.request
+    return {
+        "timeout": send.deadline.timeout(),
+        "metadata": endpoint.metadata + request.metadata if request.metadata else endpoint.metadata,
+        "compression": grpc.Compression.Gzip if request.gzip else None,
+    }
 
 
 def _may_be_cancelled() -> bool:
@@ -261,15 +273,15 @@ def _translated(error: Exception, request: Request, endpoint: Endpoint, closed: 
     if closed:
         return _closed_error()
     if isinstance(error, grpc.FutureCancelledError):
-        return VectronError(f"{request.method} was cancelled", code="CANCELLED")
+        return VectronError(f"{request.method.name} was cancelled", code="CANCELLED")
     if not isinstance(error, grpc.RpcError):
-        return VectronError(f"gRPC refuses to send {request.method}: {error}")
+        return VectronError(f"gRPC refuses to send {request.method.name}: {error}")
     trailers: Any = error.trailing_metadata() or ()
     return error_of(
         error.code().name,
         error.details() or "",
         [(key, value) for key, value in trailers],
-        method=request.method,
+        method=request.method.name,
         address=endpoint.address,
         timeout=request.timeout,
     )

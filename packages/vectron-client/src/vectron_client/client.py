@@ -1,27 +1,22 @@
 # Generated from async_client.py by tools/unasync.py; do not edit.
-"""The synchronous client: a thin shell around `calls`, which knows the operations, and a channel, which sends."""
+"""The synchronous client: a thin shell around modules that know the operations, and a channel, which sends."""
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
-from vectron_client import account, calls
+from vectron_client import account, calls, search_calls
 from vectron_client.arguments import whole
-from vectron_client.channel import Channel
-from vectron_client.endpoint import endpoint
+from vectron_client.call import flow
 from vectron_client.exceptions import VectronError
+from vectron_client.extensions import Extensions
+from vectron_client.filters import FilterLike
 from vectron_client.guide import guide
 from vectron_client.lanes import run_lanes
 from vectron_client.models import CollectionStatus, FeedbackItem, Point, SearchResult, UserProfile, VectorLike
-from vectron_client.options import ClientOptions, changed_options, own_options
-from vectron_client.retries import RetryPlan, seconds
-from wirekit.flow import run
-
-T = TypeVar("T")
+from vectron_client.retries import seconds
 
 
-class VectronClient:
+class VectronClient(Extensions):
     """Talks to a Vectron server. A context manager: leaving the block closes it.
 
     The connection is opened by the first call and opened again when it is lost. A client may be made before a fork and
@@ -29,7 +24,7 @@ class VectronClient:
 
     Every method takes `timeout`, the seconds the whole call may take, repeats included; None means the option's
     `timeout_seconds`. Every failure is a `VectronError`: reads are repeated where that can help, writes only with the
-    option `retry_on_writes`.
+    option `retry_on_writes` and where the server recognises a repeat.
 
     Args:
         host: the address of the server's gRPC port, such as `localhost:8081`.
@@ -39,45 +34,6 @@ class VectronClient:
     Raises:
         InvalidArgumentError: an argument or option makes no sense.
     """
-
-    def __init__(self, host: str, api_key: str | None = None, options: ClientOptions | None = None) -> None:
-        self._options = own_options(options)
-        self._retries = RetryPlan(self._options)
-        self._channel = Channel(endpoint(host, api_key, self._options))
-        self._host = host
-
-    def __repr__(self) -> str:
-        return f"VectronClient(host={self._host!r})"
-
-    def __enter__(self) -> "VectronClient":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Closes the connection; calls after this raise a `VectronError`. Closing again does nothing."""
-        self._channel.close()
-
-    def with_options(self, **changes: Any) -> "VectronClient":
-        """A client with other options on the same connection, for one call or for many; closing either closes both.
-
-        Args:
-            changes: fields of `ClientOptions` that are about calls: `timeout_seconds`, `expected_vector_dim`,
-                `max_batch_bytes`, `hedged_reads`, `hedge_delay_ms`, `retryable_statuses` and those named `retry_…`.
-
-        Raises:
-            InvalidArgumentError: a value makes no sense, there is no such option, or it belongs to the connection.
-        """
-        other = copy.copy(self)
-        other._options = changed_options(self._options, changes)
-        other._retries = RetryPlan(other._options)
-        return other
 
     @staticmethod
     def help() -> tuple[str, dict[str, Any]]:
@@ -177,7 +133,7 @@ class VectronClient:
         lanes = whole("concurrency", concurrency, 1)
         stored: list[int] = []
         batches = calls.upsert_batches(collection, points, batch_size, self._options)
-        flows = (calls.flow(call, self._retries, limit) for call in batches)
+        flows = (flow(call, self._retries, limit) for call in batches)
         try:
             run_lanes(flows, self._channel, lanes, stored.append)
         except VectronError as error:
@@ -194,6 +150,9 @@ class VectronClient:
         include_vectors: bool = False,
         include_payload: bool = True,
         query: str = "",
+        filter: FilterLike | None = None,
+        exact: bool = False,
+        ef: int = 0,
         timeout: float | None = None,
     ) -> list[SearchResult]:
         """The points nearest to a vector, closest first; `score` is a distance, so lower is closer.
@@ -205,13 +164,21 @@ class VectronClient:
             include_vectors: bring the vectors along.
             include_payload: bring the payloads along.
             query: text for servers that rerank results by it.
-            timeout: seconds for the call.
+            filter: only points that match: a dictionary, or made with `vectron_client.field`.
+            exact: compare with every point instead of using an index.
+            ef: breadth of the search in the graph, more finds more and takes longer; 0 leaves it to the server.
+            timeout: seconds for the call; the server stops working on it then.
 
         Raises:
             InvalidArgumentError: the vector is empty, of another dimension, or has a component that is not finite.
             NotFoundError: there is no such collection.
+            VectronError: `UNIMPLEMENTED`: the server has no filter, exact or ef, and would have ignored them.
+
+        Example::
+
+            [result.id for result in client.search("docs", [1.0, 0.0], top_k=2)]  # ['a', 'c']
         """
-        call = calls.search(
+        call = search_calls.search(
             collection,
             vector,
             top_k,
@@ -219,8 +186,12 @@ class VectronClient:
             include_vectors=include_vectors,
             include_payload=include_payload,
             query=query,
+            filter=filter,
+            exact=exact,
+            ef=ef,
+            budget=timeout,
         )
-        return self._run(call, timeout)
+        return self._run(search_calls.results_of(call), timeout)
 
     def search_stream(
         self,
@@ -231,6 +202,9 @@ class VectronClient:
         include_vectors: bool = False,
         include_payload: bool = True,
         query: str = "",
+        filter: FilterLike | None = None,
+        exact: bool = False,
+        ef: int = 0,
         timeout: float | None = None,
     ) -> Iterator[list[SearchResult]]:
         """The same search as a stream of snapshots: each takes the place of the one before, the last one is exact.
@@ -245,13 +219,16 @@ class VectronClient:
             include_vectors: bring the vectors along; the official server refuses that here.
             include_payload: bring the payloads along.
             query: text for servers that rerank results by it.
+            filter: only points that match; `exact` and `ef` are as for `search` too.
+            exact: compare with every point instead of using an index.
+            ef: breadth of the search in the graph.
             timeout: seconds for the whole stream.
 
         Raises:
             InvalidArgumentError: as for `search`, and at once.
             NotFoundError: there is no such collection.
         """
-        call = calls.search_stream(
+        call = search_calls.search(
             collection,
             vector,
             top_k,
@@ -259,8 +236,12 @@ class VectronClient:
             include_vectors=include_vectors,
             include_payload=include_payload,
             query=query,
+            filter=filter,
+            exact=exact,
+            ef=ef,
+            budget=timeout,
         )
-        return self._stream(call, seconds(timeout, self._options))
+        return self._stream(search_calls.snapshots_of(call), seconds(timeout, self._options))
 
     def get(self, collection: str, point_id: str, *, timeout: float | None = None) -> Point:
         """One point with its vector and payload.
@@ -314,15 +295,3 @@ class VectronClient:
             InvalidArgumentError: there is no such plan.
         """
         return self._run(account.update_user_profile(plan), timeout)
-
-    def _stream(self, call: calls.Call[T], timeout: float | None) -> Iterator[T]:
-        stream = run(calls.answered(call, self._retries, timeout), self._channel.perform)
-        try:
-            for answer in stream:
-                yield call.result(answer)
-        finally:
-            stream.cancel()
-
-    def _run(self, call: calls.Call[T], timeout: float | None) -> T:
-        flow = calls.flow(call, self._retries, seconds(timeout, self._options))
-        return run(flow, self._channel.perform)

@@ -36,7 +36,6 @@ class Endpoint:
         root_certificates: PEM of the authorities to trust; None for gRPC's own.
         client_certificate: PEM of the client's own certificate; None for none.
         client_key: PEM of its private key.
-        gzip: whether to compress requests.
     """
 
     address: str
@@ -46,7 +45,6 @@ class Endpoint:
     root_certificates: bytes | None = field(repr=False)
     client_certificate: bytes | None = field(repr=False)
     client_key: bytes | None = field(repr=False)
-    gzip: bool
 
 
 def endpoint(host: Any, api_key: Any, options: ClientOptions) -> Endpoint:
@@ -60,13 +58,12 @@ def endpoint(host: Any, api_key: Any, options: ClientOptions) -> Endpoint:
     """
     return Endpoint(
         address=_address(host),
-        metadata=_metadata(api_key),
+        metadata=credentials(api_key),
         arguments=_arguments(options),
         tls=options.use_tls,
         root_certificates=_pem("tls_root_certificates", options),
         client_certificate=_pem("tls_client_certificate", options),
         client_key=_pem("tls_client_key", options),
-        gzip=options.compression == "gzip",
     )
 
 
@@ -81,7 +78,15 @@ def _address(host: Any) -> str:
     return host
 
 
-def _metadata(api_key: Any) -> tuple[tuple[str, str], ...]:
+def credentials(api_key: Any) -> tuple[tuple[str, str], ...]:
+    """What to send with a call so that the server knows the caller: nothing for None.
+
+    Raises:
+        InvalidArgumentError: the key cannot be a header.
+
+    >>> credentials("vkey-1")
+    (('authorization', 'Bearer vkey-1'),)
+    """
     if api_key is None or api_key == "":
         return ()
     if not isinstance(api_key, str) or not all(" " < character < "\x7f" for character in api_key):

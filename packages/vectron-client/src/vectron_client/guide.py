@@ -21,7 +21,8 @@ def guide(client: type) -> tuple[str, dict[str, Any]]:
     """
     operations = {
         name: {"signature": name + _parameters(function), "summary": _summary(function)}
-        for name, function in vars(client).items()
+        for kind in reversed(inspect.getmro(client))
+        for name, function in vars(kind).items()
         if inspect.isfunction(function) and not name.startswith("_")
     }
     errors = {

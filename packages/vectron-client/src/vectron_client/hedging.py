@@ -35,6 +35,7 @@ class Pending(Protocol):
 
     def result(self) -> bytes:
         """The answer, or a `VectronError`."""
+        ...
 
     def cancel(self) -> None:
         """Gives the call up."""

@@ -4,7 +4,7 @@ Vectors of answers stay the bytes they arrived as until somebody looks at them.
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias, overload
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     VectorLike: TypeAlias = Sequence[SupportsFloat] | Buffer | npt.NDArray[Any]
+    VectorsLike: TypeAlias = Iterable[VectorLike] | npt.NDArray[Any]
 else:
     VectorLike: TypeAlias = Any
-"""A vector as callers pass it: list, tuple, `array.array`, numpy array, or anything with the buffer protocol."""
+    """A vector as callers pass it: list, tuple, `array.array`, numpy array, or anything with the buffer protocol."""
+    VectorsLike: TypeAlias = Any
+    """Vectors as callers pass them: a list of vectors, or a numpy array of shape (vectors, dimension)."""
 
 
 class PackedVector(bytes):

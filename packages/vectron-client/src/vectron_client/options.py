@@ -46,7 +46,7 @@ class ClientOptions:
         keepalive_timeout_ms: how long the answer to that check may take.
         keepalive_permit_without_calls: check idle connections too.
         expected_vector_dim: refuse vectors of another dimension before sending; 0 means any.
-        compression: `gzip` or None.
+        compression: `gzip` or None, of requests.
         hedged_reads: send a read a second time when its answer is late; the first answer counts, the other call is
             cancelled. Streams are sent once.
         hedge_delay_ms: when an answer is late; 0 sends both at once.
@@ -56,8 +56,9 @@ class ClientOptions:
         retry_max_backoff_ms: where pauses stop growing.
         retry_backoff_multiplier: growth of the pause from repeat to repeat, 1 to 10.
         retry_jitter: share by which a pause is randomly longer or shorter, 0 to 1.
-        retry_on_writes: repeat `upsert` and `delete` as well, which do no harm a second time. Creating and deleting
-            collections is never repeated: the second attempt would fail on the success of the first.
+        retry_on_writes: repeat `upsert`, `upsert_batch`, `upsert_if`, `delete` and `delete_where` as well, where the
+            server recognises a repeat and carries it out once; a server that would not is sent no repeat. No other
+            write is ever repeated.
         retryable_statuses: statuses after which to repeat, by name or as `grpc.StatusCode`; None means UNAVAILABLE,
             RESOURCE_EXHAUSTED and DEADLINE_EXCEEDED.
 
@@ -158,9 +159,9 @@ def own_options(options: ClientOptions | None) -> ClientOptions:
 
 #: Options that may differ from call to call over one connection.
 PER_CALL = (
-    "timeout_seconds", "expected_vector_dim", "max_batch_bytes", "hedged_reads", "hedge_delay_ms", "retry_max_attempts",
-    "retry_initial_backoff_ms", "retry_max_backoff_ms", "retry_backoff_multiplier", "retry_jitter", "retry_on_writes",
-    "retryable_statuses",
+    "timeout_seconds", "expected_vector_dim", "max_batch_bytes", "compression", "hedged_reads", "hedge_delay_ms",
+    "retry_max_attempts", "retry_initial_backoff_ms", "retry_max_backoff_ms", "retry_backoff_multiplier",
+    "retry_jitter", "retry_on_writes", "retryable_statuses",
 )  # fmt: skip
 
 

@@ -57,6 +57,18 @@ def _json(key: str, value: Any) -> str:
         raise PayloadError(f"payload[{key!r}] is not JSON: {error}") from error
 
 
+def json_text(value: Any) -> str:
+    """The JSON text of a value; numbers and arrays of numpy become plain ones.
+
+    Raises:
+        TypeError, ValueError, RecursionError: JSON does not know it: NaN, a set, a cycle.
+
+    >>> json_text({"gte": 0.5})
+    '{"gte":0.5}'
+    """
+    return _ENCODER.encode(value)
+
+
 def _plain(value: Any) -> Any:
     """What JSON knows instead of a numpy scalar or array, which have `tolist`."""
     convert = getattr(value, "tolist", None)

@@ -6,6 +6,7 @@ nobody uses (unpacked, or a packed field in two pieces) would lose components in
 are read again in the ordinary one.
 """
 
+import functools
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -14,13 +15,15 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from vectron_client import payloads
 from vectron_client._pb import bytesview_pb as view
+from vectron_client._pb import vectrograph_pb as extensions
 from vectron_client._pb import vectron_pb as wire
+from vectron_client.arguments import listed
 from vectron_client.exceptions import InvalidArgumentError, MessageTooLargeError
-from vectron_client.models import PackedVector, Point, SearchResult, given_vector
+from vectron_client.models import PackedVector, Point, given_vector
 from wirekit.vectors import VectorError, pack, to_list
 
-#: Tag of `UpsertRequest.points`: field 2, length-delimited.
-_POINTS_TAG = bytes([2 << 3 | 2])
+#: Tags of `UpsertRequest.points`, `Point.id` and `Point.vector`: field numbers 2, 1 and 2, length-delimited.
+_POINTS_TAG, _ID_TAG, _VECTOR_TAG = (bytes([number << 3 | 2]) for number in (2, 1, 2))
 
 
 def encode_vector(vector: Any, dimension: int) -> bytes:
@@ -44,6 +47,50 @@ def encode_vector(vector: Any, dimension: int) -> bytes:
     return packed
 
 
+def encode_vectors(vectors: Any, dimension: int) -> tuple[bytes, int]:
+    """Query vectors, one after the other, and how many they are.
+
+    Args:
+        vectors: a numpy array of shape (queries, dimension), or an iterable of vectors as `Point.vector` takes them.
+        dimension: components each must have; 0 means as many as the first one has.
+
+    Raises:
+        InvalidArgumentError: one is empty, of another dimension, or has a component that is not finite; names it.
+
+    >>> packed, queries = encode_vectors([[1.0, 2.0], (3.0, 4.0)], 2)
+    >>> len(packed), queries
+    (16, 2)
+    """
+    if getattr(vectors, "ndim", None) == 2 and len(vectors):
+        return _encode_matrix(vectors, dimension)
+    encoded: list[bytes] = []
+    for position, vector in enumerate(listed("vectors", vectors)):
+        try:
+            packed = _pack(vector)
+            _check_dimension(packed, dimension, "expected_vector_dim is" if not encoded else "the first one has")
+        except ValueError as error:
+            facts = {**_facts(f"vectors[{position}]", error), "position": position}
+            raise InvalidArgumentError(f"vectors[{position}]: {error}", details=facts) from error
+        dimension = len(packed) // 4
+        encoded.append(packed)
+    return b"".join(encoded), len(encoded)
+
+
+def _encode_matrix(matrix: Any, dimension: int) -> tuple[bytes, int]:
+    """As one long vector, which is checked at once; an error names the row."""
+    rows, width = matrix.shape
+    try:
+        packed = _pack(matrix.reshape(rows * width))
+        _check_dimension(packed[: 4 * width], dimension, "expected_vector_dim is")
+    except ValueError as error:
+        component = getattr(error, "position", None)
+        place = "vectors" if component is None else f"vectors[{component // width}][{component % width}]"
+        reason = getattr(error, "reason", str(error))
+        facts = {"field": place} if component is None else {"field": place, "position": component // width}
+        raise InvalidArgumentError(f"{place} {reason}", details=facts) from error
+    return packed, rows
+
+
 def encode_points(points: Iterable[Point], *, dimension: int, max_bytes: int) -> Iterator[bytes]:
     """Each point as its share of an UpsertRequest, tag and length included; joined they make up the whole list.
 
@@ -60,13 +107,13 @@ def encode_points(points: Iterable[Point], *, dimension: int, max_bytes: int) ->
     for position, point in enumerate(_iterated(points)):
         try:
             vector = _checked_vector(point)
-            _check_dimension(vector, dimension, reason)
-            encoded = _encode(point, vector)
+            if not vector or (dimension and len(vector) != 4 * dimension):
+                _check_dimension(vector, dimension, reason)
+            share = _share(point, vector)
         except (ValueError, TypeError) as error:
             raise _about(point, position, error) from error
         if not dimension:
             dimension, reason = len(vector) // 4, "the points before it have"
-        share = _POINTS_TAG + _varint(len(encoded)) + encoded
         if len(share) > max_bytes:
             raise MessageTooLargeError(
                 f"point {point.id!r} (position {position}) takes {len(share)} bytes where {max_bytes} fit into a "
@@ -103,9 +150,19 @@ def _checked_vector(point: Any) -> bytes:
     return _pack(given_vector(point))
 
 
-def _encode(point: Point, vector: bytes) -> bytes:
-    texts, whole = payloads.encode(point.payload)
-    return view.Point(id=point.id, vector=vector, payload=texts, payload_json=whole).SerializeToString()
+def _share(point: Point, vector: bytes) -> bytes:
+    """A point within a message. Written by hand but for its payload: protobuf would copy the vector twice more."""
+    name, rest = point.id.encode(), b""
+    payload: Any = point.payload
+    if type(payload) is not dict or payload:
+        texts, whole = payloads.encode(payload)
+        message = view.Point(payload_json=whole) if whole else view.Point()
+        written = message.payload
+        for key, value in texts.items():  # `update` is a good deal slower
+            written[key] = value
+        rest = message.SerializeToString()
+    head = b"".join((_ID_TAG, _varint(len(name)), name, _VECTOR_TAG, _varint(len(vector))))
+    return b"".join((_POINTS_TAG, _varint(len(head) + len(vector) + len(rest)), head, vector, rest))
 
 
 def _pack(vector: Any) -> bytes:
@@ -126,6 +183,7 @@ def _facts(field: str, error: Exception) -> dict[str, Any]:
     return {"field": field} if component is None else {"field": field, "component": component}
 
 
+@functools.lru_cache(maxsize=4096)
 def _varint(number: int) -> bytes:
     """A number as protobuf writes lengths: seven bits a byte, lowest first, the high bit on all but the last.
 
@@ -138,30 +196,6 @@ def _varint(number: int) -> bytes:
         number >>= 7
     encoded.append(number)
     return bytes(encoded)
-
-
-def decode_results(answer: bytes, dimension: int) -> list[SearchResult]:
-    """The hits of a SearchResponse, closest first.
-
-    Args:
-        answer: the message.
-        dimension: components each vector must have; 0 when none were asked for.
-
-    Raises:
-        ValueError: a payload cannot be read.
-    """
-    results: Any = view.SearchResponse.FromString(answer).results
-    if dimension and any(len(result.vector) != 4 * dimension for result in results):
-        results = wire.SearchResponse.FromString(answer).results
-    return [
-        SearchResult(
-            result.id,
-            result.score,
-            payloads.decode(result.payload, result.payload_json),
-            _read_vector(result.vector) if dimension else (),
-        )
-        for result in results
-    ]
 
 
 def decode_point(answer: bytes) -> Point | None:
@@ -178,9 +212,30 @@ def decode_point(answer: bytes) -> Point | None:
     unusual = message.ByteSize() != len(answer) or len(UnknownFieldSet(point))
     if unusual or not point.vector or len(point.vector) % 4:
         point = wire.GetResponse.FromString(answer).point
-    return Point(point.id, _read_vector(point.vector), payloads.decode(point.payload, point.payload_json))
+    return Point(point.id, read_vector(point.vector), payloads.decode(point.payload, point.payload_json))
 
 
-def _read_vector(vector: Any) -> Any:
+def read_vector(vector: Any) -> Any:
     """The vector of a message for a model: packed from the view, a list from the ordinary message."""
     return PackedVector(vector) if isinstance(vector, bytes) else list(vector)
+
+
+def read_points(answer: bytes, *, with_vectors: bool) -> tuple[list[Point], str]:
+    """The points and the cursor of a ScrollResponse.
+
+    Raises:
+        ValueError: a payload cannot be read.
+    """
+    page = view.ScrollResponse.FromString(answer)
+    points: Any = page.points
+    lengths = {len(point.vector) for point in points}
+    # All have the dimension of their collection; see `decode_point` for the length of the message.
+    odd = len(lengths) > 1 or not any(lengths) or sum(lengths) % 4 or page.ByteSize() != len(answer)
+    if with_vectors and odd:
+        points = extensions.ScrollResponse.FromString(answer).points
+    vectors = (read_vector(point.vector) if with_vectors else () for point in points)
+    made = [
+        Point(point.id, vector, payloads.decode(point.payload, point.payload_json))
+        for point, vector in zip(points, vectors, strict=True)
+    ]
+    return made, page.cursor

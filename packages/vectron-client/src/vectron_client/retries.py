@@ -1,4 +1,4 @@
-"""Which calls are repeated, how often and how patiently, and by when a call must be over. Pure."""
+"""How calls go out: which are repeated, how often and how patiently, and by when one must be over. Pure."""
 
 import random
 from collections.abc import Callable
@@ -16,10 +16,11 @@ class RetryPlan:
     Attributes:
         spread: draws the factor by which a pause is longer or shorter.
         hedge_after: seconds after which a read is sent a second time; None for never.
+        gzip: whether messages are compressed.
 
-    >>> plan = RetryPlan(ClientOptions())
-    >>> [plan.policy(writes=writes, repeatable=True).max_retries for writes in (False, True)]
-    [2, 0]
+    >>> plan = RetryPlan(ClientOptions(retry_on_writes=True))
+    >>> [plan.policy(writes=True, named=named).max_retries for named in (False, True)]
+    [0, 2]
     """
 
     def __init__(self, options: ClientOptions) -> None:
@@ -33,6 +34,7 @@ class RetryPlan:
 
         self.spread = spread(options.retry_jitter)
         self.hedge_after = options.hedge_delay_ms / 1000 if options.hedged_reads else None
+        self.gzip = options.compression == "gzip"
         self._writes = options.retry_on_writes
         self._repeated = RetryPolicy(
             max_retries=options.retry_max_attempts - 1,
@@ -43,9 +45,9 @@ class RetryPlan:
         )
         self._once = replace(self._repeated, max_retries=0)
 
-    def policy(self, *, writes: bool, repeatable: bool) -> RetryPolicy:
-        """The policy for a call: whether it changes anything, and whether a second run does no harm."""
-        return self._repeated if repeatable and (self._writes or not writes) else self._once
+    def policy(self, *, writes: bool, named: bool) -> RetryPolicy:
+        """The policy for a call: whether it changes anything, and whether servers may recognise a repeat by a name."""
+        return self._repeated if not writes or (named and self._writes) else self._once
 
 
 def spread(jitter: float) -> Callable[[], float]:

@@ -88,7 +88,7 @@ def error_of(
         retry_after = RATE_WINDOW
     from_server = error_code is not None or request_id is not None
     return kind(
-        message if from_server else _explained(kind, message, method, address, timeout),
+        message if from_server else _explained(kind, status, message, method, address, timeout),
         code=status,
         error_code=error_code,
         details=_details(facts.get("x-error-details-bin")),
@@ -103,7 +103,9 @@ def _is_size_limit(message: str) -> bool:
     return "larger than max" in message
 
 
-def _explained(kind: type[VectronError], message: str, method: str, address: str, timeout: float | None) -> str:
+def _explained(
+    kind: type[VectronError], status: str, message: str, method: str, address: str, timeout: float | None
+) -> str:
     """A message for errors that gRPC made up itself, which say neither which call failed nor what to do."""
     if kind is DeadlineExceededError:
         within = "in time" if timeout is None else f"within {timeout:g} s"
@@ -121,6 +123,8 @@ def _explained(kind: type[VectronError], message: str, method: str, address: str
             f"{method}: a message is over a size limit; send fewer points at once (upsert_batch splits), ask for less, "
             f"or raise max_send_message_length or max_recv_message_length in ClientOptions ({message})"
         )
+    if status == "UNIMPLEMENTED":
+        return f"the server at {address} does not have {method}, as not every Vectron server does ({message})"
     return message or f"{method} failed on {address} without a message"
 
 

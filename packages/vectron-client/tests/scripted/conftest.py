@@ -1,6 +1,10 @@
 """A real gRPC server on loopback that answers as it is told, and clients of both kinds to call it with."""
 
 import asyncio
+import os
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections import defaultdict, deque
@@ -14,6 +18,10 @@ import pytest
 from google.protobuf.message import Message
 
 from vectron_client import AsyncVectronClient, ClientOptions, VectronClient
+from vectron_client._pb.methods import AUTH_SERVICE_METHODS, VECTROGRAPH_SERVICE_METHODS, VECTRON_SERVICE_METHODS
+
+METHODS = VECTRON_SERVICE_METHODS | VECTROGRAPH_SERVICE_METHODS
+PATHS = {method.path for method in (*METHODS.values(), *AUTH_SERVICE_METHODS.values())}
 
 Behaviour = Callable[[bytes, grpc.ServicerContext], bytes | Iterator[bytes]]
 
@@ -115,7 +123,7 @@ class ScriptedServer:
             self._changed.notify_all()
             script = self._scripts[method]
             behaviour = (script.popleft() if len(script) > 1 else script[0]) if script else None
-        if behaviour is None or not path.startswith("/vectron.v1.VectronService/"):
+        if behaviour is None or path not in PATHS:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, f"nothing scripted for {path}")
             raise AssertionError("abort raises")
         return behaviour(body, context)
@@ -182,6 +190,30 @@ def start() -> Iterator[Callable[..., ScriptedServer]]:
 @pytest.fixture
 def server(start: Callable[..., ScriptedServer]) -> ScriptedServer:
     return start()
+
+
+RunScript = Callable[..., str]
+
+#: In development mode asyncio warns of every step over a tenth of a second, which tells of the machine only.
+UNHURRIED = "import logging; logging.getLogger('asyncio').setLevel(logging.ERROR)\n"
+
+
+@pytest.fixture
+def run_script() -> RunScript:
+    """Runs a script in a fresh interpreter in development mode; returns what it printed, refuses anything on stderr."""
+
+    def run(script: str, address: str, **environment: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-X", "dev", "-W", "error", "-c", UNHURRIED + textwrap.dedent(script), address],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, **environment},
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    return run
 
 
 Connect = Callable[..., VectronClient]

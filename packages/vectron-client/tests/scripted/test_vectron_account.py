@@ -72,8 +72,15 @@ def test_a_date_that_is_none_is_a_server_error(server: "ScriptedServer", connect
         connect().update_user_profile("FREE")
 
 
-def test_a_plan_may_be_set_again(server: "ScriptedServer", connect: "Connect") -> None:
+def test_what_no_server_recognises_is_sent_once(server: "ScriptedServer", connect: "Connect") -> None:
     server.fails("UpdateUserProfile", "UNAVAILABLE")
-    server.answers("UpdateUserProfile", wire.UpdateUserProfileResponse())
-    connect(retry_on_writes=True).update_user_profile("FREE")
-    assert len(server.seen) == 2
+    server.fails("SubmitFeedback", "UNAVAILABLE")
+    client = connect(retry_on_writes=True)
+    for write in (
+        lambda: client.update_user_profile("FREE"),
+        lambda: client.submit_feedback("docs", [FeedbackItem("a", 5)]),
+    ):
+        with pytest.raises(UnavailableError):
+            write()
+    assert server.methods() == ["UpdateUserProfile", "SubmitFeedback"]
+    assert not any("idempotency-key" in seen.metadata for seen in server.seen)

@@ -257,6 +257,16 @@ def test_gzip_is_used_when_asked_for(start: "Callable[..., ScriptedServer]", con
         connect(address=plain_only.address, compression="gzip").upsert("docs", points)
 
 
+def test_compression_can_be_chosen_for_single_calls(start: "Callable[..., ScriptedServer]", connect: "Connect") -> None:
+    plain_only = start(compression_enabled_algorithms_bitset=1)
+    plain_only.answers("Upsert", wire.UpsertResponse(upserted=1))
+    points = [Point("a", [0.0] * 1000)]
+    client = connect(address=plain_only.address, compression="gzip")
+    assert client.with_options(compression=None).upsert("docs", points) == 1
+    with pytest.raises(VectronError, match="gzip"):
+        client.upsert("docs", points)
+
+
 def test_a_gzipped_request_arrives_whole(server: "ScriptedServer", connect: "Connect") -> None:
     server.answers("Upsert", wire.UpsertResponse(upserted=1))
     points = [Point("a", [0.0] * 1000)]

@@ -108,6 +108,7 @@ def test_the_guide_names_everything_there_is(kind: type[VectronClient]) -> None:
     for name in [*facts["operations"], *facts["options"], *facts["errors"], kind.__name__]:
         assert name in text
     signature = (
-        "search(collection, vector, top_k=10, *, include_vectors=False, include_payload=True, query='', timeout=None)"
+        "search(collection, vector, top_k=10, *, include_vectors=False, include_payload=True, query='', "
+        "filter=None, exact=False, ef=0, timeout=None)"
     )
     assert facts["operations"]["search"]["signature"] == signature

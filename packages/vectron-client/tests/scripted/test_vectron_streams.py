@@ -113,8 +113,10 @@ def test_closing_the_client_ends_streams(server: "ScriptedServer", connect: "Con
     snapshots = client.search_stream("docs", [1.0])
     next(snapshots)
     client.close()
+    begun = time.monotonic()
     with pytest.raises(VectronError, match="closed"):
         next(snapshots)
+    assert time.monotonic() - begun < 5, "long before the deadline of 10 s"
 
 
 def test_cancelling_a_task_cancels_its_stream(server: "ScriptedServer") -> None:

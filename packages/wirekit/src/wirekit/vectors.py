@@ -4,14 +4,17 @@ A vector is a list or tuple of numbers, an `array.array`, a numpy array, or anyt
 buffer protocol or `__array__`. numpy is used when the program has it already and is never imported for you.
 """
 
+import functools
 import importlib
 import math
+import struct
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any, SupportsFloat
 
-_NATIVE_FLOAT32 = ("f", "<f", "=f", "@f") if sys.byteorder == "little" else ()
+_LITTLE_ENDIAN = sys.byteorder == "little"
+_NATIVE_FLOAT32 = ("f", "<f", "=f", "@f") if _LITTLE_ENDIAN else ()
 
 
 class VectorError(ValueError):
@@ -52,8 +55,15 @@ def pack(vector: Any, *, dimension: int | None = None, label: str = "vector") ->
     wirekit.vectors.VectorError: vector[1] is nan; every component must be a finite number within float32
     """
     numpy = sys.modules.get("numpy")
-    if isinstance(vector, (list, tuple)) or numpy is None:
+    if isinstance(vector, (list, tuple)):
+        packed = _packed(numpy, vector)
+        if packed is not None and (dimension is None or len(vector) == dimension):
+            return packed
         return _pack_array(_float32_array(vector, label), dimension, label)
+    if numpy is None:
+        return _pack_array(_float32_array(vector, label), dimension, label)
+    if type(vector) is numpy.ndarray and _ready(numpy, vector) and (dimension is None or len(vector) == dimension):
+        return vector.tobytes()  # type: ignore[no-any-return]
     return _pack_numpy(numpy, vector, dimension, label)
 
 
@@ -97,6 +107,37 @@ def to_array(data: bytes | bytearray | memoryview) -> Any:
         ValueError: the length is no multiple of 4.
     """
     return importlib.import_module("numpy").frombuffer(data, dtype="<f4")
+
+
+def _ready(numpy: Any, vector: Any) -> bool:
+    """Whether a numpy array is a vector as it travels: float32, one-dimensional, finite."""
+    kind = vector.dtype
+    if kind.char != "f" or not kind.isnative or not _LITTLE_ENDIAN or vector.ndim != 1:
+        return False
+    return b"\0" not in numpy.isfinite(vector).tobytes()  # several times faster than `all`
+
+
+def _packed(numpy: Any, vector: Sequence[Any]) -> bytes | None:
+    """A list or tuple as it travels; None when it is no vector, or when only a closer look can tell.
+
+    `struct` takes a quarter of the time that `array` takes.
+    """
+    if not _LITTLE_ENDIAN:
+        return None
+    try:
+        packed = _floats(len(vector)).pack(*vector)
+    except struct.error:
+        return None
+    if numpy is not None:
+        return packed if _ready(numpy, numpy.frombuffer(packed, numpy.float32)) else None
+    values = array("f")
+    values.frombytes(packed)
+    return packed if math.isfinite(sum(values)) else None
+
+
+@functools.lru_cache(maxsize=64)
+def _floats(count: int) -> struct.Struct:
+    return struct.Struct(f"{count}f")
 
 
 def _pack_array(values: "array[float]", dimension: int | None, label: str) -> bytes:

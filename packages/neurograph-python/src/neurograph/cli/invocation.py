@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -194,7 +194,7 @@ def _declare(run: Callable[..., None], own: list[inspect.Parameter]) -> None:
 
 
 @contextmanager
-def _invocation(chosen: Chosen) -> Iterator[Invocation]:
+def _invocation(chosen: Chosen) -> Generator[Invocation, None, None]:
     """An invocation whose errors become messages and exit codes."""
     code = ExitCode.DONE
     try:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import BinaryIO, TypeAlias
 
@@ -11,7 +11,7 @@ Meter: TypeAlias = Callable[[int], None]
 
 
 @contextmanager
-def metered(source: BinaryIO | None, what: str, quiet: bool) -> Iterator[Meter]:
+def metered(source: BinaryIO | None, what: str, quiet: bool) -> Generator[Meter, None, None]:
     """A bar that grows with the bytes read of a file, and counts rows.
 
     Args:

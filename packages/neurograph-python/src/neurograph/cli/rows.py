@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -66,7 +66,7 @@ def format_of(name: str, chosen: RowFormat | None) -> RowFormat:
 
 
 @contextmanager
-def opened(name: str) -> Iterator[BinaryIO]:
+def opened(name: str) -> Generator[BinaryIO, None, None]:
     """A file to read bytes from, or standard input for `-`.
 
     Raises:

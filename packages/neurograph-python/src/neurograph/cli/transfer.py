@@ -5,7 +5,7 @@ import io
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -183,7 +183,7 @@ class _Patience:
         self._busy = False
 
     @contextmanager
-    def handling(self) -> Iterator[None]:
+    def handling(self) -> Generator[None, None, None]:
         """Listens to Ctrl-C."""
         before = signal.signal(signal.SIGINT, self._interrupted)
         try:
@@ -192,7 +192,7 @@ class _Patience:
             signal.signal(signal.SIGINT, before)
 
     @contextmanager
-    def finishing(self) -> Iterator[None]:
+    def finishing(self) -> Generator[None, None, None]:
         """Puts the first Ctrl-C off to the end of the block."""
         self._busy = True
         try:

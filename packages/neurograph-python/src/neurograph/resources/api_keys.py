@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from neurograph import calls
 from neurograph.executor import Executor
 from neurograph.models import APIKey, APIKeyCreated
+from neurograph.unset import UNSET, Timeout
 
 
 class APIKeys:
@@ -16,7 +17,12 @@ class APIKeys:
         self._executor = executor
 
     def create(
-        self, name: str, scopes: Sequence[str] | None = None, expires_in_days: int | None = None
+        self,
+        name: str,
+        scopes: Sequence[str] | None = None,
+        expires_in_days: int | None = None,
+        *,
+        timeout: Timeout = UNSET,
     ) -> APIKeyCreated:
         """Makes an API key.
 
@@ -25,6 +31,7 @@ class APIKeys:
             scopes: what it may do, such as `tokens:read`; None means what the caller may, less the
                 administration of keys; an empty list means nothing.
             expires_in_days: None means never.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             The key with its secret in `api_key`, which is told only now; its repr hides it.
@@ -32,23 +39,50 @@ class APIKeys:
         Raises:
             ValidationError: an unknown scope, or a lifetime out of range.
             AuthorizationError: a scope that the caller does not have.
+
+        >>> key = client.api_keys.create("reader", scopes=["tokens:read"], expires_in_days=30)
+        >>> key.name, key.scopes
+        ('reader', ['tokens:read'])
         """
-        return self._executor.run(calls.create_api_key(name, scopes, expires_in_days))
+        return self._executor.run(calls.create_api_key(name, scopes, expires_in_days), timeout)
 
-    def list(self) -> builtins.list[APIKey]:
-        """Reads all API keys that the caller may see, without their secrets."""
-        return self._executor.run(calls.list_api_keys())
+    def list(self, *, timeout: Timeout = UNSET) -> builtins.list[APIKey]:
+        """Reads all API keys that the caller may see, without their secrets.
 
-    def iterate(self) -> Iterator[APIKey]:
-        """Walks over all API keys that the caller may see; servers of this family send them in one page."""
-        yield from self.list()
+        Args:
+            timeout: seconds for this call; else the client's.
 
-    def rotate(self, key_id: str, overlap_seconds: int = 0) -> APIKeyCreated:
+        Raises:
+            AuthorizationError: the caller may not read API keys.
+
+        >>> made = client.api_keys.create("reader")
+        >>> [key.name for key in client.api_keys.list()]
+        ['reader']
+        """
+        return self._executor.run(calls.list_api_keys(), timeout)
+
+    def iterate(self, *, timeout: Timeout = UNSET) -> Iterator[APIKey]:
+        """Walks over all API keys that the caller may see; servers of this family send them in one page.
+
+        Args:
+            timeout: seconds for each page; else the client's.
+
+        Raises:
+            AuthorizationError: the caller may not read API keys.
+
+        >>> made = client.api_keys.create("reader")
+        >>> [key.name for key in client.api_keys.iterate()]
+        ['reader']
+        """
+        yield from self.list(timeout=timeout)
+
+    def rotate(self, key_id: str, overlap_seconds: int = 0, *, timeout: Timeout = UNSET) -> APIKeyCreated:
         """Replaces an API key by a new one of the same name, scopes and lifetime.
 
         Args:
             key_id: the key to replace.
             overlap_seconds: how long the old key goes on working, up to a week; 0 ends it at once.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             The new key with its secret, which is told only now.
@@ -56,35 +90,65 @@ class APIKeys:
         Raises:
             NotFoundError: there is none with this id.
             ConflictError: the key is revoked or expired.
-        """
-        return self._executor.run(calls.rotate_api_key(key_id, overlap_seconds))
 
-    def get(self, key_id: str) -> APIKey:
+        >>> old = client.api_keys.create("reader")
+        >>> new = client.api_keys.rotate(old.key_id, overlap_seconds=60)
+        >>> new.name, new.api_key == old.api_key
+        ('reader', False)
+        """
+        return self._executor.run(calls.rotate_api_key(key_id, overlap_seconds), timeout)
+
+    def get(self, key_id: str, *, timeout: Timeout = UNSET) -> APIKey:
         """Reads one API key, without its secret.
 
+        Args:
+            key_id: which key, by its id and not by its secret.
+            timeout: seconds for this call; else the client's.
+
         Raises:
             NotFoundError: there is none with this id.
-        """
-        return self._executor.run(calls.get_api_key(key_id))
 
-    def revoke(self, key_id: str) -> bool:
+        >>> made = client.api_keys.create("reader")
+        >>> key = client.api_keys.get(made.key_id)
+        >>> key.is_active, made.api_key.startswith(key.key_prefix)
+        (True, True)
+        """
+        return self._executor.run(calls.get_api_key(key_id), timeout)
+
+    def revoke(self, key_id: str, *, timeout: Timeout = UNSET) -> bool:
         """Disables an API key at once, but keeps its record.
 
+        Args:
+            key_id: which key, by its id and not by its secret.
+            timeout: seconds for this call; else the client's.
+
         Returns:
             True.
 
         Raises:
             NotFoundError: there is none with this id.
-        """
-        return self._executor.run(calls.revoke_api_key(key_id))
 
-    def delete(self, key_id: str) -> bool:
+        >>> made = client.api_keys.create("reader")
+        >>> client.api_keys.revoke(made.key_id)
+        True
+        """
+        return self._executor.run(calls.revoke_api_key(key_id), timeout)
+
+    def delete(self, key_id: str, *, timeout: Timeout = UNSET) -> bool:
         """Removes an API key and its record; it stops working at once.
 
+        Args:
+            key_id: which key, by its id and not by its secret.
+            timeout: seconds for this call; else the client's.
+
         Returns:
             True.
 
         Raises:
             NotFoundError: there is none with this id.
+
+        >>> made = client.api_keys.create("reader")
+        >>> client.api_keys.delete(made.key_id)
+        True
         """
-        return self._executor.run(calls.delete_api_key(key_id))
+        return self._executor.run(calls.delete_api_key(key_id), timeout)

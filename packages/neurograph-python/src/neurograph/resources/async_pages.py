@@ -6,6 +6,7 @@ from neurograph import token_calls
 from neurograph.async_executor import AsyncExecutor
 from neurograph.filters import FilterLike
 from neurograph.models import TokenPage
+from neurograph.unset import UNSET, Timeout
 
 
 class AsyncLinkedTokenPage(TokenPage):
@@ -22,11 +23,25 @@ class AsyncLinkedTokenPage(TokenPage):
         self._filter = filter
         self._include = include
 
-    async def next_page(self) -> "AsyncLinkedTokenPage":
+    async def next_page(self, *, timeout: Timeout = UNSET) -> "AsyncLinkedTokenPage":
         """Reads the tokens after this page; an empty page at the end.
 
         Tokens deleted meanwhile move the rest up, so that some may be missed; `tokens.iterate` misses none.
+
+        Args:
+            timeout: seconds for this call; else the client's.
+
+        Raises:
+            NeuroGraphError: as in `tokens.list`.
+
+        >>> made = await client.tokens.create_many(["one", "two", "three"])
+        >>> page = await client.tokens.list(limit=2)
+        >>> page = await page.next_page()
+        >>> [token.text for token in page], page.has_more
+        (['three'], False)
         """
         offset = self.offset + len(self)
         call = token_calls.list_tokens(self.limit, offset, self._filter, self._include)
-        return AsyncLinkedTokenPage(await self._executor.run(call), self._executor, self._filter, self._include)
+        return AsyncLinkedTokenPage(
+            await self._executor.run(call, timeout), self._executor, self._filter, self._include
+        )

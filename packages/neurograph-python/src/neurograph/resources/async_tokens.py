@@ -12,7 +12,7 @@ from neurograph.models import DeletedTokens, Token
 from neurograph.resources.async_bulk import AsyncBulkCreate
 from neurograph.resources.async_pages import AsyncLinkedTokenPage
 from neurograph.resources.async_token_queries import AsyncTokenQueries
-from neurograph.unset import UNSET, Unset
+from neurograph.unset import UNSET, Timeout, Unset
 from wirekit.paging import OffsetWalk
 
 
@@ -21,6 +21,11 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
 
     A vector argument may be a list, a tuple, an `array.array`, a numpy array, or anything else with the
     buffer protocol. Every method may raise any NeuroGraphError; those named are the ones to expect.
+
+    >>> token = await client.tokens.create(text="hello")
+    >>> hits = await client.tokens.query(query_vector=token.embedding, top_k=1)
+    >>> hits[0].token.text
+    'hello'
     """
 
     async def create(
@@ -30,6 +35,7 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         embedding: Any = None,
         *,
         idempotency_key: str | None = None,
+        timeout: Timeout = UNSET,
     ) -> Token:
         """Creates a token, once: should the answer be lost, the request is repeated under the same idempotency key.
 
@@ -39,20 +45,34 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
             embedding: its vector; the server embeds the text when absent.
             idempotency_key: a name of your own for this creation, so that it also happens once when your
                 program repeats it within 24 hours; made up when absent.
+            timeout: seconds for this call; else the client's.
 
         Raises:
             ValidationError: empty or too long a text, wrong dimension, metadata that JSON cannot carry.
             ConflictError: the key was used for another token.
-        """
-        return await self._executor.run(calls.create_token(text, metadata, embedding, idempotency_key))
 
-    async def get(self, token_id: int) -> Token:
+        >>> token = await client.tokens.create(text="hello world", metadata={"lang": "en"})
+        >>> token.text, token.metadata, len(token.embedding)
+        ('hello world', {'lang': 'en'}, 256)
+        """
+        return await self._executor.run(calls.create_token(text, metadata, embedding, idempotency_key), timeout)
+
+    async def get(self, token_id: int, *, timeout: Timeout = UNSET) -> Token:
         """Reads one token.
+
+        Args:
+            token_id: which token.
+            timeout: seconds for this call; else the client's.
 
         Raises:
             NotFoundError: there is none with this id.
+
+        >>> made = await client.tokens.create(text="hello")
+        >>> token = await client.tokens.get(made.id)
+        >>> token.text
+        'hello'
         """
-        return await self._executor.run(calls.get_token(token_id))
+        return await self._executor.run(calls.get_token(token_id), timeout)
 
     async def list(
         self,
@@ -61,6 +81,7 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         *,
         filter: FilterLike | None = None,
         include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> AsyncLinkedTokenPage:
         """Reads a page of tokens, by rising id.
 
@@ -69,18 +90,29 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
             offset: tokens to skip.
             filter: only tokens whose metadata match: a dictionary, or made with `neurograph.field`.
             include: parts of the tokens to return, of `text`, `metadata` and `embedding`; all when absent.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             A list that also knows the `total`, whether it `has_more`, and its `next_page()`.
 
         Raises:
             ValidationError: limit or offset out of range, or a filter that is none.
+
+        >>> made = await client.tokens.create_many(["one", "two", "three"])
+        >>> page = await client.tokens.list(limit=2)
+        >>> [token.text for token in page], page.total, page.has_more
+        (['one', 'two'], 3, True)
         """
-        page = await self._executor.run(token_calls.list_tokens(limit, offset, filter, include))
+        page = await self._executor.run(token_calls.list_tokens(limit, offset, filter, include), timeout)
         return AsyncLinkedTokenPage(page, self._executor, filter, include)
 
     async def iterate(
-        self, page_size: int = 100, *, filter: FilterLike | None = None, include: Sequence[str] | None = None
+        self,
+        page_size: int = 100,
+        *,
+        filter: FilterLike | None = None,
+        include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> AsyncIterator[Token]:
         """Walks over all tokens, by rising id, reading a page at a time.
 
@@ -90,11 +122,19 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
             page_size: tokens to read at a time.
             filter: see `list`.
             include: see `list`.
+            timeout: seconds for each page; else the client's.
+
+        Raises:
+            ValidationError: page_size out of range, or a filter that is none.
+
+        >>> made = await client.tokens.create_many(["one", "two", "three"])
+        >>> [token.text async for token in client.tokens.iterate(page_size=2)]
+        ['one', 'two', 'three']
         """
         walk = OffsetWalk[Token](page_size=page_size, key=lambda token: token.id)
         while (window := walk.window) is not None:
             offset, limit = window
-            page = await self._executor.run(token_calls.list_tokens(limit, offset, filter, include))
+            page = await self._executor.run(token_calls.list_tokens(limit, offset, filter, include), timeout)
             for token in walk.feed(page, page.total):
                 yield token
 
@@ -104,6 +144,8 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         text: str | Unset | None = UNSET,
         embedding: Any = UNSET,
         metadata: Mapping[str, Any] | Unset | None = UNSET,
+        *,
+        timeout: Timeout = UNSET,
     ) -> Token:
         """Changes what is given of a token and leaves the rest.
 
@@ -113,6 +155,7 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
                 embedding.
             embedding: new vector; None has the server embed the text again.
             metadata: replaces the metadata; None clears it.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             The token as it is now.
@@ -120,24 +163,46 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         Raises:
             NotFoundError: there is none with this id.
             ValidationError: nothing is given, or something given is wrong.
-        """
-        return await self._executor.run(calls.update_token(token_id, text, embedding, metadata))
 
-    async def delete(self, token_id: int) -> bool:
+        >>> token = await client.tokens.create(text="draft", metadata={"state": "new"})
+        >>> token = await client.tokens.update(token.id, text="final", metadata=None)
+        >>> token.text, token.metadata
+        ('final', {})
+        """
+        return await self._executor.run(calls.update_token(token_id, text, embedding, metadata), timeout)
+
+    async def delete(self, token_id: int, *, timeout: Timeout = UNSET) -> bool:
         """Removes one token; its id is never used again.
+
+        Args:
+            token_id: which token.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             True.
 
         Raises:
             NotFoundError: there is none with this id.
+
+        >>> token = await client.tokens.create(text="hello")
+        >>> await client.tokens.delete(token.id)
+        True
         """
-        return await self._executor.run(calls.delete_token(token_id))
+        return await self._executor.run(calls.delete_token(token_id), timeout)
 
     async def delete_many(
-        self, token_ids: Iterable[int] | None = None, *, filter: FilterLike | None = None
+        self,
+        token_ids: Iterable[int] | None = None,
+        *,
+        filter: FilterLike | None = None,
+        timeout: Timeout = UNSET,
     ) -> DeletedTokens:
         """Removes many tokens in one write: by their ids, or all whose metadata match a filter.
+
+        Args:
+            token_ids: any number up to what the server takes at once; or
+            filter: all tokens whose metadata match: a dictionary, or made with `neurograph.field`.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             How many are gone, and which of the ids no token had; that is no error.
@@ -145,11 +210,20 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         Raises:
             ValidationError: not exactly one of ids and filter, or a filter that is none.
             PayloadTooLargeError: more ids than the server takes at once.
+
+        >>> made = await client.tokens.create_many(["one", {"text": "two", "metadata": {"n": 2}}])
+        >>> gone = await client.tokens.delete_many(filter={"path": "n", "eq": 2})
+        >>> gone.deleted, gone.missing
+        (1, [])
         """
-        return await self._executor.run(token_calls.delete_tokens(token_ids, filter))
+        return await self._executor.run(token_calls.delete_tokens(token_ids, filter), timeout)
 
     async def stream(
-        self, *, filter: FilterLike | None = None, include: Sequence[str] | None = None
+        self,
+        *,
+        filter: FilterLike | None = None,
+        include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> AsyncIterator[Token]:
         """Yields all tokens, by rising id, in one request, as they arrive.
 
@@ -158,13 +232,19 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         Args:
             filter: see `list`.
             include: see `list`.
+            timeout: seconds for each wait; else the client's.
 
         Raises:
             ConnectionError: the stream broke off; what came before is right.
+
+        >>> made = await client.tokens.create_many(["one", "two"])
+        >>> [token.text async for token in client.tokens.stream(include=["text"])]
+        ['one', 'two']
         """
-        async with aclosing(self._executor.lines(token_calls.stream_tokens(filter, include))) as lines:
+        async with aclosing(self._executor.lines(token_calls.stream_tokens(filter, include), timeout)) as lines:
             async for line in lines:
-                yield decoding.token(line)
+                for token in decoding.token_piece(line):
+                    yield token
 
     async def export(
         self,
@@ -172,6 +252,7 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         *,
         filter: FilterLike | None = None,
         include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> int:
         """Writes all tokens into a file as NDJSON, a token a line, as they arrive.
 
@@ -179,6 +260,7 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
             target: a path, whose file appears when everything is in it, or a binary file that is open.
             filter: see `list`.
             include: see `list`.
+            timeout: seconds for each wait; else the client's.
 
         Returns:
             How many were written.
@@ -186,10 +268,15 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         Raises:
             ConnectionError: the stream broke off.
             OSError: the file cannot be written.
+
+        >>> made = await client.tokens.create_many(["one", "two"])
+        >>> await client.tokens.export("tokens.jsonl")
+        2
         """
         with writing(target) as file:
             count = 0
-            async for line in self._executor.lines(token_calls.stream_tokens(filter, include)):
+            call = token_calls.stream_tokens(filter, include, token_calls.LINES)
+            async for line in self._executor.lines(call, timeout):
                 decoding.refuse_error(line)
                 file.write(line.body + b"\n")
                 count += 1

@@ -4,6 +4,7 @@
 from neurograph import calls
 from neurograph.executor import Executor
 from neurograph.models import User
+from neurograph.unset import UNSET, Timeout
 
 
 class Auth:
@@ -12,28 +13,52 @@ class Auth:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def me(self) -> User:
+    def me(self, *, timeout: Timeout = UNSET) -> User:
         """Reads the caller's account.
+
+        Args:
+            timeout: seconds for this call; else the client's.
 
         Raises:
             AuthenticationError: the client has no credentials, or they do not hold.
-        """
-        return self._executor.run(calls.me())
 
-    def logout(self) -> bool:
+        >>> me = client.auth.me()
+        >>> me.username, me.role
+        ('developer', 'developer')
+        """
+        return self._executor.run(calls.me(), timeout)
+
+    def logout(self, *, timeout: Timeout = UNSET) -> bool:
         """Ends the session on the server, so that its tokens are worth nothing; the next call logs in again.
+
+        Args:
+            timeout: seconds for this call; else the client's.
 
         Returns:
             Whether there was a session to end: none is before the first call, nor with an API key.
+
+        Raises:
+            NeuroGraphError: the server could not be asked; the session goes on.
+
+        >>> me = client.auth.me()
+        >>> client.auth.logout()
+        True
+        >>> client.auth.logout()
+        False
         """
         if not self._executor.session.signed_in:
             return False
-        self._executor.run(calls.logout())
+        self._executor.run(calls.logout(), timeout)
         self._executor.session.forget()
         return True
 
-    def change_password(self, old_password: str, new_password: str) -> bool:
+    def change_password(self, old_password: str, new_password: str, *, timeout: Timeout = UNSET) -> bool:
         """Changes the password of the caller's account; this client goes on with the new one.
+
+        Args:
+            old_password: the one that holds now.
+            new_password: at least what the server's rules ask for; they are told when it refuses.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             True.
@@ -41,7 +66,11 @@ class Auth:
         Raises:
             ValidationError: the new password is too weak.
             NeuroGraphError: the old password is wrong.
+
+        >>> client.auth.change_password("developer123", "a long new secret")
+        True
+        >>> me = client.auth.me()
         """
-        changed = self._executor.run(calls.change_password(old_password, new_password))
+        changed = self._executor.run(calls.change_password(old_password, new_password), timeout)
         self._executor.session.forget(new_password)
         return changed

@@ -7,6 +7,7 @@ from neurograph import calls
 from neurograph.exceptions import ServerError
 from neurograph.executor import Executor
 from neurograph.models import HealthStatus, SystemStatus
+from neurograph.unset import UNSET, Timeout
 
 
 class Health:
@@ -15,27 +16,55 @@ class Health:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
 
-    def check(self) -> HealthStatus:
-        """Asks whether the server is well; needs no credentials."""
-        return self._executor.run(calls.check_health())
+    def check(self, *, timeout: Timeout = UNSET) -> HealthStatus:
+        """Asks whether the server is well; needs no credentials.
 
-    def ready(self) -> bool:
+        Args:
+            timeout: seconds for this call; else the client's.
+
+        Raises:
+            ConnectionError: nobody answers there.
+            InvalidResponseError: what answers is no NeuroGraph server.
+
+        >>> health = client.health.check()
+        >>> health.status
+        'healthy'
+        """
+        return self._executor.run(calls.check_health(), timeout)
+
+    def ready(self, *, timeout: Timeout = UNSET) -> bool:
         """Asks whether the server can answer requests at this moment; needs no credentials, and never repeats.
+
+        Args:
+            timeout: seconds for this call; else the client's.
 
         Returns:
             False when the server says that it cannot; that nobody answers is a ConnectionError.
+
+        Raises:
+            ConnectionError: nobody answers there.
+
+        >>> client.health.ready()
+        True
         """
         try:
-            return self._executor.run(calls.check_ready())
+            return self._executor.run(calls.check_ready(), timeout)
         except ServerError as error:
             if error.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
                 raise
             return False
 
-    def status(self) -> SystemStatus:
+    def status(self, *, timeout: Timeout = UNSET) -> SystemStatus:
         """Asks what the server holds and uses.
+
+        Args:
+            timeout: seconds for this call; else the client's.
 
         Raises:
             AuthenticationError: the client has no credentials, or they do not hold.
+
+        >>> status = client.health.status()
+        >>> status.tokens_count
+        0
         """
-        return self._executor.run(calls.get_status())
+        return self._executor.run(calls.get_status(), timeout)

@@ -7,6 +7,7 @@ from neurograph import token_calls
 from neurograph.executor import Executor
 from neurograph.filters import FilterLike
 from neurograph.models import TokenPage
+from neurograph.unset import UNSET, Timeout
 
 
 class LinkedTokenPage(TokenPage):
@@ -23,11 +24,23 @@ class LinkedTokenPage(TokenPage):
         self._filter = filter
         self._include = include
 
-    def next_page(self) -> "LinkedTokenPage":
+    def next_page(self, *, timeout: Timeout = UNSET) -> "LinkedTokenPage":
         """Reads the tokens after this page; an empty page at the end.
 
         Tokens deleted meanwhile move the rest up, so that some may be missed; `tokens.iterate` misses none.
+
+        Args:
+            timeout: seconds for this call; else the client's.
+
+        Raises:
+            NeuroGraphError: as in `tokens.list`.
+
+        >>> made = client.tokens.create_many(["one", "two", "three"])
+        >>> page = client.tokens.list(limit=2)
+        >>> page = page.next_page()
+        >>> [token.text for token in page], page.has_more
+        (['three'], False)
         """
         offset = self.offset + len(self)
         call = token_calls.list_tokens(self.limit, offset, self._filter, self._include)
-        return LinkedTokenPage(self._executor.run(call), self._executor, self._filter, self._include)
+        return LinkedTokenPage(self._executor.run(call, timeout), self._executor, self._filter, self._include)

@@ -10,6 +10,7 @@ from neurograph import decoding, token_calls
 from neurograph.executor import Executor
 from neurograph.filters import FilterLike
 from neurograph.models import TokenQueryResult
+from neurograph.unset import UNSET, Timeout
 
 
 class TokenQueries:
@@ -29,6 +30,7 @@ class TokenQueries:
         filter: FilterLike | None = None,
         offset: int = 0,
         include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> builtins.list[TokenQueryResult]:
         """Finds the tokens nearest to a vector, to a text, or to another token.
 
@@ -42,6 +44,7 @@ class TokenQueries:
             offset: hits to skip, nearest first.
             include: parts of the tokens to return, of `text`, `metadata` and `embedding`; all when absent.
                 Others are empty.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             Hits by falling similarity; among equals the newest token first.
@@ -50,6 +53,11 @@ class TokenQueries:
             ValidationError: wrong dimension, a component that is no finite number, `top_k` out of range, a
                 filter that is none, or not exactly one of vector, text and id.
             NotFoundError: there is no token with this id.
+
+        >>> made = client.tokens.create_many(["red apple", "blue sky"])
+        >>> hits = client.tokens.query(text="red apple", top_k=1)
+        >>> [(hit.token.text, round(hit.similarity, 2)) for hit in hits]
+        [('red apple', 1.0)]
         """
         call = token_calls.query_tokens(
             query_vector,
@@ -61,7 +69,7 @@ class TokenQueries:
             offset=offset,
             include=include,
         )
-        return self._executor.run(call)
+        return self._executor.run(call, timeout)
 
     def query_many(
         self,
@@ -73,6 +81,7 @@ class TokenQueries:
         filter: FilterLike | None = None,
         offset: int = 0,
         include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> builtins.list[builtins.list[TokenQueryResult]]:
         """Finds the tokens nearest to each of many vectors or texts, in one request.
 
@@ -84,6 +93,7 @@ class TokenQueries:
             filter: see `query`.
             offset: see `query`.
             include: see `query`.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             A list of hits per query, in the order asked.
@@ -91,11 +101,16 @@ class TokenQueries:
         Raises:
             ValidationError: as in `query`; names the vector at fault.
             PayloadTooLargeError: more queries than the server takes at once.
+
+        >>> made = client.tokens.create_many(["red apple", "blue sky"])
+        >>> lists = client.tokens.query_many(texts=["sky", "apple"], top_k=1)
+        >>> [hits[0].token.text for hits in lists]
+        ['blue sky', 'red apple']
         """
         call = token_calls.query_many_tokens(
             query_vectors, texts, top_k=top_k, threshold=threshold, filter=filter, offset=offset, include=include
         )
-        return self._executor.run(call)
+        return self._executor.run(call, timeout)
 
     def query_stream(
         self,
@@ -108,8 +123,29 @@ class TokenQueries:
         filter: FilterLike | None = None,
         offset: int = 0,
         include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> Iterator[TokenQueryResult]:
-        """As `query`, but yields each hit as it arrives, so that large answers need little memory."""
+        """As `query`, but yields each hit as it arrives, so that large answers need little memory.
+
+        Args:
+            query_vector: this and the others as in `query`.
+            top_k: see `query`.
+            threshold: see `query`.
+            text: see `query`.
+            token_id: see `query`.
+            filter: see `query`.
+            offset: see `query`.
+            include: see `query`.
+            timeout: seconds for each wait; else the client's.
+
+        Raises:
+            ConnectionError: the stream broke off; what came before is right.
+            ValidationError: as in `query`.
+
+        >>> made = client.tokens.create_many(["red apple", "blue sky"])
+        >>> [hit.token.text for hit in client.tokens.query_stream(text="sky", top_k=1)]
+        ['blue sky']
+        """
         call = token_calls.stream_query(
             query_vector,
             text,
@@ -120,6 +156,6 @@ class TokenQueries:
             offset=offset,
             include=include,
         )
-        with closing(self._executor.lines(call)) as lines:
+        with closing(self._executor.lines(call, timeout)) as lines:
             for line in lines:
-                yield decoding.hit(line)
+                yield from decoding.hit_piece(line)

@@ -13,7 +13,7 @@ from neurograph.models import DeletedTokens, Token
 from neurograph.resources.bulk import BulkCreate
 from neurograph.resources.pages import LinkedTokenPage
 from neurograph.resources.token_queries import TokenQueries
-from neurograph.unset import UNSET, Unset
+from neurograph.unset import UNSET, Timeout, Unset
 from wirekit.paging import OffsetWalk
 
 
@@ -22,6 +22,11 @@ class Tokens(BulkCreate, TokenQueries):
 
     A vector argument may be a list, a tuple, an `array.array`, a numpy array, or anything else with the
     buffer protocol. Every method may raise any NeuroGraphError; those named are the ones to expect.
+
+    >>> token = client.tokens.create(text="hello")
+    >>> hits = client.tokens.query(query_vector=token.embedding, top_k=1)
+    >>> hits[0].token.text
+    'hello'
     """
 
     def create(
@@ -31,6 +36,7 @@ class Tokens(BulkCreate, TokenQueries):
         embedding: Any = None,
         *,
         idempotency_key: str | None = None,
+        timeout: Timeout = UNSET,
     ) -> Token:
         """Creates a token, once: should the answer be lost, the request is repeated under the same idempotency key.
 
@@ -40,20 +46,34 @@ class Tokens(BulkCreate, TokenQueries):
             embedding: its vector; the server embeds the text when absent.
             idempotency_key: a name of your own for this creation, so that it also happens once when your
                 program repeats it within 24 hours; made up when absent.
+            timeout: seconds for this call; else the client's.
 
         Raises:
             ValidationError: empty or too long a text, wrong dimension, metadata that JSON cannot carry.
             ConflictError: the key was used for another token.
-        """
-        return self._executor.run(calls.create_token(text, metadata, embedding, idempotency_key))
 
-    def get(self, token_id: int) -> Token:
+        >>> token = client.tokens.create(text="hello world", metadata={"lang": "en"})
+        >>> token.text, token.metadata, len(token.embedding)
+        ('hello world', {'lang': 'en'}, 256)
+        """
+        return self._executor.run(calls.create_token(text, metadata, embedding, idempotency_key), timeout)
+
+    def get(self, token_id: int, *, timeout: Timeout = UNSET) -> Token:
         """Reads one token.
+
+        Args:
+            token_id: which token.
+            timeout: seconds for this call; else the client's.
 
         Raises:
             NotFoundError: there is none with this id.
+
+        >>> made = client.tokens.create(text="hello")
+        >>> token = client.tokens.get(made.id)
+        >>> token.text
+        'hello'
         """
-        return self._executor.run(calls.get_token(token_id))
+        return self._executor.run(calls.get_token(token_id), timeout)
 
     def list(
         self,
@@ -62,6 +82,7 @@ class Tokens(BulkCreate, TokenQueries):
         *,
         filter: FilterLike | None = None,
         include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> LinkedTokenPage:
         """Reads a page of tokens, by rising id.
 
@@ -70,18 +91,29 @@ class Tokens(BulkCreate, TokenQueries):
             offset: tokens to skip.
             filter: only tokens whose metadata match: a dictionary, or made with `neurograph.field`.
             include: parts of the tokens to return, of `text`, `metadata` and `embedding`; all when absent.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             A list that also knows the `total`, whether it `has_more`, and its `next_page()`.
 
         Raises:
             ValidationError: limit or offset out of range, or a filter that is none.
+
+        >>> made = client.tokens.create_many(["one", "two", "three"])
+        >>> page = client.tokens.list(limit=2)
+        >>> [token.text for token in page], page.total, page.has_more
+        (['one', 'two'], 3, True)
         """
-        page = self._executor.run(token_calls.list_tokens(limit, offset, filter, include))
+        page = self._executor.run(token_calls.list_tokens(limit, offset, filter, include), timeout)
         return LinkedTokenPage(page, self._executor, filter, include)
 
     def iterate(
-        self, page_size: int = 100, *, filter: FilterLike | None = None, include: Sequence[str] | None = None
+        self,
+        page_size: int = 100,
+        *,
+        filter: FilterLike | None = None,
+        include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> Iterator[Token]:
         """Walks over all tokens, by rising id, reading a page at a time.
 
@@ -91,11 +123,19 @@ class Tokens(BulkCreate, TokenQueries):
             page_size: tokens to read at a time.
             filter: see `list`.
             include: see `list`.
+            timeout: seconds for each page; else the client's.
+
+        Raises:
+            ValidationError: page_size out of range, or a filter that is none.
+
+        >>> made = client.tokens.create_many(["one", "two", "three"])
+        >>> [token.text for token in client.tokens.iterate(page_size=2)]
+        ['one', 'two', 'three']
         """
         walk = OffsetWalk[Token](page_size=page_size, key=lambda token: token.id)
         while (window := walk.window) is not None:
             offset, limit = window
-            page = self._executor.run(token_calls.list_tokens(limit, offset, filter, include))
+            page = self._executor.run(token_calls.list_tokens(limit, offset, filter, include), timeout)
             yield from walk.feed(page, page.total)
 
     def update(
@@ -104,6 +144,8 @@ class Tokens(BulkCreate, TokenQueries):
         text: str | Unset | None = UNSET,
         embedding: Any = UNSET,
         metadata: Mapping[str, Any] | Unset | None = UNSET,
+        *,
+        timeout: Timeout = UNSET,
     ) -> Token:
         """Changes what is given of a token and leaves the rest.
 
@@ -113,6 +155,7 @@ class Tokens(BulkCreate, TokenQueries):
                 embedding.
             embedding: new vector; None has the server embed the text again.
             metadata: replaces the metadata; None clears it.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             The token as it is now.
@@ -120,22 +163,46 @@ class Tokens(BulkCreate, TokenQueries):
         Raises:
             NotFoundError: there is none with this id.
             ValidationError: nothing is given, or something given is wrong.
-        """
-        return self._executor.run(calls.update_token(token_id, text, embedding, metadata))
 
-    def delete(self, token_id: int) -> bool:
+        >>> token = client.tokens.create(text="draft", metadata={"state": "new"})
+        >>> token = client.tokens.update(token.id, text="final", metadata=None)
+        >>> token.text, token.metadata
+        ('final', {})
+        """
+        return self._executor.run(calls.update_token(token_id, text, embedding, metadata), timeout)
+
+    def delete(self, token_id: int, *, timeout: Timeout = UNSET) -> bool:
         """Removes one token; its id is never used again.
+
+        Args:
+            token_id: which token.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             True.
 
         Raises:
             NotFoundError: there is none with this id.
-        """
-        return self._executor.run(calls.delete_token(token_id))
 
-    def delete_many(self, token_ids: Iterable[int] | None = None, *, filter: FilterLike | None = None) -> DeletedTokens:
+        >>> token = client.tokens.create(text="hello")
+        >>> client.tokens.delete(token.id)
+        True
+        """
+        return self._executor.run(calls.delete_token(token_id), timeout)
+
+    def delete_many(
+        self,
+        token_ids: Iterable[int] | None = None,
+        *,
+        filter: FilterLike | None = None,
+        timeout: Timeout = UNSET,
+    ) -> DeletedTokens:
         """Removes many tokens in one write: by their ids, or all whose metadata match a filter.
+
+        Args:
+            token_ids: any number up to what the server takes at once; or
+            filter: all tokens whose metadata match: a dictionary, or made with `neurograph.field`.
+            timeout: seconds for this call; else the client's.
 
         Returns:
             How many are gone, and which of the ids no token had; that is no error.
@@ -143,10 +210,21 @@ class Tokens(BulkCreate, TokenQueries):
         Raises:
             ValidationError: not exactly one of ids and filter, or a filter that is none.
             PayloadTooLargeError: more ids than the server takes at once.
-        """
-        return self._executor.run(token_calls.delete_tokens(token_ids, filter))
 
-    def stream(self, *, filter: FilterLike | None = None, include: Sequence[str] | None = None) -> Iterator[Token]:
+        >>> made = client.tokens.create_many(["one", {"text": "two", "metadata": {"n": 2}}])
+        >>> gone = client.tokens.delete_many(filter={"path": "n", "eq": 2})
+        >>> gone.deleted, gone.missing
+        (1, [])
+        """
+        return self._executor.run(token_calls.delete_tokens(token_ids, filter), timeout)
+
+    def stream(
+        self,
+        *,
+        filter: FilterLike | None = None,
+        include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
+    ) -> Iterator[Token]:
         """Yields all tokens, by rising id, in one request, as they arrive.
 
         The client's time-out bounds each wait, not the whole. A token present throughout comes exactly once.
@@ -154,13 +232,18 @@ class Tokens(BulkCreate, TokenQueries):
         Args:
             filter: see `list`.
             include: see `list`.
+            timeout: seconds for each wait; else the client's.
 
         Raises:
             ConnectionError: the stream broke off; what came before is right.
+
+        >>> made = client.tokens.create_many(["one", "two"])
+        >>> [token.text for token in client.tokens.stream(include=["text"])]
+        ['one', 'two']
         """
-        with closing(self._executor.lines(token_calls.stream_tokens(filter, include))) as lines:
+        with closing(self._executor.lines(token_calls.stream_tokens(filter, include), timeout)) as lines:
             for line in lines:
-                yield decoding.token(line)
+                yield from decoding.token_piece(line)
 
     def export(
         self,
@@ -168,6 +251,7 @@ class Tokens(BulkCreate, TokenQueries):
         *,
         filter: FilterLike | None = None,
         include: Sequence[str] | None = None,
+        timeout: Timeout = UNSET,
     ) -> int:
         """Writes all tokens into a file as NDJSON, a token a line, as they arrive.
 
@@ -175,6 +259,7 @@ class Tokens(BulkCreate, TokenQueries):
             target: a path, whose file appears when everything is in it, or a binary file that is open.
             filter: see `list`.
             include: see `list`.
+            timeout: seconds for each wait; else the client's.
 
         Returns:
             How many were written.
@@ -182,10 +267,15 @@ class Tokens(BulkCreate, TokenQueries):
         Raises:
             ConnectionError: the stream broke off.
             OSError: the file cannot be written.
+
+        >>> made = client.tokens.create_many(["one", "two"])
+        >>> client.tokens.export("tokens.jsonl")
+        2
         """
         with writing(target) as file:
             count = 0
-            for line in self._executor.lines(token_calls.stream_tokens(filter, include)):
+            call = token_calls.stream_tokens(filter, include, token_calls.LINES)
+            for line in self._executor.lines(call, timeout):
                 decoding.refuse_error(line)
                 file.write(line.body + b"\n")
                 count += 1

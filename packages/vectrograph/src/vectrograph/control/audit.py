@@ -1,6 +1,8 @@
 """The audit record in the control database: entries are added and read, never changed or removed."""
 
 import builtins
+import threading
+from dataclasses import dataclass
 
 from sqlalchemy import select
 
@@ -12,12 +14,24 @@ from vectrograph.control.records import AuditRecord
 _TARGET_CHARACTERS = 512
 
 
+@dataclass(slots=True)
+class _Ticket:
+    """An entry on its way to the disk, and what became of it."""
+
+    entry: AuditEntry
+    over: bool = False
+    error: Exception | None = None
+
+
 class AuditLog:
     """What was done or refused, oldest entry first by number."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        self._waiting: list[_Ticket] = []
 
     def add(
         self,
@@ -47,8 +61,27 @@ class AuditLog:
             address=address[:64],
             request_id=request_id[:128],
         )
-        with self._database.write() as session:
-            session.add(entry)
+        ticket = _Ticket(entry)
+        with self._lock:
+            self._waiting.append(ticket)
+        # Whoever has the turn writes for all who wait, so that many entries at once share one trip to the disk.
+        with self._turn:
+            if not ticket.over:
+                self._write_waiting()
+        if ticket.error is not None:
+            raise ticket.error
+
+    def _write_waiting(self) -> None:
+        with self._lock:
+            tickets, self._waiting = self._waiting, []
+        error: Exception | None = None
+        try:
+            with self._database.write() as session:
+                session.add_all([ticket.entry for ticket in tickets])
+        except Exception as raised:  # noqa: BLE001  (each of those who wait raises it)
+            error = raised
+        for ticket in tickets:
+            ticket.error, ticket.over = error, True
 
     def list(self, tenant: str | None, *, before: int | None = None, limit: int = 100) -> builtins.list[AuditRecord]:
         """Entries of a tenant, or of all (None), newest first: at most `limit` with a number below `before`."""

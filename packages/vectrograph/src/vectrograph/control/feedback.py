@@ -1,9 +1,11 @@
 """Feedback on search results in the control database."""
 
+import builtins
 import uuid
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
+from sqlalchemy.orm import Session
 
 from vectrograph.control.clock import Clock
 from vectrograph.control.database import Database
@@ -65,29 +67,84 @@ class FeedbackLog:
         """One submission with its items in their order; None when there is none of that id."""
         with self._database.read() as session:
             submission = session.get(FeedbackSession, feedback_id)
-            if submission is None:
-                return None
-            judgements = session.scalars(
-                select(FeedbackJudgement)
-                .where(FeedbackJudgement.feedback_id == feedback_id)
-                .order_by(FeedbackJudgement.ordinal)
+            return None if submission is None else _records(session, [submission])[0]
+
+    def list(
+        self,
+        tenant: str,
+        collection: str,
+        query: str | None = None,
+        *,
+        before: tuple[int, str] | None = None,
+        limit: int = 100,
+    ) -> builtins.list[FeedbackRecord]:
+        """Submissions on a collection, newest first.
+
+        Args:
+            tenant, collection: whose, on what.
+            query: only those on exactly this query text.
+            before: time and id of a submission; only those that come after it in the list.
+            limit: how many at most.
+        """
+        at, name = FeedbackSession.created_at, FeedbackSession.feedback_id
+        wanted = select(FeedbackSession).where(
+            FeedbackSession.tenant == tenant, FeedbackSession.collection == collection
+        )
+        if query is not None:
+            wanted = wanted.where(FeedbackSession.query == query)
+        if before is not None:
+            wanted = wanted.where(or_(at < before[0], and_(at == before[0], name < before[1])))
+        with self._database.read() as session:
+            return _records(session, session.scalars(wanted.order_by(at.desc(), name.desc()).limit(limit)).all())
+
+    def relevance(
+        self, tenant: str, collection: str, query: str, results: Sequence[str], *, limit: int = 10_000
+    ) -> builtins.list[tuple[str, int]]:
+        """Id and relevance score of the newest judgements of some results of one query text, `limit` at most."""
+        wanted = (
+            select(FeedbackJudgement.result_id, FeedbackJudgement.relevance_score)
+            .join(FeedbackSession, FeedbackSession.feedback_id == FeedbackJudgement.feedback_id)
+            .where(
+                FeedbackSession.tenant == tenant,
+                FeedbackSession.collection == collection,
+                FeedbackSession.query == query,
+                FeedbackJudgement.result_id.in_(results),
             )
-            return FeedbackRecord(
-                feedback_id=feedback_id,
-                tenant=submission.tenant,
-                collection=submission.collection,
-                query=submission.query,
-                user_id=submission.user_id,
-                context=dict(submission.context),
-                items=tuple(
-                    FeedbackItem(
-                        result_id=judgement.result_id,
-                        relevance_score=judgement.relevance_score,
-                        clicked=judgement.clicked,
-                        position=judgement.position,
-                        comment=judgement.comment,
-                    )
-                    for judgement in judgements
-                ),
-                created_at=submission.created_at,
+            .order_by(FeedbackSession.created_at.desc())
+            .limit(limit)
+        )
+        with self._database.read() as session:
+            return [(result, score) for result, score in session.execute(wanted)]
+
+
+def _records(session: Session, submissions: Sequence[FeedbackSession]) -> list[FeedbackRecord]:
+    """Submissions with their items."""
+    items: dict[str, list[FeedbackItem]] = {submission.feedback_id: [] for submission in submissions}
+    judgements = session.scalars(
+        select(FeedbackJudgement)
+        .where(FeedbackJudgement.feedback_id.in_(items))
+        .order_by(FeedbackJudgement.feedback_id, FeedbackJudgement.ordinal)
+    )
+    for judgement in judgements:
+        items[judgement.feedback_id].append(
+            FeedbackItem(
+                result_id=judgement.result_id,
+                relevance_score=judgement.relevance_score,
+                clicked=judgement.clicked,
+                position=judgement.position,
+                comment=judgement.comment,
             )
+        )
+    return [
+        FeedbackRecord(
+            feedback_id=submission.feedback_id,
+            tenant=submission.tenant,
+            collection=submission.collection,
+            query=submission.query,
+            user_id=submission.user_id,
+            context=dict(submission.context),
+            items=tuple(items[submission.feedback_id]),
+            created_at=submission.created_at,
+        )
+        for submission in submissions
+    ]

@@ -131,6 +131,17 @@ class AuditEntry(Base):
     request_id: Mapped[str] = mapped_column(String(128))
 
 
+class CollectionOwner(Base):
+    """Who made a collection. The account may be gone: what it stored stays with its tenant."""
+
+    __tablename__ = "collection_owners"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
 class Epoch(Base):
     """One row: a number that rises whenever credentials that were good may have ceased to be."""
 

@@ -14,6 +14,7 @@ from vectrograph.control.clock import Clock, now
 from vectrograph.control.database import Database
 from vectrograph.control.feedback import FeedbackLog
 from vectrograph.control.mailboxes import Mailboxes
+from vectrograph.control.owners import CollectionOwners
 from vectrograph.control.schema import bring_to_head
 from vectrograph.control.sessions import LoginSessions
 from vectrograph.domain.errors import StartupError
@@ -29,6 +30,7 @@ class ControlStore:
         api_keys: which keys there are.
         feedback: what was said about search results.
         audit: what was done, by whom; only grows.
+        owners: who made which collection.
     """
 
     def __init__(self, database: Database, clock: Clock = now) -> None:
@@ -39,6 +41,7 @@ class ControlStore:
         self.api_keys = ApiKeys(database, clock)
         self.feedback = FeedbackLog(database, clock)
         self.audit = AuditLog(database, clock)
+        self.owners = CollectionOwners(database, clock)
 
     @classmethod
     def open(cls, url: str | URL, *, shared: bool | None = None, clock: Clock = now) -> Self:

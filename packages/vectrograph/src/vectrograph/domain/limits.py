@@ -15,6 +15,8 @@ class Limits:
         max_top_k: hits for one query.
         default_top_k: hits when a request says 0 or nothing.
         max_hits: hits of one request, queries times `top_k`.
+        max_answer_bytes: vectors in one answer, 4 bytes a component.
+        max_search_work: multiplications of one search, queries times points looked at times components.
         max_dimension: components of a vector.
         max_text_bytes: one text, as UTF-8.
         max_payload_bytes: one payload, as compact JSON.
@@ -28,6 +30,8 @@ class Limits:
     max_top_k: int = 1_000
     default_top_k: int = 10
     max_hits: int = 100_000
+    max_answer_bytes: int = 64 * MIB
+    max_search_work: int = 250_000_000_000
     max_dimension: int = 8_192
     max_text_bytes: int = 65_536
     max_payload_bytes: int = 1 * MIB

@@ -329,10 +329,11 @@ class SearchRequest:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A point and its score: a distance, lower is closer."""
+    """A point and its score: a distance, lower is closer. `distance` is there where a rerank moved the score."""
 
     point: Point
     score: float
+    distance: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

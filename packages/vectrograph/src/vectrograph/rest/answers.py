@@ -288,6 +288,8 @@ class LimitsAdvertised(Struct, frozen=True, kw_only=True):
     max_top_k: int
     default_top_k: int
     max_hits: int
+    max_answer_bytes: int
+    max_search_work: int
     max_dimension: int
     max_text_bytes: int
     max_payload_bytes: int

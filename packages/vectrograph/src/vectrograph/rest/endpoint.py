@@ -7,6 +7,7 @@ case and writing JSON, so that a large body never holds up the event loop.
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
@@ -57,13 +58,16 @@ _encoder = msgspec.json.Encoder(enc_hook=as_lists)
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """An answer as it goes out. Where `pages` is given, they follow the body, a line for each struct, or as frames."""
+    """An answer as it goes out. Where `pages` is given, they follow the body, a line for each struct, or as frames;
+    `stream` counts them among those of the caller until they are over.
+    """
 
     status: int
     body: bytes = field(repr=False)
     headers: list[tuple[bytes, bytes]]
     pages: Iterator[Iterable[msgspec.Struct]] | None = None
     framed: bool = False
+    stream: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +125,15 @@ class Endpoint:
             idempotency_key=headers.get(IDEMPOTENCY_HEADER) if self._operation.idempotent_by_key else None,
         )
         rendered = await self._workers.run(self._operation.work, deadline, partial(self._work, request))
-        await send({"type": "http.response.start", "status": rendered.status, "headers": rendered.headers})
-        if rendered.pages is None or scope["method"] == "HEAD":
-            await send({"type": "http.response.body", "body": rendered.body})
-        else:
-            await self._send_lines(rendered, rendered.pages, request, receive, send)
+        try:
+            await send({"type": "http.response.start", "status": rendered.status, "headers": rendered.headers})
+            if rendered.pages is None or scope["method"] == "HEAD":
+                await send({"type": "http.response.body", "body": rendered.body})
+            else:
+                await self._send_lines(rendered, rendered.pages, request, receive, send)
+        finally:
+            if rendered.stream is not None:
+                self._application.services.concurrency.leave(rendered.stream)
 
     def _is_framed(self, headers: Headers, method: str) -> bool:
         """Whether the body is a vector frame; one where none is expected is refused before it is read."""
@@ -187,7 +195,9 @@ class Endpoint:
         idempotency = None
         if request.idempotency_key is not None and caller is not None:
             name = f"{self._operation.method} {self._operation.path}"
-            idempotency = idempotency_of(request.idempotency_key, caller.principal.user_id, name, request.body)
+            # Which token or point is meant stands in the path.
+            what = "\0".join(request.path.values()).encode() + b"\0" + request.body
+            idempotency = idempotency_of(request.idempotency_key, caller.principal.user_id, name, what)
         rows = Rows()
         if request.framed:
             document, rows = read_frame(request.body)
@@ -195,14 +205,25 @@ class Endpoint:
         context = Context(
             self._application, caller, request.path, request.accept, idempotency, request.offered, request.origin, rows
         )
-        answer = self._operation.handler(context, self._given(request))
-        framed = self._operation.vectors and VECTORS in request.accept.lower()
-        rendered = _rendered(self._operation.status, answer, framed)
-        if self._operation.vectors:
-            rendered.headers.append((b"vary", b"accept"))
+        rendered = self._answered(context, request)
         if allowance is not None:
             rendered.headers.extend(_allowance_headers(allowance))
         return rendered
+
+    def _answered(self, context: Context, request: Request) -> Rendered:
+        """What the handler says, worked out while it counts among what its caller has under way."""
+        concurrency = self._application.services.concurrency
+        with ExitStack() as counted:
+            if context.caller is not None:
+                counted.enter_context(concurrency.request(context.caller.principal))
+            answer = self._operation.handler(context, self._given(request))
+            framed = self._operation.vectors and VECTORS in request.accept.lower()
+            rendered = _rendered(self._operation.status, answer, framed)
+        if self._operation.vectors:
+            rendered.headers.append((b"vary", b"accept"))
+        if rendered.pages is None or context.caller is None:
+            return rendered
+        return replace(rendered, stream=concurrency.enter_stream(context.caller.principal))
 
     def _caller(self, request: Request) -> Call | None:
         if request.credential is None:
@@ -211,6 +232,8 @@ class Endpoint:
         call = Call(principal, request.origin.request_id, request.deadline, origin=request.origin)
         if self._operation.scope is not None:
             call.require(self._operation.scope)
+        if self._operation.reach is not None:
+            call.require_collection(request.path[self._operation.path_parameters[0]], self._operation.reach)
         return call
 
     def _given(self, request: Request) -> Any:

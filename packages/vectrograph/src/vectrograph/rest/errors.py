@@ -172,7 +172,7 @@ def _headers_of(error: domain.DomainError) -> dict[str, str]:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     elif isinstance(error, domain.RateLimited):
         headers["Retry-After"] = "1"
-    if isinstance(error, domain.RateLimited) and "limit" in error.details:
+    if isinstance(error, domain.RateLimited) and "reset_seconds" in error.details:
         headers["X-RateLimit-Limit"] = str(error.details["limit"])
         headers["X-RateLimit-Remaining"] = "0"
         headers["X-RateLimit-Reset"] = str(max(1, math.ceil(error.details["reset_seconds"])))

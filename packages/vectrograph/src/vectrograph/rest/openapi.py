@@ -38,7 +38,7 @@ _TAGS: Final = (
     ("audit", "What was done, by whom, for administrators."),
     ("system", "What the server says about itself."),
 )
-_IDEMPOTENCY: Final[Mapping[str, Any]] = {
+IDEMPOTENCY: Final[Mapping[str, Any]] = {
     "name": IDEMPOTENCY_HEADER,
     "in": "header",
     "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
@@ -62,8 +62,9 @@ _HEADER_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "RequestId": {
         "name": "X-Request-ID",
         "in": "header",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
-        "description": "Your name for the request, also read from `X-Correlation-ID`; one is made up otherwise.",
+        "schema": {"type": "string"},
+        "description": "Your name for the request, also read from `X-Correlation-ID`: 1 to 128 of A-Z, a-z, 0-9, dot, "
+        "underscore and hyphen. One is made up otherwise.",
     },
     "Timeout": {
         "name": DEADLINE_HEADER,
@@ -151,7 +152,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any] | str]:
             text = schema.pop("description", "")
             parameters.append({"name": name, "in": "query", "schema": schema, "description": text})
     if operation.idempotent_by_key:
-        parameters.append(dict(_IDEMPOTENCY))
+        parameters.append(dict(IDEMPOTENCY))
     return [*parameters, *_HEADER_PARAMETERS]
 
 

@@ -10,6 +10,7 @@ import msgspec
 from vectrograph.domain.access import Scope
 from vectrograph.domain.errors import DomainError
 from vectrograph.rest.context import Context, Lines, Page
+from vectrograph.services.call import Action
 
 
 class Access(StrEnum):
@@ -62,6 +63,7 @@ class Operation:
         idempotent_by_key: whether the header Idempotency-Key is heeded.
         line: struct of one line where the answer can be, or always is (when `answer` is None), NDJSON.
         work: where the handler runs.
+        reach: what the caller must be allowed to do in the collection that the first part of the path names.
     """
 
     method: str
@@ -83,6 +85,7 @@ class Operation:
     idempotent_by_key: bool = False
     line: type[msgspec.Struct] | None = None
     work: Work = Work.THREADED
+    reach: Action | None = None
 
     @property
     def public(self) -> bool:

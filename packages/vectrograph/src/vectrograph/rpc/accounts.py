@@ -6,6 +6,7 @@ On this wire an API key is named by its prefix, the first 16 characters of the k
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+from vectrograph.domain.access import Scope
 from vectrograph.rpc._pb import auth_pb
 from vectrograph.rpc.messages import parse
 from vectrograph.rpc.profiles import key_of, plan_name, plan_of, profile_of, seconds
@@ -99,6 +100,7 @@ class AuthService:
 
     def create_api_key(self, call: Call, body: bytes) -> bytes:
         """Make a key with the caller's scopes, less managing keys and administration."""
+        call.require(Scope.API_KEYS_WRITE)
         request = parse(auth_pb.CreateAPIKeyRequest, body)
         admit_key_name(request.name)
         created = self._services.keys.create(call, request.name, None, None)

@@ -4,6 +4,8 @@ import math
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import lru_cache
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import unquote
@@ -26,6 +28,7 @@ log = structlog.get_logger("vectrograph.rpc")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 # A call without a deadline reports hundreds of years or infinity.
+_SLOW_MILLISECONDS: Final = 1_000.0
 _NO_DEADLINE_SECONDS: Final = 10 * 365 * 86_400
 
 
@@ -36,7 +39,7 @@ class Exchange:
     let alone parsed, before the credentials hold.
     """
 
-    __slots__ = ("_context", "_metadata", "_method", "_started", "request_id")
+    __slots__ = ("_context", "_metadata", "_method", "_started", "_under_way", "request_id")
 
     def __init__(self, method: str, context: grpc.ServicerContext) -> None:
         self._method = method
@@ -44,6 +47,7 @@ class Exchange:
         self._started = time.perf_counter()
         self._metadata = context.invocation_metadata()
         self.request_id = _request_id(self._metadata)
+        self._under_way = ExitStack()
 
     def __enter__(self) -> Self:
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
@@ -68,6 +72,7 @@ class Exchange:
         services.rate_limits.admit_address(address)
         principal = services.sessions.authenticate(credential_of(self._metadata))
         services.rate_limits.admit_caller(principal)
+        self._under_way.enter_context(services.concurrency.request(principal))
         return Call(
             principal,
             self.request_id,
@@ -127,6 +132,7 @@ class Exchange:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._under_way.close()
         if error is None:
             self._record(grpc.StatusCode.OK)
         elif isinstance(error, DomainError) and not isinstance(error, InternalError):
@@ -146,9 +152,11 @@ class Exchange:
         self._context.abort(status, message_of(error))
 
     def _record(self, status: grpc.StatusCode, error_code: str | None = None) -> None:
+        """One line, at level info when there is something to see: the call failed, or it took a second."""
         milliseconds = round((time.perf_counter() - self._started) * 1000, 3)
         facts = {} if error_code is None else {"error_code": error_code}
-        log.info("rpc", method=self._method, code=status.name, milliseconds=milliseconds, **facts)
+        note = log.debug if status is grpc.StatusCode.OK and milliseconds < _SLOW_MILLISECONDS else log.info
+        note("rpc", method=self._method, code=status.name, milliseconds=milliseconds, **facts)
 
 
 def _idempotency_key(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
@@ -161,6 +169,7 @@ def _idempotency_key(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
     return None
 
 
+@lru_cache(maxsize=1_024)
 def peer_address(peer: str) -> str:
     """The network address in what grpc calls the peer; "" where there is none.
 

@@ -1,22 +1,21 @@
 """The methods of vectrograph.v1.VectrographService: message bytes in, services asked, message bytes out."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Mapping
 
-import numpy as np
-
+from vectrograph.control.records import FeedbackRecord
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import Include, Order, Precondition, Vector
+from vectrograph.domain.values import Include, Order, Precondition
 from vectrograph.rpc import messages
 from vectrograph.rpc._pb import vectrograph_pb as pb
+from vectrograph.rpc._pb import vectron_pb
+from vectrograph.rpc.fragments import repeated
 from vectrograph.rpc.messages import parse
 from vectrograph.rpc.profiles import seconds
-from vectrograph.rpc.vectron import Unary, collection_of
+from vectrograph.rpc.vectron import Unary, reached
 from vectrograph.services import Services
 from vectrograph.services.call import Call
 from vectrograph.services.filter_text import filter_of
-
-_FLOAT: Final = np.dtype("<f4")
+from vectrograph.services.query_bytes import query_matrix
 
 
 class VectrographService:
@@ -35,29 +34,32 @@ class VectrographService:
             "UpsertIf": self.upsert_if,
             "GetCollectionInfo": self.get_collection_info,
             "GetLimits": self.get_limits,
+            "ListFeedback": self.list_feedback,
         }
 
     def search_batch(self, call: Call, body: bytes) -> bytes:
         """Many searches of one collection."""
         request = parse(pb.SearchBatchRequest, body)
+        reached(call, "read", request.collection)
         results = self._services.search.search(
             call.within(request.timeout_ms),
-            collection_of(request.collection),
-            _matrix(request.vectors, request.queries),
+            request.collection,
+            query_matrix(request.vectors, request.queries),
             request.top_k,
             filter=filter_of(request.filter_json),
             include=_include(request),
             exact=request.exact,
             ef=request.ef or None,
         )
-        return _repeated(1, [messages.encode_hits(result.hits) for result in results])
+        return b"".join([repeated(messages.encode_hits(result.hits)) for result in results])
 
     def scroll(self, call: Call, body: bytes) -> bytes:
         """One page of points."""
         request = parse(pb.ScrollRequest, body)
+        reached(call, "read", request.collection)
         page = self._services.bulk.scroll(
             call,
-            collection_of(request.collection),
+            request.collection,
             limit=request.limit,
             cursor=request.cursor or None,
             filter=filter_of(request.filter_json),
@@ -71,28 +73,40 @@ class VectrographService:
     def count(self, call: Call, body: bytes) -> bytes:
         """How many points there are, or match."""
         request = parse(pb.CountRequest, body)
-        found = self._services.bulk.count(call, collection_of(request.collection), filter_of(request.filter_json))
+        reached(call, "read", request.collection)
+        found = self._services.bulk.count(call, request.collection, filter_of(request.filter_json))
         return pb.CountResponse(count=found).SerializeToString()
 
     def delete_where(self, call: Call, body: bytes) -> bytes:
         """Remove every point that matches."""
         request = parse(pb.DeleteWhereRequest, body)
+        reached(call, "delete", request.collection)
         chosen = filter_of(request.filter_json)
         if chosen is None:
             raise InvalidArgument.of("filter_json", "must not be empty; say which points are to go", "missing")
-        deleted = self._services.bulk.delete_where(call, collection_of(request.collection), chosen)
+        deleted = self._services.bulk.delete_where(
+            call,
+            request.collection,
+            chosen,
+            idempotency=call.idempotent("vectrograph.DeleteWhere", body),
+        )
         return pb.DeleteWhereResponse(deleted=deleted).SerializeToString()
 
     def upsert_if(self, call: Call, body: bytes) -> bytes:
         """Store those points for which the condition holds."""
         request = parse(pb.UpsertIfRequest, body)
+        reached(call, "write", request.collection)
         condition = Precondition(
             if_absent=request.if_absent,
             if_version=dict(request.if_version) or None,
             if_match=filter_of(request.if_match_json, "if_match_json"),
         )
         outcomes = self._services.bulk.upsert_if(
-            call, collection_of(request.collection), messages.puts_of(request.points), condition
+            call,
+            request.collection,
+            messages.puts_of(request.points),
+            condition,
+            idempotency=call.idempotent("vectrograph.UpsertIf", body),
         )
         shown = [pb.PointOutcome(id=one.id, status=one.status.value, version=one.version) for one in outcomes]
         return pb.UpsertIfResponse(outcomes=shown).SerializeToString()
@@ -100,7 +114,7 @@ class VectrographService:
     def get_collection_info(self, call: Call, body: bytes) -> bytes:
         """A collection in numbers."""
         request = parse(pb.GetCollectionInfoRequest, body)
-        info = self._services.catalog.describe(call, collection_of(request.name, "name"))
+        info = self._services.catalog.describe(call, reached(call, "read", request.name, "name"))
         return pb.GetCollectionInfoResponse(
             name=info.spec.ref.name,
             dimension=info.spec.dimension,
@@ -110,7 +124,22 @@ class VectrographService:
             bytes_on_disk=info.bytes_on_disk,
             state=info.state.value,
             created_at=seconds(info.created_at),
+            owner=self._services.catalog.owner(call, request.name) or "",
+            tenant=info.spec.ref.tenant,
         ).SerializeToString()
+
+    def list_feedback(self, call: Call, body: bytes) -> bytes:
+        """One page of the feedback on a collection."""
+        request = parse(pb.ListFeedbackRequest, body)
+        page = self._services.feedback.list(
+            call,
+            reached(call, "write", request.collection),
+            query=request.query or None,
+            limit=request.limit,
+            cursor=request.cursor or None,
+        )
+        feedback = [_feedback(record) for record in page.records]
+        return pb.ListFeedbackResponse(feedback=feedback, cursor=page.cursor or "").SerializeToString()
 
     def get_limits(self, call: Call, body: bytes) -> bytes:
         """The largest things this server takes."""
@@ -131,38 +160,27 @@ class VectrographService:
         ).SerializeToString()
 
 
+def _feedback(record: FeedbackRecord) -> pb.Feedback:
+    items = [
+        vectron_pb.FeedbackItem(
+            result_id=item.result_id,
+            relevance_score=item.relevance_score,
+            clicked=item.clicked,
+            position=item.position,
+            comment=item.comment,
+        )
+        for item in record.items
+    ]
+    return pb.Feedback(
+        feedback_id=record.feedback_id,
+        collection=record.collection,
+        query=record.query,
+        user_id=record.user_id,
+        context=record.context,
+        items=items,
+        created_at=seconds(record.created_at),
+    )
+
+
 def _include(request: pb.SearchBatchRequest | pb.ScrollRequest) -> Include:
     return Include(vector=request.include_vectors, payload=not request.omit_payload, text=False)
-
-
-def _matrix(buffer: bytes, queries: int) -> Vector:
-    """The query vectors, shape (queries, dimension)."""
-    if queries < 1 or not buffer or len(buffer) % (queries * _FLOAT.itemsize):
-        raise InvalidArgument.of(
-            "vectors",
-            f"is {len(buffer)} bytes, which is no whole number of 32-bit floats for each of {queries} queries",
-            "dimension_mismatch",
-        )
-    return np.frombuffer(buffer, _FLOAT).reshape(queries, -1)
-
-
-def _repeated(field: int, encoded: Sequence[bytes]) -> bytes:
-    """The encoding of a repeated field of messages, from the encodings of the messages."""
-    parts: list[bytes] = []
-    for one in encoded:
-        parts += (bytes([field << 3 | 2]), _varint(len(one)), one)
-    return b"".join(parts)
-
-
-def _varint(number: int) -> bytes:
-    """A number in base 128, least significant group first.
-
-    >>> _varint(300)
-    b'\\xac\\x02'
-    """
-    groups = bytearray()
-    while number > 0x7F:
-        groups.append(number & 0x7F | 0x80)
-        number >>= 7
-    groups.append(number)
-    return bytes(groups)

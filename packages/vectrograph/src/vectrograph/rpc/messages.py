@@ -6,9 +6,9 @@ one become unknown fields, and of a packed field sent in pieces only the last is
 fields, the view's own encoding is then shorter than the message was. Such a message is parsed in the ordinary view.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -18,7 +18,9 @@ from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters import Filter
 from vectrograph.domain.values import Hit, Include, Payload, Point, Put, SearchResult, Vector
 from vectrograph.rpc._pb import bytesview_pb, vectron_pb
+from vectrograph.rpc.fragments import hit_fragment, point_fragment, repeated
 from vectrograph.services.filter_text import filter_of
+from vectrograph.services.reranking import Rerank
 
 M = TypeVar("M", bound=Message)
 AnyPoint: TypeAlias = bytesview_pb.Point | vectron_pb.Point
@@ -41,6 +43,7 @@ class SearchQuery:
     exact: bool
     ef: int | None
     explain: bool
+    rerank: Rerank | None
 
 
 def parse(kind: type[M], body: bytes) -> M:
@@ -93,11 +96,7 @@ def decode_search(body: bytes) -> SearchQuery:
 
 def encode_hits(hits: Sequence[Hit]) -> bytes:
     """A SearchResponse with the parts of each point that are there."""
-    response = bytesview_pb.SearchResponse()
-    for hit in hits:
-        result = response.results.add(id=hit.point.id, score=hit.score)
-        _fill(result, hit.point)
-    return response.SerializeToString()
+    return b"".join([repeated(hit_fragment(hit)) for hit in hits])
 
 
 def encode_explained(result: SearchResult) -> bytes:
@@ -115,10 +114,7 @@ def encode_explained(result: SearchResult) -> bytes:
 
 def encode_point(point: Point) -> bytes:
     """A GetResponse."""
-    response = bytesview_pb.GetResponse()
-    response.point.id = point.id
-    _fill(response.point, point)
-    return response.SerializeToString()
+    return repeated(point_fragment(point))
 
 
 def _lossless(view: Message, buffers: Sequence[bytes], body: bytes) -> bool:
@@ -169,23 +165,16 @@ def _query(request: bytesview_pb.SearchRequest | vectron_pb.SearchRequest, vecto
         exact=request.exact,
         ef=request.ef or None,
         explain=request.explain,
+        rerank=_rerank(request) if request.HasField("rerank") else None,
     )
 
 
-def _fill(target: bytesview_pb.Point | bytesview_pb.SearchResult, point: Point) -> None:
-    """Write vector and payload into a message of the bytes view."""
-    if point.vector is not None:
-        target.vector = np.ascontiguousarray(point.vector, _FLOAT).tobytes()
-    if point.payload:
-        _fill_payload(target, point.payload)
-
-
-def _fill_payload(target: bytesview_pb.Point | bytesview_pb.SearchResult, payload: Mapping[str, Any]) -> None:
-    """Strings as they are, other values as their JSON text, and the whole as JSON when there are any."""
-    others = {key: value for key, value in payload.items() if not isinstance(value, str)}
-    if not others:
-        target.payload.update(payload)
-        return
-    for key, value in payload.items():
-        target.payload[key] = value if key not in others else msgspec.json.encode(value).decode()
-    target.payload_json = msgspec.json.encode(payload)
+def _rerank(request: bytesview_pb.SearchRequest | vectron_pb.SearchRequest) -> Rerank:
+    wish = request.rerank
+    return Rerank(
+        query=request.query,
+        keyword_weight=wish.keyword_weight,
+        feedback_weight=wish.feedback_weight,
+        field_boosts=dict(wish.field_boosts),
+        candidates=wish.candidates,
+    )

@@ -2,9 +2,9 @@
 say.
 """
 
+import itertools
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -23,9 +23,8 @@ class SlowBodies:
         self._patience = patience
         self._grace = grace
         self._busy = busy
-        self._lock = threading.Lock()
-        self._waiting: OrderedDict[int, tuple[float, grpc.ServicerContext]] = OrderedDict()
-        self._number = 0
+        self._waiting: dict[int, tuple[float, grpc.ServicerContext]] = {}
+        self._numbers = itertools.count()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._look, name="rpc-slow-bodies", daemon=True)
         self._thread.start()
@@ -33,15 +32,13 @@ class SlowBodies:
     @contextmanager
     def watching(self, context: grpc.ServicerContext) -> Iterator[None]:
         """Cancel the call when the block, which waits for its message, takes too long."""
-        with self._lock:
-            self._number += 1
-            number = self._number
-            self._waiting[number] = (time.monotonic(), context)
+        number = next(self._numbers)
+        # A dictionary changes in one step, whichever thread does it.
+        self._waiting[number] = (time.monotonic(), context)
         try:
             yield
         finally:
-            with self._lock:
-                self._waiting.pop(number, None)
+            self._waiting.pop(number, None)
 
     def close(self) -> None:
         """Stop watching."""
@@ -54,12 +51,8 @@ class SlowBodies:
     def _end(self, longer_than: float) -> None:
         before = time.monotonic() - longer_than
         late: list[grpc.ServicerContext] = []
-        with self._lock:
-            while self._waiting:
-                number, (since, context) = next(iter(self._waiting.items()))
-                if since > before:
-                    break
-                del self._waiting[number]
+        for number, (since, context) in self._waiting.copy().items():
+            if since <= before and self._waiting.pop(number, None) is not None:
                 late.append(context)
         for context in late:
             # What the thread waits in raises, and the caller sees CANCELLED.

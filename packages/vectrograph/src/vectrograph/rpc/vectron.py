@@ -5,13 +5,13 @@ from typing import TypeAlias
 
 from vectrograph.control.records import FeedbackItem
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import CollectionState
+from vectrograph.domain.values import CollectionState, SearchResult
 from vectrograph.rpc import messages
 from vectrograph.rpc._pb import vectron_pb
 from vectrograph.rpc.messages import SearchQuery, parse
 from vectrograph.rpc.profiles import plan_name, profile_of
 from vectrograph.services import Services
-from vectrograph.services.call import Call
+from vectrograph.services.call import Action, Call
 
 Unary: TypeAlias = Callable[[Call, bytes], bytes]
 Streaming: TypeAlias = Callable[[Call, bytes], Iterator[bytes]]
@@ -51,7 +51,8 @@ class VectronService:
     def delete_collection(self, call: Call, body: bytes) -> bytes:
         """Remove a collection with its points."""
         request = parse(vectron_pb.DeleteCollectionRequest, body)
-        self._services.catalog.drop(call, collection_of(request.name, "name"))
+        # Refusals to drop are audited by the service, which therefore asks for the scope itself.
+        self._services.catalog.drop(call, request.name or reached(call, "delete", "", "name"))
         return vectron_pb.DeleteCollectionResponse(success=True).SerializeToString()
 
     def list_collections(self, call: Call, body: bytes) -> bytes:
@@ -63,7 +64,7 @@ class VectronService:
     def get_collection_status(self, call: Call, body: bytes) -> bytes:
         """Dimension, distance, and the one shard a collection has here: ready when it can answer."""
         request = parse(vectron_pb.GetCollectionStatusRequest, body)
-        info = self._services.catalog.describe(call, collection_of(request.name, "name"))
+        info = self._services.catalog.describe(call, reached(call, "read", request.name, "name"))
         shard = vectron_pb.ShardStatus(shard_id=1, replicas=[1], leader_id=1, ready=info.state is CollectionState.READY)
         return vectron_pb.GetCollectionStatusResponse(
             name=info.spec.ref.name,
@@ -75,39 +76,51 @@ class VectronService:
     def upsert(self, call: Call, body: bytes) -> bytes:
         """Store points, replacing those of the same id; answers how many were sent."""
         collection, points = messages.decode_upsert(body)
+        reached(call, "write", collection)
         if not points:
             raise InvalidArgument.of("points", "at least one point is required for upsert", "too_short")
         count = self._services.points.upsert(
-            call, collection_of(collection), points, idempotency=call.idempotent("vectron.Upsert", body)
+            call, collection, points, idempotency=call.idempotent("vectron.Upsert", body)
         )
         return vectron_pb.UpsertResponse(upserted=count).SerializeToString()
 
     def search(self, call: Call, body: bytes) -> bytes:
         """The nearest points, closest first."""
-        return self._answer(call, messages.decode_search(body))
+        query = messages.decode_search(body)
+        return _encoded(self._search(call.within(query.timeout_ms), query), query)
 
     def search_stream(self, call: Call, body: bytes) -> Iterator[bytes]:
-        """Snapshots of the result, each replacing the one before: with one partition the first is the exact one."""
-        yield self._answer(call, messages.decode_search(body))
+        """Snapshots of the result, each replacing the one before; the last one is exact.
 
-    def _answer(self, call: Call, query: SearchQuery) -> bytes:
+        What an index finds comes first, where one is used; where everything was scanned, that is exact already.
+        """
+        query = messages.decode_search(body)
+        call = call.within(query.timeout_ms)
+        quick = self._search(call, query, explain=True)
+        if quick.plan is not None and quick.plan.index is not None and not query.exact:
+            yield _encoded(quick, query)
+            quick = self._search(call, query, exact=True)
+        yield _encoded(quick, query)
+
+    def _search(self, call: Call, query: SearchQuery, *, exact: bool = False, explain: bool = False) -> SearchResult:
         [result] = self._services.search.search(
-            call.within(query.timeout_ms),
-            collection_of(query.collection),
+            call,
+            reached(call, "read", query.collection),
             query.vector,
             query.top_k,
             include=query.include,
             filter=query.filter,
-            exact=query.exact,
+            exact=exact or query.exact,
             ef=query.ef,
-            explain=query.explain,
+            explain=explain or query.explain,
+            rerank=query.rerank,
         )
-        return messages.encode_explained(result) if query.explain else messages.encode_hits(result.hits)
+        return result
 
     def get(self, call: Call, body: bytes) -> bytes:
         """One point with vector and payload."""
         request = parse(vectron_pb.GetRequest, body)
-        collection = collection_of(request.collection)
+        collection = reached(call, "read", request.collection)
         return messages.encode_point(self._services.points.get(call, collection, request.id, messages.POINT))
 
     def delete(self, call: Call, body: bytes) -> bytes:
@@ -115,7 +128,7 @@ class VectronService:
         request = parse(vectron_pb.DeleteRequest, body)
         self._services.points.delete(
             call,
-            collection_of(request.collection),
+            reached(call, "delete", request.collection),
             request.id,
             idempotency=call.idempotent("vectron.Delete", body),
         )
@@ -146,8 +159,18 @@ class VectronService:
         return vectron_pb.SubmitFeedbackResponse(success=True, feedback_id=feedback_id).SerializeToString()
 
 
-def collection_of(name: str, field: str = "collection") -> str:
-    """The name, unless it is empty: a caller that forgot the field should not read that "" does not exist."""
+def _encoded(result: SearchResult, query: SearchQuery) -> bytes:
+    return messages.encode_explained(result) if query.explain else messages.encode_hits(result.hits)
+
+
+def reached(call: Call, action: Action, name: str, field: str = "collection") -> str:
+    """The name of a collection in which the caller may do `action`: nothing else of a message is looked at before.
+
+    Raises:
+        PermissionDenied: the scope is missing.
+        InvalidArgument: the name is empty; a caller that forgot the field should not read that "" does not exist.
+    """
+    call.require_collection(name, action)
     if not name:
         raise InvalidArgument.of(field, "collection name cannot be empty", "string_too_short")
     return name

@@ -7,6 +7,7 @@ from vectrograph.domain.limits import Limits
 from vectrograph.services.audit import Audit
 from vectrograph.services.bulk import Bulk
 from vectrograph.services.catalog import Catalog
+from vectrograph.services.concurrency import Concurrency
 from vectrograph.services.embeddings import Embeddings
 from vectrograph.services.feedback import Feedback
 from vectrograph.services.health import Health
@@ -41,4 +42,5 @@ class Services:
     health: Health
     limits: Limits
     rate_limits: RateLimits = field(default_factory=RateLimits)
+    concurrency: Concurrency = field(default_factory=Concurrency)
     close: Callable[[], None] = field(repr=False)

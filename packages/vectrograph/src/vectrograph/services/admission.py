@@ -85,7 +85,7 @@ def admit_batch(items: Sized, field: str, limits: Limits) -> None:
         )
 
 
-def admit_top_k(top_k: int, limits: Limits, *, queries: int = 1) -> int:
+def admit_top_k(top_k: int, limits: Limits, *, queries: int = 1, field: str = "top_k") -> int:
     """Hits per query: what was asked for, or the default for 0.
 
     Raises:
@@ -95,15 +95,15 @@ def admit_top_k(top_k: int, limits: Limits, *, queries: int = 1) -> int:
     10
     """
     if top_k < 0:
-        raise InvalidArgument.of("top_k", f"is {top_k} and must be from 1 to {limits.max_top_k}", "greater_than_equal")
+        raise InvalidArgument.of(field, f"is {top_k} and must be from 1 to {limits.max_top_k}", "greater_than_equal")
     if top_k > limits.max_top_k:
         raise InvalidArgument.of(
-            "top_k", f"is {top_k} and the limit max_top_k is {limits.max_top_k}; ask for fewer", "less_than_equal"
+            field, f"is {top_k} and the limit max_top_k is {limits.max_top_k}; ask for fewer", "less_than_equal"
         )
     k = top_k or min(limits.default_top_k, limits.max_top_k)
     if k * queries > limits.max_hits:
         raise InvalidArgument.of(
-            "top_k",
+            field,
             f"{queries} queries with {k} hits each exceed the limit max_hits of {limits.max_hits}; send fewer queries",
             "less_than_equal",
         )

@@ -13,6 +13,7 @@ from vectrograph.services import Services
 from vectrograph.services.audit import Audit
 from vectrograph.services.bulk import Bulk
 from vectrograph.services.catalog import Catalog
+from vectrograph.services.concurrency import Concurrency
 from vectrograph.services.credentials import Credentials
 from vectrograph.services.embeddings import Embeddings
 from vectrograph.services.feedback import Feedback
@@ -40,6 +41,7 @@ def assemble(
     version: str,
     open_registration: bool = False,
     rate_limits: RateLimits | None = None,
+    concurrency: Concurrency | None = None,
     clock: Clock = now,
 ) -> Services:
     """The services of one server.
@@ -53,6 +55,7 @@ def assemble(
         version: of the server.
         open_registration: whether strangers may make themselves accounts; otherwise administrators do.
         rate_limits: requests a second; None limits nothing but what an API key says of itself.
+        concurrency: requests and streams of one caller at once; None is no limit but 16 streams.
         clock: microseconds since 1970-01-01 UTC, for tokens and keys.
 
     Raises:
@@ -65,12 +68,12 @@ def assemble(
     audit = Audit(store.audit)
     # One count of failures for both ways in, so that neither gives a guesser fresh attempts.
     lockout = Lockout()
-    tokens = Tokens(engine, embedder, limits)
+    tokens = Tokens(engine, embedder, limits, audit)
     return Services(
-        catalog=Catalog(engine, limits, audit),
-        points=Points(engine, limits),
-        search=Search(engine, limits),
-        bulk=Bulk(engine, limits),
+        catalog=Catalog(engine, limits, audit, store.owners),
+        points=Points(engine, limits, audit),
+        search=Search(engine, limits, store.feedback),
+        bulk=Bulk(engine, limits, audit),
         tokens=tokens,
         embeddings=Embeddings(embedder, limits),
         sessions=Sessions(store, signer, credentials, passwords, audit, lockout),
@@ -83,5 +86,6 @@ def assemble(
         health=Health(engine, version),
         limits=limits,
         rate_limits=rate_limits or RateLimits(),
+        concurrency=concurrency or Concurrency(),
         close=usage.flush,
     )

@@ -2,7 +2,7 @@
 
 import builtins
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from vectrograph.control.audit import AuditLog
@@ -37,6 +37,10 @@ class Audit:
             self.note(call, action, target, InternalError.code)
             raise
         self.note(call, action, target)
+
+    def deleting(self, call: Call, target: str) -> AbstractContextManager[None]:
+        """Write down the deletion that the block does, of points or tokens: `noting` under the action point.delete."""
+        return self.noting(call, "point.delete", target)
 
     def note(self, call: Call, action: str, target: str, outcome: str = _OK) -> None:
         """Write down what an authenticated caller did.

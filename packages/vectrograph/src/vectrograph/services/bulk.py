@@ -8,6 +8,7 @@ from vectrograph.domain.limits import Limits
 from vectrograph.domain.values import (
     KEEP,
     DeleteWhere,
+    IdempotencyKey,
     Include,
     Order,
     Outcome,
@@ -18,6 +19,7 @@ from vectrograph.domain.values import (
 )
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_payload
+from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call
 from vectrograph.services.naming import naming_fields
 
@@ -27,8 +29,9 @@ DEFAULT_PAGE = 100
 class Bulk:
     """Points of any collection, many at a time."""
 
-    def __init__(self, engine: Engine, limits: Limits) -> None:
+    def __init__(self, engine: Engine, limits: Limits, audit: Audit) -> None:
         self._engine = engine
+        self._audit = audit
         self._limits = limits
 
     def scroll(
@@ -68,26 +71,43 @@ class Bulk:
         ref = call.require_collection(collection, "read")
         return self._engine.count(ref, filter, deadline=call.deadline)
 
-    def delete_where(self, call: Call, collection: str, filter: Filter) -> int:
+    def delete_where(
+        self, call: Call, collection: str, filter: Filter, *, idempotency: IdempotencyKey | None = None
+    ) -> int:
         """Remove every point that matches, in one transaction; answers how many.
+
+        A repeat under the same `idempotency` changes nothing and answers the same.
 
         Raises:
             PermissionDenied: the delete scope of that collection is missing.
             CollectionNotFound: there is no such collection.
+            IdempotencyConflict: the name was used with another body.
         """
-        ref = call.require_collection(collection, "delete")
-        return len(self._engine.write(ref, [DeleteWhere(filter=filter)], deadline=call.deadline).outcomes)
+        with self._audit.deleting(call, f"{collection} (by filter)"):
+            ref = call.require_collection(collection, "delete")
+            ops = [DeleteWhere(filter=filter)]
+            written = self._engine.write(ref, ops, idempotency=idempotency, deadline=call.deadline)
+            return len(written.outcomes)
 
     def upsert_if(
-        self, call: Call, collection: str, points: Sequence[Put], condition: Precondition
+        self,
+        call: Call,
+        collection: str,
+        points: Sequence[Put],
+        condition: Precondition,
+        *,
+        idempotency: IdempotencyKey | None = None,
     ) -> tuple[Outcome, ...]:
         """Store those points for which the condition holds, in one transaction; one outcome each, in their order.
+
+        A repeat under the same `idempotency` changes nothing and answers the same.
 
         Raises:
             PermissionDenied: the write scope of that collection is missing.
             CollectionNotFound: there is no such collection.
             InvalidArgument: there are no points, or one is not acceptable; names its position.
             TooLarge: there are more than `max_batch` points, or a payload is over its limit.
+            IdempotencyConflict: the name was used with another body.
         """
         ref = call.require_collection(collection, "write")
         if not points:
@@ -97,4 +117,7 @@ class Bulk:
             if point.payload is not KEEP:
                 admit_payload(point.payload, f"points[{position}].payload", self._limits)
         with naming_fields(sequence="points"):
-            return self._engine.write(ref, points, precondition=condition, deadline=call.deadline).outcomes
+            written = self._engine.write(
+                ref, points, precondition=condition, idempotency=idempotency, deadline=call.deadline
+            )
+        return written.outcomes

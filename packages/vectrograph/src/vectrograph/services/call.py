@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from vectrograph.domain.access import Role
-from vectrograph.domain.errors import PermissionDenied
+from vectrograph.domain.errors import DeadlineExceeded, PermissionDenied
 from vectrograph.domain.values import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionRef, IdempotencyKey
 
 
@@ -87,6 +87,15 @@ class Call:
             return self
         own = time.monotonic() + milliseconds / 1000
         return replace(self, deadline=own if self.deadline is None else min(own, self.deadline))
+
+    def refuse_late(self) -> None:
+        """Go on only before the deadline: no stage of the work begins after it.
+
+        Raises:
+            DeadlineExceeded: it has passed.
+        """
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise DeadlineExceeded("The deadline passed before the work was done. Allow more time.")
 
     def require(self, scope: str) -> None:
         """Go on only when the caller holds `scope`.

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from vectrograph.control.owners import CollectionOwners
 from vectrograph.domain.errors import InvalidArgument, PermissionDenied, ReservedCollection
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.values import TOKENS_COLLECTION, CollectionInfo, CollectionSpec, Distance
@@ -16,8 +17,9 @@ _READ_SCOPES: Final = ("collections:read", "tokens:read")
 class Catalog:
     """The collections of the caller's tenant. `tokens` is listed and described like any other, but is the server's."""
 
-    def __init__(self, engine: Engine, limits: Limits, audit: Audit) -> None:
+    def __init__(self, engine: Engine, limits: Limits, audit: Audit, owners: CollectionOwners) -> None:
         self._engine = engine
+        self._owners = owners
         self._audit = audit
         self._limits = limits
 
@@ -39,7 +41,9 @@ class Catalog:
                 f"is {dimension} and must be a positive number, at most {self._limits.max_dimension}",
                 "greater_than" if dimension < 1 else "less_than_equal",
             )
-        return self._engine.create(CollectionSpec.dense(ref, dimension, parse_distance(distance)))
+        info = self._engine.create(CollectionSpec.dense(ref, dimension, parse_distance(distance)))
+        self._owners.put(ref.tenant, name, call.principal.user_id)
+        return info
 
     def drop(self, call: Call, name: str) -> None:
         """Remove a collection with everything in it.
@@ -53,6 +57,7 @@ class Catalog:
             ref = call.require_collection(name, "delete")
             _refuse_reserved(name, "dropped")
             self._engine.drop(ref)
+            self._owners.remove(ref.tenant, name)
 
     def list(self, call: Call) -> list[CollectionInfo]:
         """The collections that the caller may read, sorted by name.
@@ -83,6 +88,16 @@ class Catalog:
             CollectionNotFound: there is none.
         """
         return self._engine.describe(call.require_collection(name, "read"))
+
+    def owner(self, call: Call, name: str) -> str | None:
+        """The user_id of who made a collection; None for `tokens`, which is the server's. The account may be gone.
+
+        Raises:
+            PermissionDenied: the read scope of that collection is missing.
+            CollectionNotFound: there is none.
+        """
+        ref = self.describe(call, name).spec.ref
+        return self._owners.get(ref.tenant, ref.name)
 
 
 def parse_distance(text: str) -> Distance:

@@ -1,17 +1,28 @@
 """Feedback on search results."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from vectrograph.control.feedback import FeedbackLog
-from vectrograph.control.records import FeedbackItem
+from vectrograph.control.records import FeedbackItem, FeedbackRecord
 from vectrograph.domain.errors import InvalidArgument, TooLarge
 from vectrograph.domain.limits import Limits
 from vectrograph.services.admission import admit_batch, admit_name, admit_payload, utf8_bytes
 from vectrograph.services.call import Call
 
+DEFAULT_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackPage:
+    """Submissions, newest first; `cursor` is None when there is nothing more."""
+
+    records: tuple[FeedbackRecord, ...]
+    cursor: str | None
+
 
 class Feedback:
-    """Takes judgements of search hits; the collection they speak of need not exist any more."""
+    """Takes judgements of search hits, and lists them; the collection they speak of need not exist any more."""
 
     def __init__(self, log: FeedbackLog, limits: Limits) -> None:
         self._log = log
@@ -55,6 +66,33 @@ class Feedback:
             items=items,
         )
 
+    def list(
+        self, call: Call, collection: str, *, query: str | None = None, limit: int = 0, cursor: str | None = None
+    ) -> FeedbackPage:
+        """One page of the feedback on a collection. It names who judged, hence the write scope.
+
+        Args:
+            call: who asks.
+            collection: on what.
+            query: only feedback on exactly this query text.
+            limit: 0 means 100, or `max_page` if that is less.
+            cursor: of the page before.
+
+        Raises:
+            PermissionDenied: the write scope of that collection is missing.
+            InvalidArgument: the collection is empty, `limit` is over `max_page`, or the cursor is not one of ours.
+        """
+        ref = call.require_collection(collection, "write")
+        admit_name(collection, "collection", self._limits)
+        largest = self._limits.max_page
+        if not 0 <= limit <= largest:
+            raise InvalidArgument.of("limit", f"is {limit} and must be at most max_page = {largest}", "out_of_range")
+        size = limit or min(DEFAULT_PAGE, largest)
+        before = None if cursor is None else _position(cursor)
+        found = self._log.list(ref.tenant, collection, query, before=before, limit=size + 1)
+        more = f"{found[size - 1].created_at}.{found[size - 1].feedback_id}" if len(found) > size else None
+        return FeedbackPage(records=tuple(found[:size]), cursor=more)
+
     def _admit_item(self, item: FeedbackItem, place: str) -> None:
         if not 1 <= item.relevance_score <= 5:
             raise InvalidArgument.of(
@@ -72,3 +110,11 @@ class Feedback:
                 f"{field} is {size} bytes and the limit max_text_bytes is {self._limits.max_text_bytes}; shorten it.",
                 details={"field": field, "limit": self._limits.max_text_bytes, "unit": "bytes"},
             )
+
+
+def _position(cursor: str) -> tuple[int, str]:
+    """Time and id of the submission that a page ended with."""
+    at, _, feedback_id = cursor.partition(".")
+    if not (at.isascii() and at.isdigit() and len(at) < 19 and 0 < len(feedback_id) <= 36):
+        raise InvalidArgument.of("cursor", "is not one that was handed out; begin without one")
+    return int(at), feedback_id

@@ -130,6 +130,8 @@ class Keys:
             PermissionDenied: api_keys:read is missing.
         """
         call.require("api_keys:read")
+        if _owner(call) is None:
+            self._audit.note(call, "key.list", "")
         uses = self._usage.latest()
         return [_with_use(record, uses.get(record.key_id)) for record in self._keys.list(_owner(call))]
 
@@ -141,7 +143,10 @@ class Keys:
             ApiKeyNotFound: there is none of that id among those the caller manages.
         """
         call.require("api_keys:read")
-        return _with_use(self._keys.get(key_id, _owner(call)), self._usage.latest().get(key_id))
+        found = self._keys.get(key_id, _owner(call))
+        if found.owner != call.principal.user_id:
+            self._audit.note(call, "key.get", key_id)
+        return _with_use(found, self._usage.latest().get(key_id))
 
     def revoke(self, call: Call, key_id: str) -> ApiKeyRecord:
         """Make a key useless from now on but keep its record; again is no error.

@@ -7,6 +7,7 @@ from vectrograph.domain.limits import Limits
 from vectrograph.domain.values import KEEP, Delete, IdempotencyKey, Include, Point, Put
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_payload, admit_text
+from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call
 from vectrograph.services.naming import naming_fields
 
@@ -14,8 +15,9 @@ from vectrograph.services.naming import naming_fields
 class Points:
     """Points of any collection, the tokens included (under `tokens:*` instead of `collections:*`)."""
 
-    def __init__(self, engine: Engine, limits: Limits) -> None:
+    def __init__(self, engine: Engine, limits: Limits, audit: Audit) -> None:
         self._engine = engine
+        self._audit = audit
         self._limits = limits
 
     def upsert(
@@ -77,9 +79,9 @@ class Points:
             CollectionNotFound: there is no such collection.
             IdempotencyConflict: the name was used with another body.
         """
-        ref = call.require_collection(collection, "delete")
-        _refuse_empty(id)
-        with naming_fields():
+        with self._audit.deleting(call, f"{collection}/{id}"), naming_fields():
+            ref = call.require_collection(collection, "delete")
+            _refuse_empty(id)
             self._engine.write(ref, [Delete(id=id)], idempotency=idempotency, deadline=call.deadline)
 
 

@@ -1,22 +1,28 @@
 """Nearest points of any collection."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from vectrograph.control.feedback import FeedbackLog
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters import Filter
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import DenseLeg, Include, SearchRequest, SearchResult, Vector
+from vectrograph.domain.values import CollectionRef, DenseLeg, Hit, Include, SearchRequest, SearchResult, Vector
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_top_k
 from vectrograph.services.call import Call
+from vectrograph.services.cost import admit_answer, admit_work
+from vectrograph.services.reranking import CANDIDATES_PER_HIT, Rerank, admit_rerank, reranked
 
 
 class Search:
     """Nearest neighbours; `score` is a distance, lower is closer."""
 
-    def __init__(self, engine: Engine, limits: Limits) -> None:
+    def __init__(self, engine: Engine, limits: Limits, feedback: FeedbackLog) -> None:
         self._engine = engine
         self._limits = limits
+        self._feedback = feedback
 
     def search(
         self,
@@ -31,6 +37,7 @@ class Search:
         exact: bool = False,
         ef: int | None = None,
         explain: bool = False,
+        rerank: Rerank | None = None,
     ) -> list[SearchResult]:
         """The nearest points of each row of `vectors`, ascending by score, equal scores newest first.
 
@@ -45,12 +52,15 @@ class Search:
             exact: scan everything instead of using an index.
             ef: breadth of the graph search; None leaves it to the engine.
             explain: tell how it was answered.
+            rerank: order the hits anew by words and feedback, among more candidates than are returned.
 
         Raises:
             PermissionDenied: the read scope of that collection is missing.
             CollectionNotFound: there is no such collection.
-            InvalidArgument: `top_k` or `ef` is out of range, or a vector has the wrong dimension, NaN or infinities.
-            TooLarge: there are more than `max_batch` query vectors.
+            InvalidArgument: `top_k`, `ef` or a weight is out of range, there is no text to rerank by, or a vector has
+                the wrong dimension, NaN or infinities.
+            TooLarge: there are more than `max_batch` query vectors, or the search or its answer would cost too much.
+            DeadlineExceeded: the deadline passed; no stage begins after it.
         """
         ref = call.require_collection(collection, "read")
         if vectors.ndim != 2 or len(vectors) == 0:
@@ -58,9 +68,17 @@ class Search:
                 "vector", "must be at least one vector, in shape (queries, dimension)", "too_short"
             )
         admit_batch(vectors, "vector", self._limits)
+        k = admit_top_k(top_k, self._limits, queries=len(vectors))
+        if rerank is not None:
+            admit_rerank(rerank)
+            admit_top_k(rerank.candidates, self._limits, queries=len(vectors), field="rerank.candidates")
+        call.refuse_late()
+        admit_answer(k * len(vectors), vectors.shape[1] if include.vector else 0, self._limits)
+        whole = exact or filter is not None
+        admit_work(len(vectors), k, lambda: self._engine.describe(ref), self._limits, whole=whole, ef=ef)
         request = SearchRequest(
             legs=(DenseLeg(vectors=np.ascontiguousarray(vectors, dtype=np.float32)),),
-            k=admit_top_k(top_k, self._limits, queries=len(vectors)),
+            k=k,
             filter=filter,
             max_score=max_score,
             include=include,
@@ -68,4 +86,36 @@ class Search:
             ef=ef,
             explain=explain,
         )
-        return self._engine.search(ref, request, deadline=call.deadline)
+        if rerank is None:
+            return self._engine.search(ref, request, deadline=call.deadline)
+        return self._reranked(call, ref, request, rerank)
+
+    def _reranked(self, call: Call, ref: CollectionRef, request: SearchRequest, rerank: Rerank) -> list[SearchResult]:
+        """Search for more candidates than are asked for, with all their words, and keep the best of the new order."""
+        room = self._limits.max_hits // len(request.legs[0].vectors)
+        wanted = rerank.candidates or CANDIDATES_PER_HIT * request.k
+        k = max(request.k, min(wanted, self._limits.max_top_k, room))
+        whole = replace(request.include, payload=True, text=True)
+        results = self._engine.search(ref, replace(request, k=k, include=whole), deadline=call.deadline)
+        call.refuse_late()
+        judgements: list[tuple[str, int]] = []
+        if rerank.weights[1] and any(result.hits for result in results):
+            found = sorted({hit.point.id for result in results for hit in result.hits})
+            judgements = self._feedback.relevance(ref.tenant, ref.name, rerank.query, found)
+        call.refuse_late()
+        return [
+            replace(
+                result,
+                hits=tuple(
+                    _with_parts(hit, request.include) for hit in reranked(result.hits, rerank, judgements)[: request.k]
+                ),
+            )
+            for result in results
+        ]
+
+
+def _with_parts(hit: Hit, include: Include) -> Hit:
+    """A hit without the parts that were read for the ranking only."""
+    payload = hit.point.payload if include.payload else None
+    text = hit.point.text if include.text else None
+    return replace(hit, point=replace(hit.point, payload=payload, text=text))

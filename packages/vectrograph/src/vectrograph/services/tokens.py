@@ -34,6 +34,7 @@ from vectrograph.domain.values import (
 )
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_payload, admit_text
+from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call
 from vectrograph.services.naming import naming_fields
 from vectrograph.services.reservation import ensure_tokens
@@ -78,8 +79,9 @@ class Tokens:
         queries: finds tokens.
     """
 
-    def __init__(self, engine: Engine, embedder: Embedder, limits: Limits) -> None:
+    def __init__(self, engine: Engine, embedder: Embedder, limits: Limits, audit: Audit) -> None:
         self._engine = engine
+        self._audit = audit
         self._embedder = embedder
         self._limits = limits
         self._changes = TokenChanges(engine, embedder)
@@ -220,11 +222,12 @@ class Tokens:
             PermissionDenied: tokens:delete is missing.
             PointNotFound: there is none of that number.
         """
-        ref = call.require_collection(TOKENS_COLLECTION, "delete")
-        point_id = _point_id(token_id)
-        outcomes = self._engine.write(ref, [Delete(id=point_id)], deadline=call.deadline).outcomes
-        if outcomes[0].status is not OutcomeStatus.DELETED:
-            raise missing_token(point_id)
+        with self._audit.deleting(call, f"{TOKENS_COLLECTION}/{token_id}"):
+            ref = call.require_collection(TOKENS_COLLECTION, "delete")
+            point_id = _point_id(token_id)
+            outcomes = self._engine.write(ref, [Delete(id=point_id)], deadline=call.deadline).outcomes
+            if outcomes[0].status is not OutcomeStatus.DELETED:
+                raise missing_token(point_id)
 
     def delete_many(
         self, call: Call, token_ids: Sequence[int], *, idempotency: IdempotencyKey | None = None
@@ -236,15 +239,16 @@ class Tokens:
             TooLarge: there are more than `max_batch`.
             IdempotencyConflict: the name was used for another request.
         """
-        ref = call.require_collection(TOKENS_COLLECTION, "delete")
-        admit_batch(token_ids, "ids", self._limits)
         wanted = builtins.list(dict.fromkeys(token_ids))
         possible = [number for number in wanted if 1 <= number <= MAX_SERIAL_ID]
         deletes = [Delete(id=str(number)) for number in possible]
         found: set[int] = set()
-        if deletes:
-            written = self._engine.write(ref, deletes, idempotency=idempotency, deadline=call.deadline)
-            found = {int(outcome.id) for outcome in written.outcomes if outcome.status is OutcomeStatus.DELETED}
+        with self._audit.deleting(call, f"{TOKENS_COLLECTION} ({len(wanted)} by number)"):
+            ref = call.require_collection(TOKENS_COLLECTION, "delete")
+            admit_batch(token_ids, "ids", self._limits)
+            if deletes:
+                written = self._engine.write(ref, deletes, idempotency=idempotency, deadline=call.deadline)
+                found = {int(outcome.id) for outcome in written.outcomes if outcome.status is OutcomeStatus.DELETED}
         return DeletedTokens(len(found), tuple(number for number in wanted if number not in found))
 
     def delete_where(self, call: Call, filter: Filter, *, idempotency: IdempotencyKey | None = None) -> DeletedTokens:
@@ -254,8 +258,10 @@ class Tokens:
             PermissionDenied: tokens:delete is missing.
             IdempotencyConflict: the name was used for another request.
         """
-        ref = call.require_collection(TOKENS_COLLECTION, "delete")
-        written = self._engine.write(ref, [DeleteWhere(filter=filter)], idempotency=idempotency, deadline=call.deadline)
+        with self._audit.deleting(call, f"{TOKENS_COLLECTION} (by filter)"):
+            ref = call.require_collection(TOKENS_COLLECTION, "delete")
+            deletes = [DeleteWhere(filter=filter)]
+            written = self._engine.write(ref, deletes, idempotency=idempotency, deadline=call.deadline)
         deleted = sum(outcome.status is OutcomeStatus.DELETED for outcome in written.outcomes)
         return DeletedTokens(deleted, ())
 

@@ -9,34 +9,51 @@ from vectron_client._pb.pool import VIEW_POOL
 DESCRIPTOR = VIEW_POOL.AddSerializedFile(
     b'\n(vectrograph/bytesview/v1/bytesview.proto\x12\x18vectrograph.bytesvie'
     b'w.v1"h\n\rUpsertRequest\x12\x1e\n\ncollection\x18\x01 \x01(\tR\ncollection\x127\n\x06points\x18'
-    b'\x02 \x03(\x0b2\x1f.vectrograph.bytesview.v1.PointR\x06points"\xe9\x02\n\rSearchRequest'
+    b'\x02 \x03(\x0b2\x1f.vectrograph.bytesview.v1.PointR\x06points"\xa3\x03\n\rSearchRequest'
     b'\x12\x1e\n\ncollection\x18\x01 \x01(\tR\ncollection\x12\x16\n\x06vector\x18\x02 \x01(\x0cR\x06vector\x12\x13\n\x05top_'
     b'k\x18\x03 \x01(\rR\x04topK\x12\x14\n\x05query\x18\x04 \x01(\tR\x05query\x12\x1d\n\ntimeout_ms\x18\x05 \x01(\rR\ttimeout'
     b"Ms\x12'\n\x0finclude_vectors\x18\x06 \x01(\x08R\x0eincludeVectors\x12)\n\x10include_metadata\x18"
     b'\x07 \x01(\x08R\x0fincludeMetadata\x12!\n\x0comit_payload\x18d \x01(\x08R\x0bomitPayload\x12\x1f\n\x0bfil'
     b'ter_json\x18e \x01(\tR\nfilterJson\x12\x14\n\x05exact\x18f \x01(\x08R\x05exact\x12\x0e\n\x02ef\x18g \x01(\rR\x02ef'
-    b'\x12\x18\n\x07explain\x18h \x01(\x08R\x07explain"\xa8\x01\n\x0eSearchResponse\x12@\n\x07results\x18\x01 \x03(\x0b2&'
-    b'.vectrograph.bytesview.v1.SearchResultR\x07results\x12\x1a\n\x08complete\x18d \x01('
-    b'\x08R\x08complete\x128\n\x04plan\x18e \x01(\x0b2$.vectrograph.bytesview.v1.SearchPlanR'
-    b'\x04plan"\x9f\x01\n\nSearchPlan\x12\x1a\n\x08strategy\x18\x01 \x01(\tR\x08strategy\x12\x14\n\x05index\x18\x02 \x01(\tR'
-    b'\x05index\x12!\n\x0crows_scanned\x18\x03 \x01(\x04R\x0browsScanned\x12\x18\n\x07matches\x18\x04 \x01(\x04R\x07matc'
-    b'hes\x12"\n\x0cmilliseconds\x18\x05 \x01(\x01R\x0cmilliseconds"\xfa\x01\n\x0cSearchResult\x12\x0e\n\x02id\x18\x01'
-    b' \x01(\tR\x02id\x12\x14\n\x05score\x18\x02 \x01(\x02R\x05score\x12M\n\x07payload\x18\x03 \x03(\x0b23.vectrograph.by'
-    b'tesview.v1.SearchResult.PayloadEntryR\x07payload\x12\x16\n\x06vector\x18\x04 \x01(\x0cR\x06v'
-    b'ector\x12!\n\x0cpayload_json\x18d \x01(\x0cR\x0bpayloadJson\x1a:\n\x0cPayloadEntry\x12\x10\n\x03key\x18'
-    b'\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01"D\n\x0bGetResponse\x125\n\x05point\x18\x01 \x01'
-    b'(\x0b2\x1f.vectrograph.bytesview.v1.PointR\x05point"\xd6\x01\n\x05Point\x12\x0e\n\x02id\x18\x01 \x01(\t'
-    b'R\x02id\x12\x16\n\x06vector\x18\x02 \x01(\x0cR\x06vector\x12F\n\x07payload\x18\x03 \x03(\x0b2,.vectrograph.byte'
-    b'sview.v1.Point.PayloadEntryR\x07payload\x12!\n\x0cpayload_json\x18d \x01(\x0cR\x0bpayl'
-    b'oadJson\x1a:\n\x0cPayloadEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:'
-    b'\x028\x01b\x06proto3'
+    b'\x12\x18\n\x07explain\x18h \x01(\x08R\x07explain\x128\n\x06rerank\x18i \x01(\x0b2 .vectrograph.bytesvi'
+    b'ew.v1.RerankR\x06rerank"\x8e\x02\n\x06Rerank\x12%\n\x0ekeyword_weight\x18\x01 \x01(\x02R\rkeyword'
+    b"Weight\x12'\n\x0ffeedback_weight\x18\x02 \x01(\x02R\x0efeedbackWeight\x12T\n\x0cfield_boosts\x18"
+    b'\x03 \x03(\x0b21.vectrograph.bytesview.v1.Rerank.FieldBoostsEntryR\x0bfieldB'
+    b'oosts\x12\x1e\n\ncandidates\x18\x04 \x01(\rR\ncandidates\x1a>\n\x10FieldBoostsEntry\x12\x10\n\x03key'
+    b'\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x02R\x05value:\x028\x01"\xa8\x01\n\x0eSearchResponse\x12@\n\x07resu'
+    b'lts\x18\x01 \x03(\x0b2&.vectrograph.bytesview.v1.SearchResultR\x07results\x12\x1a\n\x08co'
+    b'mplete\x18d \x01(\x08R\x08complete\x128\n\x04plan\x18e \x01(\x0b2$.vectrograph.bytesview.v1.'
+    b'SearchPlanR\x04plan"\x9f\x01\n\nSearchPlan\x12\x1a\n\x08strategy\x18\x01 \x01(\tR\x08strategy\x12\x14\n\x05i'
+    b'ndex\x18\x02 \x01(\tR\x05index\x12!\n\x0crows_scanned\x18\x03 \x01(\x04R\x0browsScanned\x12\x18\n\x07matches\x18'
+    b'\x04 \x01(\x04R\x07matches\x12"\n\x0cmilliseconds\x18\x05 \x01(\x01R\x0cmilliseconds"\x96\x02\n\x0cSearchRes'
+    b'ult\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05score\x18\x02 \x01(\x02R\x05score\x12M\n\x07payload\x18\x03 \x03(\x0b23.vec'
+    b'trograph.bytesview.v1.SearchResult.PayloadEntryR\x07payload\x12\x16\n\x06vect'
+    b'or\x18\x04 \x01(\x0cR\x06vector\x12!\n\x0cpayload_json\x18d \x01(\x0cR\x0bpayloadJson\x12\x1a\n\x08distance\x18'
+    b'e \x01(\x02R\x08distance\x1a:\n\x0cPayloadEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\t'
+    b'R\x05value:\x028\x01"D\n\x0bGetResponse\x125\n\x05point\x18\x01 \x01(\x0b2\x1f.vectrograph.bytesvie'
+    b'w.v1.PointR\x05point"\xd6\x01\n\x05Point\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06vector\x18\x02 \x01(\x0cR\x06vec'
+    b'tor\x12F\n\x07payload\x18\x03 \x03(\x0b2,.vectrograph.bytesview.v1.Point.PayloadEnt'
+    b'ryR\x07payload\x12!\n\x0cpayload_json\x18d \x01(\x0cR\x0bpayloadJson\x1a:\n\x0cPayloadEntry\x12\x10'
+    b'\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01"]\n\x13SearchBatchRespons'
+    b'e\x12F\n\tresponses\x18\x01 \x03(\x0b2(.vectrograph.bytesview.v1.SearchResponseR\t'
+    b'responses"a\n\x0eScrollResponse\x127\n\x06points\x18\x01 \x03(\x0b2\x1f.vectrograph.bytesv'
+    b'iew.v1.PointR\x06points\x12\x16\n\x06cursor\x18\x02 \x01(\tR\x06cursor"\xc2\x02\n\x0fUpsertIfRequest'
+    b'\x12\x1e\n\ncollection\x18\x01 \x01(\tR\ncollection\x127\n\x06points\x18\x02 \x03(\x0b2\x1f.vectrograph.b'
+    b'ytesview.v1.PointR\x06points\x12\x1b\n\tif_absent\x18\x03 \x01(\x08R\x08ifAbsent\x12W\n\nif_ver'
+    b'sion\x18\x04 \x03(\x0b28.vectrograph.bytesview.v1.UpsertIfRequest.IfVersionE'
+    b'ntryR\tifVersion\x12"\n\rif_match_json\x18\x05 \x01(\tR\x0bifMatchJson\x1a<\n\x0eIfVersion'
+    b'Entry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01b\x06proto3'
 )
 
 
 UpsertRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["UpsertRequest"])
 SearchRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["SearchRequest"])
+Rerank = GetMessageClass(DESCRIPTOR.message_types_by_name["Rerank"])
 SearchResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["SearchResponse"])
 SearchPlan = GetMessageClass(DESCRIPTOR.message_types_by_name["SearchPlan"])
 SearchResult = GetMessageClass(DESCRIPTOR.message_types_by_name["SearchResult"])
 GetResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["GetResponse"])
 Point = GetMessageClass(DESCRIPTOR.message_types_by_name["Point"])
+SearchBatchResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["SearchBatchResponse"])
+ScrollResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["ScrollResponse"])
+UpsertIfRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["UpsertIfRequest"])

@@ -48,7 +48,22 @@ class SearchRequest(Message):
     ef: int
     EXPLAIN_FIELD_NUMBER: ClassVar[int]
     explain: bool
-    def __init__(self, *, collection: str | None = ..., vector: bytes | None = ..., top_k: int | None = ..., query: str | None = ..., timeout_ms: int | None = ..., include_vectors: bool | None = ..., include_metadata: bool | None = ..., omit_payload: bool | None = ..., filter_json: str | None = ..., exact: bool | None = ..., ef: int | None = ..., explain: bool | None = ...) -> None: ...
+    RERANK_FIELD_NUMBER: ClassVar[int]
+    @property
+    def rerank(self) -> Rerank: ...
+    def __init__(self, *, collection: str | None = ..., vector: bytes | None = ..., top_k: int | None = ..., query: str | None = ..., timeout_ms: int | None = ..., include_vectors: bool | None = ..., include_metadata: bool | None = ..., omit_payload: bool | None = ..., filter_json: str | None = ..., exact: bool | None = ..., ef: int | None = ..., explain: bool | None = ..., rerank: Rerank | Mapping[str, Any] | None = ...) -> None: ...
+
+class Rerank(Message):
+    KEYWORD_WEIGHT_FIELD_NUMBER: ClassVar[int]
+    keyword_weight: float
+    FEEDBACK_WEIGHT_FIELD_NUMBER: ClassVar[int]
+    feedback_weight: float
+    FIELD_BOOSTS_FIELD_NUMBER: ClassVar[int]
+    @property
+    def field_boosts(self) -> ScalarMap[str, float]: ...
+    CANDIDATES_FIELD_NUMBER: ClassVar[int]
+    candidates: int
+    def __init__(self, *, keyword_weight: float | None = ..., feedback_weight: float | None = ..., field_boosts: Mapping[str, float] | None = ..., candidates: int | None = ...) -> None: ...
 
 class SearchResponse(Message):
     RESULTS_FIELD_NUMBER: ClassVar[int]
@@ -86,7 +101,9 @@ class SearchResult(Message):
     vector: bytes
     PAYLOAD_JSON_FIELD_NUMBER: ClassVar[int]
     payload_json: bytes
-    def __init__(self, *, id: str | None = ..., score: float | None = ..., payload: Mapping[str, str] | None = ..., vector: bytes | None = ..., payload_json: bytes | None = ...) -> None: ...
+    DISTANCE_FIELD_NUMBER: ClassVar[int]
+    distance: float
+    def __init__(self, *, id: str | None = ..., score: float | None = ..., payload: Mapping[str, str] | None = ..., vector: bytes | None = ..., payload_json: bytes | None = ..., distance: float | None = ...) -> None: ...
 
 class GetResponse(Message):
     POINT_FIELD_NUMBER: ClassVar[int]
@@ -105,3 +122,32 @@ class Point(Message):
     PAYLOAD_JSON_FIELD_NUMBER: ClassVar[int]
     payload_json: bytes
     def __init__(self, *, id: str | None = ..., vector: bytes | None = ..., payload: Mapping[str, str] | None = ..., payload_json: bytes | None = ...) -> None: ...
+
+class SearchBatchResponse(Message):
+    RESPONSES_FIELD_NUMBER: ClassVar[int]
+    @property
+    def responses(self) -> RepeatedCompositeFieldContainer[SearchResponse]: ...
+    def __init__(self, *, responses: Iterable[SearchResponse | Mapping[str, Any]] | None = ...) -> None: ...
+
+class ScrollResponse(Message):
+    POINTS_FIELD_NUMBER: ClassVar[int]
+    @property
+    def points(self) -> RepeatedCompositeFieldContainer[Point]: ...
+    CURSOR_FIELD_NUMBER: ClassVar[int]
+    cursor: str
+    def __init__(self, *, points: Iterable[Point | Mapping[str, Any]] | None = ..., cursor: str | None = ...) -> None: ...
+
+class UpsertIfRequest(Message):
+    COLLECTION_FIELD_NUMBER: ClassVar[int]
+    collection: str
+    POINTS_FIELD_NUMBER: ClassVar[int]
+    @property
+    def points(self) -> RepeatedCompositeFieldContainer[Point]: ...
+    IF_ABSENT_FIELD_NUMBER: ClassVar[int]
+    if_absent: bool
+    IF_VERSION_FIELD_NUMBER: ClassVar[int]
+    @property
+    def if_version(self) -> ScalarMap[str, int]: ...
+    IF_MATCH_JSON_FIELD_NUMBER: ClassVar[int]
+    if_match_json: str
+    def __init__(self, *, collection: str | None = ..., points: Iterable[Point | Mapping[str, Any]] | None = ..., if_absent: bool | None = ..., if_version: Mapping[str, int] | None = ..., if_match_json: str | None = ...) -> None: ...

@@ -71,5 +71,6 @@ VECTROGRAPH_SERVICE_METHODS = {
         Method("UpsertIf", "/vectrograph.v1.VectrographService/UpsertIf", vectrograph_pb.UpsertIfRequest, vectrograph_pb.UpsertIfResponse, False, False),
         Method("GetCollectionInfo", "/vectrograph.v1.VectrographService/GetCollectionInfo", vectrograph_pb.GetCollectionInfoRequest, vectrograph_pb.GetCollectionInfoResponse, False, False),
         Method("GetLimits", "/vectrograph.v1.VectrographService/GetLimits", vectrograph_pb.GetLimitsRequest, vectrograph_pb.GetLimitsResponse, False, False),
+        Method("ListFeedback", "/vectrograph.v1.VectrographService/ListFeedback", vectrograph_pb.ListFeedbackRequest, vectrograph_pb.ListFeedbackResponse, False, False),
     )
 }

@@ -79,7 +79,22 @@ class SearchRequest(Message):
     ef: int
     EXPLAIN_FIELD_NUMBER: ClassVar[int]
     explain: bool
-    def __init__(self, *, collection: str | None = ..., vector: Iterable[float] | None = ..., top_k: int | None = ..., query: str | None = ..., timeout_ms: int | None = ..., include_vectors: bool | None = ..., include_metadata: bool | None = ..., omit_payload: bool | None = ..., filter_json: str | None = ..., exact: bool | None = ..., ef: int | None = ..., explain: bool | None = ...) -> None: ...
+    RERANK_FIELD_NUMBER: ClassVar[int]
+    @property
+    def rerank(self) -> Rerank: ...
+    def __init__(self, *, collection: str | None = ..., vector: Iterable[float] | None = ..., top_k: int | None = ..., query: str | None = ..., timeout_ms: int | None = ..., include_vectors: bool | None = ..., include_metadata: bool | None = ..., omit_payload: bool | None = ..., filter_json: str | None = ..., exact: bool | None = ..., ef: int | None = ..., explain: bool | None = ..., rerank: Rerank | Mapping[str, Any] | None = ...) -> None: ...
+
+class Rerank(Message):
+    KEYWORD_WEIGHT_FIELD_NUMBER: ClassVar[int]
+    keyword_weight: float
+    FEEDBACK_WEIGHT_FIELD_NUMBER: ClassVar[int]
+    feedback_weight: float
+    FIELD_BOOSTS_FIELD_NUMBER: ClassVar[int]
+    @property
+    def field_boosts(self) -> ScalarMap[str, float]: ...
+    CANDIDATES_FIELD_NUMBER: ClassVar[int]
+    candidates: int
+    def __init__(self, *, keyword_weight: float | None = ..., feedback_weight: float | None = ..., field_boosts: Mapping[str, float] | None = ..., candidates: int | None = ...) -> None: ...
 
 class SearchResponse(Message):
     RESULTS_FIELD_NUMBER: ClassVar[int]
@@ -118,7 +133,9 @@ class SearchResult(Message):
     def vector(self) -> RepeatedScalarFieldContainer[float]: ...
     PAYLOAD_JSON_FIELD_NUMBER: ClassVar[int]
     payload_json: bytes
-    def __init__(self, *, id: str | None = ..., score: float | None = ..., payload: Mapping[str, str] | None = ..., vector: Iterable[float] | None = ..., payload_json: bytes | None = ...) -> None: ...
+    DISTANCE_FIELD_NUMBER: ClassVar[int]
+    distance: float
+    def __init__(self, *, id: str | None = ..., score: float | None = ..., payload: Mapping[str, str] | None = ..., vector: Iterable[float] | None = ..., payload_json: bytes | None = ..., distance: float | None = ...) -> None: ...
 
 class GetRequest(Message):
     COLLECTION_FIELD_NUMBER: ClassVar[int]

@@ -200,6 +200,50 @@ class SearchContract(Subject):
         hits = found(engine, ref, (0, 0), k, filter=Range(("n",), lt=int(count * share)))
         assert hits == [f"{n}" for _, n in matching[:k]]
 
+    @pytest.mark.parametrize("matching", [0, 3, 200])
+    def test_a_filtered_search_returns_all_that_it_can(self, engine: Engine, distance: Distance, matching: int) -> None:
+        """min(k, matches) rows, and says that this is complete; whatever the distance, k and offset."""
+        ref = make(engine, "points", dimension=8, distance=distance)
+        rows = np.random.default_rng(matching).standard_normal((400, 8)).astype(np.float32)
+        engine.write(ref, [Put(id=f"{n}", vector=row, payload={"n": n}) for n, row in enumerate(rows)])
+        for k, offset in [(1, 0), (10, 0), (10, 5), (500, 0)]:
+            legs = (DenseLeg(vectors=rows[-3:]),)
+            request = SearchRequest(legs=legs, k=k, offset=offset, filter=Range(("n",), lt=matching), explain=True)
+            for result in engine.search(ref, request):
+                assert result.complete
+                assert len(result.hits) == min(k, max(0, matching - offset))
+                assert all((hit.point.payload or {})["n"] < matching for hit in result.hits)
+                assert result.plan is not None
+                assert result.plan.matches == matching
+
+    @pytest.mark.parametrize("side", ["near", "far"])
+    @pytest.mark.parametrize("share", [0.1, 0.5])
+    def test_filters_correlated_with_distance(
+        self, engine: Engine, distance: Distance, side: str, share: float
+    ) -> None:
+        """All matches near the query or all far from it: the answer is that of an exact search."""
+        ref = make(engine, "points", dimension=12, distance=distance)
+        rows = np.random.default_rng(4).standard_normal((600, 12)).astype(np.float32)
+        order = np.argsort([expected_score(distance, rows[0].tolist(), row.tolist()) for row in rows], kind="stable")
+        ranks = np.empty(600, np.int64)
+        ranks[order] = np.arange(600)
+        points = [Put(id=f"{n}", vector=row, payload={"rank": int(ranks[n])}) for n, row in enumerate(rows)]
+        engine.write(ref, points)
+        few = int(600 * share)
+        condition = Range(("rank",), lt=few) if side == "near" else Range(("rank",), gte=600 - few)
+        given = nearest(engine, ref, rows[0].tolist(), 10, filter=condition)
+        assert given == nearest(engine, ref, rows[0].tolist(), 10, filter=condition, exact=True)
+        assert len(given) == min(10, few)
+
+    def test_a_patch_moves_a_point_in_and_out_of_a_filter(self, engine: Engine, docs: CollectionRef) -> None:
+        """Though its vector and its place in any index stay."""
+        engine.write(docs, [Put(id=f"{n}", vector=vector(n, 0), payload={"on": n < 5}) for n in range(10)])
+        on = Compare(("on",), Comparison.EQ, True)
+        assert found(engine, docs, (0, 0), filter=on) == list("01234")
+        engine.write(docs, [Patch(id="1", payload={"on": False}), Patch(id="9", payload={"on": True}), Delete(id="0")])
+        assert found(engine, docs, (0, 0), filter=on) == list("2349")
+        assert found(engine, docs, (0, 0), filter=Not(on)) == list("15678")
+
     def test_filter_offset_and_bound_together(self, engine: Engine, docs: CollectionRef) -> None:
         """They all apply before k does."""
         engine.write(docs, [Put(id=f"{n}", vector=vector(n, 0), payload={"even": n % 2 == 0}) for n in range(20)])
@@ -225,4 +269,9 @@ class SearchContract(Subject):
         assert result.complete
         assert result.plan.strategy
         assert result.plan.rows_scanned >= 1
+        assert result.plan.matches == 2
         assert result.plan.milliseconds >= 0.0
+        none = engine.search(docs, SearchRequest(legs=legs, k=1, filter=Range(("n",), gt=0), explain=True))[0]
+        assert none.complete
+        assert none.plan is not None
+        assert none.plan.matches == 0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 import numpy as np
@@ -47,7 +47,7 @@ from vectrograph.engines.embedded.graph.effort import route
 from vectrograph.engines.embedded.graph.recall import tune
 from vectrograph.engines.embedded.judging import SAMPLE, RecallReport, measure_recall
 from vectrograph.engines.embedded.lock import DirectoryLock
-from vectrograph.engines.embedded.maintenance import Finding, fold, maintain
+from vectrograph.engines.embedded.maintenance import TASKS, fold, maintain
 from vectrograph.engines.embedded.manifest import require_known_format, save_format
 from vectrograph.engines.embedded.planner import Choice, Planner
 from vectrograph.engines.embedded.scan import Searcher
@@ -269,11 +269,12 @@ class EmbeddedEngine:
             raise InvalidArgument.of("task", f"is {task.value} and must be one of {offered}", "enum")
         collections = self._catalog.all() if ref is None else [self._catalog.find(ref)]
         space = self._space() if task in (MaintenanceTask.CHECKPOINT, MaintenanceTask.REPAIR) else None
-        own = {
-            MaintenanceTask.MEASURE_RECALL: self._measured,
+        tasks = {
+            **TASKS,
             MaintenanceTask.REPAIR: lambda each: self._catalog.repair(each.spec.ref, self._clock()),
+            MaintenanceTask.MEASURE_RECALL: self._measured,
         }
-        return maintain(task, collections, space, own)
+        return maintain(task, tasks[task], collections, space)
 
     def measure_recall(
         self, ref: CollectionRef, sample: int = SAMPLE, *, k: int = 10, filter: Filter | None = None
@@ -303,7 +304,7 @@ class EmbeddedEngine:
             view, distance, asked, self._searcher, lambda: None, sample=sample, k=k, matching=matching
         )
 
-    def _measured(self, collection: Collection) -> Finding:
+    def _measured(self, collection: Collection) -> tuple[bool, Any]:
         report = self.measure_recall(collection.spec.ref)
         return report.good, asdict(report)
 

@@ -15,19 +15,18 @@ Finding: TypeAlias = tuple[bool, Any]
 
 def maintain(
     task: MaintenanceTask,
+    run: Callable[[Collection], Finding],
     collections: Sequence[Collection],
     space: Ballast | None,
-    own: Mapping[MaintenanceTask, Callable[[Collection], Finding]],
 ) -> MaintenanceReport:
     """Run one task on some collections; of damaged ones the details say what is wrong.
 
     Args:
         task: which one.
+        run: does it to one collection.
         collections: on which.
         space: where room can be had when the disk is full; None when the task needs none.
-        own: tasks that only the engine can do, by task.
     """
-    run = {**TASKS, **own}[task]
     results: dict[str, Finding] = {}
     for collection in collections:
         try:
@@ -67,4 +66,4 @@ TASKS: Final[Mapping[MaintenanceTask, Callable[[Collection], Finding]]] = {
     MaintenanceTask.FLUSH: _flush,
     MaintenanceTask.VERIFY: _verify,
 }
-"""By task: what it does to one collection."""
+"""By task: what it does to one collection; what needs more than that one is the engine's."""

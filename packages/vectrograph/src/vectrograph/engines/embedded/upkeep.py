@@ -12,6 +12,7 @@ import numpy as np
 
 from vectrograph.domain.errors import DomainError
 from vectrograph.domain.values import CollectionSpec
+from vectrograph.engines.embedded.allocator import give_back
 from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.budget import OverBudget
 from vectrograph.engines.embedded.compaction import Compaction
@@ -226,13 +227,18 @@ class Upkeep:
     def _run(self, between: Callable[[], None]) -> float | None:
         self._complaint = None
         view, generation = self._now()
+        worked = True
         if self._compaction_due(view):
             self._compact(view, generation, between)
         elif self._extension_due(view):
             self._index(view, generation, between)
+        else:
+            worked = False
         view, generation = self._now()
         if self._save_due(view, generation):
             self.save(between)
+        if worked:
+            give_back()
         return self._again(view, generation) if self.complaint is None else _RETRY_SECONDS
 
     def _again(self, view: View, generation: Generation) -> float | None:

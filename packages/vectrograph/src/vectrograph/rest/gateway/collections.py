@@ -1,5 +1,6 @@
 """Handlers of collections, points and feedback. What the path says wins over what the body says."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -7,7 +8,7 @@ import numpy as np
 
 from vectrograph.control.records import FeedbackItem
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import CollectionState, Include, Put
+from vectrograph.domain.values import CollectionState, Include, Put, Vector
 from vectrograph.rest.context import Context
 from vectrograph.rest.decoding import as_vector
 from vectrograph.rest.gateway import messages
@@ -50,11 +51,10 @@ def upsert(context: Context, body: messages.UpsertRequest) -> messages.UpsertRes
     """POST /v1/collections/{collection}/points."""
     if not body.points:
         raise InvalidArgument.of("points", "at least one point is required for upsert", "too_short")
-    puts = [
-        Put(id=point.id, vector=as_vector(point.vector), payload=_payload(point, position))
-        for position, point in enumerate(body.points)
-    ]
-    count = context.services.points.upsert(context.call, context.path["collection"], puts)
+    puts = puts_of(context, body.points)
+    count = context.services.points.upsert(
+        context.call, context.path["collection"], puts, idempotency=context.idempotency
+    )
     return messages.UpsertResponse(upserted=count)
 
 
@@ -63,13 +63,14 @@ def search(context: Context, body: messages.SearchRequest) -> messages.SearchRes
     [result] = context.services.search.search(
         context.call.within(body.timeout_ms),
         context.path["collection"],
-        as_vector(body.vector)[np.newaxis],
+        vector_of(context, body.vector, "vector")[np.newaxis],
         body.top_k,
         include=Include(vector=body.include_vectors, payload=not body.omit_payload, text=False),
         filter=filter_of(body.filter_json),
         exact=body.exact,
         ef=body.ef or None,
         explain=body.explain,
+        rerank=None if body.rerank is None else body.rerank.asked_with(body.query),
     )
     return messages.SearchResponse.of(result, explain=body.explain)
 
@@ -82,7 +83,9 @@ def get(context: Context, _: None) -> messages.GetResponse:
 
 def delete(context: Context, _: None) -> messages.DeleteResponse:
     """DELETE /v1/collections/{collection}/points/{id}."""
-    context.services.points.delete(context.call, context.path["collection"], context.path["id"])
+    context.services.points.delete(
+        context.call, context.path["collection"], context.path["id"], idempotency=context.idempotency
+    )
     return messages.DeleteResponse()
 
 
@@ -100,6 +103,31 @@ def submit_feedback(context: Context, body: messages.SubmitFeedbackRequest) -> m
     ]
     feedback_id = context.services.feedback.submit(context.call, body.collection, body.query, items, body.context)
     return messages.SubmitFeedbackResponse(feedback_id=feedback_id)
+
+
+def vector_of(context: Context, value: list[float] | int, field: str) -> Vector:
+    """A vector of a body: the numbers themselves, or where the body is a frame the number of a row.
+
+    Raises:
+        InvalidArgument: there is no such row, or it was taken before.
+    """
+    return context.rows.take(value, field) if isinstance(value, int) else as_vector(value)
+
+
+def puts_of(context: Context, points: Sequence[messages.Point]) -> list[Put]:
+    """What to store.
+
+    Raises:
+        InvalidArgument: a `payload_json` is malformed, or a row is not there; names the point's position.
+    """
+    return [
+        Put(
+            id=point.id,
+            vector=vector_of(context, point.vector, f"points[{position}].vector"),
+            payload=_payload(point, position),
+        )
+        for position, point in enumerate(points)
+    ]
 
 
 def _payload(point: messages.Point, position: int) -> dict[str, Any]:

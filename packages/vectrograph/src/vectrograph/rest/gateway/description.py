@@ -9,6 +9,7 @@ import msgspec
 
 from vectrograph.domain import errors
 from vectrograph.rest.gateway.errors import HTTP_STATUS, RpcStatus, number_of
+from vectrograph.rest.openapi import IDEMPOTENCY
 from vectrograph.rest.operation import Operation
 
 _TEMPLATE: Final = "#/components/schemas/{name}"
@@ -18,7 +19,13 @@ _EXAMPLES: Final = {
     "id": "point-1",
     "key_prefix": "ng_live_3f9c2a7b",
 }
-_ALWAYS: Final = (errors.InvalidArgument, errors.DeadlineExceeded, errors.Unavailable, errors.InternalError)
+_ALWAYS: Final = (
+    errors.InvalidArgument,
+    errors.RateLimited,
+    errors.DeadlineExceeded,
+    errors.Unavailable,
+    errors.InternalError,
+)
 
 
 def add_gateway(document: dict[str, Any], operations: Iterable[Operation]) -> dict[str, Any]:
@@ -27,6 +34,7 @@ def add_gateway(document: dict[str, Any], operations: Iterable[Operation]) -> di
     document["tags"] += [
         {"name": "vectron", "description": "Vectron's HTTP gateway: collections, points and search."},
         {"name": "vectron-accounts", "description": "Vectron's HTTP gateway: accounts and API keys."},
+        {"name": "vectrograph", "description": "What Vectron's API lacks, through its HTTP gateway."},
     ]
     for operation in operations:
         document["paths"].setdefault(operation.path, {})[operation.method.lower()] = _described(operation)
@@ -47,7 +55,7 @@ def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:
 
 
 def _described(operation: Operation) -> dict[str, Any]:
-    part = "accounts" if operation.tag.endswith("accounts") else "points"
+    part = {"vectron-accounts": "accounts", "vectrograph": "own"}.get(operation.tag, "points")
     described: dict[str, Any] = {
         "operationId": f"vectron_{part}_{operation.handler.__name__}",
         "summary": operation.summary,
@@ -55,7 +63,9 @@ def _described(operation: Operation) -> dict[str, Any]:
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "example": _EXAMPLES[name]}
             for name in operation.path_parameters
-        ],
+        ]
+        + _query_parameters(operation)
+        + ([dict(IDEMPOTENCY)] if operation.idempotent_by_key else []),
         "responses": _responses(operation),
         "security": [] if operation.public else [{"bearer": []}, {"api_key": []}],
     }
@@ -63,6 +73,14 @@ def _described(operation: Operation) -> dict[str, Any]:
         schema = {"$ref": _TEMPLATE.format(name=operation.body.__name__)}
         described["requestBody"] = {"required": False, "content": {"application/json": {"schema": schema}}}
     return described
+
+
+def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
+    if operation.query is None:
+        return []
+    _, components = msgspec.json.schema_components([operation.query], ref_template=_TEMPLATE)
+    properties = components[operation.query.__name__]["properties"]
+    return [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in properties.items()]
 
 
 def _responses(operation: Operation) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from vectrograph.domain.errors import InvalidArgument
 from vectrograph.rest.context import Application
 from vectrograph.rest.endpoint import Endpoint, Rendered, Request
 from vectrograph.rest.errors import MethodNotAllowed, RouteNotFound
-from vectrograph.rest.gateway.proto_json import read_message
+from vectrograph.rest.gateway.proto_json import read_message, read_query
 from vectrograph.rest.operation import Operation
 from vectrograph.rest.workers import Workers
 
@@ -39,7 +39,9 @@ class GatewayEndpoint(Endpoint):
     """Serves one operation; the fields that the path names replace those of the body."""
 
     def _given(self, request: Request) -> Any:
-        kind = self._operation.body
+        if self._operation.query is not None:
+            return read_query(self._operation.query, request.query)
+        kind = self._operation.frame if request.framed else self._operation.body
         if kind is None:
             return None
         message = read_message(kind, request.body)

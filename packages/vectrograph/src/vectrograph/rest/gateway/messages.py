@@ -11,21 +11,23 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from vectrograph.control.records import FeedbackItem
 from vectrograph.domain.values import Hit, Payload
 from vectrograph.domain.values import Plan as SearchAccount
 from vectrograph.domain.values import Point as StoredPoint
 from vectrograph.domain.values import SearchResult as FoundHits
 from vectrograph.rest.gateway.proto_json import Base64, Int32, Int64, UInt32
+from vectrograph.services.reranking import Rerank
 
 Score = Annotated[float | str, Meta(description="A distance: lower is closer.")]
 JsonPayload = Annotated[str, Meta(description="The payload as JSON, in base64; there when a value is not a string.")]
 
 
-class _Message(Struct, frozen=True, kw_only=True, rename="camel"):
+class GatewayMessage(Struct, frozen=True, kw_only=True, rename="camel"):
     """A message; its names in JSON are lowerCamelCase."""
 
 
-class CreateCollectionRequest(_Message, frozen=True, kw_only=True):
+class CreateCollectionRequest(GatewayMessage, frozen=True, kw_only=True):
     """A collection to be. `distance` is cosine, euclidean or dot; empty means euclidean."""
 
     name: str = ""
@@ -33,19 +35,19 @@ class CreateCollectionRequest(_Message, frozen=True, kw_only=True):
     distance: str = ""
 
 
-class SuccessResponse(_Message, frozen=True, kw_only=True):
+class SuccessResponse(GatewayMessage, frozen=True, kw_only=True):
     """It is done."""
 
     success: bool = True
 
 
-class ListCollectionsResponse(_Message, frozen=True, kw_only=True):
+class ListCollectionsResponse(GatewayMessage, frozen=True, kw_only=True):
     """Names of collections, sorted."""
 
     collections: list[str]
 
 
-class ShardStatus(_Message, frozen=True, kw_only=True):
+class ShardStatus(GatewayMessage, frozen=True, kw_only=True):
     """A partition of a collection; 64-bit numbers are strings."""
 
     shard_id: UInt32 = 1
@@ -54,7 +56,7 @@ class ShardStatus(_Message, frozen=True, kw_only=True):
     ready: bool
 
 
-class GetCollectionStatusResponse(_Message, frozen=True, kw_only=True):
+class GetCollectionStatusResponse(GatewayMessage, frozen=True, kw_only=True):
     """Dimension, distance and shards of a collection."""
 
     name: str
@@ -63,7 +65,7 @@ class GetCollectionStatusResponse(_Message, frozen=True, kw_only=True):
     shards: list[ShardStatus]
 
 
-class Point(_Message, frozen=True, kw_only=True):
+class Point(GatewayMessage, frozen=True, kw_only=True):
     """A point. `payloadJson` wins over `payload`."""
 
     id: str = ""
@@ -72,20 +74,39 @@ class Point(_Message, frozen=True, kw_only=True):
     payload_json: Base64 = ""
 
 
-class UpsertRequest(_Message, frozen=True, kw_only=True):
+class UpsertRequest(GatewayMessage, frozen=True, kw_only=True):
     """Points to store; the collection of the path counts."""
 
     collection: str = ""
     points: list[Point] = []
 
 
-class UpsertResponse(_Message, frozen=True, kw_only=True):
+class UpsertResponse(GatewayMessage, frozen=True, kw_only=True):
     """How many points were sent."""
 
     upserted: Int32
 
 
-class SearchRequest(_Message, frozen=True, kw_only=True):
+class RerankRequest(GatewayMessage, frozen=True, kw_only=True):
+    """How hits are ordered anew by the words of `query` and by feedback; both weights 0 means 0.3 each."""
+
+    keyword_weight: float = 0.0
+    feedback_weight: float = 0.0
+    field_boosts: dict[str, float] = {}
+    candidates: UInt32 = 0
+
+    def asked_with(self, query: str) -> Rerank:
+        """As the services take it."""
+        return Rerank(
+            query=query,
+            keyword_weight=self.keyword_weight,
+            feedback_weight=self.feedback_weight,
+            field_boosts=self.field_boosts,
+            candidates=self.candidates,
+        )
+
+
+class SearchRequest(GatewayMessage, frozen=True, kw_only=True):
     """A search; the collection of the path counts. `topK` 0 means 10, `timeoutMs` 0 means none."""
 
     collection: str = ""
@@ -100,9 +121,10 @@ class SearchRequest(_Message, frozen=True, kw_only=True):
     exact: bool = False
     ef: UInt32 = 0
     explain: bool = False
+    rerank: RerankRequest | None = None
 
 
-class SearchResult(_Message, frozen=True, kw_only=True):
+class SearchResult(GatewayMessage, frozen=True, kw_only=True):
     """A hit; values of the payload that are not strings appear as their JSON text."""
 
     id: str
@@ -110,6 +132,7 @@ class SearchResult(_Message, frozen=True, kw_only=True):
     payload: dict[str, str]
     vector: list[float]
     payload_json: JsonPayload | UnsetType = UNSET
+    distance: Score | UnsetType = UNSET
 
     @classmethod
     def of(cls, hit: Hit) -> "SearchResult":
@@ -121,10 +144,11 @@ class SearchResult(_Message, frozen=True, kw_only=True):
             payload=payload,
             vector=[] if hit.point.vector is None else hit.point.vector.tolist(),
             payload_json=payload_json,
+            distance=UNSET if hit.distance is None else json_float(hit.distance),
         )
 
 
-class SearchPlan(_Message, frozen=True, kw_only=True):
+class SearchPlan(GatewayMessage, frozen=True, kw_only=True):
     """How a search was answered; 64-bit numbers are strings."""
 
     strategy: str
@@ -145,7 +169,7 @@ class SearchPlan(_Message, frozen=True, kw_only=True):
         )
 
 
-class SearchResponse(_Message, frozen=True, kw_only=True):
+class SearchResponse(GatewayMessage, frozen=True, kw_only=True):
     """Hits, closest first; `complete` and `plan` are there when asked to explain."""
 
     results: list[SearchResult]
@@ -161,7 +185,7 @@ class SearchResponse(_Message, frozen=True, kw_only=True):
         return cls(results=results, complete=found.complete, plan=SearchPlan.of(found.plan))
 
 
-class StoredPointMessage(_Message, frozen=True, kw_only=True):
+class StoredPointMessage(GatewayMessage, frozen=True, kw_only=True):
     """A stored point with its exact vector."""
 
     id: str
@@ -177,17 +201,17 @@ class StoredPointMessage(_Message, frozen=True, kw_only=True):
         return cls(id=point.id, vector=vector, payload=payload, payload_json=payload_json)
 
 
-class GetResponse(_Message, frozen=True, kw_only=True):
+class GetResponse(GatewayMessage, frozen=True, kw_only=True):
     """One point."""
 
     point: StoredPointMessage
 
 
-class DeleteResponse(_Message, frozen=True, kw_only=True):
+class DeleteResponse(GatewayMessage, frozen=True, kw_only=True):
     """An empty object."""
 
 
-class FeedbackItemMessage(_Message, frozen=True, kw_only=True):
+class FeedbackItemMessage(GatewayMessage, frozen=True, kw_only=True):
     """A judgement of one hit: 1 (useless) to 5 (perfect); `position` counts from 0."""
 
     result_id: str = ""
@@ -196,8 +220,19 @@ class FeedbackItemMessage(_Message, frozen=True, kw_only=True):
     position: Int32 = 0
     comment: str = ""
 
+    @classmethod
+    def of(cls, item: FeedbackItem) -> "FeedbackItemMessage":
+        """From the record."""
+        return cls(
+            result_id=item.result_id,
+            relevance_score=item.relevance_score,
+            clicked=item.clicked,
+            position=item.position,
+            comment=item.comment,
+        )
 
-class SubmitFeedbackRequest(_Message, frozen=True, kw_only=True):
+
+class SubmitFeedbackRequest(GatewayMessage, frozen=True, kw_only=True):
     """Judgements of the hits of one query."""
 
     collection: str = ""
@@ -207,7 +242,7 @@ class SubmitFeedbackRequest(_Message, frozen=True, kw_only=True):
     context: dict[str, str] = {}
 
 
-class SubmitFeedbackResponse(_Message, frozen=True, kw_only=True):
+class SubmitFeedbackResponse(GatewayMessage, frozen=True, kw_only=True):
     """Under which id the feedback is kept."""
 
     success: bool = True

@@ -12,15 +12,18 @@ import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache, partial
+from types import UnionType
 from typing import Annotated, Any, Final, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
+from starlette.datastructures import QueryParams
 
 from vectrograph.domain.errors import InvalidArgument
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 UInt32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+UInt64 = Annotated[int, Meta(ge=0, description="A 64-bit integer, also as a string.")]
 Int64 = Annotated[str, Meta(pattern="^-?[0-9]+$", description="A 64-bit integer, in JSON a string.")]
 Base64 = Annotated[str, Meta(description="Bytes in base64.")]
 
@@ -47,6 +50,15 @@ def read_message(kind: type[S], body: bytes) -> S:
     except RecursionError as error:
         raise InvalidArgument.of("body", "the JSON is nested too deeply", "json_invalid") from error
     return _read_struct(kind, document, "")
+
+
+def read_query(kind: type[S], query: bytes) -> S:
+    """The fields of a query string as a struct; of a field that is there twice the last counts.
+
+    Raises:
+        InvalidArgument: a field is not of its type.
+    """
+    return _read_struct(kind, dict(QueryParams(query)), "")
 
 
 def read_bytes(value: Any, where: str) -> bytes:
@@ -93,6 +105,9 @@ def _fields(kind: type[msgspec.Struct]) -> Mapping[str, tuple[str, Reader]]:
 
 
 def _reader(annotation: Any) -> Reader:
+    if isinstance(annotation, UnionType):
+        # A message within a message is None when it is not there.
+        annotation = next(kind for kind in get_args(annotation) if kind is not type(None))
     for known, reader in _SCALARS:
         if annotation == known:
             return reader
@@ -101,7 +116,8 @@ def _reader(annotation: Any) -> Reader:
         (item,) = get_args(annotation)
         return _read_floats if item is float else partial(_read_list, _reader(item))
     if origin is dict:
-        return _read_strings
+        value = get_args(annotation)[1]
+        return _read_strings if value is str else partial(_read_map, _reader(value))
     if issubclass(annotation, Enum):
         return partial(_read_enum, annotation)
     return partial(_read_nested, annotation)
@@ -124,6 +140,12 @@ def _read_strings(value: Any, where: str) -> dict[str, str]:
         if not isinstance(item, str):
             raise InvalidArgument.of(f"{where}.{key}", "must be a string", "type_error")
     return value
+
+
+def _read_map(reader: Reader, value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidArgument.of(where, "must be an object", "type_error")
+    return {key: reader(item, f"{where}.{key}") for key, item in value.items()}
 
 
 def _read_floats(value: Any, where: str) -> list[float]:
@@ -200,5 +222,6 @@ _SCALARS: Final[tuple[tuple[Any, Reader], ...]] = (
     (float, _read_float),
     (Int32, partial(_read_integer, -(2**31), 2**31 - 1)),
     (UInt32, partial(_read_integer, 0, 2**32 - 1)),
+    (UInt64, partial(_read_integer, 0, 2**64 - 1)),
     (Base64, _read_base64),
 )

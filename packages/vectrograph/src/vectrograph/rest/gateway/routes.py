@@ -1,23 +1,37 @@
-"""The table of the gateway's routes, those of VectronService and of AuthService."""
+"""The table of the gateway's routes: those of VectronService, of AuthService, and of our own service."""
 
 from typing import Any, Final
 
 from vectrograph.domain import errors
-from vectrograph.rest.gateway import account_messages, accounts, collections, messages
+from vectrograph.domain.access import Scope
+from vectrograph.rest.gateway import (
+    account_messages,
+    accounts,
+    collections,
+    messages,
+    own,
+    own_messages,
+    vector_messages,
+)
 from vectrograph.rest.operation import Access, Handler, Operation, Work
 
 
 def _route(method: str, path: str, handler: Handler, summary: str, answer: Any, **more: Any) -> Operation:
     """An operation that needs credentials; the services ask for the scopes, which depend on the collection."""
-    tag = "vectron-accounts" if handler.__module__.endswith(".accounts") else "vectron"
+    tag = _TAGS.get(handler.__module__.rpartition(".")[2], "vectron")
     row = {"access": Access.AUTHENTICATED, "body_required": False, "tag": tag, **more}
     return Operation(method=method, path=path, handler=handler, summary=summary, answer=answer, **row)
 
 
+_TAGS: Final = {"accounts": "vectron-accounts", "own": "vectrograph"}
 _COLLECTION: Final = "/v1/collections/{collection}/points"
 _MISSING: Final = {"raises": (errors.CollectionNotFound, errors.PermissionDenied)}
 _HASHING: Final = {"work": Work.HASHING}
 _PUBLIC: Final = {"access": Access.PUBLIC}
+_READS: Final = {**_MISSING, "reach": "read"}
+_WRITES: Final = {**_MISSING, "reach": "write"}
+_DELETES: Final = {**_MISSING, "reach": "delete"}
+_REPEATABLE: Final = {"idempotent_by_key": True}
 
 _VECTRON: Final = (
     _route(
@@ -34,19 +48,20 @@ _VECTRON: Final = (
     ),
     _route(
         "GET", "/v1/collections/{name}/status", collections.status, "Get dimension, distance and shards",
-        messages.GetCollectionStatusResponse, **_MISSING,
+        messages.GetCollectionStatusResponse, **_READS,
     ),
     _route(
         "POST", _COLLECTION, collections.upsert, "Store points", messages.UpsertResponse,
-        body=messages.UpsertRequest, **_MISSING,
+        body=messages.UpsertRequest, frame=vector_messages.UpsertRows, **_WRITES, **_REPEATABLE,
     ),
     _route(
         "POST", f"{_COLLECTION}/search", collections.search, "Find the nearest points", messages.SearchResponse,
-        body=messages.SearchRequest, **_MISSING,
+        body=messages.SearchRequest, frame=vector_messages.SearchRow, **_READS,
     ),
-    _route("GET", f"{_COLLECTION}/{{id}}", collections.get, "Get a point", messages.GetResponse, **_MISSING),
+    _route("GET", f"{_COLLECTION}/{{id}}", collections.get, "Get a point", messages.GetResponse, **_READS),
     _route(
-        "DELETE", f"{_COLLECTION}/{{id}}", collections.delete, "Delete a point", messages.DeleteResponse, **_MISSING
+        "DELETE", f"{_COLLECTION}/{{id}}", collections.delete, "Delete a point", messages.DeleteResponse,
+        **_DELETES, **_REPEATABLE,
     ),
     _route(
         "POST", "/v1/feedback", collections.submit_feedback, "Judge search results", messages.SubmitFeedbackResponse,
@@ -81,7 +96,7 @@ _ACCOUNTS: Final = (
     ),
     _route(
         "POST", "/v1/keys", accounts.create_key, "Create an API key", account_messages.CreateKeyResponse,
-        body=account_messages.CreateKeyRequest, raises=(errors.PermissionDenied,),
+        access=Scope.API_KEYS_WRITE, body=account_messages.CreateKeyRequest, raises=(errors.PermissionDenied,),
     ),
     _route(
         "GET", "/v1/keys", accounts.list_keys, "List the caller's API keys", account_messages.ListKeysResponse,
@@ -101,5 +116,38 @@ _ACCOUNTS: Final = (
     ),
 )  # fmt: skip
 
-GATEWAY_OPERATIONS: Final = (*_VECTRON, *_ACCOUNTS)
+_OWN: Final = (
+    _route(
+        "POST", f"{_COLLECTION}/search/batch", own.search_batch, "Search for many vectors",
+        own_messages.SearchBatchResponse, body=own_messages.SearchBatchRequest, **_READS,
+    ),
+    _route(
+        "POST", f"{_COLLECTION}/scroll", own.scroll, "Get a page of points", own_messages.ScrollResponse,
+        body=own_messages.ScrollRequest, **_READS,
+    ),
+    _route(
+        "POST", f"{_COLLECTION}/count", own.count, "Count points", own_messages.CountResponse,
+        body=own_messages.CountRequest, **_READS,
+    ),
+    _route(
+        "POST", f"{_COLLECTION}/delete", own.delete_where, "Delete every point that matches",
+        own_messages.DeleteWhereResponse, body=own_messages.DeleteWhereRequest, **_DELETES,
+    ),
+    _route(
+        "POST", f"{_COLLECTION}/upsert-if", own.upsert_if, "Store points on a condition",
+        own_messages.UpsertIfResponse, body=own_messages.UpsertIfRequest, frame=vector_messages.UpsertIfRows, **_WRITES,
+    ),
+    _route(
+        "GET", "/v1/collections/{name}/info", own.info, "Get a collection in numbers",
+        own_messages.GetCollectionInfoResponse, **_READS,
+    ),
+    _route(
+        "GET", "/v1/collections/{collection}/feedback", own.list_feedback, "List feedback, newest first",
+        own_messages.ListFeedbackResponse, query=own_messages.ListFeedbackQuery, reach="write",
+        raises=(errors.PermissionDenied,),
+    ),
+    _route("GET", "/v1/limits", own.limits, "Get the largest things this server takes", own_messages.GetLimitsResponse),
+)  # fmt: skip
+
+GATEWAY_OPERATIONS: Final = (*_VECTRON, *_ACCOUNTS, *_OWN)
 """Every route of the gateway. Where two paths fit a request, the first that has its method answers."""

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from vectrograph.rest.errors import UnsupportedMediaType
 from vectrograph.rest.vector_frames import is_frame
 
-_FRAMES: Final = "/api/v1/"  # each route there says for itself whether it takes them
+_FRAMES: Final = ("/api/v1/", "/v1/")  # each route there says for itself whether it takes them
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 

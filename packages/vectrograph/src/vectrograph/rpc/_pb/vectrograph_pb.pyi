@@ -148,7 +148,11 @@ class GetCollectionInfoResponse(Message):
     state: str
     CREATED_AT_FIELD_NUMBER: ClassVar[int]
     created_at: int
-    def __init__(self, *, name: str | None = ..., dimension: int | None = ..., distance: str | None = ..., count: int | None = ..., indexed: int | None = ..., bytes_on_disk: int | None = ..., state: str | None = ..., created_at: int | None = ...) -> None: ...
+    OWNER_FIELD_NUMBER: ClassVar[int]
+    owner: str
+    TENANT_FIELD_NUMBER: ClassVar[int]
+    tenant: str
+    def __init__(self, *, name: str | None = ..., dimension: int | None = ..., distance: str | None = ..., count: int | None = ..., indexed: int | None = ..., bytes_on_disk: int | None = ..., state: str | None = ..., created_at: int | None = ..., owner: str | None = ..., tenant: str | None = ...) -> None: ...
 
 class GetLimitsRequest(Message):
     def __init__(self) -> None: ...
@@ -177,3 +181,41 @@ class GetLimitsResponse(Message):
     MAX_ID_BYTES_FIELD_NUMBER: ClassVar[int]
     max_id_bytes: int
     def __init__(self, *, max_message_bytes: int | None = ..., max_batch: int | None = ..., max_top_k: int | None = ..., default_top_k: int | None = ..., max_hits: int | None = ..., max_dimension: int | None = ..., max_text_bytes: int | None = ..., max_payload_bytes: int | None = ..., max_name_bytes: int | None = ..., max_page: int | None = ..., max_id_bytes: int | None = ...) -> None: ...
+
+class ListFeedbackRequest(Message):
+    COLLECTION_FIELD_NUMBER: ClassVar[int]
+    collection: str
+    QUERY_FIELD_NUMBER: ClassVar[int]
+    query: str
+    LIMIT_FIELD_NUMBER: ClassVar[int]
+    limit: int
+    CURSOR_FIELD_NUMBER: ClassVar[int]
+    cursor: str
+    def __init__(self, *, collection: str | None = ..., query: str | None = ..., limit: int | None = ..., cursor: str | None = ...) -> None: ...
+
+class ListFeedbackResponse(Message):
+    FEEDBACK_FIELD_NUMBER: ClassVar[int]
+    @property
+    def feedback(self) -> RepeatedCompositeFieldContainer[Feedback]: ...
+    CURSOR_FIELD_NUMBER: ClassVar[int]
+    cursor: str
+    def __init__(self, *, feedback: Iterable[Feedback | Mapping[str, Any]] | None = ..., cursor: str | None = ...) -> None: ...
+
+class Feedback(Message):
+    FEEDBACK_ID_FIELD_NUMBER: ClassVar[int]
+    feedback_id: str
+    COLLECTION_FIELD_NUMBER: ClassVar[int]
+    collection: str
+    QUERY_FIELD_NUMBER: ClassVar[int]
+    query: str
+    USER_ID_FIELD_NUMBER: ClassVar[int]
+    user_id: str
+    CONTEXT_FIELD_NUMBER: ClassVar[int]
+    @property
+    def context(self) -> ScalarMap[str, str]: ...
+    ITEMS_FIELD_NUMBER: ClassVar[int]
+    @property
+    def items(self) -> RepeatedCompositeFieldContainer[vectron_pb.FeedbackItem]: ...
+    CREATED_AT_FIELD_NUMBER: ClassVar[int]
+    created_at: int
+    def __init__(self, *, feedback_id: str | None = ..., collection: str | None = ..., query: str | None = ..., user_id: str | None = ..., context: Mapping[str, str] | None = ..., items: Iterable[vectron_pb.FeedbackItem | Mapping[str, Any]] | None = ..., created_at: int | None = ...) -> None: ...

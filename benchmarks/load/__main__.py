@@ -1,0 +1,106 @@
+"""Measure the most that a server answers, offer it four times that, and say what became of it.
+
+Fails when goodput falls under 80 % of the peak, memory grows by more than 256 MiB, a health probe fails, or anything is
+refused otherwise than with 429, 503 or RESOURCE_EXHAUSTED.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from benchmarks.load.callers import Caller, GrpcCaller, HttpCaller, Outcome
+from benchmarks.load.phases import Phase, closed, opened
+from benchmarks.load.subject import Subject, served
+
+TIMES: Final = 4
+LEAST_GOODPUT: Final = 0.8
+MOST_GROWTH_MIB: Final = 256.0
+_CALLERS: Final = (4, 8, 16)
+
+
+def main() -> int:
+    """Run both transports; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=15.0, help="of each overload; a third of it for each peak")
+    parser.add_argument("--points", type=int, default=20_000, help="points to search")
+    given = parser.parse_args()
+    kinds: dict[str, Callable[[Subject], Caller]] = {"REST": HttpCaller, "gRPC": GrpcCaller}
+    with (
+        tempfile.TemporaryDirectory(prefix="vectrograph-load-") as directory,
+        served(Path(directory), given.points, 128) as subject,
+    ):
+        asyncio.run(_fill_tokens(subject))
+        problems = [
+            f"{name}: {problem}"
+            for name, make in kinds.items()
+            for problem in asyncio.run(_measured(name, subject, make, given.seconds))
+        ]
+    for problem in problems:
+        print(f"FAILED  {problem}")
+    return bool(problems)
+
+
+async def _fill_tokens(subject: Subject) -> None:
+    from neurograph import AsyncNeuroGraphClient
+
+    async with AsyncNeuroGraphClient(f"http://127.0.0.1:{subject.http_port}", api_key=subject.key) as client:
+        await client.tokens.create_many([f"sentence {number} about files and sockets" for number in range(10_000)])
+
+
+async def _measured(name: str, subject: Subject, make: Callable[[Subject], Caller], seconds: float) -> list[str]:
+    caller = make(subject)
+    try:
+        await closed(caller, 4, 1.0)
+        peaks = {callers: await closed(caller, callers, seconds / 3) for callers in _CALLERS}
+        callers, best = max(peaks.items(), key=lambda item: item[1].goodput)
+        before = subject.resident_mib()
+        overload = await opened(subject, caller, TIMES * best.goodput, seconds, seconds / 3)
+    finally:
+        await caller.close()
+    after = (await _recovered(subject, make, callers, seconds)).goodput
+    print(
+        f"{name}: peak {best.goodput:.0f} requests/s with {callers} callers (p50 {best.quantile(0.5) * 1e3:.0f} ms)\n"
+        f"  offered {TIMES}×: {overload.goodput:.0f} requests/s answered = {overload.goodput / best.goodput:.0%} of "
+        f"peak, p50 {overload.quantile(0.5) * 1e3:.0f} ms, p99 {overload.quantile(0.99) * 1e3:.0f} ms\n"
+        f"  refused {overload.outcomes[Outcome.REFUSED]}, late {overload.outcomes[Outcome.LATE]}, "
+        f"wrong {overload.outcomes[Outcome.WRONG]}\n"
+        f"  memory {before:.0f} → {overload.resident_mib:.0f} MiB at most; health: "
+        f"{len(overload.health_latencies) - overload.health_failures} of {len(overload.health_latencies)} probes, "
+        f"slowest {max(overload.health_latencies) * 1e3:.0f} ms\n"
+        f"  afterwards {after:.0f} requests/s"
+    )
+    return _problems(best, overload, before)
+
+
+async def _recovered(subject: Subject, make: Callable[[Subject], Caller], callers: int, seconds: float) -> Phase:
+    caller = make(subject)
+    try:
+        return await closed(caller, callers, seconds / 3)
+    finally:
+        await caller.close()
+
+
+def _problems(best: Phase, overload: Phase, before: float) -> list[str]:
+    found = []
+    if overload.goodput < LEAST_GOODPUT * best.goodput:
+        found.append(f"goodput {overload.goodput:.0f} is under {LEAST_GOODPUT:.0%} of {best.goodput:.0f}")
+    if overload.resident_mib > before + MOST_GROWTH_MIB:
+        found.append(f"memory grew from {before:.0f} to {overload.resident_mib:.0f} MiB")
+    if overload.health_failures:
+        found.append(f"{overload.health_failures} health probes failed")
+    found += [
+        f"{overload.outcomes[outcome]} requests ended {outcome.value}, neither answered nor refused"
+        for outcome in (Outcome.WRONG, Outcome.LATE)
+        if overload.outcomes[outcome]
+    ]
+    if not overload.outcomes[Outcome.REFUSED]:
+        found.append("nothing was refused, so the load was no overload")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

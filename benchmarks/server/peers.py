@@ -1,0 +1,166 @@
+"""Ways to reach a server: each stores vectors under their row numbers and finds the ten nearest, through a client."""
+
+import json
+import struct
+import time
+from importlib import import_module
+from typing import Any, Final, Protocol
+
+import grpc
+import httpx2
+
+from benchmarks.engine.datasets import Vectors
+from benchmarks.engine.subjects.base import EF_CONSTRUCTION, M
+from benchmarks.engine.truth import K
+from benchmarks.server.processes import Running
+from vectrograph.rpc._pb.methods import VECTROGRAPH_SERVICE_METHODS
+from vectrograph.rpc._pb.vectrograph_pb import SearchBatchRequest
+from vectron_client import ClientOptions, Point, VectronClient
+
+COLLECTION: Final = "bench"
+_KEY_LOGIN: Final = {"username": "developer", "password": "developer123"}
+_POLL_SECONDS: Final = 0.02
+_SETTLED_SECONDS: Final = 2.0
+
+
+class Peer(Protocol):
+    """A client of one server."""
+
+    def upsert(self, first: int, vectors: Vectors) -> None:
+        """Store rows under the numbers from `first` on; returns when the server has acknowledged them."""
+        ...
+
+    def wait_indexed(self) -> float:
+        """Wait until new rows are in the index; the moment when they were, by `time.perf_counter()`."""
+        ...
+
+    def search(self, query: Vectors) -> list[int]:
+        """The ten nearest rows, without payload and vector."""
+        ...
+
+
+class OverGrpc:
+    """This server, or the prototype, through vectron-client."""
+
+    def __init__(self, address: str, api_key: str | None) -> None:
+        self.client = VectronClient(address, api_key, ClientOptions(timeout_seconds=60))
+
+    def create(self, dimension: int) -> None:
+        """Make the collection."""
+        self.client.create_collection(COLLECTION, dimension, "cosine")
+
+    def upsert(self, first: int, vectors: Vectors) -> None:
+        """One Upsert call."""
+        self.client.upsert(COLLECTION, [Point(id=str(first + n), vector=row) for n, row in enumerate(vectors)])
+
+    def search(self, query: Vectors) -> list[int]:
+        """One Search call."""
+        return [int(hit.id) for hit in self.client.search(COLLECTION, query, top_k=K)]
+
+
+class Vectrograph(OverGrpc):
+    """This server over gRPC."""
+
+    def __init__(self, running: Running) -> None:
+        self._http = httpx2.Client(base_url=running.facts["http"], verify=False, timeout=60)
+        login = self._http.post("/api/v1/auth/login", json=_KEY_LOGIN).json()["access_token"]
+        self._http.headers["Authorization"] = f"Bearer {login}"
+        made = self._http.post("/api/v1/api-keys", json={"name": "bench"}).json()
+        self.api_key: str = made["api_key"]
+        super().__init__(running.facts["grpc"], self.api_key)
+        channel: Any = grpc.insecure_channel(running.facts["grpc"])
+        method = VECTROGRAPH_SERVICE_METHODS["SearchBatch"]
+        self._many = channel.unary_unary(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
+        )
+
+    def search_many(self, queries: Vectors) -> list[list[int]]:
+        """One SearchBatch call."""
+        request = SearchBatchRequest(
+            collection=COLLECTION, vectors=queries.tobytes(), queries=len(queries), top_k=K, omit_payload=True
+        )
+        answer = self._many(request, metadata=(("x-api-key", self.api_key),), timeout=60)
+        return [[int(hit.id) for hit in response.results] for response in answer.responses]
+
+    def wait_indexed(self) -> float:
+        """Ask until all rows are indexed, or their number has not changed for two seconds."""
+        seen, since = -1, time.perf_counter()
+        while True:
+            info = self._http.get(f"/v1/collections/{COLLECTION}/info").json()
+            indexed = int(info["indexed"])
+            if indexed != seen:
+                seen, since = indexed, time.perf_counter()
+            if seen == int(info["count"]) or time.perf_counter() - since > _SETTLED_SECONDS:
+                return since
+            time.sleep(_POLL_SECONDS)
+
+
+class OverHttp(Vectrograph):
+    """This server over its HTTP gateway: vectors as JSON lists."""
+
+    def __init__(self, running: Running) -> None:
+        super().__init__(running)
+        self._http.headers["Authorization"] = f"Bearer {self.api_key}"
+
+    def upsert(self, first: int, vectors: Vectors) -> None:
+        """One POST."""
+        points = [{"id": str(first + n), "vector": row} for n, row in enumerate(vectors.tolist())]
+        answer = self._http.post(f"/v1/collections/{COLLECTION}/points", json={"points": points})
+        answer.raise_for_status()
+
+    def search(self, query: Vectors) -> list[int]:
+        """One POST."""
+        body = {"vector": query.tolist(), "topK": K}
+        answer = self._http.post(f"/v1/collections/{COLLECTION}/points/search", json=body)
+        answer.raise_for_status()
+        return [int(hit["id"]) for hit in answer.json()["results"]]
+
+
+class OverFrames(OverHttp):
+    """This server over its HTTP gateway: vectors as float32 beside the JSON."""
+
+    def upsert(self, first: int, vectors: Vectors) -> None:
+        """One POST."""
+        points = [{"id": str(first + n), "vector": n} for n in range(len(vectors))]
+        self._post("points", {"points": points}, vectors)
+
+    def search(self, query: Vectors) -> list[int]:
+        """One POST."""
+        answer = self._post("points/search", {"vector": 0, "topK": K}, query.reshape(1, -1))
+        return [int(hit["id"]) for hit in answer["results"]]
+
+    def _post(self, path: str, document: dict[str, Any], rows: Vectors) -> Any:
+        text = json.dumps(document).encode()
+        text += b" " * (-len(text) % 4)
+        frame = struct.pack("<4sIII", b"NGV1", len(text), *rows.shape) + text + rows.tobytes()
+        headers = {"Content-Type": "application/vnd.neurograph.vectors"}
+        answer = self._http.post(f"/v1/collections/{COLLECTION}/{path}", content=frame, headers=headers)
+        answer.raise_for_status()
+        return answer.json()
+
+
+class Chroma:
+    """The Chroma server through its own client."""
+
+    def __init__(self, running: Running, dimension: int) -> None:
+        chroma: Any = import_module("chromadb")
+        settings: Any = import_module("chromadb.config").Settings
+        client = chroma.HttpClient("127.0.0.1", running.facts["port"], settings=settings(anonymized_telemetry=False))
+        hnsw = {"space": "cosine", "ef_construction": EF_CONSTRUCTION, "max_neighbors": M}
+        self._collection = client.create_collection(COLLECTION, configuration={"hnsw": hnsw}, embedding_function=None)
+
+    def upsert(self, first: int, vectors: Vectors) -> None:
+        """One `upsert` call."""
+        ids = [str(first + row) for row in range(len(vectors))]
+        self._collection.upsert(ids=ids, embeddings=vectors)
+
+    def wait_indexed(self) -> float:
+        """Nothing to do: `upsert` returns when the rows are in the index."""
+        return time.perf_counter()
+
+    def search(self, query: Vectors) -> list[int]:
+        """One `query` call that asks for distances only."""
+        found = self._collection.query(query_embeddings=[query], n_results=K, include=["distances"])
+        return [int(text) for text in found["ids"][0]]

@@ -1,0 +1,188 @@
+# Generated from test_async_neurograph_journal.py by tools/unasync.py; do not edit.
+"""Bulk loads of the synchronous client that go on where an earlier one ended, and items of every kind of iterable."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from client_setup import TOKENS, error_reply, scripted, with_key
+from faulty_proxy import FaultyProxy
+from scripted_server import Arrived, Cut, Reply, ScriptedServer, token_body
+
+from neurograph import ConfigurationError, ConnectionError, NeuroGraphClient, ServerError, ValidationError
+from neurograph.journal import Journal
+from vectrograph import RunningServer, running
+
+server = pytest.fixture(scripted)
+BATCH = f"{TOKENS}/batch"
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[RunningServer]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two items make a batch."""
+    monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 2)
+
+
+def creating(server: ScriptedServer, *answers: Any) -> None:
+    """A server that creates what it is sent, after these answers."""
+    numbers = iter(range(1, 1000))
+
+    def create(seen: Arrived) -> Reply:
+        return Reply(201, {"tokens": [token_body(next(numbers), **row) for row in seen.json["tokens"]]})
+
+    server.on("POST", BATCH, *answers, create)
+
+
+def created(server: ScriptedServer) -> list[str]:
+    return [row["text"] for seen in server.arrived if seen.path == BATCH for row in seen.json["tokens"]]
+
+
+@pytest.mark.usefixtures("pairs")
+class TestGoingOn:
+    def test_what_is_done_is_not_sent_again(self, server: ScriptedServer, tmp_path: Path) -> None:
+        journal, told = tmp_path / "load.journal", list[tuple[int, int | None]]()
+        creating(server, Reply(201, {"tokens": [token_body(1), token_body(2)]}), error_reply(500))
+        with with_key(server) as client:
+            with pytest.raises(ServerError) as caught:
+                client.tokens.create_many(list("abcde"), journal=journal)
+            assert caught.value.details["created_ids"] == [1, 2]
+            first = [seen.headers["idempotency-key"] for seen in server.arrived]
+            server.arrived.clear()
+            creating(server)
+            result = client.tokens.create_many(
+                list("abcde"), journal=journal, progress=lambda done, total: told.append((done, total))
+            )
+        assert created(server) == ["c", "d", "e"]
+        assert server.arrived[0].headers["idempotency-key"] == first[1]
+        assert (result.resumed, result.created_ids, len(result)) == (2, [1, 2, 1, 2, 3], 3)
+        assert told == [(2, 5), (4, 5), (5, 5)]
+
+    def test_a_load_that_is_done_sends_nothing(self, server: ScriptedServer, tmp_path: Path) -> None:
+        creating(server)
+        with with_key(server) as client:
+            once = client.tokens.create_many(list("abc"), journal=tmp_path / "j")
+            server.arrived.clear()
+            twice = client.tokens.create_many(list("abc"), journal=tmp_path / "j")
+        assert server.arrived == []
+        assert (twice, twice.resumed, twice.created_ids) == ([], 3, once.created_ids)
+
+    def test_other_items_are_refused(self, server: ScriptedServer, tmp_path: Path) -> None:
+        creating(server)
+        with with_key(server) as client:
+            client.tokens.create_many(list("abcd"), journal=tmp_path / "j")
+            for items, why in ((list("abXd"), "items 2 to 3 differ"), (list("abc"), "end after 3")):
+                with pytest.raises(ValidationError, match=why):
+                    client.tokens.create_many(items, journal=tmp_path / "j")
+            with pytest.raises(ValidationError, match="items 2 to 3 differ"):
+                client.tokens.create_many(["a", "b", 5, "d"], journal=tmp_path / "j", on_error="collect")  # type: ignore[list-item]
+            more = client.tokens.create_many(list("abcde"), journal=tmp_path / "j")
+        assert (more.resumed, [token.text for token in more]) == (4, ["e"])
+
+    def test_vectors_count_among_what_must_be_the_same(self, server: ScriptedServer, tmp_path: Path) -> None:
+        creating(server)
+        with with_key(server) as client:
+            client.tokens.get(7)  # a server that speaks JSON
+            client.tokens.create_many([{"text": "a", "embedding": [0.5]}], journal=tmp_path / "j")
+            same = [{"text": "a", "embedding": np.array([0.5], np.float32)}]
+            assert (client.tokens.create_many(same, journal=tmp_path / "j")).resumed == 1
+            with pytest.raises(ValidationError, match="items 0 to 0 differ"):
+                client.tokens.create_many([{"text": "a", "embedding": [0.25]}], journal=tmp_path / "j")
+
+    def test_what_was_refused_is_planned_anew(self, server: ScriptedServer, tmp_path: Path) -> None:
+        creating(server, error_reply(413))
+        with with_key(server) as client:
+            result = client.tokens.create_many(list("ab"), journal=tmp_path / "j")
+            assert len(result) == 2
+            keys = [seen.headers["idempotency-key"] for seen in server.arrived]
+            assert len(set(keys)) == 3
+            assert (client.tokens.create_many(list("ab"), journal=tmp_path / "j")).resumed == 2
+
+    def test_failed_items_are_tried_again(self, server: ScriptedServer, tmp_path: Path) -> None:
+        details = {"errors": [{"field": "tokens.1.text", "message": "empty", "type": "value_error"}]}
+        body = {"success": False, "error": {"code": "VALIDATION_ERROR", "message": "no", "details": details}}
+        creating(server, Reply(422, body))
+        with with_key(server) as client:
+            first = client.tokens.create_many(["a", "b"], journal=tmp_path / "j", on_error="collect")
+            assert first.failed_items == ["b"]
+            second = client.tokens.create_many(["a", "b"], journal=tmp_path / "j", on_error="collect")
+        assert (second.resumed, [token.text for token in second], second.failed) == (1, ["b"], [])
+
+    @pytest.mark.parametrize("fault", ["before", "after"])
+    def test_each_item_once_when_the_answer_is_lost(self, house: RunningServer, tmp_path: Path, fault: str) -> None:
+        items = [{"text": f"{fault} {n}", "embedding": np.full(256, n + 1, np.float32)} for n in range(7)]
+        with FaultyProxy(house.http_url, b"POST /api/v1/tokens/batch") as proxy:
+            proxy.faults = ["pass", fault, "pass", fault]
+            with NeuroGraphClient(proxy.url, api_key=house.api_key, max_retries=0) as client:
+                runs = 0
+                while runs < 9:
+                    runs += 1
+                    try:
+                        result = client.tokens.create_many(items, journal=tmp_path / "j")
+                    except ConnectionError:
+                        continue
+                    break
+                assert (runs, proxy.cut) == (3, 2)
+                texts = [token.text for token in client.tokens.iterate()]
+        assert sorted(text for text in texts if text and text.startswith(fault)) == [item["text"] for item in items]
+        assert len(set(result.created_ids)) == 7
+
+
+class TestJournals:
+    def test_one_load_at_a_time(self, server: ScriptedServer, tmp_path: Path) -> None:
+        held = Journal(tmp_path / "j", server.url)
+        with with_key(server) as client:
+            with pytest.raises(ConfigurationError, match="in use by another load"):
+                client.tokens.create_many(["a"], journal=tmp_path / "j")
+        held.close()
+
+    def test_one_server_for_each(self, server: ScriptedServer, tmp_path: Path) -> None:
+        Journal(tmp_path / "j", "http://elsewhere").close()
+        with with_key(server) as client:
+            with pytest.raises(ConfigurationError, match="http://elsewhere, not"):
+                client.tokens.create_many(["a"], journal=tmp_path / "j")
+
+    @pytest.mark.parametrize("text", ["a,b\n1,2\n", '{"journal": "other", "version": 1}\n', "[1]\n", '{"done": "x"}\n'])
+    def test_other_files_are_left_alone(self, server: ScriptedServer, tmp_path: Path, text: str) -> None:
+        (tmp_path / "j").write_text(text)
+        with with_key(server) as client:
+            with pytest.raises(ConfigurationError, match="no journal"):
+                client.tokens.create_many(["a"], journal=tmp_path / "j")
+        assert (tmp_path / "j").read_text() == text
+
+    def test_a_line_that_was_cut_off_says_nothing(self, server: ScriptedServer, tmp_path: Path) -> None:
+        creating(server)
+        with with_key(server) as client:
+            client.tokens.create_many(["a"], journal=tmp_path / "j")
+            whole = (tmp_path / "j").read_bytes()
+            (tmp_path / "j").write_bytes(whole[:-5])  # the outcome is lost, the plan is there
+            key = server.arrived[-1].headers["idempotency-key"]
+            client.tokens.create_many(["a"], journal=tmp_path / "j")
+        assert server.arrived[-1].headers["idempotency-key"] == key
+
+    def test_after_a_day_nobody_knows(self, server: ScriptedServer, tmp_path: Path) -> None:
+        creating(server, Cut())
+        with with_key(server, max_retries=0) as client:
+            with pytest.raises(ConnectionError):
+                client.tokens.create_many(["a"], journal=tmp_path / "j")
+            lines = [json.loads(line) for line in (tmp_path / "j").read_text().splitlines()]
+            lines[1]["at"] -= 24 * 3600
+            (tmp_path / "j").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+            with pytest.raises(ConfigurationError, match="items 0 to 0 were created cannot be told"):
+                client.tokens.create_many(["a"], journal=tmp_path / "j")
+        assert server.count("POST", BATCH) == 1
+
+
+def test_a_timeout_of_its_own_for_each_batch(server: ScriptedServer) -> None:
+    creating(server)
+    with NeuroGraphClient(server.url, api_key="k", timeout=50) as client:
+        client.tokens.create_many(["a"], timeout=3)
+    assert 2000 < int(server.arrived[-1].headers["x-request-timeout-ms"]) <= 3000

@@ -1,0 +1,73 @@
+"""How many requests and streams of one caller are under way at once."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from vectrograph.domain.errors import RateLimited
+from vectrograph.services.call import Principal
+
+MAX_STREAMS: Final = 16
+_RETRY_SECONDS: Final = 1.0
+
+
+class Concurrency:
+    """Counts, in this process, what is worked on for each account and each API key. A limit of 0 is none."""
+
+    def __init__(self, *, requests: int = 0, streams: int = MAX_STREAMS) -> None:
+        """`requests` are those that a thread works on; `streams` those whose answer is being sent bit by bit."""
+        self._limits = {"requests": requests, "streams": streams}
+        self._lock = threading.Lock()
+        self._under_way: Counter[tuple[str, str]] = Counter()
+
+    @contextmanager
+    def request(self, principal: Principal) -> Iterator[None]:
+        """Count a request for as long as the block runs.
+
+        Raises:
+            RateLimited: the caller has as many under way as are allowed.
+        """
+        if not self._limits["requests"]:
+            yield
+            return
+        name = self.enter("requests", principal)
+        try:
+            yield
+        finally:
+            self.leave(name)
+
+    def enter_stream(self, principal: Principal) -> tuple[str, str]:
+        """Count a stream until `leave` is called with what this returns.
+
+        Raises:
+            RateLimited: the caller reads as many as are allowed.
+        """
+        return self.enter("streams", principal)
+
+    def enter(self, kind: str, principal: Principal) -> tuple[str, str]:
+        """Count one of a kind, requests or streams, until `leave` is called with what this returns.
+
+        Raises:
+            RateLimited: there are as many as are allowed.
+        """
+        name = (kind, principal.key_id or principal.user_id)
+        limit = self._limits[kind]
+        with self._lock:
+            if limit and self._under_way[name] >= limit:
+                raise RateLimited(
+                    f"This account or key has {limit} {kind} under way already, which is the limit; wait for one to "
+                    "end.",
+                    details={"limit": limit, "unit": kind},
+                    retry_after=_RETRY_SECONDS,
+                )
+            self._under_way[name] += 1
+        return name
+
+    def leave(self, name: tuple[str, str]) -> None:
+        """What was entered is over."""
+        with self._lock:
+            self._under_way[name] -= 1
+            if self._under_way[name] <= 0:
+                del self._under_way[name]

@@ -1,0 +1,105 @@
+"""Who waits after failed logins, how long, and who does not."""
+
+import pytest
+
+from vectrograph.domain.errors import RateLimited
+from vectrograph.services.lockout import FOR_ACCOUNT, FOR_ADDRESS, FOR_PAIR, Lockout
+
+HOME = "198.51.100.7"
+
+
+class HandTime:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def time() -> HandTime:
+    return HandTime()
+
+
+@pytest.fixture
+def lockout(time: HandTime) -> Lockout:
+    return Lockout(time)
+
+
+def wait_of(lockout: Lockout, username: str, address: str) -> float:
+    """Seconds that an attempt must wait; 0 when it is let through, and then counts as failed."""
+    try:
+        lockout.begin(username, address)
+    except RateLimited as refusal:
+        assert refusal.retry_after is not None
+        return refusal.retry_after
+    return 0.0
+
+
+def test_a_stranger_who_fails_in_my_name_waits_and_i_do_not(lockout: Lockout) -> None:
+    waits = [wait_of(lockout, "ada", "203.0.113.9") for _ in range(FOR_PAIR.free + 3)]
+    assert waits[: FOR_PAIR.free] == [0.0] * FOR_PAIR.free
+    assert min(waits[FOR_PAIR.free :]) > 0
+    assert wait_of(lockout, "ada", HOME) == 0
+
+
+def test_many_addresses_make_an_account_wait_seconds_and_not_where_it_was_seen(
+    lockout: Lockout, time: HandTime
+) -> None:
+    lockout.begin("ada", HOME)
+    lockout.succeed("ada", HOME)
+    longest = 0.0
+    for number in range(FOR_ACCOUNT.free * 3):
+        wait = wait_of(lockout, "ada", f"203.0.113.{number}")
+        longest = max(longest, wait)
+        time.at += wait
+    assert 0 < longest <= FOR_ACCOUNT.longest_seconds
+    assert wait_of(lockout, "ada", "192.0.2.1") > 0
+    assert wait_of(lockout, "ada", HOME) == 0
+
+
+def test_the_wait_of_a_pair_doubles_up_to_a_quarter_of_an_hour_and_ends_with_a_success(
+    lockout: Lockout, time: HandTime
+) -> None:
+    for _ in range(FOR_PAIR.free):
+        lockout.begin("ada", HOME)
+    waits = []
+    for _ in range(12):
+        waits.append(wait_of(lockout, "ada", HOME))
+        time.at += waits[-1]
+        lockout.begin("ada", HOME)
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]
+    lockout.succeed("ada", HOME)
+    assert wait_of(lockout, "ADA", HOME) == 0
+
+
+def test_one_address_is_slowed_whatever_names_it_tries_and_a_success_takes_back_one(lockout: Lockout) -> None:
+    for number in range(FOR_ADDRESS.free - 1):
+        lockout.begin(f"name{number}", HOME)
+    for _ in range(3):
+        lockout.begin("ada", HOME)
+        lockout.succeed("ada", HOME)
+    assert wait_of(lockout, "one-more", HOME) == 0
+    assert wait_of(lockout, "another", HOME) > 0
+    assert wait_of(lockout, "another", "192.0.2.1") == 0
+
+
+def test_the_addresses_of_one_ipv6_customer_are_one(lockout: Lockout) -> None:
+    waits = [wait_of(lockout, "ada", f"2001:db8:1:2::{number:x}") for number in range(1, FOR_PAIR.free + 2)]
+    assert waits[-1] > 0
+    assert wait_of(lockout, "ada", "2001:db8:1:3::1") == 0
+
+
+def test_many_at_once_gain_nothing(lockout: Lockout) -> None:
+    """Ten attempts begun together: those over the free ones are refused before any has ended."""
+    begun = sum(wait_of(lockout, "ada", HOME) == 0 for _ in range(10))
+    assert begun == FOR_PAIR.free
+
+
+def test_failures_are_forgotten_after_an_hour(lockout: Lockout, time: HandTime) -> None:
+    for _ in range(FOR_PAIR.free):
+        lockout.begin("ada", HOME)
+    time.at += 3601
+    assert [wait_of(lockout, "ada", HOME) for _ in range(FOR_PAIR.free)] == [0.0] * FOR_PAIR.free

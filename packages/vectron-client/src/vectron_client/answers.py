@@ -1,0 +1,124 @@
+"""What the operations answer that this project's server adds to Vectron's API: plain frozen dataclasses."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from vectron_client.models import Point, SearchResult
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """How a search was answered.
+
+    Attributes:
+        strategy: what was done: an exact scan, a graph, either under a filter.
+        index: the index that was used; empty for none.
+        rows_scanned: points that were compared with the query.
+        matches: points that match the filter; 0 when there is none or they were not counted.
+        milliseconds: what it took in the engine.
+    """
+
+    strategy: str
+    index: str
+    rows_scanned: int
+    matches: int
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class ExplainedSearch:
+    """Results of a search and how they were found.
+
+    Attributes:
+        results: closest first.
+        complete: whether as many were found as there are matches, up to `top_k`.
+        plan: how.
+    """
+
+    results: list[SearchResult]
+    complete: bool
+    plan: SearchPlan
+
+
+@dataclass(frozen=True)
+class ScrollPage:
+    """A page of points.
+
+    Attributes:
+        points: in the order that was asked for; their vectors are empty unless asked for.
+        cursor: what to pass for the next page; empty when there is nothing more.
+    """
+
+    points: list[Point]
+    cursor: str
+
+
+@dataclass(frozen=True)
+class PointOutcome:
+    """What a conditional upsert did to one point.
+
+    Attributes:
+        id: of the point.
+        status: `created`, `updated`, or `skipped` where the condition did not hold.
+        version: of the point as it is stored now; rises with each change, 0 when there is none.
+    """
+
+    id: str
+    status: str
+    version: int
+
+
+@dataclass(frozen=True)
+class CollectionInfo:
+    """A collection in numbers.
+
+    Attributes:
+        name: its name.
+        dimension: components of each vector.
+        distance: `cosine`, `euclidean` or `dot`.
+        count: how many points it has.
+        indexed: how many of them the index covers; the others are searched exactly.
+        bytes_on_disk: what it takes there.
+        state: `creating`, `ready`, `dropping` or `quarantined`.
+        created_at: when it came to be, in UTC.
+    """
+
+    name: str
+    dimension: int
+    distance: str
+    count: int
+    indexed: int
+    bytes_on_disk: int
+    state: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class ServerLimits:
+    """The largest things a server takes.
+
+    Attributes:
+        max_message_bytes: one request.
+        max_batch: points or query vectors in one request.
+        max_top_k: results of one query.
+        default_top_k: results where `top_k` is 0.
+        max_hits: results of one request, queries times `top_k`.
+        max_dimension: components of a vector.
+        max_text_bytes: one text, as UTF-8.
+        max_payload_bytes: one payload, as compact JSON.
+        max_name_bytes: name of a collection, as UTF-8.
+        max_page: points of one page.
+        max_id_bytes: id of a point, as UTF-8.
+    """
+
+    max_message_bytes: int
+    max_batch: int
+    max_top_k: int
+    default_top_k: int
+    max_hits: int
+    max_dimension: int
+    max_text_bytes: int
+    max_payload_bytes: int
+    max_name_bytes: int
+    max_page: int
+    max_id_bytes: int

@@ -1,0 +1,191 @@
+# Generated from async_auth_client.py by tools/unasync.py; do not edit.
+"""The synchronous client of accounts and API keys."""
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from vectron_client import auth_calls
+from vectron_client.call import Call
+from vectron_client.caller import Caller
+from vectron_client.credentials import AccessToken, APIKey, CreatedAPIKey, KeyOwner, Login
+from vectron_client.endpoint import credentials
+from vectron_client.guide import guide
+from vectron_client.models import UserProfile
+from vectron_client.options import ClientOptions, own_options
+
+T = TypeVar("T")
+
+
+class VectronAuthClient(Caller):
+    """Registers, logs in, and makes the keys and tokens that other clients take. A context manager, as those are.
+
+    It calls on behalf of whoever logged in last with it; `login`, `refresh` and `update_user_profile` take the token
+    that comes with their answer for the calls after them. Nothing is repeated but reads and logins, and nothing hedged.
+
+    Args:
+        host: the address of the server's gRPC port, such as `localhost:8081`.
+        api_key: an API key or a token to begin with; None for none.
+        options: as for other clients.
+
+    Raises:
+        InvalidArgumentError: an argument or option makes no sense.
+    """
+
+    def __init__(self, host: str, api_key: str | None = None, options: ClientOptions | None = None) -> None:
+        super().__init__(host, None, replace(own_options(options), hedged_reads=False))
+        self._credentials = credentials(api_key)
+
+    @staticmethod
+    def help() -> tuple[str, dict[str, Any]]:
+        """What this client can do: as text, and as a dictionary of operations, options and errors."""
+        return guide(VectronAuthClient)
+
+    def register(self, email: str, password: str, *, timeout: float | None = None) -> UserProfile:
+        """Makes an account, a viewer until an administrator says more.
+
+        In development mode anyone may; otherwise this client must be logged in as an administrator.
+
+        Args:
+            email: its address.
+            password: 8 to 128 bytes with three of: upper case, lower case, digit, other.
+            timeout: seconds for the call.
+
+        Raises:
+            AlreadyExistsError: the address is taken.
+            InvalidArgumentError: address or password break a rule.
+            PermissionDeniedError: the caller may not.
+
+        Example::
+
+            (auth.register("ada@example.org", "Lovelace-1815")).email  # 'ada@example.org'
+        """
+        return self._run(auth_calls.register(email, password), timeout)
+
+    def login(self, email: str, password: str, *, timeout: float | None = None) -> Login:
+        """Logs in; later calls of this client are on behalf of the account.
+
+        Returns:
+            A token for other clients, which holds for 24 hours, and the profile.
+
+        Raises:
+            AuthenticationError: there is no such account, or the password is another; the server does not tell which.
+            RateLimitError: too many logins; `retry_after` says when to come back.
+
+        Example::
+
+            login = auth.login("dev@neurograph.dev", "developer123")
+            login.user.plan  # 'FREE'
+        """
+        login = self._run(auth_calls.login(email, password), timeout)
+        self._credentials = credentials(login.token)
+        return login
+
+    def refresh(self, *, timeout: float | None = None) -> AccessToken:
+        """Exchanges the token of a login for a new one.
+
+        Raises:
+            AuthenticationError: the token does not hold any more; log in again.
+            PermissionDeniedError: this client calls with an API key, which is no login.
+
+        Example::
+
+            (auth.refresh()).expires_at.tzname()  # 'UTC'
+        """
+        token = self._run(auth_calls.refresh(), timeout)
+        self._credentials = credentials(token.token)
+        return token
+
+    def get_user_profile(self, *, timeout: float | None = None) -> UserProfile:
+        """The caller's account.
+
+        Example::
+
+            (auth.get_user_profile()).email  # 'dev@neurograph.dev'
+        """
+        return self._run(auth_calls.get_user_profile(), timeout)
+
+    def update_user_profile(self, plan: str, *, timeout: float | None = None) -> UserProfile:
+        """Sets the plan of the caller's account, `FREE` or `PAID`; no limit depends on it.
+
+        Raises:
+            InvalidArgumentError: there is no such plan.
+        """
+        profile, token = self._run(auth_calls.update_user_profile(plan), timeout)
+        if token:
+            self._credentials = credentials(token)
+        return profile
+
+    def delete_user(self, password: str, *, timeout: float | None = None) -> None:
+        """Deletes the caller's account with its API keys.
+
+        Raises:
+            AuthenticationError: the password is another.
+        """
+        self._run(auth_calls.delete_user(password), timeout)
+
+    def create_api_key(self, name: str, *, timeout: float | None = None) -> CreatedAPIKey:
+        """Makes an API key for the caller. Its `api_key` is shown here and never again.
+
+        Args:
+            name: 1 to 50 letters, digits, spaces, hyphens and underscores.
+            timeout: seconds for the call.
+
+        Raises:
+            InvalidArgumentError: the name breaks the rule.
+            PermissionDeniedError: the caller may make no keys, as viewers.
+
+        Example::
+
+            key = auth.create_api_key("notebook")
+            key.api_key.startswith(key.info.key_prefix), key.info.name  # (True, 'notebook')
+        """
+        return self._run(auth_calls.create_api_key(name), timeout)
+
+    def list_api_keys(self, *, timeout: float | None = None) -> list[APIKey]:
+        """The caller's keys that are in force, without their secrets.
+
+        Example::
+
+            [key.name for key in auth.list_api_keys()][:1]  # ['notebook']
+        """
+        return self._run(auth_calls.list_api_keys(), timeout)
+
+    def delete_api_key(self, key_prefix: str, *, timeout: float | None = None) -> None:
+        """Deletes a key; it and its tokens cease to work at once.
+
+        Args:
+            key_prefix: as `APIKey.key_prefix` has it.
+            timeout: seconds for the call.
+
+        Raises:
+            PermissionDeniedError: there is none of that prefix, or it is somebody else's; the server does not tell.
+        """
+        self._run(auth_calls.delete_api_key(key_prefix), timeout)
+
+    def validate_api_key(self, api_key: str, *, timeout: float | None = None) -> KeyOwner | None:
+        """Whose an API key is, from the whole key; None when it does not hold. Needs no login.
+
+        Example::
+
+            auth.validate_api_key("vkey-00000000-0000-0000-0000-000000000000") is None  # True
+        """
+        return self._run(auth_calls.validate_api_key(api_key), timeout)
+
+    def create_sdk_token(self, key_prefix: str, *, timeout: float | None = None) -> str:
+        """A token that does what one of the caller's keys does, holds for 7 days, and ends with the key.
+
+        Raises:
+            PermissionDeniedError: there is none of that prefix, or it is somebody else's.
+
+        Example::
+
+            (auth.create_sdk_token(key.info.key_prefix)).count(".")  # 2
+        """
+        return self._run(auth_calls.create_sdk_token(key_prefix), timeout)
+
+    def get_key_owner(self, key_prefix: str, *, timeout: float | None = None) -> KeyOwner | None:
+        """Whose a key is, for the key itself, its tokens and administrators; None for everyone else."""
+        return self._run(auth_calls.get_key_owner(key_prefix), timeout)
+
+    def _run(self, call: Call[T], timeout: float | None) -> T:
+        return super()._run(replace(call, metadata=self._credentials), timeout)

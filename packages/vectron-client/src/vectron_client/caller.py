@@ -1,0 +1,95 @@
+# Generated from async_caller.py by tools/unasync.py; do not edit.
+"""What the synchronous clients share: opening, closing, options, sending one call."""
+
+import copy
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, TypeVar
+
+from vectron_client.answers import ScrollPage
+from vectron_client.call import Call, answered, flow
+from vectron_client.channel import Channel
+from vectron_client.endpoint import endpoint
+from vectron_client.exceptions import InternalServerError
+from vectron_client.models import Point
+from vectron_client.options import ClientOptions, changed_options, own_options
+from vectron_client.retries import RetryPlan, seconds
+from wirekit.flow import run
+
+T = TypeVar("T")
+C = TypeVar("C", bound="Caller")
+
+
+class Caller:
+    """A connection to a server, and how calls go over it; the operations are for subclasses.
+
+    Args:
+        host: the address of the server's gRPC port, such as `localhost:8081`.
+        api_key: an API key or a token, sent with every call; None sends none.
+        options: everything else; the defaults when absent. Later changes to it do not reach this client.
+
+    Raises:
+        InvalidArgumentError: an argument or option makes no sense.
+    """
+
+    def __init__(self, host: str, api_key: str | None = None, options: ClientOptions | None = None) -> None:
+        self._options = own_options(options)
+        self._retries = RetryPlan(self._options)
+        self._channel = Channel(endpoint(host, api_key, self._options))
+        self._host = host
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(host={self._host!r})"
+
+    def __enter__(self: C) -> C:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection; calls after this raise a `VectronError`. Closing again does nothing."""
+        self._channel.close()
+
+    def with_options(self: C, **changes: Any) -> C:
+        """A client with other options on the same connection, for one call or for many; closing either closes both.
+
+        Args:
+            changes: fields of `ClientOptions` that are about calls: `timeout_seconds`, `expected_vector_dim`,
+                `max_batch_bytes`, `compression`, `hedged_reads`, `hedge_delay_ms`, `retryable_statuses` and those named
+                `retry_…`.
+
+        Raises:
+            InvalidArgumentError: a value makes no sense, there is no such option, or it belongs to the connection.
+        """
+        other = copy.copy(self)
+        other._options = changed_options(self._options, changes)
+        other._retries = RetryPlan(other._options)
+        return other
+
+    def _run(self, call: Call[T], timeout: float | None) -> T:
+        return run(flow(call, self._retries, seconds(timeout, self._options)), self._channel.perform)
+
+    def _stream(self, call: Call[T], timeout: float | None) -> Iterator[T]:
+        stream = run(answered(call, self._retries, timeout), self._channel.perform)
+        try:
+            for answer in stream:
+                yield call.result(answer)
+        finally:
+            stream.cancel()
+
+    def _walk(self, page_at: Callable[[str], Call[ScrollPage]], timeout: float | None) -> Iterator[Point]:
+        cursor = ""
+        while True:
+            page = self._run(page_at(cursor), timeout)
+            yield from page.points
+            if not page.cursor:
+                return
+            if page.cursor == cursor:
+                raise InternalServerError("the server gives the same page of points again and again")
+            cursor = page.cursor

@@ -1,0 +1,103 @@
+"""A search for many vectors: cut into messages, or into single searches for servers without batches. Pure."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from vectron_client import search_calls
+from vectron_client.arguments import whole
+from vectron_client.call import flow
+from vectron_client.calls import message_limit
+from vectron_client.exceptions import DeadlineExceededError
+from vectron_client.hits import SearchHits
+from vectron_client.models import PackedVector, SearchResult
+from vectron_client.options import ClientOptions
+from vectron_client.points import encode_vectors
+from vectron_client.retries import RetryPlan
+from wirekit.deadline import Deadline
+from wirekit.flow import Flow
+
+#: Most results of a message, so that answers with vectors stay below usual size limits.
+_MOST_RESULTS = 5_000
+
+#: Bytes of a request beside its vectors: names, numbers, a filter of usual length.
+_ROOM_FOR_THE_REST = 65_536
+
+
+class SearchMany:
+    """The flows that answer all queries, and what they found.
+
+    Args:
+        collection: where to look.
+        vectors: a matrix or a list of vectors.
+        top_k: results for each.
+        options: whose limits hold.
+        limit: seconds for all of it; None for no limit.
+        choices: the other arguments of `search_calls.search_batch`.
+
+    Raises:
+        InvalidArgumentError: a vector is wrong; names it.
+
+    Attributes:
+        found: the results of each query, in their order, once every flow has ended.
+    """
+
+    def __init__(
+        self, collection: str, vectors: Any, top_k: int, options: ClientOptions, limit: float | None, **choices: Any
+    ) -> None:
+        self._collection = collection
+        self._packed, self._queries = encode_vectors(vectors, options.expected_vector_dim)
+        self._top_k = whole("top_k", top_k, 0)
+        self._options = options
+        self._deadline = Deadline.after(limit)
+        self._choices = choices
+        self.found: list[SearchHits] = []
+        self._width = len(self._packed) // max(1, self._queries)
+        room = max(1, message_limit(options) - _ROOM_FOR_THE_REST)
+        self._step = max(1, min(_MOST_RESULTS // max(1, self._top_k or 10), room // max(1, self._width)))
+
+    def lanes(self, concurrency: int) -> int:
+        """How many single searches go at once, checked.
+
+        Raises:
+            InvalidArgumentError: less than one.
+        """
+        return whole("concurrency", concurrency, 1)
+
+    def batches(self, plan: RetryPlan) -> Iterator[Flow[list[SearchHits]]]:
+        """Flows of one message each, to be run in their order."""
+        for start in range(0, self._queries, self._step):
+            end = min(self._queries, start + self._step)
+            vectors = self._packed[start * self._width : end * self._width]  # all of it is no copy
+            call = search_calls.search_batch(
+                self._collection, vectors, end - start, self._top_k, self._options, **self._choices
+            )
+            yield flow(call, plan, self._left())
+
+    def take_batch(self, found: list[SearchHits]) -> None:
+        """Receives what a flow of `batches` found."""
+        self.found += found
+
+    def singles(self, plan: RetryPlan) -> Iterator[Flow[tuple[int, list[SearchResult]]]]:
+        """Flows of one query each, to be run in any order."""
+        self.found = [SearchHits.of([])] * self._queries
+        for place in range(self._queries):
+            vector = PackedVector(self._packed[place * self._width : (place + 1) * self._width])
+            yield self._numbered(place, vector, plan)
+
+    def _numbered(self, place: int, vector: PackedVector, plan: RetryPlan) -> Flow[tuple[int, list[SearchResult]]]:
+        call = search_calls.search(self._collection, vector, self._top_k, self._options, **self._choices)
+        results = yield from flow(search_calls.results_of(call), plan, self._left())
+        return place, results
+
+    def take_single(self, found: tuple[int, list[SearchResult]]) -> None:
+        """Receives what a flow of `singles` found."""
+        place, results = found
+        self.found[place] = SearchHits.of(results)
+
+    def _left(self) -> float | None:
+        if self._deadline.expired:
+            raise DeadlineExceededError(
+                f"search_many did not finish within {self._deadline.seconds:g} s; give it more with timeout=… or "
+                "ClientOptions.timeout_seconds"
+            )
+        return self._deadline.timeout()

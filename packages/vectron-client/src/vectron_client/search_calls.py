@@ -1,0 +1,147 @@
+"""The searches, built as in `calls`: one vector, many vectors, snapshots, with or without a tale of how. Pure."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from vectron_client._pb import bytesview_pb as view
+from vectron_client._pb import vectrograph_pb as extensions
+from vectron_client._pb.methods import VECTROGRAPH_SERVICE_METHODS, VECTRON_SERVICE_METHODS
+from vectron_client.answers import ExplainedSearch, SearchPlan
+from vectron_client.arguments import text, whole
+from vectron_client.call import Call
+from vectron_client.exceptions import VectronError
+from vectron_client.filters import FilterLike, encode_filter
+from vectron_client.hits import SearchHits, read_batch, read_results
+from vectron_client.models import SearchResult
+from vectron_client.options import ClientOptions
+from vectron_client.points import encode_vector
+from vectron_client.retries import seconds
+
+_MOST = 2**32 - 1
+
+
+def search(
+    collection: str,
+    vector: Any,
+    top_k: int,
+    options: ClientOptions,
+    *,
+    include_vectors: bool = False,
+    include_payload: bool = True,
+    query: str = "",
+    filter: FilterLike | None = None,
+    exact: bool = False,
+    ef: int = 0,
+    budget: float | None = None,
+    explain: bool = False,
+) -> Call[ExplainedSearch]:
+    """The nearest points to a vector, and how they were found where the server tells.
+
+    Raises:
+        InvalidArgumentError: an argument is wrong; names it.
+    """
+    packed = encode_vector(vector, options.expected_vector_dim)
+    filter_json = encode_filter(filter)
+    # A server that does not know these fields would ignore them without a word; one that does tells its plan.
+    extended = bool(explain or filter_json or exact or ef)
+    request = view.SearchRequest(
+        collection=text("collection", collection),
+        vector=packed,
+        top_k=whole("top_k", top_k, 0, _MOST),
+        query=text("query", query, empty=True),
+        timeout_ms=milliseconds(budget, options),
+        include_vectors=bool(include_vectors),
+        # The official server leaves payloads out unless asked for them, this project's unless told to omit them.
+        include_metadata=bool(include_payload),
+        omit_payload=not include_payload,
+        filter_json=filter_json,
+        exact=bool(exact),
+        ef=whole("ef", ef, 0, _MOST),
+        explain=extended,
+    )
+    dimension = len(packed) // 4 if include_vectors else 0
+    method = VECTRON_SERVICE_METHODS["Search"]
+    return Call(method, request.SerializeToString(), lambda answer: _read(answer, dimension, extended))
+
+
+def _read(answer: bytes, dimension: int, extended: bool) -> ExplainedSearch:
+    response = view.SearchResponse.FromString(answer)
+    results = read_results(answer, dimension, response)
+    if not extended:
+        return ExplainedSearch(results, False, _NO_PLAN)
+    if not response.HasField("plan"):
+        raise VectronError(
+            "the server ignores filter, exact, ef and explain, which this project's server adds to Vectron's API; "
+            "search without them",
+            code="UNIMPLEMENTED",
+        )
+    told = response.plan
+    plan = SearchPlan(told.strategy, told.index, told.rows_scanned, told.matches, told.milliseconds)
+    return ExplainedSearch(results, response.complete, plan)
+
+
+_NO_PLAN = SearchPlan("", "", 0, 0, 0.0)
+
+
+def results_of(call: Call[ExplainedSearch]) -> Call[list[SearchResult]]:
+    """The same call for the results alone."""
+    read = call.read
+    return _reading(call, lambda answer: read(answer).results)
+
+
+def snapshots_of(call: Call[ExplainedSearch]) -> Call[list[SearchResult]]:
+    """The same search as snapshots that are better and better."""
+    return replace(results_of(call), method=VECTRON_SERVICE_METHODS["SearchStream"])
+
+
+def _reading(call: Call[Any], read: Callable[[bytes], Any]) -> Call[Any]:
+    return replace(call, read=read)
+
+
+def search_batch(
+    collection: str,
+    vectors: bytes,
+    queries: int,
+    top_k: int,
+    options: ClientOptions,
+    *,
+    include_vectors: bool,
+    include_payload: bool,
+    filter: FilterLike | None,
+    exact: bool,
+    ef: int,
+    budget: float | None,
+) -> Call[list[SearchHits]]:
+    """The nearest points to each of many vectors, which come packed one after the other."""
+    request = extensions.SearchBatchRequest(
+        collection=text("collection", collection),
+        vectors=vectors,
+        queries=queries,
+        top_k=whole("top_k", top_k, 0, _MOST),
+        include_vectors=bool(include_vectors),
+        omit_payload=not include_payload,
+        filter_json=encode_filter(filter),
+        exact=bool(exact),
+        ef=whole("ef", ef, 0, _MOST),
+        timeout_ms=milliseconds(budget, options),
+    )
+    dimension = len(vectors) // 4 // queries if include_vectors else 0
+    method = VECTROGRAPH_SERVICE_METHODS["SearchBatch"]
+    return Call(method, request.SerializeToString(), lambda answer: read_batch(answer, queries, dimension))
+
+
+def milliseconds(timeout: float | None, options: ClientOptions) -> int:
+    """A time that the caller set for one call, as the field `timeout_ms` has it; 0 for none, and for no limit.
+
+    Without one nothing is sent: with it the official server passes over errors of its parts in silence.
+
+    Raises:
+        InvalidArgumentError: not a number of seconds above 0.
+
+    >>> milliseconds(0.2501, ClientOptions()), milliseconds(None, ClientOptions())
+    (251, 0)
+    """
+    limit = None if timeout is None else seconds(timeout, options)
+    return 0 if limit is None else min(_MOST, math.ceil(limit * 1000))

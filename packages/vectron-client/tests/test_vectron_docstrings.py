@@ -1,0 +1,22 @@
+"""Every `>>>` example of the package runs. Examples that need a server run against one in `tests/e2e`."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import vectron_client
+
+MODULES = [name for _, name, _ in pkgutil.walk_packages(vectron_client.__path__, "vectron_client.") if "._" not in name]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_hold(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_there_are_examples() -> None:
+    finder = doctest.DocTestFinder()
+    found = [test for name in MODULES for test in finder.find(importlib.import_module(name)) if test.examples]
+    assert len(found) >= 30
