@@ -227,6 +227,37 @@ def test_what_happens_while_rows_are_compacted_is_kept(scratch: Path, opened: Ca
     assert engine.count(DOCS) == len(wanted) == engine.describe(DOCS).indexed
 
 
+def test_a_graph_of_rows_with_other_numbers_is_not_published(
+    scratch: Path, opened: Callable[..., EmbeddedEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small collections in memory are compacted by the writer, perhaps while a graph is built over their rows."""
+    monkeypatch.setattr("vectrograph.engines.embedded.view.MEMORY_BYTES", 1 << 30)
+    vectors = rows(1800)
+    stages: list[str] = []
+    written = threading.Event()
+
+    def reached(stage: str) -> None:
+        stages.append(stage)
+        if stages == ["build"]:
+            for start in (600, 1200):
+                engine.write(DOCS, [Delete(id=f"{n}") for n in range(start - 600, start)])
+                fill(engine, vectors[start : start + 600], first=start)
+            written.set()
+
+    engine = opened(scratch / "data", reached=reached, rhythm=replace(QUICK, first_rows=(600, 600)))
+    fill(engine, vectors[:600])
+    assert written.wait(30.0)
+    flush(engine)
+    seen = view(engine)
+    assert seen.served is not None
+    np.testing.assert_array_equal(seen.vectors[seen.live], vectors[1200:1800])
+    nodes = seen.served.graph.table.rows
+    assert set(nodes.tolist()) >= set(np.flatnonzero(seen.live).tolist())
+    placed, _ = seen.served.graph.space.place(seen.vectors[nodes], seen.lengths[nodes])
+    codes = seen.served.graph.hnsw.codes(np.arange(len(nodes)))
+    np.testing.assert_array_equal(seen.served.graph.hnsw.encode(placed), codes)
+
+
 @pytest.mark.slow
 def test_the_old_graph_grows_while_a_new_one_is_built(scratch: Path, opened: Callable[..., EmbeddedEngine]) -> None:
     """A rebuild may take minutes; rows that are put meanwhile do not pile up."""

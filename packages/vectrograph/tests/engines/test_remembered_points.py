@@ -98,12 +98,14 @@ def test_a_patch_is_seen_by_the_next_search(scratch: Path) -> None:
     threads = [Thread(target=search) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for number in range(1, 60):
-        engine.write(ref, [Patch(id=f"{n}", payload={"round": number}) for n in range(20)])
-        hits = nearest(engine, ref, (0, 0), 20)
-        assert {(hit.point.payload or {})["round"] for hit in hits} == {number}
-    done.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for number in range(1, 60):
+            engine.write(ref, [Patch(id=f"{n}", payload={"round": number}) for n in range(20)])
+            hits = nearest(engine, ref, (0, 0), 20)
+            assert {(hit.point.payload or {})["round"] for hit in hits} == {number}
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
     assert problems == []
     engine.close()

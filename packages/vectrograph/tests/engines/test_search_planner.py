@@ -171,12 +171,15 @@ def test_correlated_filters_find_all_there_is(distance: Distance, share: float, 
     assert np.mean(found) > 0.97
 
 
+@pytest.mark.parametrize("near", [0, 12])
 @pytest.mark.parametrize("distance", Distance)
-def test_a_walk_that_meets_too_few_is_given_up(distance: Distance) -> None:
-    """Half of all rows match, and all of them are where the query is not."""
+def test_a_walk_that_meets_too_few_is_given_up(distance: Distance, near: int) -> None:
+    """Half of all rows match, and all of them, or all but a few, are where the query is not."""
     view = filtered_view(distance)
     for query in outsiders():
         allowed = chosen(view, distance, query[0], 0.5, "far")
+        if near:
+            allowed |= chosen(view, distance, query[0], near / len(allowed), "near")
         given = ask(view, distance, query, Planner(forced(Route.WALK)), allowed=allowed)[0]
         assert given.strategy == ABANDONED.format(CODES)
         assert given.met is not None

@@ -91,9 +91,10 @@ class NodeTable:
             nodes: shape (n,), best first.
             allowed: by row; None for all.
         """
-        start = np.searchsorted(self.crowd.nodes, nodes, "left")
-        if self._crowded(nodes, start):
-            return self._spread(nodes, start, allowed)
+        if len(self.crowd.nodes):
+            start = np.searchsorted(self.crowd.nodes, nodes, "left")
+            if self._crowded(nodes, start):
+                return self._spread(nodes, start, allowed)
         rows = self.rows[nodes].astype(np.int64)
         if allowed is None:
             return Members(rows, rows, np.arange(len(nodes)), len(rows))
@@ -104,7 +105,7 @@ class NodeTable:
     def _crowded(self, nodes: NodeNumbers, start: Rows) -> bool:
         """Whether any of these nodes has more than one row; `start` is where it would stand in the crowd."""
         crowd = self.crowd.nodes
-        return bool(len(crowd)) and bool((crowd[np.minimum(start, len(crowd) - 1)] == nodes).any())
+        return bool((crowd[np.minimum(start, len(crowd) - 1)] == nodes).any())
 
     def _spread(self, nodes: NodeNumbers, start: Rows, allowed: Mask | None) -> Members:
         crowded = np.searchsorted(self.crowd.nodes, nodes, "right") - start

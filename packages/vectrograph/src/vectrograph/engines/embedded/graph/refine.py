@@ -128,8 +128,14 @@ def score(
     else:
         distinct, back = np.unique(firsts, return_inverse=True)
         exact = scores(query.distance, query.vector, originals.vectors[distinct], between=between)[back]
-    if len(rows) > query.k:
-        near = exact <= np.partition(exact, query.k - 1)[query.k - 1]
-        rows, exact = rows[near], exact[near]
+    return nearest(rows, exact, query.k)
+
+
+def nearest(rows: Rows, exact: Vector, k: int) -> tuple[Rows, Vector]:
+    """The best k of some rows and all that equal the last of them, best first; `exact` are their scores, shape (m,)."""
     order = exact.argsort(kind="stable")
-    return rows[order], exact[order]
+    rows, exact = rows[order], exact[order]
+    if len(rows) > k:
+        end = int(np.searchsorted(exact, exact[k - 1], "right"))
+        rows, exact = rows[:end], exact[:end]
+    return rows, exact
