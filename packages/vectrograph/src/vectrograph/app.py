@@ -143,7 +143,9 @@ class Server:
 
 def _open_engine(settings: Settings, stack: ExitStack) -> Engine:
     settings.data.mkdir(parents=True, exist_ok=True)
-    engine = EmbeddedEngine.open(settings.data, memory_bytes=settings.memory_bytes or None)
+    engine = EmbeddedEngine.open(
+        settings.data, memory_bytes=settings.memory_bytes or None, ballast_bytes=settings.ballast_bytes
+    )
     stack.callback(engine.close)
     return engine
 

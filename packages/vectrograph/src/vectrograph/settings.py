@@ -93,6 +93,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Most memory for indexes and what else grows with the data; 0 is no limit. Writes beyond it fail.",
     )
+    ballast_bytes: int = Field(
+        default=16 << 20,
+        ge=0,
+        description="Room on the disk kept so that deleting works when it is full; 0 for none.",
+    )
     grpc_threads: int = Field(default=16, ge=1, le=1024, description="Threads that answer gRPC calls.")
     shutdown_seconds: float = Field(
         default=8.0, gt=0, le=60, description="Time that requests in flight get to finish after SIGTERM."

@@ -18,6 +18,7 @@ from vectrograph.domain.errors import (
     OutOfSpace,
     StorageReadOnly,
 )
+from vectrograph.domain.filters import Range
 from vectrograph.domain.values import (
     CollectionRef,
     CollectionState,
@@ -120,6 +121,37 @@ def test_a_flipped_payload_byte_is_noticed_when_it_is_read(data: Path, homes: di
     with pytest.raises(CollectionQuarantined):
         one(engine, DOCS, "7")
     assert engine.count(CollectionRef(TENANT, "other")) == 200
+    engine.close()
+
+
+def test_a_payload_that_is_no_json_any_more_is_damage(data: Path, homes: dict[str, Path]) -> None:
+    """A filter decodes payloads that nobody asked for, before their checksums are looked at."""
+    path = homes["docs"] / "points.sqlite"
+    path.write_bytes(path.read_bytes().replace(b'{"n":120}', b'{"n"\x01120}'))
+    engine = EmbeddedEngine.open(data)
+    with pytest.raises(CollectionQuarantined, match="docs"):
+        engine.count(DOCS, Range(("n",), gte=0))
+    assert engine.count(CollectionRef(TENANT, "other"), Range(("n",), gte=0)) == 200
+    engine.close()
+
+
+def test_a_flipped_byte_in_the_log_of_changes_is_damage(data: Path, homes: dict[str, Path]) -> None:
+    with sqlite3.connect(homes["docs"] / "points.sqlite") as connection:
+        connection.execute("UPDATE changes SET id = x'31ff' WHERE seq = 9")
+    connection.close()
+    engine = EmbeddedEngine.open(data)
+    with pytest.raises(CollectionQuarantined, match="change 9"):
+        engine.changes(DOCS)
+    engine.close()
+
+
+@pytest.mark.parametrize("counter", ["seq", "next_serial", "count"])
+def test_flipped_counters_are_damage(data: Path, homes: dict[str, Path], counter: str) -> None:
+    with sqlite3.connect(homes["docs"] / "points.sqlite") as connection:
+        connection.execute(f"UPDATE state SET {counter} = {counter} + 4")  # noqa: S608 - the names above
+    connection.close()
+    engine = EmbeddedEngine.open(data)
+    assert "checksum" in (engine.describe(DOCS).problem or "")
     engine.close()
 
 

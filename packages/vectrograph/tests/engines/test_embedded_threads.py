@@ -238,35 +238,3 @@ def test_closing_waits_for_what_is_in_flight(scratch: Path) -> None:
     again = EmbeddedEngine.open(scratch / "closing")
     assert sorted(point.id for point in everything(again, ref)) == sorted(acknowledged)
     again.close()
-
-
-def test_one_busy_thread_does_not_stop_the_engine(engine: Engine) -> None:
-    """SQLite's bindings give the GIL back per row; a write or a read of many rows must not ask for it per row.
-
-    With one statement per row, 256 rows would wait 256 times for the busy thread's 5 ms: more than a second.
-    """
-    ref = make(engine, "docs", dimension=64)
-    rows = np.ones((256, 64), np.float32)
-    engine.write(ref, [Put(id=f"{n}", vector=row, payload={"n": n}) for n, row in enumerate(rows)])
-    stop = threading.Event()
-
-    def spin() -> None:
-        while not stop.is_set():
-            sum(range(100))
-
-    thread = threading.Thread(target=spin)
-    thread.start()
-    try:
-        writes, reads = [], []
-        for _ in range(5):
-            started = time.perf_counter()
-            engine.write(ref, [Put(id=f"{n}", vector=row, payload={"n": n}) for n, row in enumerate(rows)])
-            writes.append(time.perf_counter() - started)
-            started = time.perf_counter()
-            assert len(engine.get(ref, [f"{n}" for n in range(256)])) == 256
-            reads.append(time.perf_counter() - started)
-    finally:
-        stop.set()
-        thread.join()
-    assert min(writes) < 0.4
-    assert min(reads) < 0.4

@@ -2,7 +2,7 @@
 
 # ruff: noqa: S101
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from vectrograph.domain.values import (
     IdempotencyKey,
     IdKind,
     Include,
+    MaintenanceTask,
     Op,
     Order,
     Point,
@@ -38,6 +39,8 @@ STRINGS = CollectionRef("default", "strings")
 NUMBERS = CollectionRef("default", "numbers")
 
 Answer = TypeVar("Answer")
+
+WHOLE = Include(vector=True, payload=True, text=True)
 
 refs = st.sampled_from([STRINGS, NUMBERS])
 numbers = st.sampled_from(["1", "2", "3", "10"])
@@ -57,6 +60,11 @@ class EngineMachine(RuleBasedStateMachine):
         super().__init__()
         self.engine = type(self).make_engine()
         self.model: Engine = ReferenceEngine()
+        self.positions: dict[tuple[int, CollectionRef], str] = {}
+
+    def sides(self) -> Iterator[tuple[int, Engine]]:
+        """The engine and the model, numbered."""
+        return enumerate((self.engine, self.model))
 
     @initialize(distance=st.sampled_from(Distance))
     def begin(self, distance: Distance) -> None:
@@ -104,6 +112,7 @@ class EngineMachine(RuleBasedStateMachine):
         condition=st.none() | filters,
         bound=st.none() | st.sampled_from([-1.0, 0.0, 0.5, 1.0, 6.0]),
         include=includes,
+        exact=st.booleans(),
     )
     def search(
         self,
@@ -114,6 +123,7 @@ class EngineMachine(RuleBasedStateMachine):
         condition: Filter | None,
         bound: float | None,
         include: Include,
+        exact: bool,
     ) -> None:
         """Neighbours, with everything that narrows them."""
         request = SearchRequest(
@@ -123,6 +133,7 @@ class EngineMachine(RuleBasedStateMachine):
             filter=condition,
             max_score=bound,
             include=include,
+            exact=exact,
         )
         self.same(lambda engine: engine.search(ref, request))
 
@@ -131,6 +142,55 @@ class EngineMachine(RuleBasedStateMachine):
         """All pages; cursors are each engine's own."""
         request = ScrollRequest(limit=limit, order=order, filter=condition, include=include)
         self.same(lambda engine: _all_pages(engine, ref, request))
+
+    @rule(ref=refs, order=orders, limit=st.integers(1, 3), offset=st.integers(0, 4), condition=st.none() | filters)
+    def skip(self, ref: CollectionRef, order: Order, limit: int, offset: int, condition: Filter | None) -> None:
+        """Two pages, each from an offset."""
+        request = ScrollRequest(limit=limit, order=order, offset=offset, filter=condition)
+        self.same(lambda engine: _two_pages(engine, ref, request))
+
+    @rule(ref=refs, limit=st.integers(1, 3))
+    def follow(self, ref: CollectionRef, limit: int) -> None:
+        """The log from where its reader was, a page at a time; positions are each engine's own."""
+        pages = [engine.changes(ref, self.positions.get((side, ref)), limit=limit) for side, engine in self.sides()]
+        for side, page in enumerate(pages):
+            self.positions[side, ref] = page.position
+        given, wanted = ([(c.seq, c.kind, c.id) for c in page.changes] for page in pages)
+        assert given == wanted
+
+    @rule(ref=refs, task=st.sampled_from(MaintenanceTask), all_of_them=st.booleans())
+    def maintain(self, ref: CollectionRef, task: MaintenanceTask, all_of_them: bool) -> None:
+        """Every task that is offered finds all in order, and changes nothing that can be seen."""
+        if task in self.engine.capabilities.maintenance:
+            before = [_comparable(_all_pages(self.engine, ref, ScrollRequest(limit=3, include=WHOLE)))]
+            assert self.engine.maintain(task, None if all_of_them else ref).healthy
+            assert [_comparable(_all_pages(self.engine, ref, ScrollRequest(limit=3, include=WHOLE)))] == before
+
+    @rule(ref=refs, data=st.data())
+    def come_too_late(self, ref: CollectionRef, data: st.DataObject) -> None:
+        """A deadline that has passed stops every verb that takes one, and nothing is written."""
+        ops: Sequence[Op] = data.draw(st.lists(string_ops if ref == STRINGS else number_ops, min_size=1, max_size=3))
+        legs = (DenseLeg(vectors=np.zeros((1, DIMENSION), np.float32)),)
+        self.same(lambda engine: engine.write(ref, ops, deadline=0.0))
+        self.same(lambda engine: engine.search(ref, SearchRequest(legs=legs, k=1), deadline=0.0))
+        self.same(lambda engine: engine.scroll(ref, ScrollRequest(limit=1), deadline=0.0))
+        self.same(lambda engine: engine.count(ref, deadline=0.0))
+
+    @rule(ref=refs, dimension=st.sampled_from([0, DIMENSION]))
+    def create_again(self, ref: CollectionRef, dimension: int) -> None:
+        """A name that is taken, or a dimension that cannot be, is refused."""
+        spec = CollectionSpec.dense(ref, dimension, self.distance)
+        self.same(lambda engine: engine.create(spec).spec)
+
+    @rule(verb=st.sampled_from(["drop", "describe", "write", "get", "search", "scroll", "count", "changes"]))
+    def ask_for_nothing(self, verb: str) -> None:
+        """Every verb misses a collection that is not there."""
+        self.same(lambda engine: _of_nowhere(engine, verb))
+
+    @rule(tenant=st.sampled_from(["default", "nobody"]))
+    def list_all(self, tenant: str) -> None:
+        """All collections of a tenant."""
+        self.same(lambda engine: [(i.spec, i.state, i.count, i.seq) for i in engine.list(tenant)])
 
     @rule(ref=refs, condition=filters)
     def count(self, ref: CollectionRef, condition: Filter) -> None:
@@ -142,6 +202,7 @@ class EngineMachine(RuleBasedStateMachine):
         """Begin anew under the same name."""
         self.engine.drop(ref)
         self.model.drop(ref)
+        self.positions = {key: position for key, position in self.positions.items() if key[1] != ref}
         self.create(ref)
 
     @precondition(lambda self: type(self).reopen is not None)
@@ -191,6 +252,25 @@ def _all_pages(engine: Engine, ref: CollectionRef, request: ScrollRequest) -> li
         if page.cursor is None:
             return points
         request = replace(request, cursor=page.cursor)
+
+
+def _two_pages(engine: Engine, ref: CollectionRef, request: ScrollRequest) -> list[Point]:
+    first = engine.scroll(ref, request)
+    if first.cursor is None:
+        return [*first.points]
+    return [*first.points, *engine.scroll(ref, replace(request, cursor=first.cursor)).points]
+
+
+def _of_nowhere(engine: Engine, verb: str) -> object:
+    nowhere = CollectionRef("default", "nowhere")
+    legs = (DenseLeg(vectors=np.zeros((1, DIMENSION), np.float32)),)
+    arguments: dict[str, tuple[Any, ...]] = {
+        "write": ([],),
+        "get": (["a"],),
+        "search": (SearchRequest(legs=legs, k=1),),
+        "scroll": (ScrollRequest(limit=1),),
+    }
+    return getattr(engine, verb)(nowhere, *arguments.get(verb, ()))
 
 
 def _outcome(ask: Callable[[Engine], Answer], engine: Engine) -> Answer | type[DomainError]:

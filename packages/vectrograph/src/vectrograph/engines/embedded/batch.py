@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vectrograph.domain.values import Change, ChangeKind, IdempotencyKey, Vector, WriteResult
-from vectrograph.engines.embedded.records import Record, vector_checksum
+from vectrograph.engines.embedded.records import (
+    Record,
+    change_checksum,
+    reply_checksum,
+    state_checksum,
+    vector_checksum,
+)
 from vectrograph.engines.embedded.view import Addition, Labels
 
 KINDS = (ChangeKind.PUT, ChangeKind.PATCH, ChangeKind.DELETE)
@@ -68,7 +74,7 @@ class Batch:
         """The values of `schema.INSERT_BATCH`."""
         data = _Data()
         points = [_point_row(record, data) for record in self.records]
-        changes = [[c.seq, KINDS.index(c.kind), *data.add(c.id.encode())] for c in self.changes]
+        changes = [self._change_row(change, data) for change in self.changes]
         vectors = self._vector_rows(data)
         return (
             json.dumps(list(self.gone_points)),
@@ -82,9 +88,14 @@ class Batch:
             self.seq,
             self.next_serial,
             self.count,
-            *_reply_columns(self.reply),
+            *_reply_columns(self.reply, self.at),
             self.expired,
+            state_checksum(self.seq, self.next_serial, self.count),
         )
+
+    def _change_row(self, change: Change, data: "_Data") -> list[int]:
+        kind, name = KINDS.index(change.kind), change.id.encode()
+        return [change.seq, kind, *data.add(name), change_checksum(change.seq, kind, self.at, name)]
 
     def _vector_rows(self, data: "_Data") -> list[list[int]]:
         stored = self.vectors.astype("<f4", copy=False).tobytes()
@@ -127,10 +138,11 @@ def _point_row(record: Record, data: _Data) -> list[int | None]:
     ]
 
 
-def _reply_columns(reply: Reply | None) -> tuple[str | None, ...]:
+def _reply_columns(reply: Reply | None, at: int) -> tuple[str | int | None, ...]:
     if reply is None:
-        return (None,) * 5
+        return (None,) * 6
     key = reply.key
     outcomes = [[outcome.id, outcome.status.value, outcome.version] for outcome in reply.result.outcomes]
     result = json.dumps({"seq": reply.result.seq, "outcomes": outcomes})
-    return (key.principal, key.operation, key.key, key.body_hash, result)
+    columns = (key.principal, key.operation, key.key, key.body_hash, result)
+    return (*columns, reply_checksum(*columns, at))

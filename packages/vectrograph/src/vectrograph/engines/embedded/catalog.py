@@ -28,7 +28,7 @@ from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.content import Content
 from vectrograph.engines.embedded.durable import make_directory, sync_directory
-from vectrograph.engines.embedded.failures import Damaged, quarantined, storage_errors
+from vectrograph.engines.embedded.failures import DAMAGE, Damaged, quarantined, storage_errors
 from vectrograph.engines.embedded.files import DerivedFiles
 from vectrograph.engines.embedded.graph.damage import DamagedIndex
 from vectrograph.engines.embedded.manifest import FILE_NAME as MANIFEST_FILE
@@ -200,7 +200,7 @@ class Catalog:
             if not self._read_only:
                 manifest.save(directory)
                 _log.warning("the manifest of collection %s was damaged and is written anew", manifest.spec.ref)
-        except (apsw.Error, Damaged, OSError) as error:
+        except (apsw.Error, *DAMAGE, OSError) as error:
             self._set_aside(directory, f"its manifest is damaged: {damage}; and so is its data: {error}")
             return
         self._open(directory, manifest)
@@ -215,7 +215,7 @@ class Catalog:
         files = DerivedFiles(directory, manifest.spec, read_only=self._read_only)
         try:
             content = _open_content(directory, manifest.spec, files, self._vfs)
-        except (apsw.Error, Damaged, OSError) as error:
+        except (apsw.Error, *DAMAGE, OSError) as error:
             problem = f"{type(error).__name__}: {error}"
             _log.error("collection %s is quarantined: %s", manifest.spec.ref, problem)
         collection = Collection(

@@ -1,6 +1,7 @@
 """From what SQLite and the disk say to errors of the domain."""
 
 import errno
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,10 @@ class Damaged(Exception):
     """Stored bytes are not what was written: a checksum, a length or a count does not hold."""
 
 
+DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, Damaged, UnicodeDecodeError, json.JSONDecodeError)
+"""What stored bytes raise that are not what was written; whatever was written could be decoded."""
+
+
 @contextmanager
 def storage_errors(directory: Path, name: str, on_damage: Callable[[str], None]) -> Iterator[None]:
     """Turn failures of storage into errors of the domain.
@@ -33,7 +38,7 @@ def storage_errors(directory: Path, name: str, on_damage: Callable[[str], None])
     """
     try:
         yield
-    except (apsw.CorruptError, apsw.NotADBError, Damaged) as error:
+    except DAMAGE as error:
         problem = f"{type(error).__name__}: {error}"
         on_damage(problem)
         raise quarantined(name, problem) from error

@@ -8,8 +8,10 @@ import apsw
 import numpy as np
 
 from vectrograph.domain.filters import Filter, predicate
-from vectrograph.domain.values import Include
-from vectrograph.engines.embedded.records import Record, read_records
+from vectrograph.domain.values import Change, Include
+from vectrograph.engines.embedded.batch import KINDS
+from vectrograph.engines.embedded.failures import Damaged
+from vectrograph.engines.embedded.records import Record, change_checksum, read_records
 from vectrograph.engines.embedded.view import Labels
 
 _IDS_AT_A_TIME: Final = 4096
@@ -109,3 +111,28 @@ def payloads_between(
         after = labels[-1]
         # Payloads are small or large: aim at chunks of a few milliseconds. The largest first chunk is 256 MB.
         step = max(1, step * 2 if len(row[1]) < _CHUNK_CHARACTERS else step // 2)
+
+
+def read_changes(connection: apsw.Connection, since: int, limit: int) -> Iterator[Change]:
+    """Entries of the log of changes after a seq, oldest first.
+
+    Raises:
+        Damaged: a checksum does not hold.
+    """
+    row: Any = connection.execute(
+        "SELECT group_concat(seq || ',' || kind || ',' || at || ',' || length(id) || ',' || checksum),"
+        " CAST(group_concat(id, '') AS BLOB)"
+        " FROM (SELECT * FROM changes WHERE seq > ? ORDER BY seq LIMIT ?)",
+        (since, limit),
+    ).fetchall()[0]
+    if row[0] is None:
+        return
+    numbers, data = json.loads(f"[{row[0]}]"), row[1]
+    offset = 0
+    for start in range(0, len(numbers), 5):
+        seq, kind, at, size, checksum = numbers[start : start + 5]
+        name = data[offset : offset + size]
+        if change_checksum(seq, kind, at, name) != checksum:
+            raise Damaged(f"the checksum of change {seq} does not hold")
+        yield Change(seq, KINDS[kind], name.decode(), at)
+        offset += size

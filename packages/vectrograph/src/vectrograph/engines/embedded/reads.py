@@ -1,6 +1,5 @@
 """Reading points of one collection: get, count, scroll, and the log of changes."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
@@ -10,12 +9,11 @@ import apsw
 import numpy as np
 
 from vectrograph.domain.filters import Filter
-from vectrograph.domain.values import Change, ChangePage, IdKind, Include, Order, Point, ScrollPage, ScrollRequest
+from vectrograph.domain.values import ChangePage, IdKind, Include, Order, Point, ScrollPage, ScrollRequest
 from vectrograph.engines.cursors import log_scope, scroll_scope, seal, unseal
-from vectrograph.engines.embedded.batch import KINDS
 from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.columns.store import Selection
-from vectrograph.engines.embedded.reading import read_by_ids, read_by_labels
+from vectrograph.engines.embedded.reading import read_by_ids, read_by_labels, read_changes
 from vectrograph.engines.embedded.records import BARE, Record, read_records
 from vectrograph.engines.embedded.selecting import known_selection, selecting
 from vectrograph.engines.embedded.view import View
@@ -156,25 +154,10 @@ def changes(collection: Collection, since: str | None, limit: int) -> ChangePage
     scope = log_scope(collection.uid)
     start = 0 if since is None else int(unseal(scope, since, "since"))
     with collection.reading() as (connection, _):
-        row: Any = connection.execute(
-            "SELECT group_concat(seq || ',' || kind || ',' || at || ',' || length(id)),"
-            " CAST(group_concat(id, '') AS BLOB)"
-            " FROM (SELECT * FROM changes WHERE seq > ? ORDER BY seq LIMIT ?)",
-            (start, limit),
-        ).fetchall()[0]
-    numbers, data = row
-    if numbers is None:
+        page = tuple(read_changes(connection, start, limit))
+    if not page:
         return ChangePage(changes=(), position=seal(scope, start))
-    page = tuple(_split_changes(json.loads(f"[{numbers}]"), data))
     return ChangePage(changes=page, position=seal(scope, page[-1].seq))
-
-
-def _split_changes(numbers: list[int], data: bytes) -> Iterator[Change]:
-    offset = 0
-    for start in range(0, len(numbers), 4):
-        seq, kind, at, size = numbers[start : start + 4]
-        yield Change(seq, KINDS[kind], data[offset : offset + size].decode(), at)
-        offset += size
 
 
 @contextmanager

@@ -66,6 +66,21 @@ def vector_checksum(label: int, stored: bytes | memoryview) -> int:
     return zlib.crc32(stored, zlib.crc32(label.to_bytes(8, "little")))
 
 
+def change_checksum(seq: int, kind: int, at: int, id: bytes) -> int:
+    """CRC-32 over an entry of the log of changes."""
+    return zlib.crc32(id, zlib.crc32(struct.pack("<3q", seq, kind, at)))
+
+
+def reply_checksum(*columns: str | int) -> int:
+    """CRC-32 over an idempotency record: principal, operation, key, body hash, result, time."""
+    return zlib.crc32(json.dumps(columns).encode())
+
+
+def state_checksum(seq: int, next_serial: int, count: int) -> int:
+    """CRC-32 over the counters of a collection."""
+    return zlib.crc32(struct.pack("<3q", seq, next_serial, count))
+
+
 def read_records(
     connection: apsw.Connection, condition: str, bindings: Sequence[object], include: Include
 ) -> list[Record]:

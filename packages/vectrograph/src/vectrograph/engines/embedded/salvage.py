@@ -20,7 +20,13 @@ from vectrograph.engines.embedded.durable import make_directory, sync_directory
 from vectrograph.engines.embedded.failures import Damaged
 from vectrograph.engines.embedded.manifest import FORMAT, spec_to_json
 from vectrograph.engines.embedded.reading import read_by_labels
-from vectrograph.engines.embedded.records import Record, vector_checksum
+from vectrograph.engines.embedded.records import (
+    Record,
+    change_checksum,
+    reply_checksum,
+    state_checksum,
+    vector_checksum,
+)
 from vectrograph.engines.embedded.schema import FILE_NAME, creation_script
 
 REPAIRED: Final = "repaired.sqlite"
@@ -146,12 +152,19 @@ def _copy(
         for seq, name in enumerate([name for name in gone if name is not None], highest + 1):
             log[seq] = (KINDS.index(ChangeKind.DELETE), name.encode(), now)
             highest = seq
-        target.executemany("INSERT INTO changes VALUES (?, ?, ?, ?)", ((seq, *entry) for seq, entry in log.items()))
-        target.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", _replies(damaged))
+        target.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?)", _log_rows(log))
+        target.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?)", _replies(damaged))
         serial = max([1, *_counter(damaged, "next_serial"), *_serials(spec, log, taken)])
         target.execute(
-            "INSERT INTO state VALUES (1, ?, ?, ?, ?, ?)",
-            (highest, serial, len(taken), created_at, json.dumps(spec_to_json(spec))),
+            "INSERT INTO state VALUES (1, ?, ?, ?, ?, ?, ?)",
+            (
+                highest,
+                serial,
+                len(taken),
+                created_at,
+                json.dumps(spec_to_json(spec)),
+                state_checksum(highest, serial, len(taken)),
+            ),
         )
         target.execute("COMMIT")
         target.pragma("journal_mode", "wal")
@@ -228,10 +241,16 @@ def _log_of(damaged: apsw.Connection) -> dict[int, tuple[int, bytes, int]]:
     """Entries of the log of changes by seq, as far as they can be read from either end."""
     log: dict[int, tuple[int, bytes, int]] = {}
     for direction in ("", "DESC"):
-        for seq, kind, name, at in _rows(damaged, f"SELECT seq, kind, id, at FROM changes ORDER BY seq {direction}"):  # noqa: S608
-            if _sane(seq) and isinstance(name, bytes) and kind in range(len(KINDS)):
+        query = f"SELECT seq, kind, id, at, checksum FROM changes ORDER BY seq {direction}"  # noqa: S608
+        for seq, kind, name, at, checksum in _rows(damaged, query):
+            if isinstance(name, bytes) and change_checksum(seq, kind, at, name) == checksum:
                 log[seq] = (kind, name, at)
     return dict(sorted(log.items()))
+
+
+def _log_rows(log: dict[int, tuple[int, bytes, int]]) -> Iterator[tuple[int, int, bytes, int, int]]:
+    for seq, (kind, name, at) in log.items():
+        yield seq, kind, name, at, change_checksum(seq, kind, at, name)
 
 
 def _lost(labels: Sequence[int], log: dict[int, tuple[int, bytes, int]], taken: set[bytes]) -> list[str | None]:
@@ -256,9 +275,9 @@ def _serials(spec: CollectionSpec, log: dict[int, tuple[int, bytes, int]], taken
 
 
 def _replies(damaged: apsw.Connection) -> Iterator[Any]:
-    columns = "principal, operation, key, body_hash, result, at"
+    columns = "principal, operation, key, body_hash, result, at, checksum"
     for row in _rows(damaged, f"SELECT {columns} FROM replies"):  # noqa: S608 - columns are constants
-        if all(isinstance(value, str) for value in row[:5]):
+        if reply_checksum(*row[:-1]) == row[-1]:
             yield row
 
 

@@ -7,7 +7,7 @@ the bytes as one blob into which they point, and the statement is a transaction 
 - `label` is the seq of the Put that brought the vector: a new one for every vector, never reused, so that whoever holds
   a label holds exactly one vector. A Patch keeps the label and moves the version.
 - `points` and `vectors` share the label. Both carry a checksum, because a flipped byte passes SQLite's own checks.
-- `changes` is the log of changes, `replies` the idempotency records, `state` one row of counters.
+- `changes` is the log of changes, `replies` the idempotency records, `state` one row of counters; all with checksums.
 """
 
 import struct
@@ -29,7 +29,7 @@ _TABLES: Final = """
 CREATE TABLE state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     seq INTEGER NOT NULL, next_serial INTEGER NOT NULL, count INTEGER NOT NULL, created_at INTEGER NOT NULL,
-    spec TEXT NOT NULL
+    spec TEXT NOT NULL, checksum INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE points (
     label INTEGER PRIMARY KEY,
@@ -40,10 +40,12 @@ CREATE TABLE points (
 CREATE INDEX points_created ON points (created_seq);
 CREATE INDEX points_version ON points (version);
 CREATE TABLE vectors (label INTEGER PRIMARY KEY, vector BLOB NOT NULL, checksum INTEGER NOT NULL) STRICT;
-CREATE TABLE changes (seq INTEGER PRIMARY KEY, kind INTEGER NOT NULL, id BLOB NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE changes (
+    seq INTEGER PRIMARY KEY, kind INTEGER NOT NULL, id BLOB NOT NULL, at INTEGER NOT NULL, checksum INTEGER NOT NULL
+) STRICT;
 CREATE TABLE replies (
     principal TEXT NOT NULL, operation TEXT NOT NULL, key TEXT NOT NULL,
-    body_hash TEXT NOT NULL, result TEXT NOT NULL, at INTEGER NOT NULL,
+    body_hash TEXT NOT NULL, result TEXT NOT NULL, at INTEGER NOT NULL, checksum INTEGER NOT NULL,
     PRIMARY KEY (principal, operation, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX replies_at ON replies (at);
@@ -53,7 +55,8 @@ _BATCH: Final = """
 CREATE VIEW batch AS SELECT
     NULL AS gone_points, NULL AS gone_vectors, NULL AS points, NULL AS vectors, NULL AS changes, NULL AS data,
     NULL AS stride, NULL AS at, NULL AS seq, NULL AS next_serial, NULL AS count,
-    NULL AS principal, NULL AS operation, NULL AS key, NULL AS body_hash, NULL AS result, NULL AS expired;
+    NULL AS principal, NULL AS operation, NULL AS key, NULL AS body_hash, NULL AS result,
+    NULL AS reply_checksum, NULL AS expired, NULL AS checksum;
 CREATE TRIGGER write_batch INSTEAD OF INSERT ON batch BEGIN
     DELETE FROM points WHERE label IN (SELECT value FROM json_each(NEW.gone_points));
     DELETE FROM vectors WHERE label IN (SELECT value FROM json_each(NEW.gone_vectors));
@@ -63,16 +66,16 @@ CREATE TRIGGER write_batch INSTEAD OF INSERT ON batch BEGIN
         FROM json_each(NEW.points);
     INSERT INTO vectors SELECT value ->> 0, substr(NEW.data, value ->> 1, NEW.stride), value ->> 2
         FROM json_each(NEW.vectors);
-    INSERT INTO changes SELECT value ->> 0, value ->> 1, substr(NEW.data, value ->> 2, value ->> 3), NEW.at
-        FROM json_each(NEW.changes);
+    INSERT INTO changes SELECT value ->> 0, value ->> 1, substr(NEW.data, value ->> 2, value ->> 3), NEW.at,
+        value ->> 4 FROM json_each(NEW.changes);
     DELETE FROM replies WHERE at <= NEW.expired;
-    INSERT INTO replies SELECT NEW.principal, NEW.operation, NEW.key, NEW.body_hash, NEW.result, NEW.at
-        WHERE NEW.key IS NOT NULL;
-    UPDATE state SET seq = NEW.seq, next_serial = NEW.next_serial, count = NEW.count;
+    INSERT INTO replies SELECT NEW.principal, NEW.operation, NEW.key, NEW.body_hash, NEW.result, NEW.at,
+        NEW.reply_checksum WHERE NEW.key IS NOT NULL;
+    UPDATE state SET seq = NEW.seq, next_serial = NEW.next_serial, count = NEW.count, checksum = NEW.checksum;
 END;
 """
 
-INSERT_BATCH: Final = f"INSERT INTO batch VALUES ({', '.join('?' * 17)})"  # noqa: S608 - question marks only
+INSERT_BATCH: Final = f"INSERT INTO batch VALUES ({', '.join('?' * 19)})"  # noqa: S608 - question marks only
 """One write; the columns in the order of the view."""
 
 

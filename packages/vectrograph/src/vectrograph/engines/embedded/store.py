@@ -21,7 +21,7 @@ from vectrograph.engines.embedded.log_check import require_whole_log
 from vectrograph.engines.embedded.manifest import FORMAT, spec_from_json, spec_to_json
 from vectrograph.engines.embedded.plan import Counters
 from vectrograph.engines.embedded.reading import read_by_ids, read_by_labels
-from vectrograph.engines.embedded.records import BARE, CONTENT, Record, vector_checksum
+from vectrograph.engines.embedded.records import BARE, CONTENT, Record, reply_checksum, state_checksum, vector_checksum
 from vectrograph.engines.embedded.schema import APPLICATION_ID, FILE_NAME, INSERT_BATCH, creation_script
 from vectrograph.engines.embedded.view import Addition, Labels, View
 
@@ -72,7 +72,8 @@ class Store:
         store = cls(directory, vfs, _PAGE_BYTES)
         store._writer.execute(creation_script(spec.ids, FORMAT))
         store._writer.execute(
-            "INSERT INTO state VALUES (1, 0, 1, 0, ?, ?)", (created_at, json.dumps(spec_to_json(spec)))
+            "INSERT INTO state VALUES (1, 0, 1, 0, ?, ?, ?)",
+            (created_at, json.dumps(spec_to_json(spec)), state_checksum(0, 1, 0)),
         )
         store.checkpoint()
         return store
@@ -101,10 +102,14 @@ class Store:
         """
         if self._writer.pragma("application_id") != APPLICATION_ID:
             raise Damaged("the file is not a collection's")
-        rows: Any = self._writer.execute("SELECT spec, created_at, seq, next_serial, count FROM state").fetchall()
+        rows: Any = self._writer.execute(
+            "SELECT spec, created_at, seq, next_serial, count, checksum FROM state"
+        ).fetchall()
         if len(rows) != 1:
             raise Damaged("the file lacks its state")
-        spec, created_at, seq, next_serial, count = rows[0]
+        spec, created_at, seq, next_serial, count, checksum = rows[0]
+        if state_checksum(seq, next_serial, count) != checksum:
+            raise Damaged("the checksum of its counters does not hold")
         try:
             return Header(spec_from_json(json.loads(spec)), created_at, Counters(seq, next_serial, count))
         except (ValueError, KeyError, TypeError) as error:
@@ -181,14 +186,18 @@ class Store:
     def reply_to(self, key: IdempotencyKey, since: int) -> tuple[str, WriteResult] | None:
         """Body hash and result remembered under a key after `since` (microseconds since 1970), if any."""
         rows: Any = self._writer.execute(
-            "SELECT body_hash, result FROM replies WHERE principal = ? AND operation = ? AND key = ? AND at > ?",
+            "SELECT body_hash, result, at, checksum FROM replies"
+            " WHERE principal = ? AND operation = ? AND key = ? AND at > ?",
             (key.principal, key.operation, key.key, since),
         ).fetchall()
         if not rows:
             return None
-        result = json.loads(rows[0][1])
+        body_hash, stored, at, checksum = rows[0]
+        if reply_checksum(key.principal, key.operation, key.key, body_hash, stored, at) != checksum:
+            raise Damaged(f"the checksum of the record of idempotency key {key.key!r} does not hold")
+        result = json.loads(stored)
         outcomes = tuple(Outcome(name, OutcomeStatus(status), version) for name, status, version in result["outcomes"])
-        return rows[0][0], WriteResult(seq=result["seq"], outcomes=outcomes, replayed=True)
+        return body_hash, WriteResult(seq=result["seq"], outcomes=outcomes, replayed=True)
 
     def matching(self, condition: Filter, view: View, columns: ColumnStore | None) -> list[Record]:
         """All stored points that match, without payload and text.

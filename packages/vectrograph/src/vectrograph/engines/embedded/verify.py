@@ -9,10 +9,12 @@ from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.failures import Damaged
 from vectrograph.engines.embedded.files import DerivedFiles
 from vectrograph.engines.embedded.graph.damage import DamagedIndex
-from vectrograph.engines.embedded.reading import read_by_labels
+from vectrograph.engines.embedded.reading import read_by_labels, read_changes
+from vectrograph.engines.embedded.records import reply_checksum
 
 _POINTS_AT_A_TIME: Final = 256
 _ATTEMPTS: Final = 3
+_CHANGES_AT_A_TIME: Final = 10_000
 _EVERYTHING: Final = Include(vector=True, payload=True, text=True)
 
 
@@ -34,6 +36,14 @@ def verify(collection: Collection) -> int:
         checked = 0
         for start in range(0, len(labels), _POINTS_AT_A_TIME):
             checked += len(read_by_labels(connection, labels[start : start + _POINTS_AT_A_TIME], _EVERYTHING))
+        last = 0
+        while page := list(read_changes(connection, last, _CHANGES_AT_A_TIME)):
+            last = page[-1].seq
+        if last > view.seq:
+            raise Damaged(f"the log knows of change {last}, and the last was {view.seq}")
+        for row in connection.execute("SELECT principal, operation, key, body_hash, result, at, checksum FROM replies"):
+            if reply_checksum(*row[:-1]) != row[-1]:
+                raise Damaged(f"the checksum of the record of idempotency key {row[2]!r} does not hold")
         if not checked == stored[0][0] == view.count:
             raise Damaged(f"{stored[0][0]} points are stored, {checked} of the {view.count} known ones were found")
     return checked

@@ -74,6 +74,7 @@ class ColumnStore:
         self._selections: dict[Filter, tuple[int, Labels, Selection]] = {}
         self._refused: dict[frozenset[Key], int] = {}
         self._lock = Lock()
+        self._choosing = Lock()
 
     @property
     def nbytes(self) -> int:
@@ -216,7 +217,8 @@ class ColumnStore:
         """Forget everything, and give the memory back to the budget; nobody asks any more."""
         with self._lock:
             self._entries.clear()
-            self._selections.clear()
+            with self._choosing:
+                self._selections.clear()
             self._held.release()
 
     # ------------------------------------------------------------ answers
@@ -229,9 +231,11 @@ class ColumnStore:
         selection = Selection(mask, int(np.count_nonzero(mask)))
         selections = self._selections
         if len(mask) * _SELECTIONS * _SELECTION_SHARE <= self._limit:
-            while len(selections) >= _SELECTIONS:
-                selections.pop(next(iter(selections), filter), None)
-            selections[filter] = (view.seq, view.labels, selection)
+            # Also called by those who need not wait for columns.
+            with self._choosing:
+                while len(selections) >= _SELECTIONS:
+                    selections.pop(next(iter(selections)))
+                selections[filter] = (view.seq, view.labels, selection)
         return selection
 
 
