@@ -137,8 +137,8 @@ def test_waiting_for_a_thread_ends_at_the_deadline_and_probes_still_answer(
         with served.client(credential) as client:
             return client.get("/api/v1/tokens").status_code
 
-    with ThreadPoolExecutor(32) as pool:
-        occupied = [pool.submit(occupy, number) for number in range(32)]
+    with ThreadPoolExecutor(16) as pool:
+        occupied = [pool.submit(occupy, number) for number in range(16)]
         for _ in occupied:
             assert busy.acquire(timeout=10)
         try:
