@@ -86,6 +86,16 @@ def test_one_address_is_slowed_whatever_names_it_tries_and_a_success_takes_back_
     assert wait_of(lockout, "another", "192.0.2.1") == 0
 
 
+def test_others_behind_my_address_do_not_keep_me_out_where_i_was_before(lockout: Lockout) -> None:
+    lockout.begin("ada", HOME)
+    lockout.succeed("ada", HOME)
+    for number in range(FOR_ADDRESS.free):
+        lockout.begin(f"name{number}", HOME)
+    assert wait_of(lockout, "eve", HOME) > 0
+    assert [wait_of(lockout, "ada", HOME) for _ in range(FOR_PAIR.free)] == [0.0] * FOR_PAIR.free
+    assert wait_of(lockout, "ada", HOME) > 0
+
+
 def test_the_addresses_of_one_ipv6_customer_are_one(lockout: Lockout) -> None:
     waits = [wait_of(lockout, "ada", f"2001:db8:1:2::{number:x}") for number in range(1, FOR_PAIR.free + 2)]
     assert waits[-1] > 0

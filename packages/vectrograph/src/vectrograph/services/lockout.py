@@ -21,7 +21,7 @@ class Patience:
 
 FOR_PAIR: Final = Patience(free=5, longest_seconds=900.0)
 """Failures of one account from one address."""
-FOR_ADDRESS: Final = Patience(free=20, longest_seconds=900.0)
+FOR_ADDRESS: Final = Patience(free=60, longest_seconds=900.0)
 """Failures from one address, for whatever accounts."""
 FOR_ACCOUNT: Final = Patience(free=50, longest_seconds=8.0)
 """Failures of one account from everywhere: a short wait, which many addresses together cannot avoid."""
@@ -43,10 +43,12 @@ class Lockout:
     """Failed attempts in the memory of this process, per account and address together, per address, and per account.
 
     The long waits are for an address, so that nobody locks out another by failing in their name. All addresses together
-    can make the others of an account wait eight seconds at most, and those not at all from where the account logged in
-    before. A username that does not exist is counted like one that does, and refused in the same words, so that a
-    refusal tells nothing. An attempt counts as failed from its beginning until it succeeds, so that many at once gain
-    nothing. Addresses of one IPv6 customer count as one.
+    can make the others of an account wait eight seconds at most. Where an account logged in before, only its own
+    failures there count, so that neither strangers nor others behind the same address keep it out.
+
+    A username that does not exist is counted like one that does, and refused in the same words, so that a refusal tells
+    nothing. An attempt counts as failed from its beginning until it succeeds, so that many at once gain nothing.
+    Addresses of one IPv6 customer count as one.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -67,10 +69,10 @@ class Lockout:
         account, origin = _folded(username), address_group(address)
         with self._lock:
             counted = [(_of(self._pairs, (account, origin), at), FOR_PAIR)]
-            if origin:
-                counted.append((_of(self._addresses, origin, at), FOR_ADDRESS))
             if not self._is_known((account, origin), at):
                 counted.append((_of(self._accounts, account, at), FOR_ACCOUNT))
+                if origin:
+                    counted.append((_of(self._addresses, origin, at), FOR_ADDRESS))
             wait = max(failures.free_from for failures, _ in counted) - at
             if wait > 0:
                 raise RateLimited(
@@ -85,9 +87,9 @@ class Lockout:
         account, origin = _folded(username), address_group(address)
         with self._lock:
             self._pairs.pop((account, origin), None)
-            _take_back(self._addresses.get(origin), FOR_ADDRESS)
             if not self._is_known((account, origin), at):
                 _take_back(self._accounts.get(account), FOR_ACCOUNT)
+                _take_back(self._addresses.get(origin), FOR_ADDRESS)
             if origin:
                 self._known[account, origin] = at
                 self._known.move_to_end((account, origin))
