@@ -56,6 +56,8 @@ def _kills(chance: random.Random, count: int, home: Path) -> None:
     for place, times in sorted(tally.deaths.items()):
         print(f"  {times:5} {place}")
     print(f"  {tally.steps} acknowledged steps are all there; {tally.under_way} steps under way were there whole")
+    if tally.walks.wanted:
+        print(f"  walks along the graph met {tally.walks.recall():.5f} of {tally.walks.wanted} neighbours")
 
 
 def _spoils(chance: random.Random, count: int, home: Path) -> None:

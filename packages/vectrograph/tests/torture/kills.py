@@ -8,7 +8,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from torture import oracle
 from torture.child import checksum
 from torture.fault_points import POINTS, usual_turns
 from torture.haste import hastened, open_hastily, walking
+from torture.oracle import Walks
 from torture.story import Clock, Story
 from vectrograph.domain.values import Distance, MaintenanceTask, WriteResult
 from vectrograph.engines.base import Engine
@@ -27,6 +28,7 @@ LIVES: Final = 20
 """Deaths that one database sees before a new one is begun."""
 _PATIENCE: Final = 60.0
 _LONGEST: Final = 0.4
+_RECALL: Final = 0.98
 
 
 class Lost(AssertionError):
@@ -35,11 +37,12 @@ class Lost(AssertionError):
 
 @dataclass(slots=True)
 class Tally:
-    """What was done: deaths by place, steps acknowledged in all, steps found that were under way."""
+    """What was done: deaths by place, steps acknowledged in all, steps found that were under way, walks."""
 
     deaths: Counter[str] = field(default_factory=Counter)
     steps: int = 0
     under_way: int = 0
+    walks: Walks = field(default_factory=Walks)
 
 
 @dataclass(slots=True)
@@ -88,7 +91,7 @@ class Database:
                 raise Lost(f"step {number} was answered otherwise than {self._results[number]}")
         self._clock.step = self._done + 1
         with hastened(), closing(open_hastily(self._directory, self._clock)) as engine:
-            tally.under_way += self._compare(engine, told)
+            tally.under_way += self._compare(engine, told, tally)
         if told.place:
             tally.deaths[told.place] += 1
         tally.steps += self._done - before
@@ -98,7 +101,7 @@ class Database:
         self._clock.step = self._done
         self._results[self._done] = self._story.step(self._model, self._done)
 
-    def _compare(self, engine: EmbeddedEngine, told: _Told) -> bool:
+    def _compare(self, engine: EmbeddedEngine, told: _Told, tally: Tally) -> bool:
         """Whether the step that was under way is there, whole."""
         where = f"{told.place}, after step {self._done}"
         found = oracle.state(engine)
@@ -108,25 +111,27 @@ class Database:
             also = oracle.difference(found, oracle.state(self._model))
             if also:
                 raise Lost(f"{where}: {wrong}; compared with the step under way: {also}")
-        self._search(engine, where)
+        self._search(engine, where, tally.walks)
         report = engine.maintain(MaintenanceTask.VERIFY)
         if not report.healthy:
             raise Lost(f"{where}: verify says {report.details}")
         self._repeat(engine, where)
         return bool(wrong)
 
-    def _search(self, engine: EmbeddedEngine, where: str) -> None:
+    def _search(self, engine: EmbeddedEngine, where: str, walks: Walks) -> None:
         """Exactly, as the planner likes, by the graph as it was found, and by one that covers everything."""
         seed = self._chance.randrange(1 << 30)
         wanted = oracle.answers(self._model, seed, exact=True)
         for flush in (False, True):
             if flush:
                 engine.maintain(MaintenanceTask.FLUSH)
-            for exact, way in ((True, nullcontext()), (False, nullcontext()), (False, walking(engine))):
-                with way:
-                    given = oracle.answers(engine, seed, exact=exact)
+            for exact in (True, False):
+                given = oracle.answers(engine, seed, exact=exact)
                 if unlike := oracle.difference(given, wanted):
-                    raise Lost(f"{where}: searching (exact={exact}, {type(way).__name__}, flushed={flush}): {unlike}")
+                    raise Lost(f"{where}: searching (exact={exact}, flushed={flush}): {unlike}")
+            with walking(engine):
+                if strange := walks.add(engine, self._model, seed):
+                    raise Lost(f"{where}: walking (flushed={flush}): {strange}")
 
     def _repeat(self, engine: Engine, where: str) -> None:
         """Send the last writes again: they are remembered, and answered as they were."""
@@ -206,4 +211,6 @@ def run(seed: int, deaths: int, home: Path, progress: Callable[[int, Tally], Non
             progress(tally.deaths.total(), tally)
             if tally.deaths.total() >= deaths:
                 break
+    if tally.walks.recall() < _RECALL:
+        raise Lost(f"walks along the graph found {tally.walks.recall():.3f} of the neighbours")
     return tally

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -58,7 +59,12 @@ def _whole(point: Point) -> tuple[object, ...]:
 
 
 def answers(
-    engine: Engine, seed: int, *, exact: bool, refs: Sequence[CollectionRef] = (DOCS, NUMBERS)
+    engine: Engine,
+    seed: int,
+    *,
+    exact: bool,
+    refs: Sequence[CollectionRef] = (DOCS, NUMBERS),
+    ks: Sequence[int] = (1, 10, 300),
 ) -> dict[str, Any]:
     """What searches of the collections that are there throughout find: ids and scores, with and without filters."""
     chance = random.Random(seed)
@@ -66,12 +72,44 @@ def answers(
     found = {}
     for ref in refs:
         for condition in FILTERS:
-            for k in (1, 10, 300):
+            for k in ks:
                 request = SearchRequest(legs=(DenseLeg(vectors=queries),), k=k, filter=condition, exact=exact)
                 results = engine.search(ref, request)
                 hits = [[(hit.point.id, hit.score, hit.point.version) for hit in result.hits] for result in results]
                 found[f"{ref}, {condition}, {k}"] = hits
     return found
+
+
+@dataclass(slots=True)
+class Walks:
+    """What walks along the graph found, in all. A walk may miss a neighbour; it must not find what is not there."""
+
+    wanted: int = 0
+    met: int = 0
+
+    def add(self, engine: Engine, truth: Engine, seed: int) -> str | None:
+        """Compare an engine that walks with one that searches exactly; what is wrong, in words, or None."""
+        given, best = answers(engine, seed, exact=False), answers(truth, seed, exact=True)
+        everything = answers(truth, seed, exact=True, ks=(10_000,))
+        for question, lists in given.items():
+            whole = everything[question.rpartition(" ")[0] + " 10000"]
+            for found, nearest, there in zip(lists, best[question], whole, strict=True):
+                if strange := set(found) - set(there):
+                    return f"{question}: {_short(strange)} are not there, or not so"
+                if len(found) != len(nearest) or len(set(found)) != len(found) or found != _in_order(found, there):
+                    return f"{question}: {len(found)} instead of {len(nearest)}, or out of order"
+                self.wanted += len(nearest)
+                self.met += len(set(found) & set(nearest))
+        return None
+
+    def recall(self) -> float:
+        """Share of the true neighbours that were met."""
+        return self.met / max(1, self.wanted)
+
+
+def _in_order(found: list[Any], there: list[Any]) -> list[Any]:
+    places = {hit: place for place, hit in enumerate(there)}
+    return sorted(found, key=places.__getitem__)
 
 
 def difference(given: Any, wanted: Any, where: str = "") -> str | None:

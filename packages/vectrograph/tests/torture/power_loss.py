@@ -144,10 +144,9 @@ def _compare(engine: EmbeddedEngine, kept: Record, story: Story, outage: Outage,
     report = engine.maintain(MaintenanceTask.VERIFY)
     if not report.healthy:
         raise Lost(f"{outage}: after step {done}, verify says {report.details}")
-    exactly = oracle.answers(engine, done, exact=True)
     with walking(engine):
-        if unlike := oracle.difference(oracle.answers(engine, done, exact=False), exactly):
-            raise Lost(f"{outage}: after step {done}, searching by the graph: {unlike}")
+        if strange := oracle.Walks().add(engine, engine, done):
+            raise Lost(f"{outage}: after step {done}, walking along the graph: {strange}")
     again = story.repeat(engine, done)
     if again is not None:
         wanted = kept.results[done]
