@@ -75,6 +75,7 @@ def serve(
     address_rate_limit: Annotated[int | None, _option("address_rate_limit")] = None,
     rate_limit_storage: Annotated[str | None, _option("rate_limit_storage")] = None,
     memory_bytes: Annotated[int | None, _option("memory_bytes")] = None,
+    ballast_bytes: Annotated[int | None, _option("ballast_bytes")] = None,
     grpc_threads: Annotated[int | None, _option("grpc_threads")] = None,
     shutdown_seconds: Annotated[float | None, _option("shutdown_seconds")] = None,
     log_level: Annotated[LogLevel | None, _option("log_level")] = None,

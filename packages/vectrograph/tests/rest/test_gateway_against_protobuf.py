@@ -15,7 +15,18 @@ from hypothesis import strategies as st
 
 from vectrograph.control.records import FeedbackItem, FeedbackRecord
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import Hit, Plan, Point, SearchResult
+from vectrograph.domain.values import (
+    CollectionInfo,
+    CollectionRef,
+    CollectionSpec,
+    CollectionState,
+    Distance,
+    Hit,
+    Plan,
+    Point,
+    SearchResult,
+    VectorField,
+)
 from vectrograph.rest.gateway import account_messages, messages, own_messages
 from vectrograph.rest.gateway.proto_json import read_bytes, read_message
 from vectrograph.rpc import messages as wire
@@ -150,6 +161,11 @@ def answers() -> Iterator[tuple[msgspec.Struct, Message]]:
     feedback = [own_messages.FeedbackMessage.of(record)]
     yield own_messages.ListFeedbackResponse(feedback=feedback, cursor="x"), vectrograph_pb.ListFeedbackResponse()
     yield own_messages.GetLimitsResponse.of(Limits()), vectrograph_pb.GetLimitsResponse()
+    field = VectorField(dimension=3, distance=Distance.DOT)
+    spec = CollectionSpec(ref=CollectionRef(tenant="t", name="c"), fields=(field,))
+    info = CollectionInfo(spec=spec, state=CollectionState.READY, count=2, seq=9, created_at=1_700_000_000_000_000)
+    shown = own_messages.GetCollectionInfoResponse.of(info, "u-1")
+    yield shown, vectrograph_pb.GetCollectionInfoResponse()
     yield own_messages.CountResponse(count=str(2**64 - 1)), vectrograph_pb.CountResponse()
     yield messages.UpsertResponse(upserted=7), vectron_pb.UpsertResponse()
 

@@ -81,7 +81,8 @@ def upsert_if(context: Context, body: messages.UpsertIfRequest) -> messages.Upse
 
 def info(context: Context, _: None) -> messages.GetCollectionInfoResponse:
     """GET /v1/collections/{name}/info."""
-    return messages.GetCollectionInfoResponse.of(context.services.catalog.describe(context.call, context.path["name"]))
+    catalog, call, name = context.services.catalog, context.call, context.path["name"]
+    return messages.GetCollectionInfoResponse.of(catalog.describe(call, name), catalog.owner(call, name))
 
 
 def limits(context: Context, _: None) -> messages.GetLimitsResponse:

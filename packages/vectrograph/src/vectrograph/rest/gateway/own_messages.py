@@ -128,10 +128,12 @@ class GetCollectionInfoResponse(GatewayMessage, frozen=True, kw_only=True):
     bytes_on_disk: Int64
     state: str
     created_at: Int64
+    owner: str
+    tenant: str
 
     @classmethod
-    def of(cls, info: CollectionInfo) -> "GetCollectionInfoResponse":
-        """From the collection as it stands."""
+    def of(cls, info: CollectionInfo, owner: str | None) -> "GetCollectionInfoResponse":
+        """From the collection as it stands, and the id of who created it where that is known."""
         return cls(
             name=info.spec.ref.name,
             dimension=info.spec.dimension,
@@ -141,6 +143,8 @@ class GetCollectionInfoResponse(GatewayMessage, frozen=True, kw_only=True):
             bytes_on_disk=str(info.bytes_on_disk),
             state=info.state.value,
             created_at=str(info.created_at // _MICROSECONDS),
+            owner=owner or "",
+            tenant=info.spec.ref.tenant,
         )
 
 
@@ -158,12 +162,19 @@ class GetLimitsResponse(GatewayMessage, frozen=True, kw_only=True):
     max_name_bytes: UInt32
     max_page: UInt32
     max_id_bytes: UInt32
+    max_answer_bytes: Int64
+    max_search_work: Int64
 
     @classmethod
     def of(cls, limits: Limits) -> "GetLimitsResponse":
         """From the limits in force."""
-        names = cls.__struct_fields__[1:]
-        return cls(max_message_bytes=str(limits.max_body_bytes), **{name: getattr(limits, name) for name in names})
+        large = ("max_message_bytes", "max_answer_bytes", "max_search_work")
+        return cls(
+            max_message_bytes=str(limits.max_body_bytes),
+            max_answer_bytes=str(limits.max_answer_bytes),
+            max_search_work=str(limits.max_search_work),
+            **{name: getattr(limits, name) for name in cls.__struct_fields__ if name not in large},
+        )
 
 
 class ListFeedbackQuery(GatewayMessage, frozen=True, kw_only=True):
