@@ -201,3 +201,15 @@ def test_an_index_that_misses_what_is_asked_is_served_otherwise(scratch: Path) -
         time.sleep(0.02)
     assert (report.source, report.recall, report.strategies) == (RECENT, 1.0, {CODES: 50})
     engine.close()
+
+
+def test_an_index_that_was_judged_is_judged_again_after_many_more_queries() -> None:
+    asked, query = Asked(4), np.ones((1, 4), np.float32)
+    apart = []
+    for _ in range(4):
+        count = 1
+        while not asked.note(query):
+            count += 1
+        asked.judged()
+        apart.append(count)
+    assert [count / apart[0] for count in apart] == [1, 8, 64, 64]

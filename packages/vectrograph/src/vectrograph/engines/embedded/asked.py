@@ -10,6 +10,10 @@ from vectrograph.domain.values import Vector
 _EVERY: Final = 16
 _MOST: Final = 128
 _BYTES: Final = 1 << 20
+_SELDOMER: Final = 8
+_SELDOMEST: Final = 64
+"""Judging costs an exact scan for each question kept: after each time eight times as many queries have to come, but at
+most 64 times as many as for the first, when a query pays a hundredth of its own cost for it."""
 
 
 class Asked:
@@ -23,7 +27,8 @@ class Asked:
         self._dimension = dimension
         self._kept: deque[Vector] = deque(maxlen=max(16, min(_MOST, _BYTES // (4 * dimension))))
         self._count = 0
-        self._judged = 0
+        self._judge_at = self._apart = _EVERY * (self._kept.maxlen or 1)
+        self._most = _SELDOMEST * self._apart
 
     def note(self, queries: Vector) -> bool:
         """Take notice of queries, shape (m, dimension); whether there are enough new ones to judge by."""
@@ -32,7 +37,7 @@ class Asked:
         if self._count % _EVERY:
             return False
         self._kept.append(queries[0].copy())
-        return self._count - self._judged >= _EVERY * (self._kept.maxlen or 1)
+        return self._count >= self._judge_at
 
     def vectors(self) -> Vector:
         """Those kept, shape (n, dimension)."""
@@ -40,5 +45,6 @@ class Asked:
         return np.stack(kept) if kept else np.empty((0, self._dimension), np.float32)
 
     def judged(self) -> None:
-        """What was noticed so far has been used."""
-        self._judged = self._count
+        """What was noticed so far has been used; the next time is after many more queries."""
+        self._apart = min(_SELDOMER * self._apart, self._most)
+        self._judge_at = self._count + self._apart

@@ -11,6 +11,7 @@ patches of photographs), and a range that holds it leaves no resolution for the 
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -115,10 +116,7 @@ class CodeSpace:
     @property
     def width(self) -> int:
         """Components of a code."""
-        if self.quantisation is Quantisation.FLOAT32:
-            return self.dimension
-        wide, narrow = (-(-self.dimension // block) * block for block in _SIMD)
-        return wide if (wide - self.dimension) * _PADDING <= self.dimension else narrow
+        return _width(self.dimension, self.quantisation)
 
     @property
     def products(self) -> bool:
@@ -237,6 +235,14 @@ class CodeSpace:
         apart *= self.scale**2
         error = (self.error**2 + rounding**2 + (relative * size) ** 2) ** 0.5
         return float((1 + relative) * apart + error**2 + narrow * (2 * apart**0.5 + error) * error)
+
+
+@cache
+def _width(dimension: int, quantisation: Quantisation) -> int:
+    if quantisation is Quantisation.FLOAT32:
+        return dimension
+    wide, narrow = (-(-dimension // block) * block for block in _SIMD)
+    return wide if (wide - dimension) * _PADDING <= dimension else narrow
 
 
 def _mean_length(rows: Vector) -> float:

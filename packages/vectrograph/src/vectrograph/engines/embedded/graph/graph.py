@@ -214,8 +214,8 @@ class Graph:
         if len(self.unplaced):
             extra, firsts = self.with_unplaced(_NO_ROWS, _NO_ROWS, originals, allowed)
             more, scored = score(query, originals, extra, firsts, between)
-            rows, exact = np.concatenate([rows, more]), np.concatenate([exact, scored])
-        return Nearest(*nearest(rows, exact, query.k), len(nodes), members.matched)
+            rows, exact = nearest(np.concatenate([rows, more]), np.concatenate([exact, scored]), query.k)
+        return Nearest(rows, exact, len(nodes), members.matched)
 
     def _refined(
         self,
@@ -226,12 +226,14 @@ class Graph:
         values: Vector,
         between: Callable[[], None],
     ) -> tuple[Rows, Vector]:
-        """The members that may be among the best k, scored; reads only as many vectors as the codes leave in doubt."""
+        """The best k members, as `score` gives them; reads only as many vectors as the codes leave in doubt."""
         rows, firsts = members.rows, members.firsts
+        distinct = firsts is rows
         ahead = query.k + max(_AHEAD, query.k // 2)
         if len(rows) <= ahead:
             return score(query, originals, rows, firsts, between)
-        found, exact = score(query, originals, rows[:ahead], firsts[:ahead], between)
+        head = rows[:ahead]
+        found, exact = score(query, originals, head, head if distinct else firsts[:ahead], between)
         limit = float(exact[query.k - 1])
         reach = self.space.reach(aim, query.vector, limit)
         near = values[members.places]
@@ -239,8 +241,9 @@ class Graph:
         if doubtful <= ahead:
             return found, exact
         kept, _ = contenders(query, originals, firsts[ahead:doubtful], limit, between)
-        more, scored = score(query, originals, rows[ahead:][kept], firsts[ahead:][kept], between)
-        return np.concatenate([found, more]), np.concatenate([exact, scored])
+        tail = rows[ahead:][kept]
+        more, scored = score(query, originals, tail, tail if distinct else firsts[ahead:][kept], between)
+        return nearest(np.concatenate([found, more]), np.concatenate([exact, scored]), query.k)
 
     def with_unplaced(self, rows: Rows, firsts: Rows, originals: Originals, allowed: Mask | None) -> tuple[Rows, Rows]:
         """Rows, and rows that hold the same vectors, with the allowed unplaced ones added to both."""
