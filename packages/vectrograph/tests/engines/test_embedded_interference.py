@@ -91,7 +91,7 @@ def test_a_busy_thread_costs_no_more_than_ten_times(scratch: Path) -> None:
 
 @pytest.mark.slow
 def test_no_thread_is_held_up_by_writing_checkpointing_and_indexing(scratch: Path) -> None:
-    """While rows are written, the log is folded in, and the index built, extended and saved; the best of three rounds."""
+    """While rows are written, the log folded in, and the index built, extended and saved; the best of three rounds."""
     for turn in range(3):
         worst, machine = longest_sleep(scratch / f"data {turn}", 3.0)
         print(f"longest sleep of 1 ms: {worst * 1e3:.0f} ms, {machine * 1e3:.0f} ms in a process apart")
