@@ -334,6 +334,28 @@ def test_an_index_that_cannot_be_saved_serves_and_complains(
     again.close()
 
 
+def test_what_fails_is_not_tried_again_with_every_write(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = EmbeddedEngine.open(scratch / "data", rhythm=replace(Rhythm(), first_rows=(100, 100), swap_rows=64))
+    engine.create(CollectionSpec.dense(DOCS, 64, Distance.EUCLIDEAN))
+    worker = engine._background.worker
+
+    def idle() -> bool:
+        return not worker._running and all(due > time.monotonic() for due in list(worker._due.values()))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vectrograph.engines.embedded.indexing.GraphMaker.built", full)
+        for start in range(0, 2_000, 100):
+            put(engine, range(start, start + 100))
+            wait_until(idle)
+    complaints = [record for record in caplog.records if "No space left" in record.getMessage()]
+    assert 1 <= len(complaints) <= 3
+    engine.maintain(MaintenanceTask.FLUSH, DOCS)
+    assert (engine.describe(DOCS).index_problem, engine.describe(DOCS).indexed) == (None, 2_000)
+    engine.close()
+
+
 def test_a_refused_commit_leaves_no_rows_behind(filled: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Vectors are in the file before the commit; when that fails they are overwritten, not shown."""
     import apsw

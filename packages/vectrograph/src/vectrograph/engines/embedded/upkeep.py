@@ -78,6 +78,7 @@ class Upkeep:
         self._written_at = 0.0
         self._flushing = False
         self._complaint: str | None = None
+        self._retry_at = 0.0
         self._saved = _Saved(None, 0, 0, 0)
         self._maker = GraphMaker(spec.distance, spec.quantisation, background)
 
@@ -105,7 +106,8 @@ class Upkeep:
 
     def _schedule(self, view: View) -> None:
         if self._extension_due(view) or self._compaction_due(view):
-            self._background.worker.schedule(self)
+            # What was in the way is seldom gone with the next write: every one of them would try, and complain, again.
+            self._background.worker.schedule(self, max(0.0, self._retry_at - time.monotonic()))
         elif self._needs_index(view):
             self._background.worker.schedule(self, self._rhythm.idle_seconds)
 
@@ -239,7 +241,10 @@ class Upkeep:
             self.save(between)
         if worked:
             give_back()
-        return self._again(view, generation) if self.complaint is None else _RETRY_SECONDS
+        if self.complaint is not None:
+            return _RETRY_SECONDS
+        self._retry_at = 0.0
+        return self._again(view, generation)
 
     def _again(self, view: View, generation: Generation) -> float | None:
         if self._extension_due(view) or self._compaction_due(view):
@@ -370,6 +375,7 @@ class Upkeep:
             self.save(lambda: None)
 
     def _complain(self, complaint: str) -> None:
+        self._retry_at = time.monotonic() + _RETRY_SECONDS
         with self._changed:
             self._complaint = complaint
             self._changed.notify_all()
