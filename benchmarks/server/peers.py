@@ -17,7 +17,7 @@ from vectron_client import ClientOptions, Point, VectronClient
 COLLECTION: Final = "bench"
 _KEY_LOGIN: Final = {"username": "developer", "password": "developer123"}
 _POLL_SECONDS: Final = 0.02
-_SETTLED_SECONDS: Final = 2.0
+_PATIENCE_SECONDS: Final = 300.0
 
 
 class Peer(Protocol):
@@ -72,16 +72,18 @@ class Vectrograph(OverGrpc):
         return [[int(text) for text in hits.ids] for hits in answers]
 
     def wait_indexed(self) -> float:
-        """Ask until all rows are indexed, or their number has not changed for two seconds."""
-        seen, since = -1, time.perf_counter()
-        while True:
+        """Ask until all rows are indexed.
+
+        Raises:
+            TimeoutError: they are not within five minutes.
+        """
+        end = time.perf_counter() + _PATIENCE_SECONDS
+        while time.perf_counter() < end:
             info = self._http.get(f"/v1/collections/{COLLECTION}/info").json()
-            indexed = int(info["indexed"])
-            if indexed != seen:
-                seen, since = indexed, time.perf_counter()
-            if seen == int(info["count"]) or time.perf_counter() - since > _SETTLED_SECONDS:
-                return since
+            if info["indexed"] == info["count"]:
+                return time.perf_counter()
             time.sleep(_POLL_SECONDS)
+        raise TimeoutError(f"{info['indexed']} of {info['count']} rows are indexed after {_PATIENCE_SECONDS:.0f} s.")
 
 
 class OverHttp(Vectrograph):
