@@ -17,8 +17,8 @@ from starlette.types import ASGIApp
 from vectrograph.certificates import CertificateFiles, Certificates
 from vectrograph.control.seeding import default_password_in_force, seed_development_accounts
 from vectrograph.control.store import ControlStore
+from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import StartupError
-from vectrograph.domain.values import DEFAULT_TENANT
 from vectrograph.embedding.wordllama import WordllamaEmbedder
 from vectrograph.engines.base import Engine
 from vectrograph.engines.embedded import EmbeddedEngine

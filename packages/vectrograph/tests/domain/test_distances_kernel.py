@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from vectrograph.domain.collections import Distance
 from vectrograph.domain.distances import norms, scores
-from vectrograph.domain.values import Distance, Vector
+from vectrograph.domain.points import Vector
 
 LARGEST = float(np.finfo(np.float32).max)
 

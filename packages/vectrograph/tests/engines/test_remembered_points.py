@@ -3,7 +3,8 @@
 from pathlib import Path
 from threading import Event, Thread
 
-from vectrograph.domain.values import DenseLeg, Include, Patch, Put, SearchRequest
+from vectrograph.domain.points import Patch, Put
+from vectrograph.domain.queries import DenseLeg, Include, SearchRequest
 from vectrograph.engines.contract.subject import SELECTIONS, make, nearest, put, vector
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.records import CONTENT, Record

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vectrograph.domain.collections import Distance, Quantisation
 from vectrograph.domain.distances import norms, scores
-from vectrograph.domain.values import Distance, Quantisation, Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.effort import Route
 from vectrograph.engines.embedded.graph.graph import Graph
 from vectrograph.engines.embedded.graph.recall import recall

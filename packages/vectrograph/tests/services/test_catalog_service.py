@@ -1,6 +1,7 @@
 import pytest
 from services.house import LIMITS, House, call_as
 
+from vectrograph.domain.collections import Distance, IdKind
 from vectrograph.domain.errors import (
     AlreadyExists,
     CollectionNotFound,
@@ -8,7 +9,6 @@ from vectrograph.domain.errors import (
     PermissionDenied,
     ReservedCollection,
 )
-from vectrograph.domain.values import Distance, IdKind
 from vectrograph.services.call import Call
 
 

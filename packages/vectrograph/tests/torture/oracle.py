@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from torture.story import DIMENSION, DOCS, NUMBERS, place
+from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.filters import Compare, Comparison, Filter, Not, Range
-from vectrograph.domain.values import CollectionRef, DenseLeg, Include, Point, ScrollRequest, SearchRequest
+from vectrograph.domain.points import Point
+from vectrograph.domain.queries import DenseLeg, Include, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine
 
 FILTERS: tuple[Filter | None, ...] = (

@@ -20,7 +20,8 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vectrograph.domain.values import Distance, Vector
+from vectrograph.domain.collections import Distance
+from vectrograph.domain.points import Vector
 
 Wide: TypeAlias = NDArray[np.float64]
 Norms: TypeAlias = NDArray[np.float32]

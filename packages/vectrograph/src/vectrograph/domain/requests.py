@@ -4,16 +4,11 @@ import math
 
 import numpy as np
 
+from vectrograph.domain.capabilities import Capabilities, EngineLimits
+from vectrograph.domain.collections import CollectionSpec
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import (
-    Capabilities,
-    CollectionSpec,
-    EngineLimits,
-    Order,
-    ScrollRequest,
-    SearchRequest,
-    Vector,
-)
+from vectrograph.domain.points import Vector
+from vectrograph.domain.queries import Order, ScrollRequest, SearchRequest
 from vectrograph.domain.vectors import require_finite
 
 

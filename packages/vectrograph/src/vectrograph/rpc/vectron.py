@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 from vectrograph.control.records import FeedbackItem
+from vectrograph.domain.collections import CollectionState
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import CollectionState, SearchResult
+from vectrograph.domain.queries import SearchResult
 from vectrograph.rpc import messages
 from vectrograph.rpc._pb import vectron_pb
 from vectrograph.rpc.messages import SearchQuery, parse

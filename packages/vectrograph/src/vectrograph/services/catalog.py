@@ -3,9 +3,9 @@
 from typing import Final
 
 from vectrograph.control.owners import CollectionOwners
+from vectrograph.domain.collections import TOKENS_COLLECTION, CollectionInfo, CollectionSpec, Distance
 from vectrograph.domain.errors import InvalidArgument, PermissionDenied, ReservedCollection
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import TOKENS_COLLECTION, CollectionInfo, CollectionSpec, Distance
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_name
 from vectrograph.services.audit import Audit

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 
 from vectrograph.control.feedback import FeedbackLog
+from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters import Filter
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import CollectionRef, DenseLeg, Hit, Include, SearchRequest, SearchResult, Vector
+from vectrograph.domain.points import Vector
+from vectrograph.domain.queries import DenseLeg, Hit, Include, SearchRequest, SearchResult
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_top_k
 from vectrograph.services.call import Call

@@ -13,7 +13,8 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from vectrograph.domain.values import Distance, Vector
+from vectrograph.domain.collections import Distance
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.code_space import LONGEST, SHORTEST
 from vectrograph.engines.embedded.graph.effort import Route, beam_for, route, trustworthy
 from vectrograph.engines.embedded.graph.graph import Graph, Nearest

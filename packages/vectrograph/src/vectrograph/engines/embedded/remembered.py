@@ -11,7 +11,8 @@ from threading import Lock
 from typing import Final
 
 from vectrograph.domain.payloads import decode_payload
-from vectrograph.domain.values import Include, Point
+from vectrograph.domain.points import Point
+from vectrograph.domain.queries import Include
 from vectrograph.engines.embedded.records import BARE, Record
 
 REMEMBERED_BYTES: Final = 8 << 20

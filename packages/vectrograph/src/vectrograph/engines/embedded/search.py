@@ -8,7 +8,8 @@ from dataclasses import replace
 import apsw
 import numpy as np
 
-from vectrograph.domain.values import Hit, Include, Plan, Point, SearchRequest, SearchResult, Vector
+from vectrograph.domain.points import Point, Vector
+from vectrograph.domain.queries import Hit, Include, Plan, SearchRequest, SearchResult
 from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.columns.store import Selection
 from vectrograph.engines.embedded.reading import read_by_labels

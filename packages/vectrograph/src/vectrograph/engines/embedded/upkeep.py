@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
+from vectrograph.domain.collections import CollectionSpec
 from vectrograph.domain.errors import DomainError
-from vectrograph.domain.values import CollectionSpec
 from vectrograph.engines.embedded.allocator import give_back
 from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.budget import OverBudget

@@ -7,8 +7,10 @@ import msgspec
 import numpy as np
 
 from vectrograph.control.records import FeedbackItem
+from vectrograph.domain.collections import CollectionState
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import CollectionState, Include, Put, Vector
+from vectrograph.domain.points import Put, Vector
+from vectrograph.domain.queries import Include
 from vectrograph.rest.context import Context
 from vectrograph.rest.decoding import as_vector
 from vectrograph.rest.gateway import messages

@@ -12,10 +12,11 @@ import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from vectrograph.control.records import FeedbackItem
-from vectrograph.domain.values import Hit, Payload
-from vectrograph.domain.values import Plan as SearchAccount
-from vectrograph.domain.values import Point as StoredPoint
-from vectrograph.domain.values import SearchResult as FoundHits
+from vectrograph.domain.points import Payload
+from vectrograph.domain.points import Point as StoredPoint
+from vectrograph.domain.queries import Hit
+from vectrograph.domain.queries import Plan as SearchAccount
+from vectrograph.domain.queries import SearchResult as FoundHits
 from vectrograph.rest.gateway.proto_json import Base64, Int32, Int64, UInt32
 from vectrograph.services.reranking import Rerank
 

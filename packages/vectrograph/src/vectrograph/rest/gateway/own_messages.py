@@ -5,8 +5,9 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from vectrograph.control.records import FeedbackRecord
+from vectrograph.domain.collections import CollectionInfo
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import CollectionInfo, Outcome
+from vectrograph.domain.points import Outcome
 from vectrograph.rest.gateway.messages import (
     FeedbackItemMessage,
     GatewayMessage,

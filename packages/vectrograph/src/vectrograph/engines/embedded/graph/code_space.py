@@ -17,8 +17,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vectrograph.domain.collections import Distance, Quantisation
 from vectrograph.domain.distances import Norms, norms
-from vectrograph.domain.values import Distance, Quantisation, Vector
+from vectrograph.domain.points import Vector
 
 _SIMD: Final = (64, 16)
 """Codes are padded to a multiple of the first if that adds an eighth at most, else of the second; see `hnsw`."""

@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from vectrograph.domain.values import Distance, Quantisation, Vector
+from vectrograph.domain.collections import Distance, Quantisation
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.code_space import SAMPLE, Aim, CodeSpace
 from vectrograph.engines.embedded.graph.hnsw import Hnsw, Mask
 from vectrograph.engines.embedded.graph.nodes import Members, NodeTable, Rows

@@ -31,7 +31,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 
 Codes: TypeAlias = NDArray[np.uint8]
 Nodes: TypeAlias = NDArray[np.int64]

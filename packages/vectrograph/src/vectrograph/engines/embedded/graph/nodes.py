@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.hnsw import Codes, Hnsw, Mask
 from vectrograph.engines.embedded.graph.hnsw import Nodes as NodeNumbers
 

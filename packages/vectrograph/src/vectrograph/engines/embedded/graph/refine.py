@@ -12,8 +12,9 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from vectrograph.domain.collections import Distance
 from vectrograph.domain.distances import Norms, norms, scores
-from vectrograph.domain.values import Distance, Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.hnsw import inner_products, squared_distances
 from vectrograph.engines.embedded.graph.nodes import Rows
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vectrograph.domain.values import Distance, Quantisation
+from vectrograph.domain.collections import Distance, Quantisation
 from vectrograph.engines.embedded.durable import sync_directory
 from vectrograph.engines.embedded.graph.code_space import CodeSpace
 from vectrograph.engines.embedded.graph.damage import DamagedIndex

@@ -5,7 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from vectrograph.domain.values import Quantisation, Vector
+from vectrograph.domain.collections import Quantisation
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.code_space import Aim
 from vectrograph.engines.embedded.graph.graph import Graph, Nearest
 from vectrograph.engines.embedded.graph.hnsw import Mask, Nodes
