@@ -189,8 +189,7 @@ class Upkeep:
         rows = len(view.labels)
         if rows - view.count > max(self._rhythm.swap_rows // 4, rows * self._rhythm.dead_share):
             return True
-        graph = view.served.graph if view.served is not None else None
-        return graph is not None and graph.cut_share > 2 * graph.space.outside + self._rhythm.cut_share
+        return view.served is not None and self._rhythm.outgrown(view.served.graph, view.lengths)
 
     def _quiet(self) -> bool:
         return time.monotonic() - self._written_at >= self._rhythm.idle_seconds

@@ -27,6 +27,8 @@ _PADDING: Final = 8
 _LARGEST: Final = {"int8": 127.0, "float16": 60_000.0, "float32": np.inf}
 _FLOAT16_TOP: Final = 256.0
 """Where the largest sampled value is put in float16: room for values 200 times as large, and far from subnormals."""
+_LONGER: Final = {"int8": 1.5, "float16": 200.0, "float32": np.inf}
+"""How much longer than the longest of the sample a vector may be under dot: up to there, cutting cost no neighbour."""
 _CUTS: Final = (0.9999, 0.999, 0.99)
 """Shares of values to try to represent without cutting, beside all; on real data each was best somewhere."""
 _TRIAL_VALUES: Final = 1 << 21
@@ -77,6 +79,8 @@ class CodeSpace:
         radius: root mean square distance of points from the centre, in the sample.
         spill: how far nearly all points of the sample, at most, were moved by cutting.
         outside: share of components beyond the range, in the sample.
+        longest: length of the longest vector that has a place. Distances from aims only shrink with what is cut; inner
+            products do too, and so those would be lost that are the nearest under dot.
     """
 
     distance: Distance
@@ -87,6 +91,7 @@ class CodeSpace:
     radius: float = 0.0
     spill: float = 0.0
     outside: float = 0.0
+    longest: float = LONGEST
 
     @classmethod
     def train(cls, distance: Distance, quantisation: Quantisation, vectors: Vector, lengths: Norms) -> "CodeSpace":
@@ -107,6 +112,7 @@ class CodeSpace:
             radius=_mean_length(within),
             spill=_SPILL_SLACK + 2 * float(np.quantile(norms(exact - within), _NEARLY_ALL)),
             outside=outside / vectors.size,
+            longest=min(LONGEST, float(lengths.max()) * _LONGER[quantisation]) if space.products else LONGEST,
         )
 
     @property
@@ -131,7 +137,7 @@ class CodeSpace:
 
     def representable(self, lengths: Norms) -> NDArray[np.bool_]:
         """Which vectors have a place here, by their Euclidean lengths; the others must be scored by the kernel."""
-        fits: NDArray[np.bool_] = (lengths >= SHORTEST) & (lengths <= LONGEST)
+        fits: NDArray[np.bool_] = (lengths >= SHORTEST) & (lengths <= self.longest)
         if self.distance is not Distance.COSINE:
             fits |= lengths == 0
         return fits

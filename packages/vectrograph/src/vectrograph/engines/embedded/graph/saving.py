@@ -27,7 +27,7 @@ from vectrograph.engines.embedded.graph.hnsw import Hnsw
 from vectrograph.engines.embedded.graph.nodes import Crowd, NodeTable
 from vectrograph.engines.embedded.graph.served import ServedGraph
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 _MAGIC: Final = b"VGGRAPH\0"
 _START: Final = struct.Struct("<8sII")
@@ -175,6 +175,7 @@ def _graph_head(served: ServedGraph) -> dict[str, Any]:
         "radius": space.radius,
         "spill": space.spill,
         "outside": space.outside,
+        "longest": space.longest,
         "covered": graph.covered,
         "cut": graph.cut,
         "beam": served.beam,
@@ -265,6 +266,7 @@ def _graph(head: dict[str, Any], arrays: dict[str, NDArray[Any]], hnsw: Hnsw, di
         radius=head["radius"],
         spill=head["spill"],
         outside=head["outside"],
+        longest=head["longest"],
     )
     crowd = Crowd(arrays["crowd_nodes"], arrays["crowd_rows"], arrays["crowd_firsts"])
     table = NodeTable(arrays["rows"], arrays["keys"], crowd)
