@@ -176,6 +176,7 @@ def _open_services(settings: Settings, engine: Engine, store: ControlStore, stac
             identity=settings.rate_limit, address=settings.address_rate_limit, storage=settings.rate_limit_storage
         ),
         concurrency=Concurrency(requests=settings.max_concurrent, streams=settings.max_streams),
+        quantisation=settings.quantization,
     )
     stack.callback(services.close)
     for tenant in {DEFAULT_TENANT, *(user.tenant for user in store.accounts.list())}:

@@ -127,6 +127,7 @@ class VectrographService:
             created_at=seconds(info.created_at),
             owner=self._services.catalog.owner(call, request.name) or "",
             tenant=info.spec.ref.tenant,
+            quantization=info.spec.quantisation.value,
         ).SerializeToString()
 
     def list_feedback(self, call: Call, body: bytes) -> bytes:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from vectrograph.control.records import FeedbackItem
 from vectrograph.domain.collections import CollectionState
@@ -20,10 +21,10 @@ from vectrograph.services.filter_text import filter_of
 _POINT: Final = Include(vector=True, payload=True, text=False)
 
 
-def create(context: Context, body: messages.CreateCollectionRequest) -> messages.SuccessResponse:
+def create(context: Context, body: messages.CreateCollectionRequest) -> messages.CreateCollectionResponse:
     """POST /v1/collections."""
-    context.services.catalog.create(context.call, body.name, body.dimension, body.distance)
-    return messages.SuccessResponse()
+    info = context.services.catalog.create(context.call, body.name, body.dimension, body.distance, body.quantization)
+    return messages.CreateCollectionResponse(quantization=info.spec.quantisation.value if body.quantization else UNSET)
 
 
 def list_names(context: Context, _: None) -> messages.ListCollectionsResponse:

@@ -29,11 +29,22 @@ class GatewayMessage(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class CreateCollectionRequest(GatewayMessage, frozen=True, kw_only=True):
-    """A collection to be. `distance` is cosine, euclidean or dot; empty means euclidean."""
+    """A collection to be. `distance` is cosine, euclidean or dot; empty means euclidean.
+
+    `quantization`, how its index stores a component, is int8, float16 or float32; empty leaves it to the server.
+    """
 
     name: str = ""
     dimension: Int32 = 0
     distance: str = ""
+    quantization: str = ""
+
+
+class CreateCollectionResponse(GatewayMessage, frozen=True, kw_only=True):
+    """It is done; `quantization` is there when the request had it."""
+
+    success: bool = True
+    quantization: str | UnsetType = UNSET
 
 
 class SuccessResponse(GatewayMessage, frozen=True, kw_only=True):

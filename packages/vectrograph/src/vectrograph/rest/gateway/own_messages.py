@@ -131,6 +131,7 @@ class GetCollectionInfoResponse(GatewayMessage, frozen=True, kw_only=True):
     created_at: Int64
     owner: str
     tenant: str
+    quantization: str
 
     @classmethod
     def of(cls, info: CollectionInfo, owner: str | None) -> "GetCollectionInfoResponse":
@@ -146,6 +147,7 @@ class GetCollectionInfoResponse(GatewayMessage, frozen=True, kw_only=True):
             created_at=str(info.created_at // _MICROSECONDS),
             owner=owner or "",
             tenant=info.spec.ref.tenant,
+            quantization=info.spec.quantisation.value,
         )
 
 
