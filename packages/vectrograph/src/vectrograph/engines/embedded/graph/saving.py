@@ -33,6 +33,7 @@ _MAGIC: Final = b"VGGRAPH\0"
 _START: Final = struct.Struct("<8sII")
 _CHECKSUM: Final = struct.Struct("<I")
 _CHUNK_BYTES: Final = 4 << 20
+_PIECE_BYTES: Final = 1 << 20
 _DTYPES: Final[Mapping[str, str]] = {
     "labels": "<i8",
     "created": "<i8",
@@ -135,7 +136,7 @@ def load_rows(
 def _write(saved: SavedRows, file: BinaryIO, owner: tuple[str, int, Distance], between: Callable[[], None]) -> None:
     checksum = 0
 
-    def put(content: bytes) -> int:
+    def put(content: bytes | memoryview) -> int:
         nonlocal checksum
         between()
         checksum = zlib.crc32(content, checksum)
@@ -146,7 +147,10 @@ def _write(saved: SavedRows, file: BinaryIO, owner: tuple[str, int, Distance], b
     head = json.dumps({**_head(saved, owner), "arrays": {name: len(array) for name, array in arrays.items()}})
     put(_START.pack(_MAGIC, FORMAT, len(head)) + head.encode())
     for name, array in arrays.items():
-        put(np.ascontiguousarray(array, _DTYPES[name]).tobytes())
+        # Piece by piece and in place: copying holds the GIL, and the arrays of a large collection take long.
+        content = np.ascontiguousarray(array, _DTYPES[name]).view(np.uint8)
+        for start in range(0, len(content), _PIECE_BYTES):
+            put(content[start : start + _PIECE_BYTES].data)
     if saved.served is not None:
         saved.served.graph.hnsw.write(put)
     file.write(_CHECKSUM.pack(checksum))
