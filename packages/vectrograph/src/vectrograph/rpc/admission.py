@@ -1,46 +1,14 @@
 """Which calls are let in while all threads are taken: few enough that those who wait are still served in time."""
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from vectrograph.domain.errors import RateLimited
 from vectrograph.rpc.exchange import Exchange
+from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.threads import OnThreads
-from vectrograph.services.waiting import Queue
-
-R = TypeVar("R")
-
-
-class Pool(ThreadPoolExecutor):
-    """Threads that answer calls, and the calls that wait for one."""
-
-    def __init__(self, threads: int, *, thread_name_prefix: str) -> None:
-        super().__init__(threads, thread_name_prefix=thread_name_prefix)
-        self._queue = Queue()
-
-    def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
-        """Call the function on a thread as soon as one is free."""
-
-        def begin() -> R:
-            self._queue.begin()
-            return fn(*args, **kwargs)
-
-        self._queue.join()
-        return super().submit(begin)
-
-    @property
-    def waiting(self) -> int:
-        """Calls that no thread has begun."""
-        return self._queue.waiting
-
-    @property
-    def is_too_long(self) -> bool:
-        """Whether one more call would wait too long."""
-        return self._queue.is_too_long
-
 
 if TYPE_CHECKING:
     Handler = grpc.GenericRpcHandler[Any, Any]

@@ -19,7 +19,7 @@ from vectrograph.domain.filters import Filter
 from vectrograph.domain.points import Payload, Point, Put, Vector
 from vectrograph.domain.queries import Hit, Include, SearchResult
 from vectrograph.rpc._pb import bytesview_pb, vectron_pb
-from vectrograph.rpc.fragments import hit_fragment, point_fragment, repeated
+from vectrograph.rpc.fragments import hits_encoded, point_fragment, repeated
 from vectrograph.services.filter_text import filter_of
 from vectrograph.services.reranking import Rerank
 
@@ -97,7 +97,7 @@ def decode_search(body: bytes) -> SearchQuery:
 
 def encode_hits(hits: Sequence[Hit]) -> bytes:
     """A SearchResponse with the parts of each point that are there."""
-    return b"".join([repeated(hit_fragment(hit)) for hit in hits])
+    return hits_encoded(hits)
 
 
 def encode_explained(result: SearchResult) -> bytes:

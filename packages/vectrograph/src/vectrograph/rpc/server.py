@@ -9,10 +9,11 @@ import grpc
 
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
 from vectrograph.rpc.accounts import AuthService, Public
-from vectrograph.rpc.admission import Admission, Pool
+from vectrograph.rpc.admission import Admission
 from vectrograph.rpc.exchange import Exchange
 from vectrograph.rpc.extensions import VectrographService
 from vectrograph.rpc.health import Health
+from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.reflection import Reflection
 from vectrograph.rpc.slow_bodies import SlowBodies
 from vectrograph.rpc.vectron import Streaming, Unary, VectronService
