@@ -2,13 +2,16 @@
 """Creating many tokens; synchronous."""
 
 import os
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import closing
 from functools import partial
 from typing import Literal
 
-from neurograph import bulk, calls
-from neurograph.bulk import Batch, BulkResult, Encoded, FailedItem, Outcome
+from neurograph import bulk, bulk_batches, calls
+from neurograph.bulk import BulkResult, FailedItem, Outcome
+from neurograph.bulk_batches import Batch
+from neurograph.bulk_columns import Columns, Cutter
+from neurograph.bulk_items import Encoded, encoded
 from neurograph.calls import NewToken
 from neurograph.concurrency import Items, Job, apart, in_turn, iterating
 from neurograph.exceptions import (
@@ -20,11 +23,10 @@ from neurograph.exceptions import (
     ValidationError,
 )
 from neurograph.executor import Executor
-from neurograph.journal import Journal, held
+from neurograph.journal import Journal, Plan, held
 from neurograph.models import Token
 from neurograph.progress import Progress, reporting
 from neurograph.unset import UNSET, Timeout
-from wirekit.batching import Batcher
 
 
 class BulkCreate:
@@ -122,40 +124,53 @@ class Load:
         return result
 
     def _jobs(self, items: Items[NewToken]) -> Iterator[Job[Outcome]]:
-        dialect = self._executor.dialect
-        limits = {"max_count": calls.MAX_BATCH_COUNT, "max_bytes": calls.MAX_BATCH_BYTES}
-        batcher = Batcher[Encoded](size=lambda each: each.size(dialect.frames), **limits)
+        cutter = Cutter(self._executor.dialect)
         count = 0
         for item in iterating(items):
-            each = self._encoded(item, count)
             plan = None if self._journal is None else self._journal.plan_of(count)
-            count += 1
-            if each is None and plan is not None:
-                raise plan.mismatch()
-            if each is None:
-                continue
             if plan is None:
-                batch = batcher.add(each)
-                if batch is not None:
+                batch = self._taken(cutter, item, count)
+                if batch:
                     yield partial(self._settle, batch)
-            elif plan.take(each):
+            elif plan.take(_as_planned(plan, item, count)):
                 yield partial(self._resume, plan.items, plan.key, plan.ids)
-        rest = batcher.flush()
-        if rest is not None:
+            count += 1
+        rest = self._sound(cutter.flush())
+        if rest:
             yield partial(self._settle, rest)
         if self._journal is not None:
             self._journal.refuse_missing(count)
 
-    def _encoded(self, item: NewToken, index: int) -> Encoded | None:
-        """The item ready to be sent; None when it is no token and failures are collected."""
-        pack_lists = self._journal is not None or self._executor.dialect.frames is True
+    def _taken(self, cutter: Cutter, item: NewToken, index: int) -> Sequence[Encoded] | None:
+        """Takes an item; returns the batch that it completed, if there is one and something of it can be sent."""
         try:
-            return bulk.encoded(item, index, pack_lists=pack_lists)
+            if self._journal is None:
+                batch = cutter.take(item, index)
+            else:
+                batch = cutter.add(encoded(item, index, pack_lists=True))
         except ValidationError as error:
-            if not self._collect:
-                raise
-            self._refused.append(FailedItem(index, item, error))
+            self._refuse(FailedItem(index, item, error))
             return None
+        return None if batch is None else self._sound(batch)
+
+    def _sound(self, batch: Sequence[Encoded] | None) -> Sequence[Encoded] | None:
+        """What of a batch can be sent; the rest is refused."""
+        wrong = batch.unsound() if isinstance(batch, Columns) else {}
+        if batch is None or not wrong:
+            return batch
+        for place, error in wrong.items():
+            self._refuse(FailedItem(batch[place].index, batch[place].item, error))
+        return [each for place, each in enumerate(batch) if place not in wrong]
+
+    def _refuse(self, failed: FailedItem) -> None:
+        """Remembers an item that is not sent.
+
+        Raises:
+            NeuroGraphError: failures are not collected; this one.
+        """
+        if not self._collect:
+            raise failed.error
+        self._refused.append(failed)
 
     def _resume(self, batch: list[Encoded], key: str, ids: list[int] | None) -> Outcome:
         """Settles a batch that an earlier run has sent: nothing to do, or the same once more."""
@@ -164,20 +179,20 @@ class Load:
         self._result.created_ids += ids
         return Outcome(resumed=len(ids))
 
-    def _settle(self, batch: list[Encoded], key: str | None = None) -> Outcome:
+    def _settle(self, batch: Sequence[Encoded], key: str | None = None) -> Outcome:
         """Sends a batch, in as many parts as it takes, until every item is created or has failed."""
         outcome = Outcome()
-        waiting = [batch]
+        waiting: list[Sequence[Encoded]] = [batch]
         if key is None:
-            limits = None if bulk.is_small(batch) else self._executor.limits()
-            waiting = bulk.recut(batch, limits, self._executor.dialect.frames)
+            limits = None if bulk_batches.is_small(batch) else self._executor.limits()
+            waiting = bulk_batches.recut(batch, limits, self._executor.dialect.frames)
         while waiting:
             part = waiting.pop(0)
             try:
                 ids, tokens = self._send(part, key)
             except PayloadTooLargeError as error:
                 if len(part) > 1:
-                    waiting[:0] = bulk.halves(part)
+                    waiting[:0] = bulk_batches.halves(part)
                 else:
                     self._fail(outcome, part, error)
             except ValidationError as error:
@@ -193,10 +208,12 @@ class Load:
                 outcome.bare += len(ids) - len(tokens)
                 outcome.created += [(each.index, token) for each, token in zip(part, tokens, strict=self._keep)]
             key = None
+        if isinstance(batch, Columns):
+            batch.release()
         outcome.created.sort(key=lambda created: created[0])
         return outcome
 
-    def _send(self, part: list[Encoded], key: str | None) -> tuple[list[int], list[Token]]:
+    def _send(self, part: Sequence[Encoded], key: str | None) -> tuple[list[int], list[Token]]:
         """Sends a part, under a key that the journal knows before and whose outcome it knows after.
 
         Returns:
@@ -219,7 +236,19 @@ class Load:
         tokens = self._executor.run(calls.create_tokens(batch, key), self._timeout)
         return [token.id for token in tokens], tokens
 
-    def _fail(self, outcome: Outcome, items: list[Encoded], error: NeuroGraphError) -> None:
+    def _fail(self, outcome: Outcome, items: Sequence[Encoded], error: NeuroGraphError) -> None:
         if not self._collect or isinstance(error, (AuthenticationError, AuthorizationError, ClientClosedError)):
             raise error
         outcome.failed += [FailedItem(each.index, each.item, error) for each in items]
+
+
+def _as_planned(plan: Plan, item: NewToken, index: int) -> Encoded:
+    """An item that an earlier run has sent, encoded as then.
+
+    Raises:
+        ValidationError: it is no token, so it cannot be the same.
+    """
+    try:
+        return encoded(item, index, pack_lists=True)
+    except ValidationError as error:
+        raise plan.mismatch() from error
