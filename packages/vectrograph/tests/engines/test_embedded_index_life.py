@@ -21,10 +21,12 @@ from engines.indexed_rows import (
 )
 from engines.waiting import wait_until
 
+from vectrograph.domain.capabilities import MaintenanceTask
 from vectrograph.domain.points import Delete, Vector
 from vectrograph.engines.contract.subject import TENANT
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.graph.hnsw import Hnsw
+from vectrograph.engines.embedded.graph.served import ServedGraph
 
 pytestmark = pytest.mark.usefixtures("vectors_in_files")
 
@@ -46,6 +48,22 @@ def test_a_graph_is_built_and_extended_by_itself(scratch: Path, opened: Callable
     served = view(engine).served
     assert served is not None
     assert sorted(served.graph.table.rows.tolist()) == list(range(1000))
+
+
+def test_flush_does_not_wait_for_work_that_fails(
+    scratch: Path, opened: Callable[..., EmbeddedEngine], caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> ServedGraph:
+        raise ZeroDivisionError("a defect")
+
+    engine = opened(scratch / "data", tune=broken)
+    fill(engine, rows(500))
+    report = engine.maintain(MaintenanceTask.FLUSH, DOCS)
+    assert not report.healthy
+    assert "the log says why" in report.details[str(DOCS)]
+    wait_until(lambda: "ZeroDivisionError: a defect" in caplog.text)
+    wait_until(lambda: engine.describe(DOCS).index_problem is not None)
+    assert_whole(view(engine), rows(500), set(range(500)))
 
 
 def test_flush_returns_when_everything_is_indexed(scratch: Path, opened: Callable[..., EmbeddedEngine]) -> None:

@@ -1,6 +1,7 @@
 """What is asked and answered: searches, and pages of a collection in a fixed order."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from vectrograph.domain.filters import Filter
 from vectrograph.domain.points import Point, Vector
@@ -42,8 +43,7 @@ class SearchRequest:
     explain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A point and its score: a distance, lower is closer. `distance` is there where a rerank moved the score."""
 
     point: Point

@@ -120,4 +120,4 @@ def _with_parts(hit: Hit, include: Include) -> Hit:
     """A hit without the parts that were read for the ranking only."""
     payload = hit.point.payload if include.payload else None
     text = hit.point.text if include.text else None
-    return replace(hit, point=replace(hit.point, payload=payload, text=text))
+    return hit._replace(point=replace(hit.point, payload=payload, text=text))

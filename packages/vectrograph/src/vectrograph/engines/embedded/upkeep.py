@@ -23,6 +23,7 @@ from vectrograph.engines.embedded.graph.vector_file import VectorFile
 from vectrograph.engines.embedded.indexing import GraphMaker
 from vectrograph.engines.embedded.pacing import Pacing
 from vectrograph.engines.embedded.view import Generation, Labels, View
+from vectrograph.engines.embedded.worker import GiveUp
 
 if TYPE_CHECKING:
     from vectrograph.engines.embedded.content import Content
@@ -224,6 +225,12 @@ class Upkeep:
         except (OSError, MemoryError, OverBudget) as error:
             self._complain(f"the index could not be worked on: {error}")
             return _RETRY_SECONDS
+        except GiveUp:
+            raise
+        except Exception:
+            # The worker logs it and tries again; nobody is to wait for that without being told.
+            self._complain("the index could not be worked on; the log says why")
+            raise
 
     def _run(self, between: Callable[[], None]) -> float | None:
         self._complaint = None

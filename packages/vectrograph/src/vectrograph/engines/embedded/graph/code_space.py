@@ -12,7 +12,7 @@ patches of photographs), and a range that holds it leaves no resolution for the 
 
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +51,7 @@ LONGEST: Final = 1e15
 """Lengths between which float32 products neither vanish nor overflow; others are scored by the kernel alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Aim:
+class Aim(NamedTuple):
     """A query in the space.
 
     Attributes:
@@ -186,7 +185,7 @@ class CodeSpace:
             query = query / np.float32(length)
         inner = (query - self.centre) * np.float32(self.scale)
         factor = 1.0
-        if self.quantisation is Quantisation.INT8 and float(np.abs(inner).max()) > self._top:
+        if self.quantisation is Quantisation.INT8 and float(np.maximum.reduce(np.abs(inner))) > self._top:
             cut = np.clip(inner, -self._top, self._top)
             if float(np.square(inner - cut).sum()) > self.spill**2:
                 factor = self._share(query)
@@ -206,11 +205,12 @@ class CodeSpace:
         return max(0.0, float((room / np.maximum(np.abs(query), np.float32(SHORTEST))).min()))
 
     def _rounded(self, inner: Vector) -> Vector:
-        point = np.zeros((1, self.width), np.float32)
         if self.quantisation is Quantisation.INT8:
-            np.rint(inner, out=point[0, : self.dimension])
-        else:
-            point[0, : self.dimension] = inner
+            inner = np.rint(inner)
+        if self.width == len(inner):
+            return inner.reshape(1, -1)
+        point = np.zeros((1, self.width), np.float32)
+        point[0, : len(inner)] = inner
         return point
 
     def reach(self, aim: Aim, query: Vector, score: float) -> float:

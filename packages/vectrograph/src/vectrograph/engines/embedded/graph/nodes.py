@@ -9,7 +9,7 @@ them. Rows of a crowded node that hold the same vector are scored once: `first` 
 """
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +41,7 @@ class Crowd:
     firsts: Small
 
 
-@dataclass(frozen=True, slots=True)
-class Members:
+class Members(NamedTuple):
     """Rows behind some nodes, best node first.
 
     Attributes:

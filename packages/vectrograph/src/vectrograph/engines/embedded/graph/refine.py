@@ -125,7 +125,7 @@ def score(
         between: called about every millisecond; may raise to stop.
     """
     if firsts is rows:
-        exact = scores(query.distance, query.vector, originals.vectors[rows], between=between)
+        exact = scores(query.distance, query.vector, originals.vectors.take(rows, axis=0), between=between)
     else:
         distinct, back = np.unique(firsts, return_inverse=True)
         exact = scores(query.distance, query.vector, originals.vectors[distinct], between=between)[back]
@@ -137,6 +137,6 @@ def nearest(rows: Rows, exact: Vector, k: int) -> tuple[Rows, Vector]:
     order = exact.argsort(kind="stable")
     rows, exact = rows[order], exact[order]
     if len(rows) > k:
-        end = int(np.searchsorted(exact, exact[k - 1], "right"))
+        end = int(exact.searchsorted(exact[k - 1], "right"))
         rows, exact = rows[:end], exact[:end]
     return rows, exact
