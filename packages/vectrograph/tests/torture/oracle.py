@@ -105,8 +105,8 @@ class Walks:
         return None
 
     def recall(self) -> float:
-        """Share of the true neighbours that were met."""
-        return self.met / max(1, self.wanted)
+        """Share of the true neighbours that were met; all of them where none were wanted."""
+        return self.met / self.wanted if self.wanted else 1.0
 
 
 def _in_order(found: list[Any], there: list[Any]) -> list[Any]:
