@@ -68,7 +68,8 @@ def test_the_narrowest_beam_that_is_good_and_quick() -> None:
 def test_what_beams_and_ways_cost() -> None:
     assert beam_for(10, 144) < beam_for(11, 144) < beam_for(11, 144, 0.5)
     assert route(31_000, 31_000, 256, 144) is Route.WALK
-    assert route(31_000, 3_100, 256, 1_440) is Route.CODES
+    assert route(31_000, 6_200, 256, 720) is Route.CODES
+    assert route(31_000, 3_100, 256, 1_440) is Route.ROWS
     assert route(31_000, 31, 256, 31_000) is Route.ROWS
     assert (trustworthy(72, 144), trustworthy(71, 144)) == (True, False)
 

@@ -194,7 +194,7 @@ def test_a_walk_that_meets_too_few_is_given_up(distance: Distance, near: int) ->
         if near:
             allowed |= chosen(view, distance, query[0], near / len(allowed), "near")
         given = ask(view, distance, query, Planner(forced(Route.WALK)), allowed=allowed)[0]
-        assert given.strategy == ABANDONED.format(CODES)
+        assert given.strategy in {ABANDONED.format(CODES), ABANDONED.format(ROWS)}
         assert given.met is not None
         assert given.expected is not None
         assert given.met < given.expected / 2

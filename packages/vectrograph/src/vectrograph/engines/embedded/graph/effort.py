@@ -9,12 +9,17 @@ _PER_ROW: Final = 0.035
 """Beams for equal recall at k = 1, 10, 30, 50 and 100 on text embeddings are as 0.7 : 1 : 1.7 : 2.5 : 4.1."""
 _ENOUGH: Final = 0.5
 
-_WALK: Final = (350.0, 1.7)
+_WALK: Final = (600.0, 3.4)
 _CODE: Final = (2.0, 0.04)
 _ROW: Final = (10.0, 0.2)
-_BIT: Final = 1.5
 """Nanoseconds on one core of 2.x GHz with AVX-512, fixed and per component: per node of a beam, per code compared, per
-original compared, and per bit of a bitmap. Only their ratios matter, and those vary little from machine to machine."""
+original compared. Only their ratios matter, and those vary little from machine to machine."""
+_APART: Final = 45.0
+"""More for a code whose neighbours are not compared: it is fetched by itself."""
+_BIT: Final = 0.3
+_CODES_ONCE: Final = 90_000.0
+_ROWS_ONCE: Final = 30_000.0
+"""For a bit of a bitmap, and for what a scan costs however few it compares."""
 
 
 class Route(StrEnum):
@@ -64,9 +69,10 @@ def route(nodes: int, allowed: int, dimension: int, beam: int) -> Route:
     >>> route(1_000_000, 1_000_000, 256, 144), route(1_000_000, 300_000, 256, 480), route(31_000, 310, 256, 14_400)
     (<Route.WALK: 'walk'>, <Route.WALK: 'walk'>, <Route.ROWS: 'rows'>)
     """
+    share = allowed / max(1, nodes)
     walk = min(beam, nodes) * _price(_WALK, dimension)
-    codes = (nodes * _BIT if allowed < nodes else 0.0) + allowed * _price(_CODE, dimension)
-    rows = allowed * _price(_ROW, dimension)
+    codes = _CODES_ONCE + nodes * _BIT + allowed * (_price(_CODE, dimension) + _APART * (1 - share))
+    rows = _ROWS_ONCE + allowed * _price(_ROW, dimension)
     if walk <= codes and walk <= rows:
         return Route.WALK
     return Route.CODES if codes <= rows else Route.ROWS
