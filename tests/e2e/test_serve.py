@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -36,6 +37,32 @@ def test_both_http_ports_answer_and_development_mode_is_said(tmp_path: Path) -> 
         for url in (started["http"], started["vectron_http"]):
             assert httpx2.get(f"{url}/livez").status_code == 200
         assert "development mode" in server.read_until("development mode")
+
+
+_SERVES = """
+import gc, signal, sys
+from vectrograph import app, cli
+
+class Started(app.Server):
+    @property
+    def default_passwords(self):
+        signal.raise_signal(signal.SIGTERM)
+        return ()
+
+    def stop(self):
+        print(gc.get_freeze_count())
+        super().stop()
+
+app.Server = Started
+cli.app(["serve", "--data", sys.argv[1], "--http-port", "0", "--vectron-http-port", "0", "--grpc-port", "0"])
+"""
+
+
+def test_garbage_collections_do_not_go_through_what_was_there_at_the_start(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _SERVES, str(tmp_path / "data")], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert int(done.stdout) > 50_000, done.stderr
 
 
 def test_knobs_come_from_the_environment(tmp_path: Path) -> None:

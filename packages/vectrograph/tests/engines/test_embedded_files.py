@@ -1,13 +1,10 @@
-"""What the embedded engine does about its files: one owner, formats, half-made things, housekeeping."""
+"""What the embedded engine does about its files: one owner, half-made things, housekeeping."""
 
-import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import time
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,6 @@ from vectrograph.domain.errors import (
     DeadlineExceeded,
     DirectoryLocked,
     StartupError,
-    UnsupportedFormat,
 )
 from vectrograph.domain.operations import Admitted
 from vectrograph.domain.points import Delete, IdempotencyKey, Put
@@ -31,11 +27,6 @@ from vectrograph.engines.embedded.batch import Batch
 from vectrograph.engines.embedded.plan import Plan
 
 DOCS = CollectionRef(TENANT, "docs")
-
-
-def snapshot(directory: Path) -> dict[str, bytes]:
-    """Every file below a directory."""
-    return {str(p.relative_to(directory)): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}
 
 
 # ------------------------------------------------------------ one owner
@@ -68,41 +59,6 @@ def test_a_directory_that_cannot_be_is_one_clear_line(scratch: Path) -> None:
     (scratch / "file").write_text("x")
     with pytest.raises(StartupError, match="file"):
         EmbeddedEngine.open(scratch / "file" / "data")
-
-
-# ------------------------------------------------------------ formats
-
-
-def renumber(path: Path, number: int) -> None:
-    """What a later version would have written."""
-    body = {**json.loads(path.read_text()), "format": number, "something": "new"}
-    del body["checksum"]
-    body["checksum"] = zlib.crc32(json.dumps(body, sort_keys=True).encode())
-    path.write_text(json.dumps(body))
-
-
-def newer_root(home: Path) -> None:
-    renumber(home.parent.parent / "vectrograph.json", 2)
-
-
-def newer_manifest(home: Path) -> None:
-    renumber(home / "manifest.json", 99)
-
-
-def newer_data(home: Path) -> None:
-    with sqlite3.connect(home / "points.sqlite") as connection:
-        connection.execute("PRAGMA user_version = 7")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-
-
-@pytest.mark.parametrize("change", [newer_root, newer_manifest, newer_data])
-def test_a_newer_format_is_refused_untouched(data: Path, homes: dict[str, Path], change: Any) -> None:
-    change(homes["docs"])
-    before = snapshot(data)
-    with pytest.raises(UnsupportedFormat, match="newer version"):
-        EmbeddedEngine.open(data)
-    assert snapshot(data) == before
 
 
 # ------------------------------------------------------------ crashes in the middle

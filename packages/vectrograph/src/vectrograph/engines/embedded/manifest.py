@@ -19,7 +19,10 @@ from vectrograph.domain.errors import UnsupportedFormat
 from vectrograph.engines.embedded.durable import write_file
 
 FORMAT: Final = 1
-"""Number of the layout of directories, manifests and SQLite files that this version writes, and the newest it reads."""
+"""Number of the layout of directories, manifests and SQLite files that this version writes, and the newest it reads.
+
+1 is that of the first release. Whoever changes the layout after that gives it the next number, and whatever brings an
+older directory up to date raises the number of the database's own file first, so that older versions stay out."""
 
 FILE_NAME: Final = "manifest.json"
 
