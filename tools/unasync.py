@@ -94,6 +94,7 @@ PAIRS: tuple[Pair, ...] = (
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_login.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_login.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_once.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_once.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_bulk.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_bulk.py"),
+    Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_causes.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_causes.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_hooks.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_hooks.py"),
     Pair(
         f"{_NEUROGRAPH_TESTS}/test_async_neurograph_telemetry.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_telemetry.py"

@@ -9,10 +9,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-import vectrograph.app
 from benchmarks.client.subjects.base import BATCH, Vectors
 from neurograph import NeuroGraphClient
-from vectrograph import running
 
 
 class _Silent:
@@ -34,6 +32,10 @@ class _Silent:
 @contextmanager
 def serve(name: str, count: int, dimension: int) -> Iterator[str]:
     """The real server on a directory of its own; its tokens have vectors of the bench's dimension."""
+    # The server has no place in the process of the client that is measured.
+    import vectrograph.app
+    from vectrograph import running
+
     silent = patch.object(vectrograph.app, "WordllamaEmbedder", lambda: _Silent(dimension))
     with silent, tempfile.TemporaryDirectory() as folder, running(Path(folder) / "data", rate_limit=0) as server:
         yield f"{server.http_url} {server.api_key}"

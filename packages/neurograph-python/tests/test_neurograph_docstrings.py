@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import neurograph
-from neurograph import AsyncNeuroGraphClient, NeuroGraphClient
+from neurograph import AsyncNeuroGraphClient, NeuroGraphClient, NeuroGraphError, exceptions
 from neurograph.resources.async_pages import AsyncLinkedTokenPage
 from neurograph.resources.pages import LinkedTokenPage
 from vectrograph import RunningServer
@@ -64,6 +64,7 @@ def public_methods() -> dict[str, Callable[..., Any]]:
 
 
 METHODS = public_methods()
+ERRORS = [kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, NeuroGraphError)]
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +171,8 @@ def test_a_public_class_has_a_docstring_with_an_example_somewhere(kind: str) -> 
 def test_public_functions_have_examples() -> None:
     functions = [getattr(neurograph, name) for name in neurograph.__all__]
     assert [f.__name__ for f in functions if inspect.isfunction(f) and ">>> " not in (f.__doc__ or "")] == []
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_every_error_says_when_it_comes_and_shows_it(kind: type[NeuroGraphError]) -> None:
+    assert ">>> " in (kind.__doc__ or "")

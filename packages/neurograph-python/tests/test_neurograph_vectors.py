@@ -58,7 +58,7 @@ def forbid_floats(monkeypatch: pytest.MonkeyPatch) -> None:
         "vector_bodies.vector",
         "bulk_items.vector",
         "bulk_batches.to_list",
-        "models.to_list",
+        "token_models.to_list",
         "vectors.to_list",
     ):
         monkeypatch.setattr(f"neurograph.{place}", refuse)

@@ -7,6 +7,7 @@ import pkgutil
 import pytest
 
 import vectron_client
+from vectron_client import VectronError, exceptions
 
 MODULES = [name for _, name, _ in pkgutil.walk_packages(vectron_client.__path__, "vectron_client.") if "._" not in name]
 
@@ -20,3 +21,9 @@ def test_there_are_examples() -> None:
     finder = doctest.DocTestFinder()
     found = [test for name in MODULES for test in finder.find(importlib.import_module(name)) if test.examples]
     assert len(found) >= 30
+
+
+def test_every_error_shows_an_example() -> None:
+    kinds = [kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, VectronError)]
+    assert len(kinds) == 12
+    assert [kind.__name__ for kind in kinds if ">>> " not in (kind.__doc__ or "")] == []

@@ -55,7 +55,7 @@ def token_ids(response: Response) -> list[int]:
         ids = [row["id"] if "id" in row else row["token_id"] for row in rows]
     except (KeyError, TypeError) as error:
         raise _invalid(response, "some of the tokens have no id") from error
-    if not all(type(number) is int for number in ids):
+    if set(map(type, ids)) - {int}:
         raise _invalid(response, "some of the ids are no whole numbers")
     return ids
 

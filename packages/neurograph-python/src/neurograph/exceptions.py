@@ -99,31 +99,70 @@ def _rebuild(kind: type[NeuroGraphError], message: str, fields: dict[str, Any]) 
 
 
 class AuthenticationError(NeuroGraphError):
-    """No credentials were given, or they do not hold (401)."""
+    """No credentials were given, or they do not hold (401): unknown, expired or revoked.
+
+    Check what the client was made with, log in again, or make a new API key; repeating the call does not help.
+
+    >>> error = AuthenticationError("the API key was revoked", status_code=401, error_code="API_KEY_INVALID")
+    >>> error.retryable, str(error)
+    (False, '[API_KEY_INVALID] the API key was revoked')
+    """
 
     _hint = "check username and password, or the API key: it may be revoked or expired, or meant for another server"
 
 
 class AuthorizationError(NeuroGraphError):
-    """The caller is known but not allowed to do this (403)."""
+    """The caller is known but not allowed to do this (403).
+
+    Use credentials with the scope that `details["required_scope"]` names, or ask an administrator for it.
+
+    >>> error = AuthorizationError("tokens:delete is needed", details={"required_scope": "tokens:delete"})
+    >>> error.details["required_scope"]
+    'tokens:delete'
+    """
 
     _hint = 'use credentials with the scope in details["required_scope"], or ask an administrator for it'
 
 
 class NotFoundError(NeuroGraphError):
-    """The thing named does not exist (404)."""
+    """The thing named does not exist (404): never made, or deleted.
+
+    Go on without it, or check the id; ids of deleted tokens are never given again.
+
+    >>> try:
+    ...     client.tokens.get(token_id=999_999)
+    ... except NotFoundError as error:
+    ...     print(error.status_code, error.error_code)
+    404 POINT_NOT_FOUND
+    """
 
     _hint = "check the id; deleted tokens never come back under the same one"
 
 
 class ConflictError(NeuroGraphError):
-    """The state of the thing forbids the call (409)."""
+    """The state of the thing forbids the call (409), or an idempotency key was used for another request before.
+
+    Read the thing again and decide anew; a new request needs a new idempotency key.
+
+    >>> _ = client.tokens.create("first", idempotency_key="order-7")
+    >>> try:
+    ...     client.tokens.create("second", idempotency_key="order-7")
+    ... except ConflictError as error:
+    ...     print(error.status_code)
+    409
+    """
 
     _hint = "read the thing again and repeat the change; a new request needs a new idempotency key"
 
 
 class PayloadTooLargeError(NeuroGraphError):
-    """The body is over the server's limit (413)."""
+    """The body is over the server's limit (413).
+
+    Send less at once: `create_many` cuts its batches by itself, and raises this only for a single item.
+
+    >>> PayloadTooLargeError("70 MB are too many", status_code=413, details={"limit": 67108864}).details["limit"]
+    67108864
+    """
 
     _hint = 'send less at once: create_many cuts batches by itself; details["limit"] tells the limit'
 
@@ -132,7 +171,13 @@ class ValidationError(NeuroGraphError):
     """An argument is wrong (422); `details["errors"]` names each field.
 
     `status_code` is None when the argument was refused before anything was sent: what JSON cannot carry,
-    such as NaN.
+    such as NaN. Correct the argument; repeating the call does not help.
+
+    >>> try:
+    ...     client.tokens.query(query_vector=[0.5, float("nan")])
+    ... except ValidationError as error:
+    ...     print(error.details["errors"][0]["field"], error.status_code)
+    query_vector.1 None
     """
 
     _hint = 'details["errors"] names each field that is wrong'
@@ -150,20 +195,43 @@ class ValidationError(NeuroGraphError):
 
 
 class RateLimitError(NeuroGraphError):
-    """Too many calls (429); come back after `retry_after` seconds."""
+    """Too many calls (429), even after the client's own repeats; come back after `retry_after` seconds.
+
+    >>> error = RateLimitError("120 calls a minute are the limit", status_code=429, retry_after=1.5)
+    >>> error.retryable, error.retry_after
+    (True, 1.5)
+    """
 
     _hint = "wait retry_after seconds, and make fewer calls at once"
     _retryable = True
 
 
 class ServerError(NeuroGraphError):
-    """The server failed (500 and above); 502, 503 and 504 are retryable."""
+    """The server failed (500 and above); 502, 503 and 504 are retryable, and were repeated by the client already.
+
+    Try again later, and report `request_id` to whoever runs the server.
+
+    >>> [ServerError("failed", status_code=status).retryable for status in (500, 503)]
+    [False, True]
+    """
 
     _hint = "report request_id to whoever runs the server; its log has the story"
 
 
 class ConnectionError(NeuroGraphError, builtins.ConnectionError):
-    """The server cannot be reached, or the connection broke."""
+    """The server cannot be reached, or the connection broke; the error below it is the `__cause__`.
+
+    Check that the server runs, and `base_url`, proxy and certificates. `request_sent` tells whether the server may have
+    acted on the call.
+
+    >>> from neurograph import NeuroGraphClient
+    >>> with NeuroGraphClient("http://127.0.0.1:9", api_key="k", max_retries=0) as nobody:
+    ...     try:
+    ...         nobody.health.check()
+    ...     except ConnectionError as error:
+    ...         print(error.error_code, error.request_sent, type(error.__cause__).__name__)
+    CONNECTION_ERROR False ConnectError
+    """
 
     _hint = "check that the server runs and that base_url, proxy and certificates are right"
     _retryable = True
@@ -171,14 +239,31 @@ class ConnectionError(NeuroGraphError, builtins.ConnectionError):
 
 
 class CircuitOpenError(ConnectionError):
-    """Nothing was sent: the server failed too often in a row, and gets a rest of `retry_after` seconds."""
+    """Nothing was sent: the server failed too often in a row, and gets a rest of `retry_after` seconds.
+
+    Wait so long; the next call then tries whether it has recovered. `circuit_threshold=0` turns this off.
+
+    >>> error = CircuitOpenError("the next try is in 4.0 s", retry_after=4.0, request_sent=False)
+    >>> isinstance(error, ConnectionError), error.retry_after
+    (True, 4.0)
+    """
 
     _error_code = "CIRCUIT_OPEN"
     _hint = "wait retry_after seconds; circuit_threshold=0 turns the circuit breaker off"
 
 
 class TimeoutError(NeuroGraphError, builtins.TimeoutError):
-    """The call was not over in time."""
+    """The call was not over in time, its repeats included.
+
+    Allow more with `timeout=…`, or send less at once. With `request_sent` the server may have carried the call out; the
+    client's own keys make a repeat of `create` safe, and other changes are worth a look first.
+
+    >>> try:
+    ...     client.tokens.list(timeout=1e-9)
+    ... except TimeoutError as error:
+    ...     print(error.retryable, error.request_sent)
+    True False
+    """
 
     _hint = "allow more time with timeout=…, or send less at once"
     _retryable = True
@@ -186,20 +271,40 @@ class TimeoutError(NeuroGraphError, builtins.TimeoutError):
 
 
 class InvalidResponseError(NeuroGraphError):
-    """The server reports success, but its body is not what was promised; another service may answer at this address."""
+    """The server reports success, but its body is not what was promised; another service may answer at this address.
+
+    Check that `base_url` names a NeuroGraph server, and not a proxy or a web page.
+
+    >>> InvalidResponseError("the body is not JSON", status_code=200).error_code
+    'INVALID_RESPONSE'
+    """
 
     _hint = "check that base_url names a NeuroGraph server, and not a proxy or a web page"
     _error_code = "INVALID_RESPONSE"
 
 
 class ConfigurationError(NeuroGraphError, ValueError):
-    """The client was constructed with arguments, or an environment, that cannot work."""
+    """The client was constructed with arguments, or an environment, that cannot work; correct them.
+
+    >>> from neurograph import NeuroGraphClient
+    >>> NeuroGraphClient("http://localhost:8000", api_key="k", timeout=-1)
+    Traceback (most recent call last):
+    neurograph.exceptions.ConfigurationError: [CONFIGURATION_ERROR] ...
+    """
 
     _error_code = "CONFIGURATION_ERROR"
 
 
 class ClientClosedError(NeuroGraphError, RuntimeError):
-    """The client was used after `close()`; make a new one."""
+    """The client was used after `close()`; make a new one.
+
+    >>> from neurograph import NeuroGraphClient
+    >>> closed = NeuroGraphClient("http://localhost:8000", api_key="k")
+    >>> closed.close()
+    >>> closed.health.check()
+    Traceback (most recent call last):
+    neurograph.exceptions.ClientClosedError: [CLIENT_CLOSED] This client is closed; make a new one
+    """
 
     _error_code = "CLIENT_CLOSED"
 

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 VECTORS = "application/vnd.neurograph.vectors"
 """The media type of frames."""
@@ -54,7 +55,7 @@ def write_frame(document: bytes, rows: "Sequence[bytes] | memoryview") -> bytes:
     padding = b" " * (-len(document) % 4)
     if isinstance(rows, memoryview):
         count, dimension = rows.shape or (0, 0)
-        parts: Sequence[bytes | memoryview] = [rows]
+        parts: Sequence[Any] = [rows]
     else:
         count, dimension, parts = len(rows), len(rows[0]) // 4 if rows else 0, rows
     header = _HEADER.pack(_MAGIC, len(document) + len(padding), count, dimension)

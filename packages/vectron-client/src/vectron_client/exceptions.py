@@ -73,25 +73,46 @@ class VectronError(Exception):
 
 
 class AuthenticationError(VectronError):
-    """No credential was sent, or it is unknown, expired or revoked."""
+    """No credential was sent, or it is unknown, expired or revoked. Pass another; a repeat does not help.
+
+    >>> error = AuthenticationError("the API key was revoked")
+    >>> error.code, error.retryable
+    ('UNAUTHENTICATED', False)
+    """
 
     default_code = "UNAUTHENTICATED"
 
 
 class PermissionDeniedError(VectronError):
-    """The credential holds but lacks a scope; `details["required_scope"]` names it when the server says."""
+    """The credential holds but lacks a scope; `details["required_scope"]` names it when the server says.
+
+    Use a credential that has it.
+
+    >>> error = PermissionDeniedError("viewers cannot write", details={"required_scope": "collections:write"})
+    >>> error.details["required_scope"]
+    'collections:write'
+    """
 
     default_code = "PERMISSION_DENIED"
 
 
 class NotFoundError(VectronError):
-    """The collection or point named in the call does not exist."""
+    """The collection or point named in the call does not exist: never made, or deleted. `error_code` tells which.
+
+    >>> error = NotFoundError("no collection named 'docs'", error_code="COLLECTION_NOT_FOUND")
+    >>> error.code, error.error_code
+    ('NOT_FOUND', 'COLLECTION_NOT_FOUND')
+    """
 
     default_code = "NOT_FOUND"
 
 
 class AlreadyExistsError(VectronError):
-    """A collection of that name exists already."""
+    """A collection of that name exists already. Use it, if its dimension and distance are right, or another name.
+
+    >>> AlreadyExistsError("there is a collection named 'docs'").code
+    'ALREADY_EXISTS'
+    """
 
     default_code = "ALREADY_EXISTS"
 
@@ -100,46 +121,100 @@ class InvalidArgumentError(VectronError):
     """The call is wrong as it stands and was not carried out; nothing was written.
 
     Most are raised before anything is sent. `details` then has `field`, and `position` and `point_id` when one of
-    several points is at fault.
+    several points is at fault. Correct the argument; a repeat does not help.
+
+    >>> from vectron_client import Point, VectronClient
+    >>> with VectronClient("localhost:8081") as client:
+    ...     try:
+    ...         client.upsert("docs", [Point("a", [0.5, float("nan")])])
+    ...     except InvalidArgumentError as error:
+    ...         print(error.details["point_id"], error.details["component"])
+    a 1
     """
 
     default_code = "INVALID_ARGUMENT"
 
 
 class FailedPreconditionError(VectronError):
-    """The state of the thing forbids the operation, for instance dropping a reserved collection."""
+    """The state of the thing forbids the operation, for instance dropping a reserved collection.
+
+    Look at the thing again before another try; the same call fails the same way.
+
+    >>> FailedPreconditionError("'tokens' is reserved").retryable
+    False
+    """
 
     default_code = "FAILED_PRECONDITION"
 
 
 class MessageTooLargeError(VectronError):
-    """A request or an answer is over a size limit of client or server; sending it again cannot help."""
+    """A request or an answer is over a size limit of client or server; sending it again cannot help.
+
+    Use `upsert_batch`, which splits, ask for fewer results, or raise the limits in `ClientOptions`.
+
+    >>> from vectron_client import ClientOptions, Point, VectronClient
+    >>> with VectronClient("localhost:8081", options=ClientOptions(max_send_message_length=100)) as client:
+    ...     try:
+    ...         client.upsert("docs", [Point("a", [0.5] * 100)])
+    ...     except MessageTooLargeError as error:
+    ...         print(error.details["limit"] < error.details["size"])
+    True
+    """
 
     default_code = "RESOURCE_EXHAUSTED"
 
 
 class RateLimitError(VectronError):
-    """Too many requests; `retry_after` says when to come back."""
+    """Too many requests, even after the client's own repeats; wait `retry_after` seconds, and make fewer at once.
+
+    >>> error = RateLimitError("100 requests a second are the limit", retry_after=1.0)
+    >>> error.retryable, error.retry_after
+    (True, 1.0)
+    """
 
     default_code = "RESOURCE_EXHAUSTED"
     default_retryable = True
 
 
 class DeadlineExceededError(VectronError):
-    """The time of the call ran out; whether a write was carried out is not known."""
+    """The time of the call ran out; whether a write was carried out is not known.
+
+    Allow more with `timeout=…` or `ClientOptions.timeout_seconds`, or send less at once.
+
+    >>> DeadlineExceededError("no answer within 5 s").code
+    'DEADLINE_EXCEEDED'
+    """
 
     default_code = "DEADLINE_EXCEEDED"
     default_retryable = True
 
 
 class UnavailableError(VectronError):
-    """The server cannot be reached, or says that it cannot answer now."""
+    """The server cannot be reached, or says that it cannot answer now; the error of gRPC is the `__cause__`.
+
+    Check that it runs and that `host` names its gRPC port; the same client connects again when it is back.
+
+    >>> from vectron_client import ClientOptions, VectronClient
+    >>> with VectronClient("127.0.0.1:9", options=ClientOptions(retry_max_attempts=1)) as client:
+    ...     try:
+    ...         client.list_collections()
+    ...     except UnavailableError as error:
+    ...         print(error.code, error.retryable)
+    UNAVAILABLE True
+    """
 
     default_code = "UNAVAILABLE"
     default_retryable = True
 
 
 class InternalServerError(VectronError):
-    """The server failed, or its answer could not be understood; its log has the story under `request_id`."""
+    """The server failed, or its answer could not be understood; its log has the story under `request_id`.
+
+    Report that id to whoever runs the server.
+
+    >>> error = InternalServerError("something went wrong", request_id="r-7")
+    >>> str(error)
+    'something went wrong (request r-7)'
+    """
 
     default_code = "INTERNAL"

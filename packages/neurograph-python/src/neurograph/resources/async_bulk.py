@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Literal
 from neurograph.async_executor import AsyncExecutor
 from neurograph.calls import NewToken
 from neurograph.concurrency import AsyncItems
-from neurograph.progress import Progress
 from neurograph.unset import UNSET, Timeout
 
 if TYPE_CHECKING:
     from neurograph.bulk import BulkResult
+    from neurograph.progress import Progress
 
 
 class AsyncBulkCreate:
@@ -24,7 +24,7 @@ class AsyncBulkCreate:
         items: AsyncItems[NewToken],
         *,
         on_error: Literal["raise", "collect"] = "raise",
-        progress: Progress = None,
+        progress: "Progress" = None,
         max_in_flight: int = 1,
         keep_tokens: bool = True,
         journal: str | os.PathLike[str] | None = None,

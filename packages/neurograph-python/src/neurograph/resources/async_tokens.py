@@ -6,7 +6,6 @@ from contextlib import aclosing
 from typing import Any, BinaryIO
 
 from neurograph import calls, decoding, token_calls
-from neurograph.files import writing
 from neurograph.filters import FilterLike
 from neurograph.models import DeletedTokens, Token
 from neurograph.resources.async_bulk import AsyncBulkCreate
@@ -273,6 +272,8 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         >>> await client.tokens.export("tokens.jsonl")
         2
         """
+        from neurograph.files import writing
+
         with writing(target) as file:
             count = 0
             call = token_calls.stream_tokens(filter, include, token_calls.LINES)

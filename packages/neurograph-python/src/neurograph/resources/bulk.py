@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 from neurograph.calls import NewToken
 from neurograph.concurrency import Items
 from neurograph.executor import Executor
-from neurograph.progress import Progress
 from neurograph.unset import UNSET, Timeout
 
 if TYPE_CHECKING:
     from neurograph.bulk import BulkResult
+    from neurograph.progress import Progress
 
 
 class BulkCreate:
@@ -25,7 +25,7 @@ class BulkCreate:
         items: Items[NewToken],
         *,
         on_error: Literal["raise", "collect"] = "raise",
-        progress: Progress = None,
+        progress: "Progress" = None,
         max_in_flight: int = 1,
         keep_tokens: bool = True,
         journal: str | os.PathLike[str] | None = None,

@@ -7,7 +7,6 @@ from contextlib import closing
 from typing import Any, BinaryIO
 
 from neurograph import calls, decoding, token_calls
-from neurograph.files import writing
 from neurograph.filters import FilterLike
 from neurograph.models import DeletedTokens, Token
 from neurograph.resources.bulk import BulkCreate
@@ -272,6 +271,8 @@ class Tokens(BulkCreate, TokenQueries):
         >>> client.tokens.export("tokens.jsonl")
         2
         """
+        from neurograph.files import writing
+
         with writing(target) as file:
             count = 0
             call = token_calls.stream_tokens(filter, include, token_calls.LINES)
