@@ -1,5 +1,6 @@
 """More requests than can be answered in time: refused at once, in the words that say so, while probes are answered."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from vectrograph.rest import app
 from vectrograph.rest.workers import Workers
 from vectrograph.services.catalog import Catalog
 from vectrograph.services.tokens import Tokens
+from vectron_client import Point
 
 LIST = "/vectron.v1.VectronService/ListCollections"
 HEALTH = "/grpc.health.v1.Health/Check"
@@ -69,6 +71,7 @@ def test_rest_answers_503_with_retry_after(server: RunningServer, gate: Gate) ->
             assert answer.headers["Retry-After"] == "1"
             assert answer.json()["error"]["code"] == "SERVICE_UNAVAILABLE"
         assert {client.get(path).status_code for path in ("/livez", "/readyz", "/api/v1/health")} == {200}
+        assert_refused_before_anything_is_read(server)
         gate.open.set()
         assert first.result().status_code == 200
         assert sorted(one.result().status_code for one in others) == [200] * 2 + [503] * 5
@@ -92,3 +95,56 @@ def test_grpc_answers_resource_exhausted_with_retry_after(server: RunningServer,
         assert first.result(timeout=30)
         codes = [one.code() for one in others]
         assert codes.count(grpc.StatusCode.OK) == PER_GRPC_THREAD
+        for _ in range(50):
+            assert channel.unary_unary(LIST)(b"", metadata=metadata, timeout=10) is not None
+
+
+def test_what_writes_is_answered_while_all_threads_that_read_are_taken(server: RunningServer, gate: Gate) -> None:
+    metadata = (("x-api-key", server.api_key),)
+    headers = {"X-API-Key": server.api_key}
+    with grpc.insecure_channel(server.grpc_address) as opened, ThreadPoolExecutor(1) as pool:
+        channel: Any = opened
+        held = channel.unary_unary(LIST).future(b"", metadata=metadata, timeout=30)
+        assert gate.held.acquire(timeout=10)
+        with server.vectron() as client:
+            client.create_collection("made", 2)
+            client.upsert("made", [Point(id="a", vector=[1.0, 0.0])])
+        listed = pool.submit(httpx2.get, f"{server.http_url}/api/v1/tokens", headers=headers, timeout=30)
+        assert gate.held.acquire(timeout=10)
+        made = httpx2.post(f"{server.http_url}/api/v1/tokens", headers=headers, json={"text": "a"}, timeout=10)
+        assert made.status_code == 201
+        gate.open.set()
+        assert listed.result().status_code == 200
+        assert held.result(timeout=30)
+
+
+def assert_refused_before_anything_is_read(server: RunningServer) -> None:
+    """No credentials, a body that never comes, a path of many: all the same 503, with an id and on a connection that
+    goes on.
+    """
+    host, port = server.http_url.removeprefix("http://").split(":")
+    sent = (
+        b"GET /api/v1/tokens HTTP/1.1\r\nHost: %b\r\nX-Request-ID: mine\r\nContent-Length: 10\r\n\r\n" % host.encode()
+    )
+    with socket.create_connection((host, int(port)), 10) as connection:
+        for _ in range(3):
+            connection.sendall(sent)
+            head, body = answer_on(connection)
+            assert head.startswith(b"HTTP/1.1 503")
+            assert b"retry-after: 1" in head.lower()
+            assert b"x-request-id: mine" in head.lower()
+            assert b"x-content-type-options: nosniff" in head.lower()
+            assert b'"request_id":"mine"' in body
+            connection.sendall(b"0123456789")
+
+
+def answer_on(connection: socket.socket) -> tuple[bytes, bytes]:
+    """Head and body of the next answer."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += connection.recv(65_536)
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+    while len(body) < length:
+        body += connection.recv(65_536)
+    return head, body

@@ -98,7 +98,12 @@ class Settings(BaseSettings):
         ge=0,
         description="Room on the disk kept so that deleting works when it is full; 0 for none.",
     )
-    grpc_threads: int = Field(default=16, ge=1, le=1024, description="Threads that answer gRPC calls.")
+    grpc_threads: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Threads for gRPC calls that read, and as many that write; 0: two for each processor, at least 4.",
+    )
     shutdown_seconds: float = Field(
         default=8.0, gt=0, le=60, description="Time that requests in flight get to finish after SIGTERM."
     )

@@ -107,7 +107,7 @@ def test_stopping_twice_is_fine_and_leaves_no_threads(running: tuple[grpc.Server
     gate.open.set()
     before = set(threading.enumerate())
     assert channel.unary_unary(LIST)(b"", metadata=KEY, timeout=20) == b""
-    mine = {thread for thread in threading.enumerate() if thread.name.startswith("rpc_")} - before
+    mine = {thread for thread in threading.enumerate() if thread.name.startswith("rpc-reading_")} - before
     assert mine
     assert server.stop(5).wait(20)
     assert server.stop(5).wait(20)
