@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import grpc
@@ -13,6 +14,7 @@ import pytest
 from vectrograph import RunningServer, running
 from vectrograph.rest import app
 from vectrograph.rest.workers import Workers
+from vectrograph.rpc.admission import Pool
 from vectrograph.services.catalog import Catalog
 from vectrograph.services.tokens import Tokens
 from vectron_client import Point
@@ -99,6 +101,35 @@ def test_grpc_answers_resource_exhausted_with_retry_after(server: RunningServer,
             assert channel.unary_unary(LIST)(b"", metadata=metadata, timeout=10) is not None
 
 
+def test_thousands_of_calls_at_once_are_all_told_that_it_is_too_much(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata, looked, unseen = (("x-request-id", "mine"),), threading.Event(), threading.Event()
+
+    def is_full(_: Pool) -> bool:
+        looked.set()
+        assert unseen.wait(30)
+        return True
+
+    monkeypatch.setattr(Pool, "is_full", property(is_full))
+    with ExitStack() as stack:
+        channels: list[Any] = [
+            stack.enter_context(grpc.insecure_channel(server.grpc_address, [("grpc.use_local_subchannel_pool", 1)]))
+            for _ in range(4)
+        ]
+        calls = [
+            channel.unary_unary(LIST).future(b"", metadata=metadata, timeout=60)
+            for _ in range(700)
+            for channel in channels
+        ]
+        assert looked.wait(10)
+        unseen.set()
+        assert {one.code() for one in calls} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert {one.trailing_metadata() for one in calls} == {
+            (("x-request-id", "mine"), ("x-error-code", "RATE_LIMIT_EXCEEDED"), ("retry-after", "1"))
+        }
+
+
 def test_what_writes_is_answered_while_all_threads_that_read_are_taken(server: RunningServer, gate: Gate) -> None:
     metadata = (("x-api-key", server.api_key),)
     headers = {"X-API-Key": server.api_key}
@@ -123,9 +154,8 @@ def assert_refused_before_anything_is_read(server: RunningServer) -> None:
     goes on.
     """
     host, port = server.http_url.removeprefix("http://").split(":")
-    sent = (
-        b"GET /api/v1/tokens HTTP/1.1\r\nHost: %b\r\nX-Request-ID: mine\r\nContent-Length: 10\r\n\r\n" % host.encode()
-    )
+    head_of = "{} HTTP/1.1\r\nHost: elsewhere.example\r\nX-Request-ID: mine\r\nContent-Length: 10\r\n\r\n".format
+    sent = head_of("GET /api/v1/tokens").encode()
     with socket.create_connection((host, int(port)), 10) as connection:
         for _ in range(3):
             connection.sendall(sent)
@@ -136,6 +166,12 @@ def assert_refused_before_anything_is_read(server: RunningServer) -> None:
             assert b"x-content-type-options: nosniff" in head.lower()
             assert b'"request_id":"mine"' in body
             connection.sendall(b"0123456789")
+        connection.sendall(head_of("PATCH /api/v1/tokens").encode())
+        assert answer_on(connection)[0].startswith(b"HTTP/1.1 400")
+    for path in ("/api/v1/tokens/1", "/v1/collections/some/points/1"):
+        with socket.create_connection((host, int(port)), 10) as connection:
+            connection.sendall(head_of(f"GET {path}").replace("elsewhere.example", host).encode())
+            assert answer_on(connection)[0].startswith(b"HTTP/1.1 503")
 
 
 def answer_on(connection: socket.socket) -> tuple[bytes, bytes]:

@@ -5,7 +5,6 @@ import threading
 import pytest
 from structlog.testing import capture_logs
 
-from vectrograph.services import refusals
 from vectrograph.services.refusals import Refusals
 
 
@@ -18,7 +17,7 @@ def test_many_refusals_of_a_moment_are_one_line_that_counts_them_and_later_ones_
         def start(self) -> None:
             begun.append(self)
 
-    monkeypatch.setattr(refusals.threading, "Timer", Timer)
+    monkeypatch.setattr("vectrograph.services.refusals.threading.Timer", Timer)
     counted = Refusals("http", 0.5)
     with capture_logs() as lines:
         for _ in range(300):

@@ -4,12 +4,12 @@ import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
-from uuid import uuid4
 
 import grpc
 
 from vectrograph.domain.errors import RateLimited
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
+from vectrograph.rpc.exchange import request_id_of
 from vectrograph.rpc.threads import OnThreads
 from vectrograph.services.refusals import Refusals
 from vectrograph.services.waiting import Queue
@@ -18,6 +18,9 @@ R = TypeVar("R")
 _REFUSED: Final = RateLimited(
     "The server has more calls waiting than it can answer in time; slow down.", retry_after=1.0
 )
+_STATUS: Final = status_of(_REFUSED)
+_MESSAGE: Final = message_of(_REFUSED)
+_, *_TRAILERS = trailers_of(_REFUSED, "")
 _KINDS: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 
 
@@ -62,15 +65,13 @@ class AtOnce(ThreadPoolExecutor):
     def __init__(self) -> None:
         # Never starts one; grpc takes nothing but a thread pool.
         super().__init__(1)
+        self._over: Future[Any] = Future()
+        self._over.set_result(None)
 
     def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
-        """Call the function now."""
-        future: Future[R] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001  (the future has it, as with any other pool)
-            future.set_exception(error)
-        return future
+        """Call the function now, for what it does: the future is over, and its result None."""
+        fn(*args, **kwargs)
+        return self._over
 
 
 class Lanes:
@@ -138,5 +139,6 @@ class Admission(Handler):
 
     def _refuse(self, _: object, context: grpc.ServicerContext) -> Any:
         self._refusals.note()
-        context.set_trailing_metadata(trailers_of(_REFUSED, uuid4().hex))
-        return context.abort(status_of(_REFUSED), message_of(_REFUSED))
+        request_id = request_id_of(context.invocation_metadata())
+        context.set_trailing_metadata((("x-request-id", request_id), *_TRAILERS))
+        return context.abort(_STATUS, _MESSAGE)

@@ -46,7 +46,7 @@ class Exchange:
         self._context = context
         self._started = time.perf_counter()
         self._metadata = context.invocation_metadata()
-        self.request_id = _request_id(self._metadata)
+        self.request_id = request_id_of(self._metadata)
         self._under_way = ExitStack()
 
     def __enter__(self) -> Self:
@@ -180,7 +180,7 @@ def peer_address(peer: str) -> str:
     return rest.rpartition(":")[0].strip("[]") if family in ("ipv4", "ipv6") else ""
 
 
-def _request_id(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+def request_id_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:
     """The caller's own `x-request-id` when it is safe to log and send back, else a new one."""
     for key, value in metadata:
         if key == "x-request-id" and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
