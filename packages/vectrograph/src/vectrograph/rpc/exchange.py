@@ -20,6 +20,7 @@ from vectrograph.rpc.auth import credential_of
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.rpc.framing import admit_fields, max_fields
 from vectrograph.services import Services
+from vectrograph.services.access_lines import is_worth_a_line
 from vectrograph.services.addresses import Network, client_address
 from vectrograph.services.call import Call, Origin, Principal
 
@@ -28,7 +29,6 @@ log = structlog.get_logger("vectrograph.rpc")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 # A call without a deadline reports hundreds of years or infinity.
-_SLOW_MILLISECONDS: Final = 1_000.0
 _NO_DEADLINE_SECONDS: Final = 10 * 365 * 86_400
 
 
@@ -152,10 +152,11 @@ class Exchange:
         self._context.abort(status, message_of(error))
 
     def _record(self, status: grpc.StatusCode, error_code: str | None = None) -> None:
-        """One line, at level info when there is something to see: the call failed, or it took a second."""
+        """One line, of level info when there is something to see."""
         milliseconds = round((time.perf_counter() - self._started) * 1000, 3)
         facts = {} if error_code is None else {"error_code": error_code}
-        note = log.debug if status is grpc.StatusCode.OK and milliseconds < _SLOW_MILLISECONDS else log.info
+        failed = status is not grpc.StatusCode.OK
+        note = log.info if is_worth_a_line(failed=failed, milliseconds=milliseconds) else log.debug
         note("rpc", method=self._method, code=status.name, milliseconds=milliseconds, **facts)
 
 
