@@ -130,6 +130,13 @@ def silence() -> Iterator[Iterator[bytes]]:
     over.set()
 
 
+def test_of_what_comes_twice_the_first_counts(script: Script, wire: Any) -> None:
+    other = ("authorization", "Bearer somebody-else")
+    _, trailers = ask(wire, GOOD, other, ("x-request-id", "mine-1"), ("x-request-id", "mine-2"))
+    assert trailers["x-request-id"] == script.calls[0].request_id == "mine-1"
+    assert ask(wire, other, GOOD)[0].code() is grpc.StatusCode.UNAUTHENTICATED
+
+
 # ---------------------------------------------------------------- request ids
 
 

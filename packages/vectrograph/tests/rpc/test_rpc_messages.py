@@ -166,6 +166,14 @@ def test_parts_that_were_not_asked_for_are_absent() -> None:
     assert messages.encode_hits([]) == b""
 
 
+@pytest.mark.parametrize("size", [1, 2, 119, 120, 121, 122, 127, 128, 512])
+@pytest.mark.parametrize("distance", [None, 0.25])
+def test_ids_of_every_length_have_the_lengths_of_their_messages_right(size: int, distance: float | None) -> None:
+    hits = [Hit(stored("é" * (size // 2) + "x" * (size % 2), None, {}), 0.5, distance) for _ in range(2)]
+    expected = [vectron_pb.SearchResult(id=hit.point.id, score=0.5, distance=distance) for hit in hits]
+    assert messages.encode_hits(hits) == vectron_pb.SearchResponse(results=expected).SerializeToString()
+
+
 @pytest.mark.parametrize(
     ("request_", "include"),
     [

@@ -1,6 +1,5 @@
 """Which calls are let in while all threads are taken: few enough that those who wait are still served in time."""
 
-import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -10,9 +9,9 @@ import grpc
 from vectrograph.domain.errors import RateLimited
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.rpc.exchange import request_id_of
+from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.threads import OnThreads
 from vectrograph.services.refusals import Refusals
-from vectrograph.services.waiting import Queue
 
 R = TypeVar("R")
 _REFUSED: Final = RateLimited(
@@ -22,41 +21,6 @@ _STATUS: Final = status_of(_REFUSED)
 _MESSAGE: Final = message_of(_REFUSED)
 _, *_TRAILERS = trailers_of(_REFUSED, "")
 _KINDS: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
-
-
-class Pool(ThreadPoolExecutor):
-    """Threads that answer calls, and the calls that wait for one."""
-
-    def __init__(self, threads: int, *, max_waiting: int, thread_name_prefix: str) -> None:
-        super().__init__(threads, thread_name_prefix=thread_name_prefix)
-        self._queue = Queue()
-        self._max_waiting = max_waiting
-        self._mine = threading.local()
-
-    def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
-        """Call the function on a thread as soon as one is free."""
-        since = self._queue.join()
-
-        def begin() -> R:
-            self._mine.in_time = self._queue.begin(since)
-            return fn(*args, **kwargs)
-
-        return super().submit(begin)
-
-    @property
-    def waiting(self) -> int:
-        """Calls that no thread has begun."""
-        return self._queue.waiting
-
-    @property
-    def is_full(self) -> bool:
-        """Whether one more call would wait too long."""
-        return self._queue.waiting >= self._max_waiting or self._queue.is_too_long
-
-    @property
-    def began_in_time(self) -> bool:
-        """Whether what this thread does now had not waited too long."""
-        return bool(getattr(self._mine, "in_time", True))
 
 
 class AtOnce(ThreadPoolExecutor):
@@ -139,6 +103,6 @@ class Admission(Handler):
 
     def _refuse(self, _: object, context: grpc.ServicerContext) -> Any:
         self._refusals.note()
-        request_id = request_id_of(context.invocation_metadata())
+        request_id = request_id_of(dict(context.invocation_metadata()))
         context.set_trailing_metadata((("x-request-id", request_id), *_TRAILERS))
         return context.abort(_STATUS, _MESSAGE)

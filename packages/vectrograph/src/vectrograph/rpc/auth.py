@@ -1,6 +1,6 @@
 """Which credential a call carries. Whether it holds is for `services.sessions` to say."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Final
 
 from vectrograph.domain.errors import Unauthenticated
@@ -9,20 +9,17 @@ _SCHEME: Final = "bearer"
 _HOW: Final = "send `authorization: Bearer <API key or JWT>`, or `x-api-key`"
 
 
-def credential_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+def credential_of(given: Mapping[str, str | bytes]) -> str:
     """The credential in a call's metadata: `authorization` (scheme optional, in any case), else `x-api-key`.
 
     Raises:
         Unauthenticated: there is none, or `authorization` has something else than a bearer credential.
 
-    >>> credential_of([("authorization", "bearer ng_abc")])
+    >>> credential_of({"authorization": "bearer ng_abc"})
     'ng_abc'
-    >>> credential_of([("x-api-key", "ng_abc")])
+    >>> credential_of({"x-api-key": "ng_abc"})
     'ng_abc'
     """
-    given: dict[str, str | bytes] = {}
-    for key, value in metadata:
-        given.setdefault(key, value)
     if "authorization" in given:
         return _bearer(given["authorization"])
     if "x-api-key" in given:

@@ -3,8 +3,7 @@
 import math
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import TracebackType
 from typing import Final, Self
@@ -39,15 +38,16 @@ class Exchange:
     let alone parsed, before the credentials hold.
     """
 
-    __slots__ = ("_context", "_metadata", "_method", "_started", "_under_way", "request_id")
+    __slots__ = ("_context", "_given", "_leave", "_method", "_started", "request_id")
 
     def __init__(self, method: str, context: grpc.ServicerContext) -> None:
         self._method = method
         self._context = context
         self._started = time.perf_counter()
-        self._metadata = context.invocation_metadata()
-        self.request_id = request_id_of(self._metadata)
-        self._under_way = ExitStack()
+        # Of what comes twice, the first counts.
+        self._given = dict(reversed(context.invocation_metadata()))
+        self.request_id = request_id_of(self._given)
+        self._leave: Callable[[], None] | None = None
 
     def __enter__(self) -> Self:
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
@@ -70,15 +70,15 @@ class Exchange:
         deadline = self._deadline()
         address = self._address(trusted_proxies)
         services.rate_limits.admit_address(address)
-        principal = services.sessions.authenticate(credential_of(self._metadata))
+        principal = services.sessions.authenticate(credential_of(self._given))
         services.rate_limits.admit_caller(principal)
-        self._under_way.enter_context(services.concurrency.request(principal))
+        self._leave = services.concurrency.enter_request(principal)
         return Call(
             principal,
             self.request_id,
             deadline,
             origin=Origin(address, self.request_id),
-            idempotency=_idempotency_key(self._metadata),
+            idempotency=_idempotency_key(self._given),
         )
 
     def identify(self, services: Services, trusted_proxies: Sequence[Network] = ()) -> tuple[Principal | None, Origin]:
@@ -92,7 +92,7 @@ class Exchange:
         origin = Origin(self._address(trusted_proxies), self.request_id)
         services.rate_limits.admit_address(origin.address)
         try:
-            principal = services.sessions.authenticate(credential_of(self._metadata))
+            principal = services.sessions.authenticate(credential_of(self._given))
         except Unauthenticated:
             return None, origin
         services.rate_limits.admit_caller(principal)
@@ -120,7 +120,8 @@ class Exchange:
         peer = peer_address(self._context.peer())
         if not trusted_proxies:
             return peer
-        said = [value for key, value in self._metadata if key == "x-forwarded-for" and isinstance(value, str)]
+        metadata = self._context.invocation_metadata()
+        said = [value for key, value in metadata if key == "x-forwarded-for" and isinstance(value, str)]
         return client_address(peer, ",".join(said) if said else None, trusted_proxies)
 
     def _deadline(self) -> float | None:
@@ -132,7 +133,8 @@ class Exchange:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._under_way.close()
+        if self._leave is not None:
+            self._leave()
         if error is None:
             self._record(grpc.StatusCode.OK)
         elif isinstance(error, DomainError) and not isinstance(error, InternalError):
@@ -160,14 +162,14 @@ class Exchange:
         note("rpc", method=self._method, code=status.name, milliseconds=milliseconds, **facts)
 
 
-def _idempotency_key(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
+def _idempotency_key(given: Mapping[str, str | bytes]) -> str | None:
     """The caller's own name for a write, from the metadata `idempotency-key`."""
-    for key, value in metadata:
-        if key == "idempotency-key":
-            if not isinstance(value, str) or not _IDEMPOTENCY_KEY.fullmatch(value):
-                raise InvalidArgument.of("idempotency-key", "must be 1 to 128 printable ASCII characters")
-            return value
-    return None
+    value = given.get("idempotency-key")
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _IDEMPOTENCY_KEY.fullmatch(value):
+        raise InvalidArgument.of("idempotency-key", "must be 1 to 128 printable ASCII characters")
+    return value
 
 
 @lru_cache(maxsize=1_024)
@@ -181,9 +183,9 @@ def peer_address(peer: str) -> str:
     return rest.rpartition(":")[0].strip("[]") if family in ("ipv4", "ipv6") else ""
 
 
-def request_id_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+def request_id_of(given: Mapping[str, str | bytes]) -> str:
     """The caller's own `x-request-id` when it is safe to log and send back, else a new one."""
-    for key, value in metadata:
-        if key == "x-request-id" and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
-            return value
+    value = given.get("x-request-id")
+    if isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+        return value
     return uuid4().hex

@@ -5,7 +5,7 @@ https://protobuf.dev/programming-guides/encoding/
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -44,6 +44,27 @@ def varint(number: int) -> bytes:
         number >>= 7
     groups.append(number)
     return bytes(groups)
+
+
+# The longest id of a hit whose length is one byte: tag and length of the id, tag and four bytes of the score.
+_SHORT_ID: Final = 127 - 2 - 5
+# The beginning of a hit in a response that has an id of so many bytes, a score and no more.
+_BARE_HIT: Final = tuple(_FIRST + bytes([2 + size + 5]) + _ID + bytes([size]) for size in range(_SHORT_ID + 1))
+
+
+def hits_encoded(hits: Sequence[Hit]) -> bytes:
+    """A SearchResponse with the parts of each point that are there."""
+    pieces = []
+    for hit in hits:
+        point = hit.point
+        name = point.id.encode()
+        size = len(name)
+        if point.payload or point.vector is not None or hit.distance is not None or size > _SHORT_ID:
+            pieces.append(repeated(hit_fragment(hit)))
+        else:
+            # Most searches are for ids and scores, and a call for each field would take as long as all the rest.
+            pieces += _BARE_HIT[size], name, _HIT_SCORE, _pack_float(hit.score)
+    return b"".join(pieces)
 
 
 def repeated(encoded: bytes) -> bytes:

@@ -9,7 +9,8 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2
 
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
-from vectrograph.rpc.admission import Admission, Lanes, Pool
+from vectrograph.rpc.admission import Admission, Lanes
+from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.slow_bodies import SlowBodies
 from vectrograph.rpc.threads import OnThreads
 from vectrograph.services.refusals import Refusals

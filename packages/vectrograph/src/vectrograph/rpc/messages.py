@@ -18,7 +18,7 @@ from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters import Filter
 from vectrograph.domain.values import Hit, Include, Payload, Point, Put, SearchResult, Vector
 from vectrograph.rpc._pb import bytesview_pb, vectron_pb
-from vectrograph.rpc.fragments import hit_fragment, point_fragment, repeated
+from vectrograph.rpc.fragments import hits_encoded, point_fragment, repeated
 from vectrograph.services.filter_text import filter_of
 from vectrograph.services.reranking import Rerank
 
@@ -96,7 +96,7 @@ def decode_search(body: bytes) -> SearchQuery:
 
 def encode_hits(hits: Sequence[Hit]) -> bytes:
     """A SearchResponse with the parts of each point that are there."""
-    return b"".join([repeated(hit_fragment(hit)) for hit in hits])
+    return hits_encoded(hits)
 
 
 def encode_explained(result: SearchResult) -> bytes:

@@ -11,7 +11,8 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from vectrograph.rpc import health
 from vectrograph.rpc._pb import auth_pb, vectrograph_pb, vectron_pb
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
-from vectrograph.rpc.admission import Admission, Lanes, Pool
+from vectrograph.rpc.admission import Admission, Lanes
+from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.slow_bodies import SlowBodies
 from vectrograph.rpc.threads import OnThreads
 from vectrograph.services.refusals import Refusals

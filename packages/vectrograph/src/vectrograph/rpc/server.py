@@ -16,10 +16,11 @@ from vectrograph.rpc._pb.methods import (
     VECTRON_SERVICE_METHODS,
 )
 from vectrograph.rpc.accounts import AuthService, Public
-from vectrograph.rpc.admission import Admission, Lanes, Pool
+from vectrograph.rpc.admission import Admission, Lanes
 from vectrograph.rpc.exchange import Exchange
 from vectrograph.rpc.extensions import VectrographService
 from vectrograph.rpc.health import Health
+from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.reflection import Reflection
 from vectrograph.rpc.slow_bodies import SlowBodies
 from vectrograph.rpc.vectron import Streaming, Unary, VectronService

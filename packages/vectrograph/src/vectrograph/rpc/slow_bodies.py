@@ -5,10 +5,29 @@ say.
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import grpc
+
+
+class Watch:
+    """A context for as long as a call waits for its message."""
+
+    __slots__ = ("_context", "_number", "_waiting")
+
+    def __init__(
+        self, waiting: dict[int, tuple[float, grpc.ServicerContext]], number: int, context: grpc.ServicerContext
+    ) -> None:
+        self._waiting = waiting
+        self._number = number
+        self._context = context
+
+    def __enter__(self) -> None:
+        # A dictionary changes in one step, whichever thread does it.
+        self._waiting[self._number] = (time.monotonic(), self._context)
+
+    def __exit__(self, *_: object) -> None:
+        self._waiting.pop(self._number, None)
 
 
 class SlowBodies:
@@ -29,16 +48,9 @@ class SlowBodies:
         self._thread = threading.Thread(target=self._look, name="rpc-slow-bodies", daemon=True)
         self._thread.start()
 
-    @contextmanager
-    def watching(self, context: grpc.ServicerContext) -> Iterator[None]:
+    def watching(self, context: grpc.ServicerContext) -> "Watch":
         """Cancel the call when the block, which waits for its message, takes too long."""
-        number = next(self._numbers)
-        # A dictionary changes in one step, whichever thread does it.
-        self._waiting[number] = (time.monotonic(), context)
-        try:
-            yield
-        finally:
-            self._waiting.pop(number, None)
+        return Watch(self._waiting, next(self._numbers), context)
 
     def close(self) -> None:
         """Stop watching."""

@@ -97,7 +97,7 @@ class VectronService:
         query = messages.decode_search(body)
         call = call.within(query.timeout_ms)
         quick = self._search(call, query, explain=True)
-        if quick.plan is not None and quick.plan.index is not None and not query.exact:
+        if quick.plan is not None and quick.plan.index is not None:
             yield _encoded(quick, query)
             quick = self._search(call, query, exact=True)
         yield _encoded(quick, query)

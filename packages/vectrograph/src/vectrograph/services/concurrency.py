@@ -2,8 +2,9 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from vectrograph.domain.errors import RateLimited
@@ -22,6 +23,16 @@ class Concurrency:
         self._lock = threading.Lock()
         self._under_way: Counter[tuple[str, str]] = Counter()
 
+    def enter_request(self, principal: Principal) -> Callable[[], None] | None:
+        """Count a request until the function that this returns is called; None where nothing is limited.
+
+        Raises:
+            RateLimited: the caller has as many under way as are allowed.
+        """
+        if not self._limits["requests"]:
+            return None
+        return partial(self.leave, self.enter("requests", principal))
+
     @contextmanager
     def request(self, principal: Principal) -> Iterator[None]:
         """Count a request for as long as the block runs.
@@ -29,14 +40,12 @@ class Concurrency:
         Raises:
             RateLimited: the caller has as many under way as are allowed.
         """
-        if not self._limits["requests"]:
-            yield
-            return
-        name = self.enter("requests", principal)
+        leave = self.enter_request(principal)
         try:
             yield
         finally:
-            self.leave(name)
+            if leave is not None:
+                leave()
 
     def enter_stream(self, principal: Principal) -> tuple[str, str]:
         """Count a stream until `leave` is called with what this returns.
