@@ -116,7 +116,6 @@ class Server:
             ]
             rpc_server = build_grpc_server(
                 services,
-                max_message_bytes=settings.max_body_bytes,
                 threads=settings.grpc_threads or worker_threads(),
                 trusted_proxies=settings.proxies,
             )

@@ -10,10 +10,10 @@ import grpc
 import pytest
 
 from vectrograph.domain.access import Role
-from vectrograph.domain.limits import Limits
 from vectrograph.rpc._pb import vectrograph_pb as own
 from vectrograph.rpc._pb import vectron_pb as pb
 from vectrograph.rpc._pb.methods import VECTROGRAPH_SERVICE_METHODS
+from vectrograph.services import Services
 
 Send = Callable[..., Any]
 names = (f"own-{number}" for number in count())
@@ -132,9 +132,9 @@ def test_a_collection_in_numbers(send: Send, years: str) -> None:
     assert 1_600_000_000 < info.created_at < 10_000_000_000
 
 
-def test_the_limits_that_are_told_are_those_in_force(send: Send, years: str) -> None:
+def test_the_limits_that_are_told_are_those_in_force(send: Send, years: str, services: Services) -> None:
     told = send("GetLimits")
-    limits = Limits(max_top_k=100)
+    limits = services.limits
     assert (told.max_message_bytes, told.max_batch, told.max_top_k) == (
         limits.max_body_bytes, limits.max_batch, limits.max_top_k,
     )  # fmt: skip

@@ -99,7 +99,7 @@ class Exchange:
         return principal, origin
 
     def receive(self, messages: Iterator[bytes], limits: Limits, max_bytes: int | None = None) -> bytes:
-        """The bytes of the call's one message, `max_bytes` at most.
+        """The bytes of the call's one message, `max_bytes` or the limit `max_body_bytes` at most.
 
         Raises:
             InvalidArgument: the caller closed its side without sending one.
@@ -108,10 +108,11 @@ class Exchange:
         body = next(messages, None)
         if body is None:
             raise InvalidArgument.of("body", f"{self._method} needs exactly one request message", "missing")
-        if max_bytes is not None and len(body) > max_bytes:
+        most = limits.max_body_bytes if max_bytes is None else max_bytes
+        if len(body) > most:
             raise TooLarge(
-                f"{self._method} takes messages of at most {max_bytes} bytes.",
-                details={"limit": max_bytes, "unit": "bytes"},
+                f"{self._method} takes at most {most} bytes and this message has {len(body)}; send less at once.",
+                details={"limit": most, "unit": "bytes"},
             )
         admit_fields(body, max_fields(limits))
         return body

@@ -32,6 +32,7 @@ _MIN_PING_INTERVAL_MS: Final = 10_000
 # What someone without credentials may send: an email and a password.
 MAX_STRANGERS_BYTES: Final = 65_536
 _MAX_STREAMS_PER_CONNECTION: Final = 1_024
+_ROOM_BYTES: Final = 4 << 20
 _MOST_UNSEEN: Final = 4_096
 _WAITING_PER_THREAD: Final = 32
 # What waits for the disk, and what waits for a password to be hashed, has threads of its own.
@@ -57,7 +58,6 @@ _BODY_GRACE_SECONDS: Final = 1.0
 def build_grpc_server(
     services: Services,
     *,
-    max_message_bytes: int,
     threads: int,
     trusted_proxies: Sequence[Network] = (),
     body_seconds: float = BODY_SECONDS,
@@ -66,8 +66,9 @@ def build_grpc_server(
     """A server that is neither bound to a port nor started.
 
     Args:
-        services: what answers.
-        max_message_bytes: largest request message; a larger one ends with RESOURCE_EXHAUSTED before it is read whole.
+        services: what answers. A message over their limit `max_body_bytes` ends with RESOURCE_EXHAUSTED, the error
+            code REQUEST_TOO_LARGE and the limit; from a quarter and 4 MiB over it on, grpc's core refuses it before it
+            is read whole, in words of its own without code and details.
         threads: how many calls that read, that write, and that belong to accounts are each answered at once; further
             ones wait. Health and reflection have threads of their own.
         trusted_proxies: whose `x-forwarded-for` is believed.
@@ -93,14 +94,16 @@ def build_grpc_server(
     inner = grpc.server(
         reading,
         handlers=[*doors, health.handler(), reflection.handler()],
-        options=_options(max_message_bytes),
+        options=_options(services.limits.max_body_bytes),
     )
     return GracefulServer(inner, pools, slow, health, reflection)
 
 
 def _options(max_message_bytes: int) -> list[tuple[str, int]]:
     return [
-        ("grpc.max_receive_message_length", max_message_bytes),
+        # What is a little too large is read, so that the refusal can say by how much. The core sends its own before any
+        # code of ours could add to it.
+        ("grpc.max_receive_message_length", max_message_bytes + max_message_bytes // 4 + _ROOM_BYTES),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_concurrent_streams", _MAX_STREAMS_PER_CONNECTION),
         # Calls that came and were not looked at yet. Beyond 1,000 grpc would begin to end some at random, in a way that
