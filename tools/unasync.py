@@ -82,6 +82,7 @@ PAIRS: tuple[Pair, ...] = (
     Pair(f"{_NEUROGRAPH}/async_executor.py", f"{_NEUROGRAPH}/executor.py"),
     Pair(f"{_NEUROGRAPH}/resources/async_auth.py", f"{_NEUROGRAPH}/resources/auth.py"),
     Pair(f"{_NEUROGRAPH}/resources/async_bulk.py", f"{_NEUROGRAPH}/resources/bulk.py"),
+    Pair(f"{_NEUROGRAPH}/resources/async_load.py", f"{_NEUROGRAPH}/resources/load.py"),
     Pair(f"{_NEUROGRAPH}/resources/async_pages.py", f"{_NEUROGRAPH}/resources/pages.py"),
     Pair(f"{_NEUROGRAPH}/resources/async_token_queries.py", f"{_NEUROGRAPH}/resources/token_queries.py"),
     Pair(f"{_NEUROGRAPH}/resources/async_api_keys.py", f"{_NEUROGRAPH}/resources/api_keys.py"),

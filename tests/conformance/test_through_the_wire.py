@@ -6,7 +6,9 @@ import pytest
 
 from tests.conformance.through_the_wire import ThroughGrpc, ThroughRest
 from vectrograph import RunningServer, running
-from vectrograph.domain.values import CollectionRef, Delete, Distance, IdKind, Include, Patch, Put
+from vectrograph.domain.collections import CollectionRef, Distance, IdKind
+from vectrograph.domain.points import Delete, Patch, Put
+from vectrograph.domain.queries import Include
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract import (
     BadInputContract,

@@ -17,31 +17,35 @@ import vectron_client
 from neurograph import UNSET, NeuroGraphClient
 from neurograph.models import Token
 from vectrograph.domain import errors
-from vectrograph.domain.errors import DomainError
-from vectrograph.domain.values import (
+from vectrograph.domain.capabilities import Capabilities
+from vectrograph.domain.collections import (
     DEFAULT_TENANT,
-    KEEP,
-    Capabilities,
     CollectionInfo,
     CollectionRef,
     CollectionSpec,
-    Delete,
-    Hit,
     IdKind,
-    Include,
+)
+from vectrograph.domain.errors import DomainError
+from vectrograph.domain.points import (
+    KEEP,
+    Delete,
     Op,
-    Order,
     Outcome,
     OutcomeStatus,
     Patch,
     Point,
     Put,
+    Vector,
+    WriteResult,
+)
+from vectrograph.domain.queries import (
+    Hit,
+    Include,
+    Order,
     ScrollPage,
     ScrollRequest,
     SearchRequest,
     SearchResult,
-    Vector,
-    WriteResult,
 )
 from vectrograph.engines.base import Engine, Infos, Points, Results
 from vectron_client import VectronClient

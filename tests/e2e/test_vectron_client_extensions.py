@@ -140,6 +140,14 @@ def test_deletion_by_filter(films: VectronClient, scratch: str) -> None:
     assert films.get_collection_info(scratch).count == 5
 
 
+@pytest.mark.parametrize("quantization", ["int8", "float16", "float32"])
+def test_an_index_stores_components_as_it_was_told(films: VectronClient, quantization: str) -> None:
+    films.create_collection(f"in {quantization}", 2, "dot", quantization=quantization)
+    assert films.get_collection_info(f"in {quantization}").quantization == quantization
+    assert films.get_collection_info("films").quantization == "int8"
+    films.delete_collection(f"in {quantization}")
+
+
 def test_a_search_tells_how_it_was_answered(films: VectronClient) -> None:
     explained = films.explain_search("films", [0.0, 0.0], 5, filter=field("year") >= 2020)
     assert [hit.id for hit in explained.results] == ["30", "31", "32", "33", "34"]

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from vectrograph import RunningServer, running
-from vectrograph.domain.values import CollectionRef
+from vectrograph.domain.collections import CollectionRef
 from vectron_client import AsyncVectronClient, ClientOptions, Point, UnavailableError, VectronClient, field
 
 #: Takes what to do at the moment; gives a counter of writes.

@@ -14,7 +14,7 @@ import pytest
 from vectrograph import RunningServer, running
 from vectrograph.rest import app
 from vectrograph.rest.workers import Workers
-from vectrograph.rpc.admission import Pool
+from vectrograph.rpc.pool import Pool
 from vectrograph.services.catalog import Catalog
 from vectrograph.services.tokens import Tokens
 from vectron_client import Point

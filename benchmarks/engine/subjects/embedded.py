@@ -8,17 +8,11 @@ from benchmarks.engine.conditions import Condition
 from benchmarks.engine.datasets import Vectors
 from benchmarks.engine.subjects.base import Durability, Effort, Shape, Subject
 from benchmarks.engine.truth import K
+from vectrograph.domain.capabilities import MaintenanceTask
+from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.filters import Filter, Range
-from vectrograph.domain.values import (
-    CollectionRef,
-    CollectionSpec,
-    DenseLeg,
-    Distance,
-    Include,
-    MaintenanceTask,
-    Put,
-    SearchRequest,
-)
+from vectrograph.domain.points import Put
+from vectrograph.domain.queries import DenseLeg, Include, SearchRequest
 from vectrograph.engines.base import Engine
 
 _REF: Final = CollectionRef("default", "bench")

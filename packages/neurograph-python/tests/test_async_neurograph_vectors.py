@@ -55,7 +55,13 @@ def forbid_floats(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("a vector became Python floats")
 
-    for place in ("vector_bodies.vector", "bulk.vector", "bulk.to_list", "models.to_list", "vectors.to_list"):
+    for place in (
+        "vector_bodies.vector",
+        "bulk_items.vector",
+        "bulk_batches.to_list",
+        "models.to_list",
+        "vectors.to_list",
+    ):
         monkeypatch.setattr(f"neurograph.{place}", refuse)
 
 

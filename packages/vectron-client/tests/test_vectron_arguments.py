@@ -35,6 +35,7 @@ key: Any = 1
         (lambda c: c.create_collection("docs", 2**31), "dimension must be at most 2147483647"),
         (lambda c: c.create_collection("docs", 4.0), "dimension must be a whole number, not float"),
         (lambda c: c.create_collection("docs", 4, None), "distance must be text, not NoneType"),
+        (lambda c: c.create_collection("docs", 4, quantization=8), "quantization must be text, not int"),
         (lambda c: c.delete_collection(""), "name must not be empty"),
         (lambda c: c.get_collection_status(""), "name must not be empty"),
         (lambda c: c.get("", "a"), "collection must not be empty"),

@@ -204,7 +204,7 @@ def test_no_answer_however_broken_escapes_as_anything_but_our_errors(answer: byt
         calls.get("docs", "a"),
         calls.get_collection_status("docs"),
         calls.list_collections(),
-        calls.create_collection("docs", 2, ""),
+        calls.create_collection("docs", 2, "", ""),
     ]
     for call in reading:
         with contextlib.suppress(VectronError):

@@ -43,7 +43,7 @@ def test_batches_read_one_item_ahead_and_no_more() -> None:
 
 def test_a_batcher_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="max_count=0"):
-        Batcher[str](max_count=0, max_bytes=1, size=len)
+        Batcher[str](max_count=0, max_bytes=1)
 
 
 def fetch(rows: list[int], window: tuple[int, int]) -> list[int]:

@@ -1,23 +1,16 @@
-"""Creating many tokens: items to batches, and failures back to items. No I/O."""
+"""Creating many tokens: what became of the items, and failures back to items. No I/O."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from neurograph.calls import MAX_BATCH_BYTES, NewToken, new_token, token_fields
-from neurograph.encoding import encode, packed, vector
+from neurograph.bulk_items import Encoded
+from neurograph.calls import NewToken
 from neurograph.exceptions import NeuroGraphError, ValidationError
-from neurograph.frames import write_frame
-from neurograph.models import ServerLimits, Token
-from wirekit.vectors import VectorError, pack, to_list
+from neurograph.models import Token
 
 _PLACE = re.compile(r"tokens\.(\d+)(?:\..*)?", re.DOTALL)
-# What a batch below both of these holds, every server takes, so nobody needs to be asked.
-SMALL_COUNT = 100
-SMALL_BYTES = 512 * 1024
-_SHARE_OF_LIMIT = 0.9
-_JSON_PER_BYTE = 5  # a float32 takes 4 bytes in a frame and some 20 in JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,81 +77,6 @@ def _result(tokens: list[Token], failed: list[FailedItem], ids: list[int], resum
 
 
 @dataclass(slots=True)
-class Encoded:
-    """An item ready to be sent, as it was when it was read: whoever gives the items may use its arrays again.
-
-    Attributes:
-        body: JSON object.
-        packed: the embedding as float32, where it is not in the body.
-        listed: whether there is an embedding in the body.
-    """
-
-    index: int
-    item: NewToken
-    body: bytes = field(repr=False)
-    packed: bytes | None = field(default=None, repr=False)
-    listed: bool = False
-
-    def size(self, frames: bool | None) -> int:
-        """Bytes on the wire, in a frame unless the server is known to read none."""
-        vector = len(self.packed or b"")
-        return len(self.body) + (vector * _JSON_PER_BYTE if frames is False else vector)
-
-    def with_embedding(self, embedding: bytes) -> bytes:
-        """The body with this JSON as its embedding."""
-        return b'%b,"embedding":%b}' % (self.body[:-1], embedding)
-
-    def canonical(self) -> bytes:
-        """The same for the same item, however it is sent."""
-        return self.body + b"\0" + (self.packed or b"")
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """The body of a request that creates many.
-
-    Attributes:
-        items: what to create.
-        bare: whether no part of the tokens but their ids is wanted; asked of servers that read frames, which know it.
-    """
-
-    items: Sequence[Encoded]
-    bare: bool = False
-
-    def wants_frame(self, known: bool | None) -> bool:
-        """Whether to try a frame: with a server that has not been heard yet when an embedding has been packed."""
-        return any(each.packed is not None for each in self.items) if known is None else known
-
-    def framed(self) -> bytes | None:
-        """The batch as a vector frame; None when some embeddings are lists, or they are of different lengths."""
-        rows = [each.packed for each in self.items if each.packed is not None]
-        if len(set(map(len, rows))) != 1 or not rows[0] or any(each.listed for each in self.items):
-            return None
-        numbers = iter(range(len(rows)))
-        return write_frame(
-            _document(
-                (
-                    each.body if each.packed is None else each.with_embedding(b"%d" % next(numbers))
-                    for each in self.items
-                ),
-                b',"include":[]' if self.bare else b"",
-            ),
-            rows,
-        )
-
-    def in_json(self) -> bytes:
-        """The batch as JSON text."""
-        return _document(
-            each.body if each.packed is None else each.with_embedding(encode(to_list(each.packed)))
-            for each in self.items
-        )
-
-
-def _document(bodies: Iterable[bytes], more: bytes = b"") -> bytes:
-    return b'{"tokens":[%b]%b}' % (b",".join(bodies), more)
-
-
-@dataclass(slots=True)
 class Outcome:
     """What became of a batch.
 
@@ -190,61 +108,6 @@ def refuse_one(items: object) -> None:
         raise ValidationError.of(
             "items", f"is one {type(items).__name__}; pass an iterable of texts, dictionaries or TokenCreate"
         )
-
-
-def encoded(item: NewToken, index: int, *, pack_lists: bool) -> Encoded:
-    """Encodes an item.
-
-    Args:
-        item: a text, a dictionary or a TokenCreate.
-        index: its place among the items.
-        pack_lists: whether an embedding that is a list becomes float32 too; else it goes into the JSON as it is.
-
-    Raises:
-        ValidationError: it is no token.
-    """
-    fields = token_fields(item, index)
-    text, metadata, embedding = fields["text"], fields.get("metadata"), fields.get("embedding")
-    document = {"text": text} if metadata is None else new_token(text, metadata, f"tokens.{index}.")
-    if embedding is None:
-        return Encoded(index, item, encode(document))
-    if not pack_lists and isinstance(embedding, (list, tuple)):
-        document["embedding"] = vector(embedding, f"tokens.{index}.embedding")
-        return Encoded(index, item, encode(document), listed=True)
-    try:
-        rows = pack(embedding)
-    except VectorError:
-        rows = packed(embedding, f"tokens.{index}.embedding")  # says which item it is
-    return Encoded(index, item, encode(document), rows)
-
-
-def is_small(batch: Sequence[Encoded]) -> bool:
-    """Whether any server takes this batch, so that its limits need not be asked for."""
-    return len(batch) <= SMALL_COUNT and sum(each.size(None) for each in batch) <= SMALL_BYTES
-
-
-def recut(batch: list[Encoded], limits: ServerLimits | None, frames: bool | None) -> list[list[Encoded]]:
-    """The batch, cut so that each part is within what the server takes."""
-    if limits is None:
-        return [batch]
-    most = min(len(batch), limits.max_batch or len(batch))
-    room = int((limits.max_body_bytes or MAX_BATCH_BYTES / _SHARE_OF_LIMIT) * _SHARE_OF_LIMIT)
-    parts: list[list[Encoded]] = [[]]
-    size = 0
-    for each in batch:
-        own = each.size(frames)
-        if parts[-1] and (len(parts[-1]) >= most or size + own > room):
-            parts.append([])
-            size = 0
-        parts[-1].append(each)
-        size += own
-    return parts
-
-
-def halves(batch: list[Encoded]) -> list[list[Encoded]]:
-    """The batch in two parts; one of a single item cannot be cut."""
-    middle = len(batch) // 2
-    return [batch[:middle], batch[middle:]]
 
 
 def culprits(error: ValidationError, batch: Sequence[Encoded]) -> set[int]:

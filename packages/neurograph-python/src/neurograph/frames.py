@@ -45,15 +45,20 @@ def is_frame(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == VECTORS
 
 
-def write_frame(document: bytes, rows: Sequence[bytes]) -> bytes:
-    """A frame of JSON text and rows of one length, float32 in little-endian.
+def write_frame(document: bytes, rows: "Sequence[bytes] | memoryview") -> bytes:
+    """A frame of JSON text and rows of one length, float32 in little-endian: bytes each, or a matrix in one piece.
 
     >>> write_frame(b"{}", [b"....", b"...."])
     b'NGV1\\x04\\x00\\x00\\x00\\x02\\x00\\x00\\x00\\x01\\x00\\x00\\x00{}  ........'
     """
     padding = b" " * (-len(document) % 4)
-    header = _HEADER.pack(_MAGIC, len(document) + len(padding), len(rows), len(rows[0]) // 4 if rows else 0)
-    return b"".join([header, document, padding, *rows])
+    if isinstance(rows, memoryview):
+        count, dimension = rows.shape or (0, 0)
+        parts: Sequence[bytes | memoryview] = [rows]
+    else:
+        count, dimension, parts = len(rows), len(rows[0]) // 4 if rows else 0, rows
+    header = _HEADER.pack(_MAGIC, len(document) + len(padding), count, dimension)
+    return b"".join([header, document, padding, *parts])
 
 
 def read_frame(body: bytes) -> tuple[bytes, Rows]:

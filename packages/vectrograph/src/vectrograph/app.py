@@ -17,8 +17,8 @@ from starlette.types import ASGIApp
 from vectrograph.certificates import CertificateFiles, Certificates
 from vectrograph.control.seeding import default_password_in_force, seed_development_accounts
 from vectrograph.control.store import ControlStore
+from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import StartupError
-from vectrograph.domain.values import DEFAULT_TENANT
 from vectrograph.embedding.wordllama import WordllamaEmbedder
 from vectrograph.engines.base import Engine
 from vectrograph.engines.embedded import EmbeddedEngine
@@ -176,6 +176,7 @@ def _open_services(settings: Settings, engine: Engine, store: ControlStore, stac
             identity=settings.rate_limit, address=settings.address_rate_limit, storage=settings.rate_limit_storage
         ),
         concurrency=Concurrency(requests=settings.max_concurrent, streams=settings.max_streams),
+        quantisation=settings.quantization,
     )
     stack.callback(services.close)
     for tenant in {DEFAULT_TENANT, *(user.tenant for user in store.accounts.list())}:

@@ -11,6 +11,7 @@ import structlog
 import typer
 
 from vectrograph import cli_accounts
+from vectrograph.domain.collections import Quantisation
 from vectrograph.domain.errors import StartupError
 from vectrograph.settings import LogFormat, LogLevel, Settings
 from vectrograph.version import VERSION
@@ -76,6 +77,7 @@ def serve(
     rate_limit_storage: Annotated[str | None, _option("rate_limit_storage")] = None,
     memory_bytes: Annotated[int | None, _option("memory_bytes")] = None,
     ballast_bytes: Annotated[int | None, _option("ballast_bytes")] = None,
+    quantization: Annotated[Quantisation | None, _option("quantization")] = None,
     grpc_threads: Annotated[int | None, _option("grpc_threads")] = None,
     shutdown_seconds: Annotated[float | None, _option("shutdown_seconds")] = None,
     log_level: Annotated[LogLevel | None, _option("log_level")] = None,

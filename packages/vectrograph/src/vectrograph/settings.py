@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from vectrograph.domain.collections import Quantisation
 from vectrograph.domain.errors import StartupError
 from vectrograph.domain.limits import Limits
 from vectrograph.services.addresses import Network
@@ -97,6 +98,10 @@ class Settings(BaseSettings):
         default=16 << 20,
         ge=0,
         description="Room on the disk kept so that deleting works when it is full; 0 for none.",
+    )
+    quantization: Quantisation = Field(
+        default=Quantisation.INT8,
+        description="Components in indexes of new collections: int8, float16 or float32, unless their makers say.",
     )
     grpc_threads: int = Field(
         default=0,

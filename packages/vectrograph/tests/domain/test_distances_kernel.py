@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from vectrograph.domain.collections import Distance
 from vectrograph.domain.distances import norms, scores
-from vectrograph.domain.values import Distance, Vector
+from vectrograph.domain.points import Vector
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -120,3 +121,23 @@ def test_work_can_be_stopped_between_chunks() -> None:
     with pytest.raises(TimeoutError):
         scores(Distance.EUCLIDEAN, rows(1, 512)[0], rows(2000, 512), between=stop_at_third)
     assert len(calls) == 3
+
+
+@pytest.mark.parametrize("distance", list(Distance))
+@pytest.mark.parametrize("dimension", [3, 64, 255, 784])
+def test_a_score_does_not_depend_on_where_the_vectors_lie(distance: Distance, dimension: int) -> None:
+    data, query = rows(9, dimension, seed=5), rows(1, dimension, seed=6)[0]
+    wanted = scores(distance, query, data)
+    for shift in (1, 3, 8):
+        moved = np.empty(data.size + shift, np.float32)[shift:].reshape(data.shape)
+        moved[:] = data
+        assert np.array_equal(scores(distance, query, moved), wanted)
+
+
+def test_cosine_is_exact_on_both_sides_of_the_change_of_formula() -> None:
+    base = np.array([1, 0, 0], np.float32)
+    near = np.array([[1, slope, 0] for slope in np.geomspace(1e-5, 1e-1, 400)], np.float32)
+    exact = [float(row[1]) ** 2 / (math.hypot(1, float(row[1])) * (1 + math.hypot(1, float(row[1])))) for row in near]
+    found = scores(Distance.COSINE, base, near)
+    np.testing.assert_allclose(found, exact, rtol=1.2e-7)
+    assert (np.diff(found) > 0).all()

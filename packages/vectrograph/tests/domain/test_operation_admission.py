@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from vectrograph.domain.errors import InvalidArgument, TooLarge
 from vectrograph.domain.ids import encode_id, is_serial
 from vectrograph.domain.payloads import MAX_DEPTH, decode_payload, encode_payload
-from vectrograph.domain.values import MAX_SERIAL_ID
+from vectrograph.domain.points import MAX_SERIAL_ID
 from vectrograph.domain.vectors import stack
 from vectrograph.engines.contract.strategies import payloads
 

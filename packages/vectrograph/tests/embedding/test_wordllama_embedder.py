@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from vectrograph.domain.embedder import Embedder
 from vectrograph.domain.errors import StartupError, Unavailable
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 from vectrograph.embedding import wordllama
 from vectrograph.embedding.wordllama import DIMENSION, WordllamaEmbedder
 

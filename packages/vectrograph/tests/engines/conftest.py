@@ -3,13 +3,15 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from engines.indexed_rows import QUICK
 
-from vectrograph.domain.values import Put
+from vectrograph.domain.points import Put
 from vectrograph.engines.contract.subject import make
 from vectrograph.engines.embedded import EmbeddedEngine
 
@@ -44,3 +46,24 @@ def homes(data: Path) -> dict[str, Path]:
     """The sub-directory of each collection of `data`, by name."""
     manifests = data.glob("collections/*/manifest.json")
     return {json.loads(path.read_text())["spec"]["name"]: path.parent for path in manifests}
+
+
+@pytest.fixture
+def vectors_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors go to a file soon."""
+    for module in ("view", "compaction"):
+        monkeypatch.setattr(f"vectrograph.engines.embedded.{module}.MEMORY_BYTES", 1 << 14)
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., EmbeddedEngine]]:
+    """Opens engines with a quick rhythm and closes them."""
+    engines: list[EmbeddedEngine] = []
+
+    def open_engine(directory: Path, **options: Any) -> EmbeddedEngine:
+        engines.append(EmbeddedEngine.open(directory, **{"rhythm": QUICK, **options}))
+        return engines[-1]
+
+    yield open_engine
+    for engine in engines:
+        engine.close()

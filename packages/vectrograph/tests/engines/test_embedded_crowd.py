@@ -11,22 +11,11 @@ import pytest
 from torture.haste import hastened, open_hastily
 from torture.story import Clock
 
+from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.errors import CollectionNotFound
 from vectrograph.domain.filters import Compare, Comparison
-from vectrograph.domain.values import (
-    CollectionRef,
-    CollectionSpec,
-    Delete,
-    DeleteWhere,
-    DenseLeg,
-    Distance,
-    Op,
-    Order,
-    Patch,
-    Put,
-    ScrollRequest,
-    SearchRequest,
-)
+from vectrograph.domain.points import Delete, DeleteWhere, Op, Patch, Put
+from vectrograph.domain.queries import DenseLeg, Order, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.subject import everything
 from vectrograph.engines.reference import ReferenceEngine

@@ -12,6 +12,8 @@ import apsw
 import pytest
 from engines.waiting import wait_until
 
+from vectrograph.domain.capabilities import MaintenanceTask
+from vectrograph.domain.collections import CollectionRef, CollectionState
 from vectrograph.domain.errors import (
     CollectionNotFound,
     CollectionQuarantined,
@@ -19,12 +21,7 @@ from vectrograph.domain.errors import (
     StorageReadOnly,
 )
 from vectrograph.domain.filters import Range
-from vectrograph.domain.values import (
-    CollectionRef,
-    CollectionState,
-    Delete,
-    MaintenanceTask,
-)
+from vectrograph.domain.points import Delete
 from vectrograph.engines.contract.subject import TENANT, everything, found, ids, make, one, put, put_many
 from vectrograph.engines.embedded import EmbeddedEngine
 

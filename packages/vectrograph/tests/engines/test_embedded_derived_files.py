@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vectrograph.domain.collections import Distance
 from vectrograph.domain.distances import Norms, norms
-from vectrograph.domain.values import Distance, Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.damage import DamagedIndex
 from vectrograph.engines.embedded.graph.graph import Graph
 from vectrograph.engines.embedded.graph.refine import Query

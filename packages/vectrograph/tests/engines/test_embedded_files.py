@@ -15,6 +15,8 @@ import apsw
 import numpy as np
 import pytest
 
+from vectrograph.domain.capabilities import MaintenanceTask
+from vectrograph.domain.collections import CollectionRef, CollectionSpec, CollectionState, Distance, IdKind
 from vectrograph.domain.errors import (
     DeadlineExceeded,
     DirectoryLocked,
@@ -22,17 +24,7 @@ from vectrograph.domain.errors import (
     UnsupportedFormat,
 )
 from vectrograph.domain.operations import Admitted
-from vectrograph.domain.values import (
-    CollectionRef,
-    CollectionSpec,
-    CollectionState,
-    Delete,
-    Distance,
-    IdempotencyKey,
-    IdKind,
-    MaintenanceTask,
-    Put,
-)
+from vectrograph.domain.points import Delete, IdempotencyKey, Put
 from vectrograph.engines.contract.subject import TENANT, everything, found, ids, make, put, put_many, vector
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.batch import Batch

@@ -13,19 +13,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from vectrograph.domain.values import (
+from vectrograph.domain.capabilities import MaintenanceTask
+from vectrograph.domain.collections import (
     CollectionInfo,
     CollectionRef,
     CollectionSpec,
-    DenseLeg,
     Distance,
-    MaintenanceTask,
-    Plan,
-    Put,
     Quantisation,
-    SearchRequest,
-    Vector,
 )
+from vectrograph.domain.points import Put, Vector
+from vectrograph.domain.queries import DenseLeg, Plan, SearchRequest
 from vectrograph.engines.base import Engine, Results
 from vectrograph.engines.contract import FilterContract, SearchContract, engine_machine
 from vectrograph.engines.embedded import EmbeddedEngine

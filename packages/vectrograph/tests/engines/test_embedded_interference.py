@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from torture.haste import hastened
 
-from vectrograph.domain.values import MaintenanceTask, Put
+from vectrograph.domain.capabilities import MaintenanceTask
+from vectrograph.domain.points import Put
 from vectrograph.engines.contract.subject import make
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.background import Rhythm

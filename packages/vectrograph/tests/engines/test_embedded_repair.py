@@ -11,8 +11,10 @@ from torture.haste import hastened, open_hastily
 from torture.seam import Event, observed
 from torture.story import Clock
 
+from vectrograph.domain.capabilities import MaintenanceReport, MaintenanceTask
+from vectrograph.domain.collections import CollectionRef, CollectionState
 from vectrograph.domain.errors import CollectionQuarantined
-from vectrograph.domain.values import ChangeKind, CollectionRef, CollectionState, MaintenanceReport, MaintenanceTask
+from vectrograph.domain.points import ChangeKind
 from vectrograph.engines.contract.subject import TENANT, everything, found, ids, make, one, put, put_many
 from vectrograph.engines.embedded import EmbeddedEngine
 

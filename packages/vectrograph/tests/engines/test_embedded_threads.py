@@ -9,20 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.errors import AlreadyExists, CollectionNotFound, DeadlineExceeded
 from vectrograph.domain.filters import Exists, Filter
-from vectrograph.domain.values import (
-    CollectionRef,
-    CollectionSpec,
-    Delete,
-    DenseLeg,
-    Distance,
-    Op,
-    Patch,
-    Put,
-    ScrollRequest,
-    SearchRequest,
-)
+from vectrograph.domain.points import Delete, Op, Patch, Put
+from vectrograph.domain.queries import DenseLeg, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.subject import everything, found, make, nearest, put, vector
 from vectrograph.engines.embedded import EmbeddedEngine

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vectrograph.domain.collections import Distance
 from vectrograph.domain.distances import scores
-from vectrograph.domain.values import Distance, Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.scan import ExactScan, Question
 from vectrograph.engines.embedded.view import Addition, Labels, View, ViewBuilder
 

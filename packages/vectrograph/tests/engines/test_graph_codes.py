@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vectrograph.domain.collections import Distance, Quantisation
 from vectrograph.domain.distances import Norms, norms, scores
-from vectrograph.domain.values import Distance, Quantisation, Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.code_space import CodeSpace
 from vectrograph.engines.embedded.graph.graph import Graph
 from vectrograph.engines.embedded.graph.hnsw import Hnsw, Mask, inner_products, squared_distances

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.hnsw import Hnsw
 from vectrograph.engines.embedded.graph.nodes import NodeTable
 

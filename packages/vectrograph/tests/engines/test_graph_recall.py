@@ -6,18 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vectrograph.domain.capabilities import MaintenanceTask
+from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.errors import CollectionNotFound, InvalidArgument
 from vectrograph.domain.filters import Range
-from vectrograph.domain.values import (
-    CollectionRef,
-    CollectionSpec,
-    DenseLeg,
-    Distance,
-    MaintenanceTask,
-    Put,
-    SearchRequest,
-    Vector,
-)
+from vectrograph.domain.points import Put, Vector
+from vectrograph.domain.queries import DenseLeg, SearchRequest
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.asked import Asked
 from vectrograph.engines.embedded.background import Rhythm

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import DeadlineExceeded
 from vectrograph.domain.filters import (
     AllElements,
@@ -29,7 +30,7 @@ from vectrograph.domain.filters import (
     Range,
     matches,
 )
-from vectrograph.domain.values import CollectionRef, Delete, Op, Patch, Put
+from vectrograph.domain.points import Delete, Op, Patch, Put
 from vectrograph.engines.contract.strategies import KEYS, filters, json_values, payloads
 from vectrograph.engines.contract.subject import found, make, vector
 from vectrograph.engines.embedded import EmbeddedEngine

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vectrograph.domain.collections import Distance, Quantisation
 from vectrograph.domain.distances import norms, scores
-from vectrograph.domain.values import Distance, Quantisation, Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.effort import Route
 from vectrograph.engines.embedded.graph.graph import Graph
 from vectrograph.engines.embedded.graph.recall import recall
@@ -131,6 +132,18 @@ def test_a_walk_finds_nearly_all_and_ranks_by_the_kernel(distance: Distance, qua
 
 
 @lru_cache
+def test_more_alike_codes_than_a_walk_hands_out_at_first_hide_nobody() -> None:
+    # A hundred rows within less than what codes can tell apart: the beam holds them all, its first thirty do not.
+    generator = np.random.default_rng(3)
+    vectors = clustered(3000, 64, seed=2)
+    vectors[500:600] = vectors[500] + 0.004 * generator.standard_normal((100, 64)).astype(np.float32)
+    view = served(view_of(vectors), Distance.EUCLIDEAN, beam=256)
+    queries = vectors[500:520]
+    found = ask(view, Distance.EUCLIDEAN, queries, Planner(forced(Route.WALK)))
+    assert {(each.strategy, each.met) for each in found} == {(WALK, 256)}
+    assert [pairs(each) for each in found] == [pairs(e) for e in ask(view, Distance.EUCLIDEAN, queries, ExactScan())]
+
+
 def filtered_view(distance: Distance) -> View:
     """Three thousand rows in twenty clusters, all of them in the graph."""
     return served(view_of(clustered(3_008, 16, 3)[:3_000]), distance)

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.rest.app import build_http_app
 from vectrograph.services import Services

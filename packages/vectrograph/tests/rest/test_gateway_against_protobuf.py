@@ -14,19 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vectrograph.control.records import FeedbackItem, FeedbackRecord
-from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import (
+from vectrograph.domain.collections import (
     CollectionInfo,
     CollectionRef,
     CollectionSpec,
     CollectionState,
     Distance,
-    Hit,
-    Plan,
-    Point,
-    SearchResult,
     VectorField,
 )
+from vectrograph.domain.limits import Limits
+from vectrograph.domain.points import Point
+from vectrograph.domain.queries import Hit, Plan, SearchResult
 from vectrograph.rest.gateway import account_messages, messages, own_messages
 from vectrograph.rest.gateway.proto_json import read_bytes, read_message
 from vectrograph.rpc import messages as wire

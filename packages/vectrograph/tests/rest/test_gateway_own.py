@@ -93,6 +93,7 @@ def test_a_collection_and_the_server_in_numbers(developer: httpx2.Client, years:
     info = answer(developer, f"{years}/info")
     assert (info["count"], info["dimension"], info["distance"], info["state"]) == ("10", 2, "euclidean", "ready")
     assert int(info["createdAt"]) > 1_600_000_000
+    assert info["quantization"] == "int8"
     limits = answer(developer, "/v1/limits")
     assert (limits["maxMessageBytes"], limits["maxBatch"]) == (str(LIMITS.max_body_bytes), LIMITS.max_batch)
     assert (limits["maxTopK"], limits["defaultTopK"]) == (LIMITS.max_top_k, LIMITS.default_top_k)
@@ -201,3 +202,14 @@ def test_vectors_travel_beside_the_json(developer: httpx2.Client, years: str) ->
     assert developer.post(f"{years}/points", content=b"NGV1", headers=binary).status_code == 400
     assert developer.post(f"{years}/points/count", content=frame({}, []), headers=binary).status_code == 415
     assert developer.get(f"{years}/points/a").status_code == 404
+
+
+@pytest.mark.parametrize("quantization", ["int8", "float16", "float32"])
+def test_a_collection_says_how_its_index_stores_components(developer: httpx2.Client, quantization: str) -> None:
+    name = next(names)
+    wanted = {"name": name, "dimension": 2, "quantization": quantization}
+    assert answer(developer, "/v1/collections", wanted) == {"success": True, "quantization": quantization}
+    assert answer(developer, f"/v1/collections/{name}/info")["quantization"] == quantization
+    assert answer(developer, "/v1/collections", {"name": next(names), "dimension": 2}) == {"success": True}
+    unknown = developer.post("/v1/collections", json={"name": next(names), "dimension": 2, "quantization": "int4"})
+    assert (unknown.status_code, "int8, float16, float32" in unknown.text) == (400, True)

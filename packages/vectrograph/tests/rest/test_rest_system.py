@@ -9,8 +9,8 @@ import pytest
 from rest.envelope import error_of
 from rest.serving import DIMENSION, LIMITS, VERSION, Start
 
+from vectrograph.domain.collections import CollectionInfo, CollectionState
 from vectrograph.domain.errors import Unavailable
-from vectrograph.domain.values import CollectionInfo, CollectionState
 
 
 def test_health_is_flat_and_public(anonymous: httpx2.Client) -> None:

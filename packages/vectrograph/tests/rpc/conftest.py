@@ -13,7 +13,7 @@ from vectrograph.control.seeding import seed_development_accounts
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.rpc._pb.methods import AUTH_SERVICE_METHODS, VECTROGRAPH_SERVICE_METHODS, VECTRON_SERVICE_METHODS
 from vectrograph.rpc.server import build_grpc_server

@@ -18,7 +18,7 @@ from vectrograph.domain import errors
 from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.errors import DomainError, InternalError
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import SearchResult
+from vectrograph.domain.queries import SearchResult
 from vectrograph.rpc._pb import vectron_pb as pb
 from vectrograph.rpc._pb.methods import VECTRON_SERVICE_METHODS
 from vectrograph.rpc.errors import status_of

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import KEEP, Hit, Include, Payload, Point
+from vectrograph.domain.points import KEEP, Payload, Point
+from vectrograph.domain.queries import Hit, Include
 from vectrograph.rpc import messages
 from vectrograph.rpc._pb import bytesview_pb, vectron_pb
 

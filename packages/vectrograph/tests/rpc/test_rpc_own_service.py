@@ -132,6 +132,23 @@ def test_a_collection_in_numbers(send: Send, years: str) -> None:
     assert 1_600_000_000 < info.created_at < 10_000_000_000
 
 
+@pytest.mark.parametrize("quantization", ["int8", "float16", "float32"])
+def test_a_collection_says_how_its_index_stores_components(send: Send, quantization: str) -> None:
+    name = next(names)
+    made = send("CreateCollection", pb.CreateCollectionRequest(name=name, dimension=2, quantization=quantization))
+    assert (made.success, made.quantization) == (True, quantization)
+    assert send("GetCollectionInfo", own.GetCollectionInfoRequest(name=name)).quantization == quantization
+
+
+def test_who_does_not_ask_gets_the_answer_of_the_contract(send: Send, years: str) -> None:
+    """Nothing but `success`, so that no client sees what it does not know."""
+    made = send("CreateCollection", pb.CreateCollectionRequest(name=next(names), dimension=2))
+    assert made == pb.CreateCollectionResponse(success=True)
+    assert send("GetCollectionInfo", own.GetCollectionInfoRequest(name=years)).quantization == "int8"
+    unknown = pb.CreateCollectionRequest(name=next(names), dimension=2, quantization="int4")
+    assert status_of(lambda: send("CreateCollection", unknown)) == "INVALID_ARGUMENT"
+
+
 def test_the_limits_that_are_told_are_those_in_force(send: Send, years: str, services: Services) -> None:
     told = send("GetLimits")
     limits = services.limits

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from vectrograph.control.store import ControlStore
-from vectrograph.domain.values import CollectionRef, CollectionSpec, Distance, MaintenanceTask, Put, VectorField
+from vectrograph.domain.capabilities import MaintenanceTask
+from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance, VectorField
+from vectrograph.domain.points import Put
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.background import Rhythm
 from vectrograph.engines.embedded.graph.effort import Route

@@ -15,7 +15,7 @@ from vectrograph.control.audit import AuditLog
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services import Services
 from vectrograph.services.assembly import assemble

@@ -7,7 +7,8 @@ from services.house import DIMENSION, House, call_as
 from vectrograph.control.records import FeedbackItem
 from vectrograph.domain.access import ALL_SCOPES, ROLE_SCOPES, Role, Scope, without_keys_and_administration
 from vectrograph.domain.errors import DomainError, PermissionDenied
-from vectrograph.domain.values import Include, Put
+from vectrograph.domain.points import Put
+from vectrograph.domain.queries import Include
 from vectrograph.services import Services
 from vectrograph.services.call import Call
 from vectrograph.services.tokens import NewToken

@@ -1,6 +1,7 @@
 import pytest
-from services.house import LIMITS, House, call_as
+from services.house import LIMITS, UNHEARD, House, call_as
 
+from vectrograph.domain.collections import Distance, IdKind, Quantisation
 from vectrograph.domain.errors import (
     AlreadyExists,
     CollectionNotFound,
@@ -8,8 +9,8 @@ from vectrograph.domain.errors import (
     PermissionDenied,
     ReservedCollection,
 )
-from vectrograph.domain.values import Distance, IdKind
 from vectrograph.services.call import Call
+from vectrograph.services.catalog import Catalog
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,30 @@ def test_any_other_distance_is_refused_naming_the_three(house: House, call: Call
         house.services.catalog.create(call, "docs", 4, text)
     assert caught.value.details["errors"][0]["field"] == "distance"
     assert len(caught.value.message) < 200
+    assert [info.spec.ref.name for info in house.services.catalog.list(call)] == ["tokens"]
+
+
+@pytest.mark.parametrize("quantisation", Quantisation)
+def test_whoever_makes_a_collection_chooses_how_its_index_stores_components(
+    house: House, call: Call, quantisation: Quantisation
+) -> None:
+    made = house.services.catalog.create(call, "docs", 4, "cosine", quantisation.value)
+    assert made.spec.quantisation is house.services.catalog.describe(call, "docs").spec.quantisation is quantisation
+
+
+@pytest.mark.parametrize("default", Quantisation)
+def test_the_server_chooses_for_those_who_do_not(house: House, call: Call, default: Quantisation) -> None:
+    assert house.services.catalog.create(call, "usual", 4, "").spec.quantisation is Quantisation.INT8
+    catalog = Catalog(house.engine, LIMITS, UNHEARD, house.store.owners, default)
+    assert catalog.create(call, "docs", 4, "").spec.quantisation is default
+    assert catalog.create(call, "other", 4, "", "float16").spec.quantisation is Quantisation.FLOAT16
+
+
+@pytest.mark.parametrize("text", ["INT8", "int4", "none", " "])
+def test_any_other_quantization_is_refused_naming_the_three(house: House, call: Call, text: str) -> None:
+    with pytest.raises(InvalidArgument, match="int8, float16, float32") as caught:
+        house.services.catalog.create(call, "docs", 4, "", text)
+    assert caught.value.details["errors"][0]["field"] == "quantization"
     assert [info.spec.ref.name for info in house.services.catalog.list(call)] == ["tokens"]
 
 

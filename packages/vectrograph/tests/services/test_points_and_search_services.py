@@ -14,7 +14,8 @@ from vectrograph.domain.errors import (
     TooLarge,
 )
 from vectrograph.domain.filters import Compare, Comparison
-from vectrograph.domain.values import KEEP, Include, Put, Vector
+from vectrograph.domain.points import KEEP, Put, Vector
+from vectrograph.domain.queries import Include
 from vectrograph.services.call import Call
 
 

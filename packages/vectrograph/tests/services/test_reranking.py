@@ -13,7 +13,8 @@ from services.house import House, call_as
 
 from vectrograph.control.records import FeedbackItem
 from vectrograph.domain.errors import DeadlineExceeded, InvalidArgument
-from vectrograph.domain.values import Hit, Include, Point, Put
+from vectrograph.domain.points import Point, Put
+from vectrograph.domain.queries import Hit, Include
 from vectrograph.services.call import Call
 from vectrograph.services.reranking import Rerank, reranked
 

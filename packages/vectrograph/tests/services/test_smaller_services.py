@@ -8,6 +8,7 @@ from services.house import DIMENSION, LIMITS, House, WordEmbedder, call_as
 
 from vectrograph.control.records import FeedbackItem
 from vectrograph.domain.access import Role
+from vectrograph.domain.collections import CollectionInfo, CollectionState
 from vectrograph.domain.errors import (
     DomainError,
     InvalidArgument,
@@ -16,7 +17,6 @@ from vectrograph.domain.errors import (
     TooLarge,
     UserNotFound,
 )
-from vectrograph.domain.values import CollectionInfo, CollectionState
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services import health as health_module
 from vectrograph.services.assembly import assemble

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from services.house import DIMENSION, LIMITS, UNHEARD, House, WordEmbedder, call_as
 
 from vectrograph.domain.access import Role
+from vectrograph.domain.collections import Distance
 from vectrograph.domain.errors import (
     InvalidArgument,
     PermissionDenied,
@@ -12,7 +13,8 @@ from vectrograph.domain.errors import (
     StartupError,
 )
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import MAX_SERIAL_ID, Distance, Hit, Put, SearchResult, Vector
+from vectrograph.domain.points import MAX_SERIAL_ID, Put, Vector
+from vectrograph.domain.queries import Hit, SearchResult
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services import Services
 from vectrograph.services.call import Call

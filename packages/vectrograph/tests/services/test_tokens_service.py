@@ -11,7 +11,7 @@ from vectrograph.domain.errors import (
     PointNotFound,
     TooLarge,
 )
-from vectrograph.domain.values import KEEP, MAX_SERIAL_ID, Delete, Payload, Put, Vector
+from vectrograph.domain.points import KEEP, MAX_SERIAL_ID, Delete, Payload, Put, Vector
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services.call import Call
 from vectrograph.services.reservation import TOKENS

@@ -16,7 +16,8 @@ from torture.haste import hastened, open_hastily
 from torture.seam import observed
 from torture.sqlite_seam import vfs
 from torture.story import Clock, Story, tell
-from vectrograph.domain.values import Distance, WriteResult
+from vectrograph.domain.collections import Distance
+from vectrograph.domain.points import WriteResult
 
 
 def checksum(result: WriteResult | None) -> int:

@@ -16,8 +16,9 @@ from typing import Any, Final
 from torture import oracle
 from torture.haste import hastened, open_hastily, walking
 from torture.story import DIMENSION, DOCS, NUMBERS, Clock, Story
+from vectrograph.domain.capabilities import MaintenanceTask
+from vectrograph.domain.collections import CollectionState
 from vectrograph.domain.errors import CollectionQuarantined
-from vectrograph.domain.values import CollectionState, MaintenanceTask
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.reference import ReferenceEngine
 

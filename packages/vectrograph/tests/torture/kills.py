@@ -19,7 +19,9 @@ from torture.fault_points import POINTS, usual_turns
 from torture.haste import hastened, open_hastily, walking
 from torture.oracle import Walks
 from torture.story import Clock, Story
-from vectrograph.domain.values import Distance, MaintenanceTask, WriteResult
+from vectrograph.domain.capabilities import MaintenanceTask
+from vectrograph.domain.collections import Distance
+from vectrograph.domain.points import WriteResult
 from vectrograph.engines.base import Engine
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.reference import ReferenceEngine

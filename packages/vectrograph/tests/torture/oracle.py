@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from torture.story import DIMENSION, DOCS, NUMBERS, place
+from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.filters import Compare, Comparison, Filter, Not, Range
-from vectrograph.domain.values import CollectionRef, DenseLeg, Include, Point, ScrollRequest, SearchRequest
+from vectrograph.domain.points import Point
+from vectrograph.domain.queries import DenseLeg, Include, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine
 
 FILTERS: tuple[Filter | None, ...] = (
@@ -103,8 +105,8 @@ class Walks:
         return None
 
     def recall(self) -> float:
-        """Share of the true neighbours that were met."""
-        return self.met / max(1, self.wanted)
+        """Share of the true neighbours that were met; all of them where none were wanted."""
+        return self.met / self.wanted if self.wanted else 1.0
 
 
 def _in_order(found: list[Any], there: list[Any]) -> list[Any]:

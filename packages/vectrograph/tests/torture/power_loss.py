@@ -18,8 +18,9 @@ from torture.haste import hastened, open_hastily, walking
 from torture.seam import Event, observed
 from torture.sqlite_seam import vfs
 from torture.story import Clock, Story
+from vectrograph.domain.capabilities import MaintenanceTask
 from vectrograph.domain.errors import DomainError
-from vectrograph.domain.values import MaintenanceTask, WriteResult
+from vectrograph.domain.points import WriteResult
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.reference import ReferenceEngine
 

@@ -10,17 +10,14 @@ from typing import Final
 
 import numpy as np
 
+from vectrograph.domain.capabilities import MaintenanceTask
+from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance, IdKind
 from vectrograph.domain.filters import Range
-from vectrograph.domain.values import (
+from vectrograph.domain.points import (
     KEEP,
-    CollectionRef,
-    CollectionSpec,
     Delete,
     DeleteWhere,
-    Distance,
     IdempotencyKey,
-    IdKind,
-    MaintenanceTask,
     Op,
     Patch,
     Put,

@@ -81,6 +81,8 @@ class CollectionInfo:
         bytes_on_disk: what it takes there.
         state: `creating`, `ready`, `dropping` or `quarantined`.
         created_at: when it came to be, in UTC.
+        quantization: how its index stores a component: `int8`, `float16` or `float32`; empty where the server does not
+            tell.
     """
 
     name: str
@@ -91,6 +93,7 @@ class CollectionInfo:
     bytes_on_disk: int
     state: str
     created_at: datetime
+    quantization: str = ""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,13 @@ class AsyncVectronClient(AsyncExtensions):
         return guide(AsyncVectronClient)
 
     async def create_collection(
-        self, name: str, dimension: int, distance: str = "euclidean", *, timeout: float | None = None
+        self,
+        name: str,
+        dimension: int,
+        distance: str = "euclidean",
+        *,
+        quantization: str = "",
+        timeout: float | None = None,
     ) -> None:
         """Creates an empty collection.
 
@@ -53,13 +59,17 @@ class AsyncVectronClient(AsyncExtensions):
             name: its name.
             dimension: components of each of its vectors, 1 or more.
             distance: `cosine`, `euclidean` or `dot`; what scores mean, see `SearchResult`.
+            quantization: how its index stores a component: `int8`, `float16` or `float32`; empty leaves it to the
+                server. Vectors are kept as sent, whatever the index does. An extension of this project's server.
             timeout: seconds for the call.
 
         Raises:
             AlreadyExistsError: the name is taken.
-            InvalidArgumentError: the name is empty, the dimension below 1 or the distance unknown.
+            InvalidArgumentError: the name is empty, the dimension below 1, or distance or quantization unknown.
+            VectronError: the server has created the collection, but does not know `quantization`; its `code` is
+                `UNIMPLEMENTED`.
         """
-        await self._run(calls.create_collection(name, dimension, distance), timeout)
+        await self._run(calls.create_collection(name, dimension, distance, quantization), timeout)
 
     async def delete_collection(self, name: str, *, timeout: float | None = None) -> None:
         """Deletes a collection with all its points.

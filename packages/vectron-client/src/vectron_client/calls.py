@@ -10,22 +10,33 @@ from vectron_client._pb import vectron_pb as wire
 from vectron_client._pb.methods import VECTRON_SERVICE_METHODS as METHODS
 from vectron_client.arguments import text, whole
 from vectron_client.call import Call, confirm
-from vectron_client.exceptions import MessageTooLargeError, NotFoundError
+from vectron_client.exceptions import MessageTooLargeError, NotFoundError, VectronError
 from vectron_client.models import CollectionStatus, Point, ShardStatus
 from vectron_client.options import ClientOptions
 from vectron_client.points import decode_point, encode_points
 from wirekit.batching import batches
 
 
-def create_collection(name: str, dimension: int, distance: str) -> Call[None]:
+def create_collection(name: str, dimension: int, distance: str, quantization: str) -> Call[None]:
     """An empty collection."""
     size = whole("dimension", dimension, 1, 2**31 - 1)
     request = wire.CreateCollectionRequest(
-        name=text("name", name), dimension=size, distance=text("distance", distance, empty=True)
+        name=text("name", name),
+        dimension=size,
+        distance=text("distance", distance, empty=True),
+        quantization=text("quantization", quantization, empty=True),
     )
 
     def read(answer: bytes) -> None:
-        confirm("CreateCollection", wire.CreateCollectionResponse.FromString(answer).success)
+        response = wire.CreateCollectionResponse.FromString(answer)
+        confirm("CreateCollection", response.success)
+        # A server that does not know the field passes over it without a word; one that does says what it took.
+        if quantization and response.quantization != quantization:
+            raise VectronError(
+                f"collection {name!r} was created, but the server ignores quantization, which this project's server "
+                "adds to Vectron's API; create it without",
+                code="UNIMPLEMENTED",
+            )
 
     return Call(METHODS["CreateCollection"], request.SerializeToString(), read, writes=True)
 

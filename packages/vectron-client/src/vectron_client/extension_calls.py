@@ -128,6 +128,7 @@ def get_collection_info(name: str) -> Call[CollectionInfo]:
             bytes_on_disk=info.bytes_on_disk,
             state=info.state,
             created_at=moment(info.created_at),
+            quantization=info.quantization,
         )
 
     request = extensions.GetCollectionInfoRequest(name=text("name", name))

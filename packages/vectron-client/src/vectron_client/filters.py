@@ -39,7 +39,7 @@ FilterLike: TypeAlias = filters.FilterLike
 """A filter, built or plain."""
 
 
-class Field(filters.Field):
+class Field(filters.Field[Filter]):
     """A place in a payload; comparing it makes a filter."""
 
     __slots__ = ()

@@ -50,13 +50,15 @@ class _VectorField:
             if self._required:
                 raise AttributeError("vector")
             return ()
-        values: list[float] = _as_list(instance.__dict__["vector"])
-        if isinstance(instance.__dict__["vector"], PackedVector):
-            instance.__dict__["vector"] = values
+        given = cast("_WithArray", instance)
+        values: list[float] = _as_list(given._vector)
+        if isinstance(given._vector, PackedVector):
+            given._vector = values
         return values
 
     def __set__(self, instance: object, vector: VectorLike) -> None:
-        instance.__dict__["vector"] = vector
+        # An attribute: looking up `__dict__` would make a dictionary for every point, at half the cost of the point.
+        cast("_WithArray", instance)._vector = vector
 
 
 def _as_list(vector: Any) -> Any:
@@ -76,7 +78,7 @@ def given_vector(item: "Point | SearchResult") -> Any:
     >>> given_vector(Point("a", (1, 2)))
     (1, 2)
     """
-    return item.__dict__["vector"]
+    return item._vector
 
 
 def _shown(item: "Point | SearchResult") -> str:
@@ -93,7 +95,9 @@ def _shown(item: "Point | SearchResult") -> str:
 
 
 class _WithArray:
-    """Gives a model with a vector its form as a numpy array."""
+    """Holds the vector of a model as it was given, and gives it its form as a numpy array."""
+
+    _vector: Any
 
     @property
     def vector_array(self) -> "npt.NDArray[np.float32]":
@@ -104,7 +108,7 @@ class _WithArray:
         Raises:
             ImportError: numpy is not installed; `pip install "vectron-client[numpy]"` brings it.
         """
-        vector = self.__dict__["vector"]
+        vector = self._vector
         if isinstance(vector, PackedVector):
             array: npt.NDArray[np.float32] = to_array(vector)
             return array

@@ -236,6 +236,26 @@ def test_a_server_without_the_operation_is_named(server: "ScriptedServer", conne
     assert caught.value.code == "UNIMPLEMENTED"
 
 
+def test_how_an_index_stores_components_travels_when_it_is_said(server: "ScriptedServer", connect: "Connect") -> None:
+    server.answers("CreateCollection", wire.CreateCollectionResponse(success=True, quantization="float16"))
+    client = connect()
+    client.create_collection("docs", 4, quantization="float16")
+    client.create_collection("docs", 4)
+    asked, silent = (wire.CreateCollectionRequest.FromString(seen.body) for seen in server.seen)
+    assert asked == wire.CreateCollectionRequest(name="docs", dimension=4, distance="euclidean", quantization="float16")
+    assert silent == wire.CreateCollectionRequest(name="docs", dimension=4, distance="euclidean")
+
+
+def test_a_server_that_ignores_how_an_index_is_stored_is_told_apart(
+    server: "ScriptedServer", connect: "Connect"
+) -> None:
+    server.answers("CreateCollection", wire.CreateCollectionResponse(success=True))
+    with pytest.raises(VectronError, match="'docs' was created, but the server ignores quantization") as caught:
+        connect().create_collection("docs", 4, quantization="float16")
+    assert caught.value.code == "UNIMPLEMENTED"
+    assert len(server.seen) == 1
+
+
 def test_a_time_for_one_search_travels_and_the_default_does_not(server: "ScriptedServer", connect: "Connect") -> None:
     server.answers("Search", b"")
     client = connect()

@@ -9,7 +9,9 @@ A dictionary has one operator: `eq` `ne` `lt` `lte` `gt` `gte` `in` `range` `dat
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
+
+F = TypeVar("F", bound="Filter")
 
 
 class FilterError(ValueError):
@@ -34,16 +36,20 @@ class Filter:
         return FilterError(reason)
 
     def to_dict(self) -> dict[str, Any]:
-        """The plain form, as it goes to the server."""
+        """The plain form, as it goes to the server.
+
+        >>> field("author", "name").exists().to_dict()
+        {'path': ['author', 'name'], 'exists': True}
+        """
         return dict(self._document)
 
-    def __and__(self, other: "FilterLike") -> "Filter":
+    def __and__(self: F, other: "FilterLike") -> F:
         return type(self)({"and": [self._document, document(other, self.refusal)]})
 
-    def __or__(self, other: "FilterLike") -> "Filter":
+    def __or__(self: F, other: "FilterLike") -> F:
         return type(self)({"or": [self._document, document(other, self.refusal)]})
 
-    def __invert__(self) -> "Filter":
+    def __invert__(self: F) -> F:
         return type(self)({"not": self._document})
 
     def __bool__(self) -> bool:
@@ -57,84 +63,142 @@ FilterLike: TypeAlias = Filter | Mapping[str, Any]
 """A filter, built or plain."""
 
 
-class Field:
-    """A place in a JSON object; comparing it makes a filter.
+class Field(Generic[F]):
+    """A place in a JSON object; comparing it makes a filter. Libraries name the kind in a subclass.
 
     Attributes:
         kind: the class of the filters that are made.
+
+    >>> (field("year") != 1990).to_dict()
+    {'path': 'year', 'ne': 1990}
     """
 
     __slots__ = ("_path",)
 
-    kind: ClassVar[type[Filter]] = Filter
+    kind: type[F]
     __hash__ = None  # type: ignore[assignment]  # == makes a filter, so equality cannot be asked for
 
     def __init__(self, path: tuple[str | int, ...]) -> None:
         self._path = path
 
-    def __eq__(self, value: Any) -> Filter:  # type: ignore[override]
+    def __eq__(self, value: Any) -> F:  # type: ignore[override]
         return self._filter("eq", value)
 
-    def __ne__(self, value: Any) -> Filter:  # type: ignore[override]
+    def __ne__(self, value: Any) -> F:  # type: ignore[override]
         return self._filter("ne", value)
 
-    def __lt__(self, value: Any) -> Filter:
+    def __lt__(self, value: Any) -> F:
         return self._filter("range", {"lt": value})
 
-    def __le__(self, value: Any) -> Filter:
+    def __le__(self, value: Any) -> F:
         return self._filter("range", {"lte": value})
 
-    def __gt__(self, value: Any) -> Filter:
+    def __gt__(self, value: Any) -> F:
         return self._filter("range", {"gt": value})
 
-    def __ge__(self, value: Any) -> Filter:
+    def __ge__(self, value: Any) -> F:
         return self._filter("range", {"gte": value})
 
-    def between(self, low: float, high: float) -> Filter:
-        """From `low` to `high`, both included."""
+    def between(self, low: float, high: float) -> F:
+        """From `low` to `high`, both included.
+
+        >>> field("year").between(1990, 2000).to_dict()
+        {'path': 'year', 'range': {'gte': 1990, 'lte': 2000}}
+        """
         return self._filter("range", {"gte": low, "lte": high})
 
-    def is_in(self, values: Iterable[Any]) -> Filter:
-        """Equal to one of these."""
+    def is_in(self, values: Iterable[Any]) -> F:
+        """Equal to one of these.
+
+        >>> field("lang").is_in(["de", "fr"]).to_dict()
+        {'path': 'lang', 'in': ['de', 'fr']}
+        """
         return self._filter("in", list(values))
 
-    def since(self, moment: datetime) -> Filter:
-        """A date and time, as ISO 8601 text, at or after `moment`, which needs a time zone."""
+    def since(self, moment: datetime) -> F:
+        """A date and time, as ISO 8601 text, at or after `moment`; the server refuses one without a time zone.
+
+        >>> from datetime import timezone
+        >>> field("written").since(datetime(2026, 1, 1, tzinfo=timezone.utc)).to_dict()
+        {'path': 'written', 'date': {'gte': '2026-01-01T00:00:00+00:00'}}
+        """
         return self._filter("date", {"gte": moment.isoformat()})
 
-    def before(self, moment: datetime) -> Filter:
-        """A date and time, as ISO 8601 text, before `moment`, which needs a time zone."""
+    def before(self, moment: datetime) -> F:
+        """A date and time, as ISO 8601 text, before `moment`; the server refuses one without a time zone.
+
+        >>> from datetime import timezone
+        >>> field("written").before(datetime(2026, 1, 1, tzinfo=timezone.utc)).to_dict()
+        {'path': 'written', 'date': {'lt': '2026-01-01T00:00:00+00:00'}}
+        """
         return self._filter("date", {"lt": moment.isoformat()})
 
-    def exists(self) -> Filter:
-        """There is such a place, whatever its value."""
+    def exists(self) -> F:
+        """There is such a place, whatever its value.
+
+        >>> (~field("draft").exists()).to_dict()
+        {'not': {'path': 'draft', 'exists': True}}
+        """
         return self._filter("exists", True)
 
-    def is_null(self) -> Filter:
-        """The value is null."""
+    def is_null(self) -> F:
+        """The value is null.
+
+        >>> field("parent").is_null().to_dict()
+        {'path': 'parent', 'is_null': True}
+        """
         return self._filter("is_null", True)
 
-    def starts_with(self, text: str, *, fold_case: bool = False) -> Filter:
-        """A text that begins with `text`."""
+    def starts_with(self, text: str, *, fold_case: bool = False) -> F:
+        """A text that begins with `text`; `fold_case` lets upper and lower case count as the same.
+
+        >>> field("title").starts_with("the ", fold_case=True).to_dict()
+        {'path': 'title', 'prefix': 'the ', 'fold_case': True}
+        """
         return self._filter("prefix", text, fold_case=fold_case)
 
-    def contains_text(self, text: str, *, fold_case: bool = False) -> Filter:
-        """A text that holds `text`."""
+    def contains_text(self, text: str, *, fold_case: bool = False) -> F:
+        """A text that holds `text`; `fold_case` lets upper and lower case count as the same.
+
+        >>> field("title").contains_text("whale", fold_case=True).to_dict()
+        {'path': 'title', 'substring': 'whale', 'fold_case': True}
+        """
         return self._filter("substring", text, fold_case=fold_case)
 
-    def any(self, condition: FilterLike) -> Filter:
-        """A list of which some element meets the condition; `each()` is the element."""
+    def any(self, condition: FilterLike) -> F:
+        """A list of which some element meets the condition; `each()` is the element.
+
+        >>> field("tags").any(each() == "red").to_dict()
+        {'path': 'tags', 'any': {'eq': 'red'}}
+
+        Raises:
+            Exception: the condition is no filter; the error is the library's own.
+        """
         return self._filter("any", document(condition, self.kind.refusal))
 
-    def all(self, condition: FilterLike) -> Filter:
-        """A list of which every element meets the condition; `each()` is the element."""
+    def all(self, condition: FilterLike) -> F:
+        """A list of which every element meets the condition; `each()` is the element.
+
+        >>> field("tags").all(each() == "red").to_dict()
+        {'path': 'tags', 'all': {'eq': 'red'}}
+
+        Raises:
+            Exception: the condition is no filter; the error is the library's own.
+        """
         return self._filter("all", document(condition, self.kind.refusal))
 
-    def none(self, condition: FilterLike) -> Filter:
-        """A list of which no element meets the condition; `each()` is the element."""
+    def none(self, condition: FilterLike) -> F:
+        """A list of which no element meets the condition; `each()` is the element.
+
+        >>> field("tags").none(each() == "red").to_dict()
+        {'path': 'tags', 'none': {'eq': 'red'}}
+
+        Raises:
+            Exception: the condition is no filter; the error is the library's own.
+        """
         return self._filter("none", document(condition, self.kind.refusal))
 
-    def _filter(self, operator: str, value: Any, **more: Any) -> Filter:
+    def _filter(self, operator: str, value: Any, **more: Any) -> F:
         path = self._path
         place = {} if not path else {"path": path[0] if len(path) == 1 and isinstance(path[0], str) else list(path)}
         return self.kind({**place, operator: value, **more})
@@ -143,7 +207,15 @@ class Field:
         return f"field({', '.join(map(repr, self._path))})"
 
 
-def field(*path: str | int) -> Field:
+class PlainField(Field[Filter]):
+    """A place whose filters are those of this module."""
+
+    __slots__ = ()
+
+    kind = Filter
+
+
+def field(*path: str | int) -> PlainField:
     """A place: keys, and positions in lists, from the outside in.
 
     Raises:
@@ -154,16 +226,16 @@ def field(*path: str | int) -> Field:
     """
     if not path:
         raise FilterError("needs the name of a field; inside any, all and none use each()")
-    return Field(path)
+    return PlainField(path)
 
 
-def each() -> Field:
+def each() -> PlainField:
     """The element itself, inside `any`, `all` and `none`.
 
     >>> field("scores").all(each() > 0.5).to_dict()
     {'path': 'scores', 'all': {'range': {'gt': 0.5}}}
     """
-    return Field(())
+    return PlainField(())
 
 
 def document(filter: FilterLike, refusal: Callable[[str], Exception] = FilterError) -> dict[str, Any]:

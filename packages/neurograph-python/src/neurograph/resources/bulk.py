@@ -2,29 +2,16 @@
 """Creating many tokens; synchronous."""
 
 import os
-from collections.abc import Callable, Iterator, Sized
-from contextlib import closing
-from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from neurograph import bulk, calls
-from neurograph.bulk import Batch, BulkResult, Encoded, FailedItem, Outcome
 from neurograph.calls import NewToken
-from neurograph.concurrency import Items, Job, apart, in_turn, iterating
-from neurograph.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    ClientClosedError,
-    NeuroGraphError,
-    PayloadTooLargeError,
-    ValidationError,
-)
+from neurograph.concurrency import Items
 from neurograph.executor import Executor
-from neurograph.journal import Journal, held
-from neurograph.models import Token
-from neurograph.progress import Progress, reporting
+from neurograph.progress import Progress
 from neurograph.unset import UNSET, Timeout
-from wirekit.batching import Batcher
+
+if TYPE_CHECKING:
+    from neurograph.bulk import BulkResult
 
 
 class BulkCreate:
@@ -43,7 +30,7 @@ class BulkCreate:
         keep_tokens: bool = True,
         journal: str | os.PathLike[str] | None = None,
         timeout: Timeout = UNSET,
-    ) -> BulkResult:
+    ) -> "BulkResult":
         """Creates many tokens in few requests.
 
         The items are read as they are needed and sent in batches, cut by count, by bytes and by the limits of
@@ -78,148 +65,16 @@ class BulkCreate:
         >>> [token.text for token in result], [failure.index for failure in result.failed]
         (['one', 'three'], [1])
         """
-        bulk.refuse_one(items)
-        record = None if journal is None else Journal(journal, self._executor.base_url)
-        load = Load(self._executor, collect=on_error == "collect", keep=keep_tokens, journal=record, timeout=timeout)
-        total = len(items) if isinstance(items, Sized) else None
-        with held(record), reporting(progress, total, "creating tokens") as report:
-            return load.run(items, max_in_flight, report)
+        # Most programs never get here, and whoever does has time: what a load needs is imported now.
+        from neurograph.resources.load import load
 
-
-class Load:
-    """One call of `create_many`."""
-
-    def __init__(
-        self, executor: Executor, *, collect: bool, keep: bool, journal: Journal | None, timeout: Timeout
-    ) -> None:
-        self._executor = executor
-        self._collect = collect
-        self._keep = keep
-        self._journal = journal
-        self._timeout = timeout
-        self._result = BulkResult()
-        self._refused: list[FailedItem] = []
-
-    def run(self, items: Items[NewToken], at_once: int, report: Callable[[int], None]) -> BulkResult:
-        """Creates the items, and gathers what became of them.
-
-        Raises:
-            NeuroGraphError: the first failure, unless failures are collected; tells what was created before it.
-        """
-        result, done = self._result, 0
-        try:
-            with closing(in_turn(self._jobs(items), at_once)) as outcomes:
-                for outcome in outcomes:
-                    result.failed += outcome.failed
-                    result.resumed += outcome.resumed
-                    result += [token for _, token in outcome.created]
-                    done += outcome.done
-                    report(done + len(self._refused))
-        except NeuroGraphError as error:
-            error.details["created_ids"] = result.created_ids
-            raise
-        result.failed = sorted([*result.failed, *self._refused], key=lambda failure: failure.index)
-        return result
-
-    def _jobs(self, items: Items[NewToken]) -> Iterator[Job[Outcome]]:
-        dialect = self._executor.dialect
-        limits = {"max_count": calls.MAX_BATCH_COUNT, "max_bytes": calls.MAX_BATCH_BYTES}
-        batcher = Batcher[Encoded](size=lambda each: each.size(dialect.frames), **limits)
-        count = 0
-        for item in iterating(items):
-            each = self._encoded(item, count)
-            plan = None if self._journal is None else self._journal.plan_of(count)
-            count += 1
-            if each is None and plan is not None:
-                raise plan.mismatch()
-            if each is None:
-                continue
-            if plan is None:
-                batch = batcher.add(each)
-                if batch is not None:
-                    yield partial(self._settle, batch)
-            elif plan.take(each):
-                yield partial(self._resume, plan.items, plan.key, plan.ids)
-        rest = batcher.flush()
-        if rest is not None:
-            yield partial(self._settle, rest)
-        if self._journal is not None:
-            self._journal.refuse_missing(count)
-
-    def _encoded(self, item: NewToken, index: int) -> Encoded | None:
-        """The item ready to be sent; None when it is no token and failures are collected."""
-        pack_lists = self._journal is not None or self._executor.dialect.frames is True
-        try:
-            return bulk.encoded(item, index, pack_lists=pack_lists)
-        except ValidationError as error:
-            if not self._collect:
-                raise
-            self._refused.append(FailedItem(index, item, error))
-            return None
-
-    def _resume(self, batch: list[Encoded], key: str, ids: list[int] | None) -> Outcome:
-        """Settles a batch that an earlier run has sent: nothing to do, or the same once more."""
-        if ids is None:
-            return self._settle(batch, key)
-        self._result.created_ids += ids
-        return Outcome(resumed=len(ids))
-
-    def _settle(self, batch: list[Encoded], key: str | None = None) -> Outcome:
-        """Sends a batch, in as many parts as it takes, until every item is created or has failed."""
-        outcome = Outcome()
-        waiting = [batch]
-        if key is None:
-            limits = None if bulk.is_small(batch) else self._executor.limits()
-            waiting = bulk.recut(batch, limits, self._executor.dialect.frames)
-        while waiting:
-            part = waiting.pop(0)
-            try:
-                ids, tokens = self._send(part, key)
-            except PayloadTooLargeError as error:
-                if len(part) > 1:
-                    waiting[:0] = bulk.halves(part)
-                else:
-                    self._fail(outcome, part, error)
-            except ValidationError as error:
-                named = bulk.culprits(error, part)
-                self._fail(outcome, [part[n] for n in sorted(named)] or part, error)
-                rest = [each for n, each in enumerate(part) if n not in named]
-                if named and rest:
-                    waiting.insert(0, rest)
-            except NeuroGraphError as error:
-                self._fail(outcome, part, error)
-            else:
-                self._result.created_ids += ids
-                outcome.bare += len(ids) - len(tokens)
-                outcome.created += [(each.index, token) for each, token in zip(part, tokens, strict=self._keep)]
-            key = None
-        outcome.created.sort(key=lambda created: created[0])
-        return outcome
-
-    def _send(self, part: list[Encoded], key: str | None) -> tuple[list[int], list[Token]]:
-        """Sends a part, under a key that the journal knows before and whose outcome it knows after.
-
-        Returns:
-            The ids of what was created, and the tokens, if they are wanted.
-        """
-        if self._journal is None:
-            return self._create(Batch(part, bare=not self._keep), None)
-        name = apart(self._journal.plan, part) if key is None else key
-        try:
-            ids, tokens = self._create(Batch(part), name)
-        except NeuroGraphError as error:
-            self._journal.failed(name, error)
-            raise
-        self._journal.done(name, ids)
-        return ids, tokens
-
-    def _create(self, batch: Batch, key: str | None) -> tuple[list[int], list[Token]]:
-        if not self._keep:
-            return self._executor.run(calls.create_token_ids(batch, key), self._timeout), []
-        tokens = self._executor.run(calls.create_tokens(batch, key), self._timeout)
-        return [token.id for token in tokens], tokens
-
-    def _fail(self, outcome: Outcome, items: list[Encoded], error: NeuroGraphError) -> None:
-        if not self._collect or isinstance(error, (AuthenticationError, AuthorizationError, ClientClosedError)):
-            raise error
-        outcome.failed += [FailedItem(each.index, each.item, error) for each in items]
+        return load(
+            self._executor,
+            items,
+            collect=on_error == "collect",
+            progress=progress,
+            max_in_flight=max_in_flight,
+            keep=keep_tokens,
+            journal=journal,
+            timeout=timeout,
+        )

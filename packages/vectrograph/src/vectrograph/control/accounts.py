@@ -11,8 +11,8 @@ from vectrograph.control.database import Database
 from vectrograph.control.models import ApiKey, LoginSession, User
 from vectrograph.control.records import StoredPassword, UserRecord
 from vectrograph.domain.access import ROLE_SCOPES, Role
+from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import AlreadyExists, Conflict, InvalidCredentials, UserNotFound
-from vectrograph.domain.values import DEFAULT_TENANT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from vectrograph.domain.access import Role
-from vectrograph.domain.values import DEFAULT_TENANT
+from vectrograph.domain.collections import DEFAULT_TENANT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 
 
 @runtime_checkable

@@ -3,8 +3,9 @@
 import re
 from typing import Final
 
+from vectrograph.domain.collections import IdKind
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import MAX_SERIAL_ID, IdKind
+from vectrograph.domain.points import MAX_SERIAL_ID
 
 _DECIMAL: Final = re.compile(r"[1-9][0-9]{0,15}")
 

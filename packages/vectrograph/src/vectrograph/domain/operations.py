@@ -3,22 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vectrograph.domain.capabilities import EngineLimits
+from vectrograph.domain.collections import CollectionSpec, IdKind
 from vectrograph.domain.errors import InvalidArgument, TooLarge
 from vectrograph.domain.ids import encode_id, require_storable
 from vectrograph.domain.payloads import encode_payload
-from vectrograph.domain.values import (
-    CollectionSpec,
-    Delete,
-    DeleteWhere,
-    EngineLimits,
-    IdKind,
-    Keep,
-    Op,
-    Patch,
-    Payload,
-    Put,
-    Vector,
-)
+from vectrograph.domain.points import Delete, DeleteWhere, Keep, Op, Patch, Payload, Put, Vector
 from vectrograph.domain.vectors import stack
 
 

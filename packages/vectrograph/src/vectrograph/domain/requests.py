@@ -4,16 +4,11 @@ import math
 
 import numpy as np
 
+from vectrograph.domain.capabilities import Capabilities, EngineLimits
+from vectrograph.domain.collections import CollectionSpec
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import (
-    Capabilities,
-    CollectionSpec,
-    EngineLimits,
-    Order,
-    ScrollRequest,
-    SearchRequest,
-    Vector,
-)
+from vectrograph.domain.points import Vector
+from vectrograph.domain.queries import Order, ScrollRequest, SearchRequest
 from vectrograph.domain.vectors import require_finite
 
 
@@ -63,8 +58,11 @@ def _matrix(vectors: Vector, dimension: int) -> Vector:
         raise InvalidArgument.of(
             "vector", f"has {given.shape[1]} components and this collection takes {dimension}", "dimension_mismatch"
         )
-    with np.errstate(over="ignore"):
-        matrix = np.ascontiguousarray(given, dtype=np.float32)
+    if given.dtype == np.float32:
+        matrix = np.ascontiguousarray(given)
+    else:
+        with np.errstate(over="ignore"):
+            matrix = np.ascontiguousarray(given, dtype=np.float32)
     require_finite(matrix, lambda row: "vector" if len(matrix) == 1 else f"vector[{row}]")
     return matrix
 

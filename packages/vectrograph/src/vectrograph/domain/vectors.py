@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 
 
 def stack(vectors: Sequence[Vector], dimension: int, place: Callable[[int], str]) -> Vector:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from vectrograph.domain.errors import StartupError, Unavailable
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -11,26 +11,11 @@ has written nothing.
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
 
+from vectrograph.domain.capabilities import Capabilities, MaintenanceReport, MaintenanceTask
+from vectrograph.domain.collections import CollectionInfo, CollectionRef, CollectionSpec
 from vectrograph.domain.filters import Filter
-from vectrograph.domain.values import (
-    Capabilities,
-    ChangePage,
-    CollectionInfo,
-    CollectionRef,
-    CollectionSpec,
-    IdempotencyKey,
-    Include,
-    MaintenanceReport,
-    MaintenanceTask,
-    Op,
-    Point,
-    Precondition,
-    ScrollPage,
-    ScrollRequest,
-    SearchRequest,
-    SearchResult,
-    WriteResult,
-)
+from vectrograph.domain.points import ChangePage, IdempotencyKey, Op, Point, Precondition, WriteResult
+from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest, SearchResult
 
 # Inside the protocol the name `list` is a verb, so the built-in type needs names of its own.
 Infos: TypeAlias = list[CollectionInfo]

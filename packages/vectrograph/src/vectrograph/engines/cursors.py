@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filter_json import to_dict
-from vectrograph.domain.values import ScrollRequest
+from vectrograph.domain.queries import ScrollRequest
 
 _SEAL_BYTES: Final = 8
 

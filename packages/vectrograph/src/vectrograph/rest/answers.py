@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from vectrograph.control.records import ApiKeyRecord, AuditRecord, UserRecord
-from vectrograph.domain.values import Include, Point, Vector
+from vectrograph.domain.points import Point, Vector
+from vectrograph.domain.queries import Include
 from vectrograph.services.token_queries import WHOLE
 
 Moment = Annotated[datetime, Meta(tz=True)]

@@ -7,7 +7,7 @@ from typing import Final, overload
 import msgspec
 
 from vectrograph.domain.errors import Unauthenticated
-from vectrograph.domain.values import IdempotencyKey, Vector
+from vectrograph.domain.points import IdempotencyKey, Vector
 from vectrograph.rest.decoding import as_vector
 from vectrograph.rest.vector_frames import Rows
 from vectrograph.services import Services

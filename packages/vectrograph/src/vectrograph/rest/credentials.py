@@ -8,7 +8,7 @@ from typing import Final
 from starlette.datastructures import Headers
 
 from vectrograph.domain.errors import DeadlineExceeded, InvalidArgument, Unauthenticated
-from vectrograph.domain.values import IdempotencyKey
+from vectrograph.domain.points import IdempotencyKey
 
 DEADLINE_HEADER: Final = "X-Request-Timeout-Ms"
 IDEMPOTENCY_HEADER: Final = "Idempotency-Key"

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 from vectrograph.rest.errors import dotted
 
 T = TypeVar("T", bound=msgspec.Struct)

@@ -9,7 +9,8 @@ import numpy as np
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filter_json import parse
 from vectrograph.domain.filters import Filter
-from vectrograph.domain.values import Include, Vector
+from vectrograph.domain.points import Vector
+from vectrograph.domain.queries import Include
 from vectrograph.rest import answers, bodies
 from vectrograph.rest.context import Context, Lines
 from vectrograph.services.token_queries import WHOLE, TokenHit, TokenQuestion

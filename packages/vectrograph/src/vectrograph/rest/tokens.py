@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from msgspec import UNSET, UnsetType
 
-from vectrograph.domain.values import KEEP, Keep, Vector
+from vectrograph.domain.points import KEEP, Keep, Vector
 from vectrograph.rest import answers, bodies
 from vectrograph.rest.context import Context
 from vectrograph.rest.decoding import decode_id

@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 
 VECTORS: Final = "application/vnd.neurograph.vectors"
 """The media type of frames."""

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from vectrograph.control.records import FeedbackRecord
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import Include, Order, Precondition
+from vectrograph.domain.points import Precondition
+from vectrograph.domain.queries import Include, Order
 from vectrograph.rpc import messages
 from vectrograph.rpc._pb import vectrograph_pb as pb
 from vectrograph.rpc._pb import vectron_pb
@@ -126,6 +127,7 @@ class VectrographService:
             created_at=seconds(info.created_at),
             owner=self._services.catalog.owner(call, request.name) or "",
             tenant=info.spec.ref.tenant,
+            quantization=info.spec.quantisation.value,
         ).SerializeToString()
 
     def list_feedback(self, call: Call, body: bytes) -> bytes:

@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from vectrograph.domain.values import Hit, Payload, Point, Vector
+from vectrograph.domain.points import Payload, Point, Vector
+from vectrograph.domain.queries import Hit
 
 _FLOAT: Final = np.dtype("<f4")
 _pack_float: Final = struct.Struct("<f").pack

@@ -16,7 +16,8 @@ from google.protobuf.message import DecodeError, Message
 
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters import Filter
-from vectrograph.domain.values import Hit, Include, Payload, Point, Put, SearchResult, Vector
+from vectrograph.domain.points import Payload, Point, Put, Vector
+from vectrograph.domain.queries import Hit, Include, SearchResult
 from vectrograph.rpc._pb import bytesview_pb, vectron_pb
 from vectrograph.rpc.fragments import hits_encoded, point_fragment, repeated
 from vectrograph.services.filter_text import filter_of

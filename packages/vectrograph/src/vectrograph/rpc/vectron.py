@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
 from vectrograph.control.records import FeedbackItem
+from vectrograph.domain.collections import CollectionState
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import CollectionState, SearchResult
+from vectrograph.domain.queries import SearchResult
 from vectrograph.rpc import messages
 from vectrograph.rpc._pb import vectron_pb
 from vectrograph.rpc.messages import SearchQuery, parse
@@ -45,8 +46,11 @@ class VectronService:
     def create_collection(self, call: Call, body: bytes) -> bytes:
         """Create an empty collection; an empty distance means euclidean."""
         request = parse(vectron_pb.CreateCollectionRequest, body)
-        self._services.catalog.create(call, request.name, request.dimension, request.distance)
-        return vectron_pb.CreateCollectionResponse(success=True).SerializeToString()
+        info = self._services.catalog.create(
+            call, request.name, request.dimension, request.distance, request.quantization
+        )
+        told = info.spec.quantisation.value if request.quantization else ""
+        return vectron_pb.CreateCollectionResponse(success=True, quantization=told).SerializeToString()
 
     def delete_collection(self, call: Call, body: bytes) -> bytes:
         """Remove a collection with its points."""

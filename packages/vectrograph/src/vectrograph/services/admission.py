@@ -10,7 +10,7 @@ import msgspec
 from vectrograph.domain.errors import InvalidArgument, TooLarge
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.payloads import encode_payload
-from vectrograph.domain.values import Payload
+from vectrograph.domain.points import Payload
 
 _encoder = msgspec.json.Encoder()
 

@@ -6,6 +6,7 @@ from vectrograph.control.clock import Clock, now
 from vectrograph.control.passwords import Passwords
 from vectrograph.control.signing import TokenSigner
 from vectrograph.control.store import ControlStore
+from vectrograph.domain.collections import Quantisation
 from vectrograph.domain.embedder import Embedder
 from vectrograph.domain.limits import Limits
 from vectrograph.engines.base import Engine
@@ -42,6 +43,7 @@ def assemble(
     open_registration: bool = False,
     rate_limits: RateLimits | None = None,
     concurrency: Concurrency | None = None,
+    quantisation: Quantisation = Quantisation.INT8,
     clock: Clock = now,
 ) -> Services:
     """The services of one server.
@@ -56,6 +58,7 @@ def assemble(
         open_registration: whether strangers may make themselves accounts; otherwise administrators do.
         rate_limits: requests a second; None limits nothing but what an API key says of itself.
         concurrency: requests and streams of one caller at once; None is no limit but 16 streams.
+        quantisation: how indexes of new collections store components, unless their makers say.
         clock: microseconds since 1970-01-01 UTC, for tokens and keys.
 
     Raises:
@@ -70,7 +73,7 @@ def assemble(
     lockout = Lockout()
     tokens = Tokens(engine, embedder, limits, audit)
     return Services(
-        catalog=Catalog(engine, limits, audit, store.owners),
+        catalog=Catalog(engine, limits, audit, store.owners, quantisation),
         points=Points(engine, limits, audit),
         search=Search(engine, limits, store.feedback),
         bulk=Bulk(engine, limits, audit),

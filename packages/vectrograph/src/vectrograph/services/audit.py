@@ -7,8 +7,8 @@ from typing import Final
 
 from vectrograph.control.audit import AuditLog
 from vectrograph.control.records import AuditRecord
+from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import DomainError, InternalError, InvalidArgument
-from vectrograph.domain.values import DEFAULT_TENANT
 from vectrograph.services.call import Call, Origin
 
 MAX_ENTRIES: Final = 1_000

@@ -5,18 +5,8 @@ from collections.abc import Sequence
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters import Filter
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import (
-    KEEP,
-    DeleteWhere,
-    IdempotencyKey,
-    Include,
-    Order,
-    Outcome,
-    Precondition,
-    Put,
-    ScrollPage,
-    ScrollRequest,
-)
+from vectrograph.domain.points import KEEP, DeleteWhere, IdempotencyKey, Outcome, Precondition, Put
+from vectrograph.domain.queries import Include, Order, ScrollPage, ScrollRequest
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_payload
 from vectrograph.services.audit import Audit

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from vectrograph.domain.access import Role
+from vectrograph.domain.collections import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionRef
 from vectrograph.domain.errors import DeadlineExceeded, PermissionDenied
-from vectrograph.domain.values import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionRef, IdempotencyKey
+from vectrograph.domain.points import IdempotencyKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,17 @@
 """Collections: create, drop, list, describe."""
 
-from typing import Final
+from typing import Final, TypeVar
 
 from vectrograph.control.owners import CollectionOwners
+from vectrograph.domain.collections import (
+    TOKENS_COLLECTION,
+    CollectionInfo,
+    CollectionSpec,
+    Distance,
+    Quantisation,
+)
 from vectrograph.domain.errors import InvalidArgument, PermissionDenied, ReservedCollection
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import TOKENS_COLLECTION, CollectionInfo, CollectionSpec, Distance
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_name
 from vectrograph.services.audit import Audit
@@ -13,23 +19,48 @@ from vectrograph.services.call import Call
 
 _READ_SCOPES: Final = ("collections:read", "tokens:read")
 
+_Named = TypeVar("_Named", Distance, Quantisation)
+
 
 class Catalog:
-    """The collections of the caller's tenant. `tokens` is listed and described like any other, but is the server's."""
+    """The collections of the caller's tenant. `tokens` is listed and described like any other, but is the server's.
 
-    def __init__(self, engine: Engine, limits: Limits, audit: Audit, owners: CollectionOwners) -> None:
+    Args:
+        engine: where they live.
+        limits: enforced.
+        audit: told what is dropped.
+        owners: who made which.
+        quantisation: of new collections, unless their maker says.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        limits: Limits,
+        audit: Audit,
+        owners: CollectionOwners,
+        quantisation: Quantisation = Quantisation.INT8,
+    ) -> None:
         self._engine = engine
         self._owners = owners
         self._audit = audit
         self._limits = limits
+        self._quantisation = quantisation
 
-    def create(self, call: Call, name: str, dimension: int, distance: str) -> CollectionInfo:
-        """Create an empty collection; `distance` is cosine, euclidean or dot, and "" means euclidean.
+    def create(self, call: Call, name: str, dimension: int, distance: str, quantization: str = "") -> CollectionInfo:
+        """Create an empty collection.
+
+        Args:
+            call: who asks.
+            name: of the collection.
+            dimension: components of a vector.
+            distance: cosine, euclidean or dot; "" means euclidean.
+            quantization: how its index stores a component: int8, float16 or float32; "" leaves it to the server.
 
         Raises:
             PermissionDenied: collections:write is missing.
             ReservedCollection: the name is `tokens`.
-            InvalidArgument: name, dimension or distance is not acceptable.
+            InvalidArgument: name, dimension, distance or quantization is not acceptable.
             AlreadyExists: the name is taken.
         """
         ref = call.require_collection(name, "write")
@@ -41,7 +72,9 @@ class Catalog:
                 f"is {dimension} and must be a positive number, at most {self._limits.max_dimension}",
                 "greater_than" if dimension < 1 else "less_than_equal",
             )
-        info = self._engine.create(CollectionSpec.dense(ref, dimension, parse_distance(distance)))
+        chosen = parse_quantization(quantization) if quantization else self._quantisation
+        spec = CollectionSpec.dense(ref, dimension, parse_distance(distance), quantisation=chosen)
+        info = self._engine.create(spec)
         self._owners.put(ref.tenant, name, call.principal.user_id)
         return info
 
@@ -109,14 +142,28 @@ def parse_distance(text: str) -> Distance:
     >>> parse_distance("")
     <Distance.EUCLIDEAN: 'euclidean'>
     """
-    if text == "":
-        return Distance.EUCLIDEAN
+    return Distance.EUCLIDEAN if text == "" else _one_of(Distance, text, "distance")
+
+
+def parse_quantization(text: str) -> Quantisation:
+    """The way to store components that a text names.
+
+    Raises:
+        InvalidArgument: it names none; the message lists the three.
+
+    >>> parse_quantization("float16")
+    <Quantisation.FLOAT16: 'float16'>
+    """
+    return _one_of(Quantisation, text, "quantization")
+
+
+def _one_of(kind: type[_Named], text: str, field: str) -> _Named:
     try:
-        return Distance(text)
+        return kind(text)
     except ValueError as error:
-        names = ", ".join(distance.value for distance in Distance)
+        names = ", ".join(each.value for each in kind)
         shown = text if len(text) <= 40 else f"{text[:40]}…"
-        raise InvalidArgument.of("distance", f"is {shown!r} and must be one of {names}", "enum") from error
+        raise InvalidArgument.of(field, f"is {shown!r} and must be one of {names}", "enum") from error
 
 
 def _refuse_reserved(name: str, what: str) -> None:

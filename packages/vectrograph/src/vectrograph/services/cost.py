@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Final
 
+from vectrograph.domain.collections import CollectionInfo
 from vectrograph.domain.errors import TooLarge
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import CollectionInfo
 
 _FLOAT_BYTES: Final = 4
 # How many points a graph search looks at for each that it keeps in mind; the breadth that engines begin with.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from vectrograph.domain.embedder import Embedder
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 from vectrograph.services.admission import admit_texts
 from vectrograph.services.call import Call
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from vectrograph.domain.collections import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionInfo, CollectionState
 from vectrograph.domain.errors import DomainError
-from vectrograph.domain.values import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionInfo, CollectionState
 from vectrograph.engines.base import Engine
 from vectrograph.services.call import Call
 

@@ -8,9 +8,9 @@ from vectrograph.control.api_keys import ApiKeys, CreatedKey
 from vectrograph.control.clock import DAY, SECOND, Clock, now
 from vectrograph.control.records import ApiKeyRecord
 from vectrograph.domain.access import ALL_SCOPES, without_keys_and_administration
+from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import Conflict, InvalidArgument, PermissionDenied
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import DEFAULT_TENANT
 from vectrograph.services.admission import admit_name, utf8_bytes
 from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call

@@ -9,6 +9,7 @@ from vectrograph.control.passwords import Passwords
 from vectrograph.control.records import ApiKeyRecord, SessionRecord, StoredKey, StoredPassword, UserRecord
 from vectrograph.control.signing import LOGIN_SECONDS, TokenSigner
 from vectrograph.control.store import ControlStore
+from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import (
     DomainError,
     InvalidArgument,
@@ -17,7 +18,6 @@ from vectrograph.domain.errors import (
     PermissionDenied,
     Unauthenticated,
 )
-from vectrograph.domain.values import DEFAULT_TENANT
 from vectrograph.services.account_rules import MAX_EMAIL_CHARACTERS, plain_email
 from vectrograph.services.audit import Audit
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin

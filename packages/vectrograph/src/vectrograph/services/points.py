@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from vectrograph.domain.errors import InvalidArgument, PointNotFound
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import KEEP, Delete, IdempotencyKey, Include, Point, Put
+from vectrograph.domain.points import KEEP, Delete, IdempotencyKey, Point, Put
+from vectrograph.domain.queries import Include
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_payload, admit_text
 from vectrograph.services.audit import Audit

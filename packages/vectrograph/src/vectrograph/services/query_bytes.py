@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 
 _FLOAT: Final = np.dtype("<f4")
 

@@ -8,8 +8,8 @@ from vectrograph.control.passwords import Passwords
 from vectrograph.control.records import UserRecord
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.access import ROLE_SCOPES, Role
+from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import DomainError, InvalidArgument, PermissionDenied
-from vectrograph.domain.values import DEFAULT_TENANT
 from vectrograph.services.account_rules import MAX_PASSWORD_BYTES, admit_email, admit_registered_password
 from vectrograph.services.audit import Audit
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin, Principal

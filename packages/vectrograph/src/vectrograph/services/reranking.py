@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import Hit, Point
+from vectrograph.domain.points import Point
+from vectrograph.domain.queries import Hit
 
 DEFAULT_WEIGHT: Final = 0.3
 CANDIDATES_PER_HIT: Final = 4

@@ -2,9 +2,7 @@
 
 from typing import Final
 
-from vectrograph.domain.embedder import Embedder
-from vectrograph.domain.errors import AlreadyExists, CollectionNotFound, StartupError
-from vectrograph.domain.values import (
+from vectrograph.domain.collections import (
     DEFAULT_TENANT,
     TOKENS_COLLECTION,
     CollectionInfo,
@@ -14,6 +12,8 @@ from vectrograph.domain.values import (
     Distance,
     IdKind,
 )
+from vectrograph.domain.embedder import Embedder
+from vectrograph.domain.errors import AlreadyExists, CollectionNotFound, StartupError
 from vectrograph.engines.base import Engine
 
 TOKENS: Final = CollectionRef(DEFAULT_TENANT, TOKENS_COLLECTION)

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 
 from vectrograph.control.feedback import FeedbackLog
+from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters import Filter
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import CollectionRef, DenseLeg, Hit, Include, SearchRequest, SearchResult, Vector
+from vectrograph.domain.points import Vector
+from vectrograph.domain.queries import DenseLeg, Hit, Include, SearchRequest, SearchResult
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_top_k
 from vectrograph.services.call import Call
@@ -118,4 +120,4 @@ def _with_parts(hit: Hit, include: Include) -> Hit:
     """A hit without the parts that were read for the ranking only."""
     payload = hit.point.payload if include.payload else None
     text = hit.point.text if include.text else None
-    return replace(hit, point=replace(hit.point, payload=payload, text=text))
+    return hit._replace(point=replace(hit.point, payload=payload, text=text))

@@ -10,6 +10,7 @@ from vectrograph.control.records import SessionRecord, StoredPassword, UserRecor
 from vectrograph.control.sessions import Rotation
 from vectrograph.control.signing import ACCESS_SECONDS, REFRESH_SECONDS, TokenSigner, TokenType
 from vectrograph.control.store import ControlStore
+from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import (
     DomainError,
     InvalidArgument,
@@ -17,7 +18,6 @@ from vectrograph.domain.errors import (
     InvalidToken,
     PermissionDenied,
 )
-from vectrograph.domain.values import DEFAULT_TENANT
 from vectrograph.services.audit import Audit
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin, Principal
 from vectrograph.services.credentials import Credentials

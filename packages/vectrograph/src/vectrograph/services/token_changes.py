@@ -3,20 +3,11 @@
 from dataclasses import dataclass
 from typing import Final
 
+from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.embedder import Embedder
 from vectrograph.domain.errors import Conflict, InvalidArgument, PointNotFound
-from vectrograph.domain.values import (
-    KEEP,
-    CollectionRef,
-    Include,
-    Keep,
-    OutcomeStatus,
-    Patch,
-    Payload,
-    Precondition,
-    Put,
-    Vector,
-)
+from vectrograph.domain.points import KEEP, Keep, OutcomeStatus, Patch, Payload, Precondition, Put, Vector
+from vectrograph.domain.queries import Include
 from vectrograph.engines.base import Engine
 
 _TEXT_ONLY: Final = Include(vector=False, payload=False, text=True)

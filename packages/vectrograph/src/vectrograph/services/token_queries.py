@@ -7,20 +7,13 @@ from typing import Final
 
 import numpy as np
 
+from vectrograph.domain.collections import TOKENS_COLLECTION, CollectionRef
 from vectrograph.domain.embedder import Embedder
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters import Filter
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import (
-    MAX_SERIAL_ID,
-    TOKENS_COLLECTION,
-    CollectionRef,
-    DenseLeg,
-    Include,
-    Point,
-    SearchRequest,
-    Vector,
-)
+from vectrograph.domain.points import MAX_SERIAL_ID, Point, Vector
+from vectrograph.domain.queries import DenseLeg, Include, SearchRequest
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_texts, admit_top_k
 from vectrograph.services.call import Call

@@ -8,30 +8,25 @@ from typing import Final
 
 import numpy as np
 
+from vectrograph.domain.collections import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionInfo, CollectionRef
 from vectrograph.domain.embedder import Embedder
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters import Filter
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import (
-    DEFAULT_TENANT,
+from vectrograph.domain.points import (
     KEEP,
     MAX_SERIAL_ID,
-    TOKENS_COLLECTION,
-    CollectionInfo,
-    CollectionRef,
     Delete,
     DeleteWhere,
     IdempotencyKey,
-    Include,
     Keep,
-    Order,
     OutcomeStatus,
     Payload,
     Point,
     Put,
-    ScrollRequest,
     Vector,
 )
+from vectrograph.domain.queries import Include, Order, ScrollRequest
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_payload, admit_text
 from vectrograph.services.audit import Audit

@@ -10,8 +10,8 @@ from vectrograph.control.accounts import Accounts, NewUser
 from vectrograph.control.passwords import Passwords
 from vectrograph.control.records import UserRecord
 from vectrograph.domain.access import ROLE_SCOPES, Role
+from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import InvalidArgument, PermissionDenied
-from vectrograph.domain.values import DEFAULT_TENANT
 from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call
 from vectrograph.services.password_policy import admit_new_password

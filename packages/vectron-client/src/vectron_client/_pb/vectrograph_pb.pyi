@@ -152,7 +152,9 @@ class GetCollectionInfoResponse(Message):
     owner: str
     TENANT_FIELD_NUMBER: ClassVar[int]
     tenant: str
-    def __init__(self, *, name: str | None = ..., dimension: int | None = ..., distance: str | None = ..., count: int | None = ..., indexed: int | None = ..., bytes_on_disk: int | None = ..., state: str | None = ..., created_at: int | None = ..., owner: str | None = ..., tenant: str | None = ...) -> None: ...
+    QUANTIZATION_FIELD_NUMBER: ClassVar[int]
+    quantization: str
+    def __init__(self, *, name: str | None = ..., dimension: int | None = ..., distance: str | None = ..., count: int | None = ..., indexed: int | None = ..., bytes_on_disk: int | None = ..., state: str | None = ..., created_at: int | None = ..., owner: str | None = ..., tenant: str | None = ..., quantization: str | None = ...) -> None: ...
 
 class GetLimitsRequest(Message):
     def __init__(self) -> None: ...

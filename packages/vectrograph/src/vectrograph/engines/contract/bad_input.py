@@ -9,19 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vectrograph.domain.collections import CollectionRef, IdKind
 from vectrograph.domain.errors import DeadlineExceeded, DomainError, InvalidArgument, TooLarge
-from vectrograph.domain.values import (
-    CollectionRef,
-    Delete,
-    DenseLeg,
-    IdKind,
-    Op,
-    Order,
-    Patch,
-    Put,
-    ScrollRequest,
-    SearchRequest,
-)
+from vectrograph.domain.points import Delete, Op, Patch, Put
+from vectrograph.domain.queries import DenseLeg, Order, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.subject import Subject, make, one, put, vector
 

@@ -9,28 +9,22 @@ from typing import Any, Final
 
 import numpy as np
 
+from vectrograph.domain.collections import CollectionRef, Distance
 from vectrograph.domain.errors import DomainError
 from vectrograph.domain.filters import Filter, matches
-from vectrograph.domain.values import (
+from vectrograph.domain.points import (
     KEEP,
     ChangeKind,
     ChangePage,
-    CollectionRef,
     Delete,
-    Distance,
-    Hit,
     IdempotencyKey,
-    Include,
     Op,
     Patch,
     Precondition,
     Put,
-    ScrollPage,
-    ScrollRequest,
-    SearchRequest,
-    SearchResult,
     WriteResult,
 )
+from vectrograph.domain.queries import Hit, Include, ScrollPage, ScrollRequest, SearchRequest, SearchResult
 from vectrograph.engines.base import Engine, Points, Results
 from vectrograph.engines.contract.wrapper import Wrapper
 from vectrograph.engines.reference import ReferenceEngine

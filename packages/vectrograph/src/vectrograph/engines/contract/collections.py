@@ -6,19 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from vectrograph.domain.capabilities import MaintenanceTask
+from vectrograph.domain.collections import CollectionRef, CollectionSpec, CollectionState, Distance, IdKind
 from vectrograph.domain.errors import AlreadyExists, CollectionNotFound, InvalidArgument
-from vectrograph.domain.values import (
-    CollectionRef,
-    CollectionSpec,
-    CollectionState,
-    DenseLeg,
-    Distance,
-    IdKind,
-    MaintenanceTask,
-    Put,
-    ScrollRequest,
-    SearchRequest,
-)
+from vectrograph.domain.points import Put
+from vectrograph.domain.queries import DenseLeg, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.subject import TENANT, Subject, everything, make, one, put, vector
 

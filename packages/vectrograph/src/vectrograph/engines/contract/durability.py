@@ -6,18 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance, IdKind
 from vectrograph.domain.errors import IdempotencyConflict
-from vectrograph.domain.values import (
-    CollectionRef,
-    CollectionSpec,
-    Delete,
-    Distance,
-    IdempotencyKey,
-    IdKind,
-    Patch,
-    Put,
-    ScrollRequest,
-)
+from vectrograph.domain.points import Delete, IdempotencyKey, Patch, Put
+from vectrograph.domain.queries import ScrollRequest
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.subject import (
     TENANT,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.filters import (
     AllElements,
     And,
@@ -25,7 +26,8 @@ from vectrograph.domain.filters import (
     Range,
     Substring,
 )
-from vectrograph.domain.values import CollectionRef, DeleteWhere, Put, ScrollRequest
+from vectrograph.domain.points import DeleteWhere, Put
+from vectrograph.domain.queries import ScrollRequest
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.subject import Subject, everything, found, ids, vector
 

@@ -4,8 +4,9 @@
 
 import pytest
 
+from vectrograph.domain.capabilities import MaintenanceTask
+from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.errors import InvalidArgument, Unavailable
-from vectrograph.domain.values import CollectionRef, CollectionSpec, Distance, MaintenanceTask
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.collections import VERBS
 from vectrograph.engines.contract.subject import TENANT, Subject, found, put

@@ -4,16 +4,9 @@
 
 import pytest
 
+from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import IdempotencyConflict, InvalidArgument
-from vectrograph.domain.values import (
-    ChangeKind,
-    CollectionRef,
-    Delete,
-    IdempotencyKey,
-    OutcomeStatus,
-    Patch,
-    Put,
-)
+from vectrograph.domain.points import ChangeKind, Delete, IdempotencyKey, OutcomeStatus, Patch, Put
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.subject import Subject, make, put, vector
 

@@ -11,25 +11,12 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from vectrograph.domain.capabilities import MaintenanceTask
+from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance, IdKind
 from vectrograph.domain.errors import DomainError
 from vectrograph.domain.filters import Filter
-from vectrograph.domain.values import (
-    CollectionRef,
-    CollectionSpec,
-    DenseLeg,
-    Distance,
-    IdempotencyKey,
-    IdKind,
-    Include,
-    MaintenanceTask,
-    Op,
-    Order,
-    Point,
-    Precondition,
-    ScrollRequest,
-    SearchRequest,
-    Vector,
-)
+from vectrograph.domain.points import IdempotencyKey, Op, Point, Precondition, Vector
+from vectrograph.domain.queries import DenseLeg, Include, Order, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.strategies import NAMES, filters, operations, preconditions, vectors
 from vectrograph.engines.reference import ReferenceEngine

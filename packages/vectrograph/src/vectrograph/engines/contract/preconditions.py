@@ -4,12 +4,11 @@
 
 import pytest
 
+from vectrograph.domain.collections import CollectionRef, IdKind
 from vectrograph.domain.filters import Compare, Comparison, Exists, Not
-from vectrograph.domain.values import (
-    CollectionRef,
+from vectrograph.domain.points import (
     Delete,
     DeleteWhere,
-    IdKind,
     Op,
     Outcome,
     OutcomeStatus,

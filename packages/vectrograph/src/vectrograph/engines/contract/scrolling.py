@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters import Range
-from vectrograph.domain.values import CollectionRef, Delete, Include, Order, Patch, Point, Put, ScrollRequest
+from vectrograph.domain.points import Delete, Patch, Point, Put
+from vectrograph.domain.queries import Include, Order, ScrollRequest
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.subject import SELECTIONS, Subject, everything, ids, put, put_many, vector
 

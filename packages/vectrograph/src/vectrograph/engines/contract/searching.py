@@ -10,16 +10,10 @@ from itertools import product
 import numpy as np
 import pytest
 
+from vectrograph.domain.collections import CollectionRef, Distance
 from vectrograph.domain.filters import And, Compare, Comparison, Not, Range
-from vectrograph.domain.values import (
-    CollectionRef,
-    Delete,
-    DenseLeg,
-    Distance,
-    Patch,
-    Put,
-    SearchRequest,
-)
+from vectrograph.domain.points import Delete, Patch, Put
+from vectrograph.domain.queries import DenseLeg, SearchRequest
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.subject import SELECTIONS, Subject, found, make, nearest, put, put_many, vector
 

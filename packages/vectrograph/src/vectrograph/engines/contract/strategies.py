@@ -25,7 +25,7 @@ from vectrograph.domain.filters import (
     Range,
     Substring,
 )
-from vectrograph.domain.values import KEEP, Delete, DeleteWhere, Op, Patch, Precondition, Put, Vector
+from vectrograph.domain.points import KEEP, Delete, DeleteWhere, Op, Patch, Precondition, Put, Vector
 
 KEYS = ["a", "b", "0", "a.b", ""]
 TEXTS = ["", "x", "X", "xy", "ß", "SS", "10", "9", "2024-01-01", "2024-01-01T00:00:00+02:00"]

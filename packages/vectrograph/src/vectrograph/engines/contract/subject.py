@@ -9,24 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance, IdKind
 from vectrograph.domain.filters import Filter
-from vectrograph.domain.values import (
-    CollectionRef,
-    CollectionSpec,
-    DenseLeg,
-    Distance,
-    Hit,
-    IdKind,
-    Include,
-    Keep,
-    Order,
-    Point,
-    Put,
-    ScrollRequest,
-    SearchRequest,
-    Vector,
-    WriteResult,
-)
+from vectrograph.domain.points import Keep, Point, Put, Vector, WriteResult
+from vectrograph.domain.queries import DenseLeg, Hit, Include, Order, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine
 
 WHOLE = Include(vector=True, payload=True, text=True)

@@ -2,24 +2,11 @@
 
 from collections.abc import Sequence
 
+from vectrograph.domain.capabilities import Capabilities, MaintenanceReport, MaintenanceTask
+from vectrograph.domain.collections import CollectionInfo, CollectionRef, CollectionSpec
 from vectrograph.domain.filters import Filter
-from vectrograph.domain.values import (
-    Capabilities,
-    ChangePage,
-    CollectionInfo,
-    CollectionRef,
-    CollectionSpec,
-    IdempotencyKey,
-    Include,
-    MaintenanceReport,
-    MaintenanceTask,
-    Op,
-    Precondition,
-    ScrollPage,
-    ScrollRequest,
-    SearchRequest,
-    WriteResult,
-)
+from vectrograph.domain.points import ChangePage, IdempotencyKey, Op, Precondition, WriteResult
+from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine, Infos, Points, Results
 
 

@@ -5,22 +5,21 @@
 import numpy as np
 import pytest
 
+from vectrograph.domain.collections import CollectionRef, IdKind
 from vectrograph.domain.errors import Conflict
 from vectrograph.domain.filters import Compare, Comparison, Exists
-from vectrograph.domain.values import (
+from vectrograph.domain.points import (
     KEEP,
     MAX_SERIAL_ID,
-    CollectionRef,
     Delete,
     DeleteWhere,
-    IdKind,
     Op,
-    Order,
     Outcome,
     OutcomeStatus,
     Patch,
     Put,
 )
+from vectrograph.domain.queries import Order
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.subject import (
     Subject,

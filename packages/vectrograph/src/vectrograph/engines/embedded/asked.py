@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 
 _EVERY: Final = 16
 _MOST: Final = 128

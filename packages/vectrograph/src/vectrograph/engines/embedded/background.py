@@ -4,8 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+import numpy as np
+
+from vectrograph.domain.distances import Norms
 from vectrograph.engines.embedded.budget import Budget
 from vectrograph.engines.embedded.foreground import Foreground
+from vectrograph.engines.embedded.graph.code_space import LONGEST, SHORTEST
 from vectrograph.engines.embedded.graph.graph import Graph
 from vectrograph.engines.embedded.graph.recall import tune
 from vectrograph.engines.embedded.graph.refine import Originals
@@ -34,7 +38,7 @@ class Rhythm:
         idle_seconds: without a write, after which even a few rows are indexed and what has changed is saved.
         dead_share: of rows past which the collection is compacted and its graph built anew.
         cut_share: of components beyond the range of the codes, on top of the share in the sample the range was made
-            for, past which the graph is built anew.
+            for, past which the graph is built anew; under dot also of vectors that are too long for it.
         save_share: growth after which the index is saved.
     """
 
@@ -61,6 +65,21 @@ class Rhythm:
     def lag(self, dimension: int) -> int:
         """Rows waiting beyond which writers are slowed."""
         return max(self.lag_rows, self.lag_floats // dimension)
+
+    def outgrown(self, graph: Graph, lengths: Norms) -> bool:
+        """Whether too much of what a graph covers is beyond the range of its codes.
+
+        Args:
+            graph: that one.
+            lengths: of the vectors, by row.
+        """
+        if graph.cut_share > 2 * graph.space.outside + self.cut_share:
+            return True
+        if not graph.space.products:
+            # What has no place under the others, such as zero under cosine, would have none in a new graph either.
+            return False
+        longer = lengths[graph.unplaced]
+        return int(np.count_nonzero((longer >= SHORTEST) & (longer <= LONGEST))) > self.cut_share * graph.covered
 
 
 USUAL: Final = Rhythm()

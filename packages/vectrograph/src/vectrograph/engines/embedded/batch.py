@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vectrograph.domain.values import Change, ChangeKind, IdempotencyKey, Vector, WriteResult
+from vectrograph.domain.points import Change, ChangeKind, IdempotencyKey, Vector, WriteResult
 from vectrograph.engines.embedded.records import (
     Record,
     change_checksum,

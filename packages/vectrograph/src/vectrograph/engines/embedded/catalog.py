@@ -16,6 +16,13 @@ from uuid import uuid4
 
 import apsw
 
+from vectrograph.domain.collections import (
+    DEFAULT_TENANT,
+    CollectionRef,
+    CollectionSpec,
+    CollectionState,
+    Distance,
+)
 from vectrograph.domain.errors import (
     AlreadyExists,
     CollectionNotFound,
@@ -23,7 +30,6 @@ from vectrograph.domain.errors import (
     DomainError,
     Unavailable,
 )
-from vectrograph.domain.values import DEFAULT_TENANT, CollectionRef, CollectionSpec, CollectionState, Distance
 from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.content import Content

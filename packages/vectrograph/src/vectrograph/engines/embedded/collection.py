@@ -11,20 +11,11 @@ from typing import Any, Final
 
 import apsw
 
+from vectrograph.domain.capabilities import EngineLimits
+from vectrograph.domain.collections import CollectionInfo, CollectionSpec, CollectionState
 from vectrograph.domain.errors import DeadlineExceeded, DomainError, IdempotencyConflict, InternalError
 from vectrograph.domain.operations import Admitted, admit
-from vectrograph.domain.values import (
-    CollectionInfo,
-    CollectionSpec,
-    CollectionState,
-    DeleteWhere,
-    EngineLimits,
-    IdempotencyKey,
-    Op,
-    Precondition,
-    Vector,
-    WriteResult,
-)
+from vectrograph.domain.points import DeleteWhere, IdempotencyKey, Op, Precondition, Vector, WriteResult
 from vectrograph.engines.embedded.asked import Asked
 from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.batch import Reply

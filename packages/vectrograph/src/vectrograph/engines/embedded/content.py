@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from vectrograph.domain.collections import CollectionSpec
 from vectrograph.domain.filters import Filter
-from vectrograph.domain.values import CollectionSpec
 from vectrograph.engines.embedded.batch import Batch
 from vectrograph.engines.embedded.budget import Budget
 from vectrograph.engines.embedded.columns.store import ColumnStore

@@ -11,30 +11,21 @@ from typing import Any, Final
 import apsw
 import numpy as np
 
+from vectrograph.domain.capabilities import Capabilities, EngineLimits, MaintenanceReport, MaintenanceTask
+from vectrograph.domain.collections import CollectionInfo, CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.errors import InvalidArgument, StartupError, StorageReadOnly, Unavailable
 from vectrograph.domain.filters import NODES, Filter
-from vectrograph.domain.requests import query_vectors, require_scroll, require_spec
-from vectrograph.domain.values import (
-    Capabilities,
+from vectrograph.domain.points import (
     ChangePage,
-    CollectionInfo,
-    CollectionRef,
-    CollectionSpec,
     Delete,
     DeleteWhere,
-    Distance,
-    EngineLimits,
     IdempotencyKey,
-    Include,
-    MaintenanceReport,
-    MaintenanceTask,
     Op,
     Precondition,
-    ScrollPage,
-    ScrollRequest,
-    SearchRequest,
     WriteResult,
 )
+from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest
+from vectrograph.domain.requests import query_vectors, require_scroll, require_spec
 from vectrograph.engines.base import Infos, Points, Results
 from vectrograph.engines.embedded import reads
 from vectrograph.engines.embedded.background import USUAL, Background, Rhythm, Tune

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from vectrograph.domain.values import CollectionSpec
+from vectrograph.domain.collections import CollectionSpec
 from vectrograph.engines.embedded.graph.saving import SavedRows, load_rows, save_rows
 from vectrograph.engines.embedded.graph.vector_file import VectorFile
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from vectrograph.domain.values import Distance, Quantisation
+from vectrograph.domain.collections import Distance, Quantisation
 from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.budget import Reservation
 from vectrograph.engines.embedded.graph.graph import LINKS, Graph

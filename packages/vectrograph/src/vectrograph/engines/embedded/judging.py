@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from vectrograph.domain.collections import Distance
 from vectrograph.domain.errors import DomainError
-from vectrograph.domain.values import Distance, Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.asked import Asked
 from vectrograph.engines.embedded.graph.recall import TARGET, judge, recall
 from vectrograph.engines.embedded.scan import ExactScan, Question, Searcher

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from vectrograph.domain.capabilities import MaintenanceReport, MaintenanceTask
 from vectrograph.domain.errors import DomainError
-from vectrograph.domain.values import MaintenanceReport, MaintenanceTask
 from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.space import Ballast
 from vectrograph.engines.embedded.verify import verify, verify_derived

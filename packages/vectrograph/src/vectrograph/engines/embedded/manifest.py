@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from vectrograph.domain.errors import UnsupportedFormat
-from vectrograph.domain.values import (
+from vectrograph.domain.collections import (
     CollectionRef,
     CollectionSpec,
     CollectionState,
@@ -16,6 +15,7 @@ from vectrograph.domain.values import (
     Quantisation,
     VectorField,
 )
+from vectrograph.domain.errors import UnsupportedFormat
 from vectrograph.engines.embedded.durable import write_file
 
 FORMAT: Final = 1

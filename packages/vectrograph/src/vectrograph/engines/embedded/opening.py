@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from vectrograph.domain.values import CollectionSpec
+from vectrograph.domain.collections import CollectionSpec
 from vectrograph.engines.embedded.failures import Damaged
 from vectrograph.engines.embedded.files import DerivedFiles
 from vectrograph.engines.embedded.graph.damage import DamagedIndex

@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vectrograph.domain.collections import IdKind
 from vectrograph.domain.errors import Conflict
 from vectrograph.domain.filters import Filter, predicate
 from vectrograph.domain.operations import Admitted
 from vectrograph.domain.payloads import decode_payload
-from vectrograph.domain.values import (
+from vectrograph.domain.points import (
     MAX_SERIAL_ID,
     Change,
     ChangeKind,
     DeleteWhere,
-    IdKind,
     Keep,
     Op,
     Outcome,

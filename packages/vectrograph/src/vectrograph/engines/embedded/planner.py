@@ -13,7 +13,8 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from vectrograph.domain.values import Distance, Vector
+from vectrograph.domain.collections import Distance
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.code_space import LONGEST, SHORTEST
 from vectrograph.engines.embedded.graph.effort import Route, beam_for, route, trustworthy
 from vectrograph.engines.embedded.graph.graph import Graph, Nearest
@@ -181,5 +182,7 @@ def _best(view: View, rows: Rows, scores: Vector, question: Question) -> tuple[R
     if question.max_score is not None:
         near = scores <= np.float64(question.max_score)
         rows, scores = rows[near], scores[near]
+    if (scores[1:] > scores[:-1]).all():
+        return rows[: question.best], scores[: question.best]
     order = np.lexsort((-view.created[rows], scores))[: question.best]
     return rows[order], scores[order]

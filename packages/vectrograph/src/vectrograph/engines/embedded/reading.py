@@ -8,7 +8,8 @@ import apsw
 import numpy as np
 
 from vectrograph.domain.filters import Filter, predicate
-from vectrograph.domain.values import Change, Include
+from vectrograph.domain.points import Change
+from vectrograph.domain.queries import Include
 from vectrograph.engines.embedded.batch import KINDS
 from vectrograph.engines.embedded.failures import Damaged
 from vectrograph.engines.embedded.records import Record, change_checksum, read_records

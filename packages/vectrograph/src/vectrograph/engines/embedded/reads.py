@@ -8,8 +8,10 @@ from typing import Any, Final
 import apsw
 import numpy as np
 
+from vectrograph.domain.collections import IdKind
 from vectrograph.domain.filters import Filter
-from vectrograph.domain.values import ChangePage, IdKind, Include, Order, Point, ScrollPage, ScrollRequest
+from vectrograph.domain.points import ChangePage, Point
+from vectrograph.domain.queries import Include, Order, ScrollPage, ScrollRequest
 from vectrograph.engines.cursors import log_scope, scroll_scope, seal, unseal
 from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.columns.store import Selection

@@ -11,7 +11,8 @@ import apsw
 import numpy as np
 
 from vectrograph.domain.payloads import decode_payload
-from vectrograph.domain.values import Include, Point, Vector
+from vectrograph.domain.points import Point, Vector
+from vectrograph.domain.queries import Include
 from vectrograph.engines.embedded.failures import Damaged
 
 CONTENT: Final = Include(vector=False, payload=True, text=True)

@@ -11,7 +11,8 @@ from threading import Lock
 from typing import Final
 
 from vectrograph.domain.payloads import decode_payload
-from vectrograph.domain.values import Include, Point
+from vectrograph.domain.points import Point
+from vectrograph.domain.queries import Include
 from vectrograph.engines.embedded.records import BARE, Record
 
 REMEMBERED_BYTES: Final = 8 << 20
@@ -84,14 +85,18 @@ class Remembered:
         """Memory taken, about."""
         return self._young_bytes + self._old_bytes
 
-    def find(self, labels: Sequence[int], include: Include) -> tuple[dict[int, Entry], list[int]]:
-        """What is remembered with these parts, by label, and the labels of which they are not."""
-        young = self._young
+    def find(self, labels: Sequence[int], include: Include) -> tuple[dict[int, Point], list[int]]:
+        """The points that are remembered with these parts, by label, and the labels of those that are not."""
+        young, bare = self._young, not (include.payload or include.text)
         found, missing = {}, []
         for label in labels:
             entry = young.get(label) or self._promoted(label)
-            if entry is not None and entry.has(include):
-                found[label] = entry
+            if entry is None:
+                missing.append(label)
+            elif bare:
+                found[label] = entry.bare
+            elif entry.has(include):
+                found[label] = entry.point(include)
             else:
                 missing.append(label)
         return found, missing

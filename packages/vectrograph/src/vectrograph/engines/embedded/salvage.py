@@ -14,7 +14,9 @@ from typing import Any, Final
 
 import apsw
 
-from vectrograph.domain.values import MAX_SERIAL_ID, ChangeKind, CollectionSpec, IdKind, Include
+from vectrograph.domain.collections import CollectionSpec, IdKind
+from vectrograph.domain.points import MAX_SERIAL_ID, ChangeKind
+from vectrograph.domain.queries import Include
 from vectrograph.engines.embedded.batch import KINDS
 from vectrograph.engines.embedded.durable import make_directory, sync_directory
 from vectrograph.engines.embedded.failures import Damaged

@@ -12,8 +12,9 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from vectrograph.domain.collections import Distance
 from vectrograph.domain.distances import norms, scores
-from vectrograph.domain.values import Distance, Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.view import Mask, Rows, View
 
 _UNIT: Final = 2.0**-24

@@ -14,7 +14,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from vectrograph.domain.values import IdKind
+from vectrograph.domain.collections import IdKind
 
 FILE_NAME: Final = "points.sqlite"
 

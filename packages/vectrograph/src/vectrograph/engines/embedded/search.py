@@ -8,7 +8,8 @@ from dataclasses import replace
 import apsw
 import numpy as np
 
-from vectrograph.domain.values import Hit, Include, Plan, Point, SearchRequest, SearchResult, Vector
+from vectrograph.domain.points import Point, Vector
+from vectrograph.domain.queries import Hit, Include, Plan, SearchRequest, SearchResult
 from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.columns.store import Selection
 from vectrograph.engines.embedded.reading import read_by_labels
@@ -38,14 +39,16 @@ def search(
         view, selection = known_selection(collection, request.filter)
     if request.filter is None or selection is not None:
         rankings = searcher.search(view, _question(collection, request, queries, selection), check)
-        points = _points(collection, view, rankings, request)
+        wanted = _labels(view, rankings, request)
+        points = _points(collection, view, wanted, request.include)
         if points is not None:
-            return _results(request, view, selection, rankings, points, started)
+            return _results(request, view, selection, rankings, wanted, points, started)
     # A filter over what is not in memory, or a point that was found has changed since: hold the state still meanwhile.
     with _held(collection, request, check) as (connection, view, selection):
         rankings = searcher.search(view, _question(collection, request, queries, selection), check)
-        points = _read(connection, view, rankings, request)
-    return _results(request, view, selection, rankings, points or {}, started)
+        wanted = _labels(view, rankings, request)
+        points = _read(connection, view, wanted, request.include)
+    return _results(request, view, selection, rankings, wanted, points, started)
 
 
 @contextmanager
@@ -73,11 +76,11 @@ def _question(collection: Collection, request: SearchRequest, queries: Vector, s
 
 
 def _points(
-    collection: Collection, view: View, rankings: Sequence[Ranking], request: SearchRequest
+    collection: Collection, view: View, wanted: Sequence[list[int]], include: Include
 ) -> dict[int, Point] | None:
-    """The points of all rows that will be returned, by label; None when one of them has changed since the View."""
-    labels, include, remembered = _labels(view, rankings, request), request.include, collection.remembered
-    entries, missing = remembered.find(labels, include)
+    """The points of all labels that will be returned; None when one of them has changed since the View."""
+    labels, remembered = _distinct(wanted), collection.remembered
+    points, missing = remembered.find(labels, include)
     if missing:
         epoch = remembered.epoch
         with collection.reading() as (connection, _):
@@ -86,30 +89,29 @@ def _points(
             return None
         fresh = {record.label: Entry.of(record, include) for record in read}
         remembered.keep(fresh, epoch)
-        entries.update(fresh)
+        points.update((label, entry.point(include)) for label, entry in fresh.items())
     seq = view.seq
-    points = {label: entry.point(include) for label, entry in entries.items() if entry.bare.version <= seq}
-    if len(points) < len(labels):
-        return None
+    for point in points.values():
+        if point.version > seq:
+            return None
     return _with_vectors(points, view) if include.vector else points
 
 
-def _read(
-    connection: apsw.Connection, view: View, rankings: Sequence[Ranking], request: SearchRequest
-) -> dict[int, Point]:
+def _read(connection: apsw.Connection, view: View, wanted: Sequence[list[int]], include: Include) -> dict[int, Point]:
     """The same of a state that is held still."""
-    include = request.include
-    read = read_by_labels(connection, _labels(view, rankings, request), _without_vector(include))
+    read = read_by_labels(connection, _distinct(wanted), _without_vector(include))
     points = {record.label: record.point(include) for record in read}
     return _with_vectors(points, view) if include.vector else points
 
 
-def _labels(view: View, rankings: Sequence[Ranking], request: SearchRequest) -> list[int]:
-    if len(rankings) == 1:
-        labels: list[int] = view.labels[rankings[0].rows[request.offset :]].tolist()
-        return labels
-    rows = {row for ranking in rankings for row in ranking.rows[request.offset :].tolist()}
-    return [int(view.labels[row]) for row in sorted(rows)]
+def _labels(view: View, rankings: Sequence[Ranking], request: SearchRequest) -> list[list[int]]:
+    """Of the points to return, for each query."""
+    start = request.offset
+    return [view.labels.take(ranking.rows[start:]).tolist() for ranking in rankings]
+
+
+def _distinct(wanted: Sequence[list[int]]) -> list[int]:
+    return wanted[0] if len(wanted) == 1 else sorted({label for labels in wanted for label in labels})
 
 
 def _without_vector(include: Include) -> Include:
@@ -130,16 +132,16 @@ def _results(
     view: View,
     selection: Selection | None,
     rankings: Sequence[Ranking],
+    wanted: Sequence[list[int]],
     points: dict[int, Point],
     started: float,
 ) -> list[SearchResult]:
     matches = view.count if selection is None else selection.count
     elapsed = (time.perf_counter() - started) * 1e3
     results = []
-    for ranking in rankings:
-        labels = view.labels[ranking.rows[request.offset :]].tolist()
+    for ranking, labels in zip(rankings, wanted, strict=True):
         scores = ranking.scores[request.offset :].tolist()
-        hits = tuple([Hit(points[label], score) for label, score in zip(labels, scores, strict=True)])
+        hits = tuple(map(Hit, [points[label] for label in labels], scores))
         # What is farther than the bound was found and left out.
         complete = request.max_score is not None or len(ranking.rows) >= min(request.offset + request.k, matches)
         plan = _plan(ranking, matches, elapsed) if request.explain else None

@@ -11,8 +11,9 @@ from typing import Any, Final
 import apsw
 import numpy as np
 
+from vectrograph.domain.collections import CollectionSpec
 from vectrograph.domain.filters import Filter
-from vectrograph.domain.values import CollectionSpec, IdempotencyKey, Outcome, OutcomeStatus, WriteResult
+from vectrograph.domain.points import IdempotencyKey, Outcome, OutcomeStatus, WriteResult
 from vectrograph.engines.embedded.batch import Batch
 from vectrograph.engines.embedded.columns.store import ColumnStore
 from vectrograph.engines.embedded.connections import ReaderPool, open_still, open_writer

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
+from vectrograph.domain.collections import CollectionSpec
 from vectrograph.domain.errors import DomainError
-from vectrograph.domain.values import CollectionSpec
 from vectrograph.engines.embedded.allocator import give_back
 from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.budget import OverBudget
@@ -23,6 +23,7 @@ from vectrograph.engines.embedded.graph.vector_file import VectorFile
 from vectrograph.engines.embedded.indexing import GraphMaker
 from vectrograph.engines.embedded.pacing import Pacing
 from vectrograph.engines.embedded.view import Generation, Labels, View
+from vectrograph.engines.embedded.worker import GiveUp
 
 if TYPE_CHECKING:
     from vectrograph.engines.embedded.content import Content
@@ -189,8 +190,7 @@ class Upkeep:
         rows = len(view.labels)
         if rows - view.count > max(self._rhythm.swap_rows // 4, rows * self._rhythm.dead_share):
             return True
-        graph = view.served.graph if view.served is not None else None
-        return graph is not None and graph.cut_share > 2 * graph.space.outside + self._rhythm.cut_share
+        return view.served is not None and self._rhythm.outgrown(view.served.graph, view.lengths)
 
     def _quiet(self) -> bool:
         return time.monotonic() - self._written_at >= self._rhythm.idle_seconds
@@ -225,6 +225,12 @@ class Upkeep:
         except (OSError, MemoryError, OverBudget) as error:
             self._complain(f"the index could not be worked on: {error}")
             return _RETRY_SECONDS
+        except GiveUp:
+            raise
+        except Exception:
+            # The worker logs it and tries again; nobody is to wait for that without being told.
+            self._complain("the index could not be worked on; the log says why")
+            raise
 
     def _run(self, between: Callable[[], None]) -> float | None:
         self._complaint = None

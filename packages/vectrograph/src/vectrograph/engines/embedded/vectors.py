@@ -4,7 +4,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 
 MEMORY_BYTES: Final = 1 << 20
 """Vectors kept in memory: many small collections then need no file, no map and no descriptor each."""

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import apsw
 
-from vectrograph.domain.values import Include
+from vectrograph.domain.queries import Include
 from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.failures import Damaged
 from vectrograph.engines.embedded.files import DerivedFiles

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vectrograph.domain.distances import Norms, norms
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.budget import Budget, OverBudget
 from vectrograph.engines.embedded.graph.served import ServedGraph
 from vectrograph.engines.embedded.vectors import MEMORY_BYTES, MemoryVectors, Vectors

@@ -6,30 +6,29 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 
+from vectrograph.domain.collections import CollectionInfo, CollectionSpec, CollectionState, IdKind
 from vectrograph.domain.distances import scores
 from vectrograph.domain.errors import IdempotencyConflict
 from vectrograph.domain.filters import Filter, matches
 from vectrograph.domain.operations import Admitted
-from vectrograph.domain.values import (
+from vectrograph.domain.points import (
     Change,
     ChangePage,
-    CollectionInfo,
-    CollectionSpec,
-    CollectionState,
-    Hit,
     IdempotencyKey,
-    IdKind,
+    Point,
+    Precondition,
+    Vector,
+    WriteResult,
+)
+from vectrograph.domain.queries import (
+    Hit,
     Include,
     Order,
     Plan,
-    Point,
-    Precondition,
     ScrollPage,
     ScrollRequest,
     SearchRequest,
     SearchResult,
-    Vector,
-    WriteResult,
 )
 from vectrograph.engines.cursors import log_scope, scroll_scope, seal, unseal
 from vectrograph.engines.reference.draft import Draft

@@ -2,18 +2,18 @@
 
 from dataclasses import replace
 
+from vectrograph.domain.collections import IdKind
 from vectrograph.domain.errors import Conflict
 from vectrograph.domain.filters import matches
 from vectrograph.domain.operations import Admitted
 from vectrograph.domain.payloads import decode_payload
-from vectrograph.domain.values import (
+from vectrograph.domain.points import (
     KEEP,
     MAX_SERIAL_ID,
     Change,
     ChangeKind,
     Delete,
     DeleteWhere,
-    IdKind,
     Keep,
     Outcome,
     OutcomeStatus,

@@ -6,29 +6,14 @@ from threading import RLock
 from typing import Final
 from uuid import uuid4
 
+from vectrograph.domain.capabilities import Capabilities, EngineLimits, MaintenanceReport, MaintenanceTask
+from vectrograph.domain.collections import CollectionInfo, CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.errors import AlreadyExists, CollectionNotFound, DeadlineExceeded, InvalidArgument, Unavailable
 from vectrograph.domain.filters import NODES, Filter
 from vectrograph.domain.operations import admit
+from vectrograph.domain.points import ChangePage, IdempotencyKey, Op, Precondition, WriteResult
+from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest
 from vectrograph.domain.requests import query_vectors, require_scroll, require_spec
-from vectrograph.domain.values import (
-    Capabilities,
-    ChangePage,
-    CollectionInfo,
-    CollectionRef,
-    CollectionSpec,
-    Distance,
-    EngineLimits,
-    IdempotencyKey,
-    Include,
-    MaintenanceReport,
-    MaintenanceTask,
-    Op,
-    Precondition,
-    ScrollPage,
-    ScrollRequest,
-    SearchRequest,
-    WriteResult,
-)
 from vectrograph.engines.base import Infos, Points, Results
 from vectrograph.engines.reference.collection import Collection
 

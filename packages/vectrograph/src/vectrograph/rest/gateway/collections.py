@@ -5,10 +5,13 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from vectrograph.control.records import FeedbackItem
+from vectrograph.domain.collections import CollectionState
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import CollectionState, Include, Put, Vector
+from vectrograph.domain.points import Put, Vector
+from vectrograph.domain.queries import Include
 from vectrograph.rest.context import Context
 from vectrograph.rest.decoding import as_vector
 from vectrograph.rest.gateway import messages
@@ -18,10 +21,10 @@ from vectrograph.services.filter_text import filter_of
 _POINT: Final = Include(vector=True, payload=True, text=False)
 
 
-def create(context: Context, body: messages.CreateCollectionRequest) -> messages.SuccessResponse:
+def create(context: Context, body: messages.CreateCollectionRequest) -> messages.CreateCollectionResponse:
     """POST /v1/collections."""
-    context.services.catalog.create(context.call, body.name, body.dimension, body.distance)
-    return messages.SuccessResponse()
+    info = context.services.catalog.create(context.call, body.name, body.dimension, body.distance, body.quantization)
+    return messages.CreateCollectionResponse(quantization=info.spec.quantisation.value if body.quantization else UNSET)
 
 
 def list_names(context: Context, _: None) -> messages.ListCollectionsResponse:

@@ -12,10 +12,11 @@ import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from vectrograph.control.records import FeedbackItem
-from vectrograph.domain.values import Hit, Payload
-from vectrograph.domain.values import Plan as SearchAccount
-from vectrograph.domain.values import Point as StoredPoint
-from vectrograph.domain.values import SearchResult as FoundHits
+from vectrograph.domain.points import Payload
+from vectrograph.domain.points import Point as StoredPoint
+from vectrograph.domain.queries import Hit
+from vectrograph.domain.queries import Plan as SearchAccount
+from vectrograph.domain.queries import SearchResult as FoundHits
 from vectrograph.rest.gateway.proto_json import Base64, Int32, Int64, UInt32
 from vectrograph.services.reranking import Rerank
 
@@ -28,11 +29,22 @@ class GatewayMessage(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class CreateCollectionRequest(GatewayMessage, frozen=True, kw_only=True):
-    """A collection to be. `distance` is cosine, euclidean or dot; empty means euclidean."""
+    """A collection to be. `distance` is cosine, euclidean or dot; empty means euclidean.
+
+    `quantization`, how its index stores a component, is int8, float16 or float32; empty leaves it to the server.
+    """
 
     name: str = ""
     dimension: Int32 = 0
     distance: str = ""
+    quantization: str = ""
+
+
+class CreateCollectionResponse(GatewayMessage, frozen=True, kw_only=True):
+    """It is done; `quantization` is there when the request had it."""
+
+    success: bool = True
+    quantization: str | UnsetType = UNSET
 
 
 class SuccessResponse(GatewayMessage, frozen=True, kw_only=True):

@@ -3,7 +3,8 @@
 from typing import Final
 
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.values import Include, Order, Precondition
+from vectrograph.domain.points import Precondition
+from vectrograph.domain.queries import Include, Order
 from vectrograph.rest.context import Context
 from vectrograph.rest.gateway import own_messages as messages
 from vectrograph.rest.gateway.collections import puts_of

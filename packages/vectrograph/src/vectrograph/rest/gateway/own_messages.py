@@ -5,8 +5,9 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from vectrograph.control.records import FeedbackRecord
+from vectrograph.domain.collections import CollectionInfo
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.values import CollectionInfo, Outcome
+from vectrograph.domain.points import Outcome
 from vectrograph.rest.gateway.messages import (
     FeedbackItemMessage,
     GatewayMessage,
@@ -130,6 +131,7 @@ class GetCollectionInfoResponse(GatewayMessage, frozen=True, kw_only=True):
     created_at: Int64
     owner: str
     tenant: str
+    quantization: str
 
     @classmethod
     def of(cls, info: CollectionInfo, owner: str | None) -> "GetCollectionInfoResponse":
@@ -145,6 +147,7 @@ class GetCollectionInfoResponse(GatewayMessage, frozen=True, kw_only=True):
             created_at=str(info.created_at // _MICROSECONDS),
             owner=owner or "",
             tenant=info.spec.ref.tenant,
+            quantization=info.spec.quantisation.value,
         )
 
 

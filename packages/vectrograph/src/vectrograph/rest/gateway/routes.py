@@ -35,7 +35,7 @@ _REPEATABLE: Final = {"idempotent_by_key": True}
 
 _VECTRON: Final = (
     _route(
-        "POST", "/v1/collections", collections.create, "Create a collection", messages.SuccessResponse,
+        "POST", "/v1/collections", collections.create, "Create a collection", messages.CreateCollectionResponse,
         body=messages.CreateCollectionRequest, raises=(errors.AlreadyExists, errors.PermissionDenied),
     ),
     _route(

@@ -23,12 +23,16 @@ class CreateCollectionRequest(Message):
     dimension: int
     DISTANCE_FIELD_NUMBER: ClassVar[int]
     distance: str
-    def __init__(self, *, name: str | None = ..., dimension: int | None = ..., distance: str | None = ...) -> None: ...
+    QUANTIZATION_FIELD_NUMBER: ClassVar[int]
+    quantization: str
+    def __init__(self, *, name: str | None = ..., dimension: int | None = ..., distance: str | None = ..., quantization: str | None = ...) -> None: ...
 
 class CreateCollectionResponse(Message):
     SUCCESS_FIELD_NUMBER: ClassVar[int]
     success: bool
-    def __init__(self, *, success: bool | None = ...) -> None: ...
+    QUANTIZATION_FIELD_NUMBER: ClassVar[int]
+    quantization: str
+    def __init__(self, *, success: bool | None = ..., quantization: str | None = ...) -> None: ...
 
 class DeleteCollectionRequest(Message):
     NAME_FIELD_NUMBER: ClassVar[int]

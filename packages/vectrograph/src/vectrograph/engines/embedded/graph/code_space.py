@@ -12,13 +12,14 @@ patches of photographs), and a range that holds it leaves no resolution for the 
 
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vectrograph.domain.collections import Distance, Quantisation
 from vectrograph.domain.distances import Norms, norms
-from vectrograph.domain.values import Distance, Quantisation, Vector
+from vectrograph.domain.points import Vector
 
 _SIMD: Final = (64, 16)
 """Codes are padded to a multiple of the first if that adds an eighth at most, else of the second; see `hnsw`."""
@@ -26,6 +27,8 @@ _PADDING: Final = 8
 _LARGEST: Final = {"int8": 127.0, "float16": 60_000.0, "float32": np.inf}
 _FLOAT16_TOP: Final = 256.0
 """Where the largest sampled value is put in float16: room for values 200 times as large, and far from subnormals."""
+_LONGER: Final = {"int8": 1.5, "float16": 200.0, "float32": np.inf}
+"""How much longer than the longest of the sample a vector may be under dot: up to there, cutting cost no neighbour."""
 _CUTS: Final = (0.9999, 0.999, 0.99)
 """Shares of values to try to represent without cutting, beside all; on real data each was best somewhere."""
 _TRIAL_VALUES: Final = 1 << 21
@@ -48,8 +51,7 @@ LONGEST: Final = 1e15
 """Lengths between which float32 products neither vanish nor overflow; others are scored by the kernel alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Aim:
+class Aim(NamedTuple):
     """A query in the space.
 
     Attributes:
@@ -76,6 +78,8 @@ class CodeSpace:
         radius: root mean square distance of points from the centre, in the sample.
         spill: how far nearly all points of the sample, at most, were moved by cutting.
         outside: share of components beyond the range, in the sample.
+        longest: length of the longest vector that has a place. Distances from aims only shrink with what is cut; inner
+            products do too, and so those would be lost that are the nearest under dot.
     """
 
     distance: Distance
@@ -86,6 +90,7 @@ class CodeSpace:
     radius: float = 0.0
     spill: float = 0.0
     outside: float = 0.0
+    longest: float = LONGEST
 
     @classmethod
     def train(cls, distance: Distance, quantisation: Quantisation, vectors: Vector, lengths: Norms) -> "CodeSpace":
@@ -106,6 +111,7 @@ class CodeSpace:
             radius=_mean_length(within),
             spill=_SPILL_SLACK + 2 * float(np.quantile(norms(exact - within), _NEARLY_ALL)),
             outside=outside / vectors.size,
+            longest=min(LONGEST, float(lengths.max()) * _LONGER[quantisation]) if space.products else LONGEST,
         )
 
     @property
@@ -130,7 +136,7 @@ class CodeSpace:
 
     def representable(self, lengths: Norms) -> NDArray[np.bool_]:
         """Which vectors have a place here, by their Euclidean lengths; the others must be scored by the kernel."""
-        fits: NDArray[np.bool_] = (lengths >= SHORTEST) & (lengths <= LONGEST)
+        fits: NDArray[np.bool_] = (lengths >= SHORTEST) & (lengths <= self.longest)
         if self.distance is not Distance.COSINE:
             fits |= lengths == 0
         return fits
@@ -179,7 +185,7 @@ class CodeSpace:
             query = query / np.float32(length)
         inner = (query - self.centre) * np.float32(self.scale)
         factor = 1.0
-        if self.quantisation is Quantisation.INT8 and float(np.abs(inner).max()) > self._top:
+        if self.quantisation is Quantisation.INT8 and float(np.maximum.reduce(np.abs(inner))) > self._top:
             cut = np.clip(inner, -self._top, self._top)
             if float(np.square(inner - cut).sum()) > self.spill**2:
                 factor = self._share(query)
@@ -199,11 +205,12 @@ class CodeSpace:
         return max(0.0, float((room / np.maximum(np.abs(query), np.float32(SHORTEST))).min()))
 
     def _rounded(self, inner: Vector) -> Vector:
-        point = np.zeros((1, self.width), np.float32)
         if self.quantisation is Quantisation.INT8:
-            np.rint(inner, out=point[0, : self.dimension])
-        else:
-            point[0, : self.dimension] = inner
+            inner = np.rint(inner)
+        if self.width == len(inner):
+            return inner.reshape(1, -1)
+        point = np.zeros((1, self.width), np.float32)
+        point[0, : len(inner)] = inner
         return point
 
     def reach(self, aim: Aim, query: Vector, score: float) -> float:

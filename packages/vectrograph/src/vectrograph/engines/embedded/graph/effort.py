@@ -64,12 +64,12 @@ def route(nodes: int, allowed: int, dimension: int, beam: int) -> Route:
     >>> route(1_000_000, 1_000_000, 256, 144), route(1_000_000, 300_000, 256, 480), route(31_000, 310, 256, 14_400)
     (<Route.WALK: 'walk'>, <Route.WALK: 'walk'>, <Route.ROWS: 'rows'>)
     """
-    costs = {
-        Route.WALK: min(beam, nodes) * _price(_WALK, dimension),
-        Route.CODES: (nodes * _BIT if allowed < nodes else 0.0) + allowed * _price(_CODE, dimension),
-        Route.ROWS: allowed * _price(_ROW, dimension),
-    }
-    return min(costs, key=lambda way: costs[way])
+    walk = min(beam, nodes) * _price(_WALK, dimension)
+    codes = (nodes * _BIT if allowed < nodes else 0.0) + allowed * _price(_CODE, dimension)
+    rows = allowed * _price(_ROW, dimension)
+    if walk <= codes and walk <= rows:
+        return Route.WALK
+    return Route.CODES if codes <= rows else Route.ROWS
 
 
 def _price(parts: tuple[float, float], dimension: int) -> float:

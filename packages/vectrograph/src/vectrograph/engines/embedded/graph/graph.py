@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from vectrograph.domain.values import Distance, Quantisation, Vector
+from vectrograph.domain.collections import Distance, Quantisation
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.code_space import SAMPLE, Aim, CodeSpace
 from vectrograph.engines.embedded.graph.hnsw import Hnsw, Mask
 from vectrograph.engines.embedded.graph.nodes import Members, NodeTable, Rows
@@ -25,11 +26,12 @@ _BEAM_BATCH: Final = 32
 """Queries walked for at a time: about ten milliseconds."""
 _AHEAD: Final = 6
 """Codes beyond the best k that are refined without being asked: on real data, one or two are in doubt."""
+_FEW: Final = 2
+"""Times as many are read from the end of a walk at first."""
 _SEED: Final = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Nearest:
+class Nearest(NamedTuple):
     """What a walk found for one query.
 
     Attributes:
@@ -163,27 +165,37 @@ class Graph:
             between: called every few milliseconds; may raise to stop.
         """
         nearest: list[Nearest] = []
+        beam = min(beam, len(self.hnsw))
         for start in range(0, len(queries), _BEAM_BATCH):
             if start:
                 between()
             part = queries[start : start + _BEAM_BATCH]
             aims = [self.space.aim(query.vector, query.length) for query in part]
             points = [aim.point for aim in aims if aim is not None]
-            found = iter(self._walk(points, beam))
+            # A filter has to see how many of the whole beam match.
+            best = beam if allowed is not None else min(beam, _FEW * _ahead(part[0].k))
+            found = iter(self._walk(points, beam, best))
             for query, aim in zip(part, aims, strict=True):
                 if aim is None:
                     nearest.append(Nearest(_NO_ROWS, _NO_SCORES, 0, 0))
-                else:
-                    values, nodes = next(found)
-                    nearest.append(self.refine(query, aim, originals, nodes, values, allowed, between))
+                    continue
+                values, nodes = next(found)
+                refined, settled = self.refine(query, aim, originals, nodes, values, allowed, between)
+                if best < beam:
+                    if settled:
+                        refined = Nearest(refined.rows, refined.scores, beam, beam)
+                    else:
+                        [(values, nodes)] = self._walk([aim.point], beam, beam)
+                        refined, _ = self.refine(query, aim, originals, nodes, values, allowed, between)
+                nearest.append(refined)
         return nearest
 
-    def _walk(self, points: list[Vector], beam: int) -> Iterable[tuple[Vector, Rows]]:
+    def _walk(self, points: list[Vector], beam: int, best: int) -> Iterable[tuple[Vector, Rows]]:
         if not points:
             return ()
         if not len(self.hnsw):
             return ((_NO_SCORES, _NO_ROWS) for _ in points)
-        values, nodes = self.hnsw.search(points[0] if len(points) == 1 else np.concatenate(points), beam)
+        values, nodes = self.hnsw.search(points[0] if len(points) == 1 else np.concatenate(points), beam, best)
         return zip(values, nodes, strict=True)
 
     def refine(
@@ -195,8 +207,8 @@ class Graph:
         values: Vector,
         allowed: Mask | None,
         between: Callable[[], None] = lambda: None,
-    ) -> Nearest:
-        """The best rows behind some nodes, and of the unplaced.
+    ) -> tuple[Nearest, bool]:
+        """The best rows behind some nodes, and of the unplaced; and whether nodes that were left out can be better.
 
         Args:
             query: what is looked for.
@@ -206,16 +218,20 @@ class Graph:
             values: what the codes of these nodes seemed to be, as `Hnsw.search` gives them.
             allowed: by row; None for all.
             between: called about every millisecond; may raise to stop.
+
+        Returns:
+            What was found; and True when nodes farther than the last of these are too far by their codes, but for
+            chance.
         """
         if len(nodes) and nodes[-1] < 0:
             nodes = nodes[nodes >= 0]
         members = self.table.members(nodes, allowed)
-        rows, exact = self._refined(query, aim, originals, members, values, between)
+        rows, exact, settled = self._refined(query, aim, originals, members, values, between)
         if len(self.unplaced):
             extra, firsts = self.with_unplaced(_NO_ROWS, _NO_ROWS, originals, allowed)
             more, scored = score(query, originals, extra, firsts, between)
             rows, exact = nearest(np.concatenate([rows, more]), np.concatenate([exact, scored]), query.k)
-        return Nearest(rows, exact, len(nodes), members.matched)
+        return Nearest(rows, exact, len(nodes), members.matched), settled
 
     def _refined(
         self,
@@ -225,25 +241,27 @@ class Graph:
         members: Members,
         values: Vector,
         between: Callable[[], None],
-    ) -> tuple[Rows, Vector]:
+    ) -> tuple[Rows, Vector, bool]:
         """The best k members, as `score` gives them; reads only as many vectors as the codes leave in doubt."""
         rows, firsts = members.rows, members.firsts
         distinct = firsts is rows
-        ahead = query.k + max(_AHEAD, query.k // 2)
+        ahead = _ahead(query.k)
         if len(rows) <= ahead:
-            return score(query, originals, rows, firsts, between)
+            return *score(query, originals, rows, firsts, between), False
         head = rows[:ahead]
         found, exact = score(query, originals, head, head if distinct else firsts[:ahead], between)
         limit = float(exact[query.k - 1])
         reach = self.space.reach(aim, query.vector, limit)
+        edge = float(values[members.places[ahead]])
+        if edge < reach if self.space.products else edge > reach:
+            return found, exact, True
         near = values[members.places]
         doubtful = int(np.count_nonzero(near >= reach if self.space.products else near <= reach))
-        if doubtful <= ahead:
-            return found, exact
+        settled = doubtful < len(rows)
         kept, _ = contenders(query, originals, firsts[ahead:doubtful], limit, between)
         tail = rows[ahead:][kept]
         more, scored = score(query, originals, tail, tail if distinct else firsts[ahead:][kept], between)
-        return nearest(np.concatenate([found, more]), np.concatenate([exact, scored]), query.k)
+        return *nearest(np.concatenate([found, more]), np.concatenate([exact, scored]), query.k), settled
 
     def with_unplaced(self, rows: Rows, firsts: Rows, originals: Originals, allowed: Mask | None) -> tuple[Rows, Rows]:
         """Rows, and rows that hold the same vectors, with the allowed unplaced ones added to both."""
@@ -285,6 +303,11 @@ class Graph:
         """Share of components of all rows that were beyond the range of the space."""
         components = (self.covered or 1) * self.space.dimension
         return self.cut / components
+
+
+def _ahead(k: int) -> int:
+    """How many of the nearest codes are refined without being asked."""
+    return k + max(_AHEAD, k // 2)
 
 
 _NO_ROWS: Final = np.empty(0, np.int64)

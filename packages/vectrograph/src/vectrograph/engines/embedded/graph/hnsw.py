@@ -31,7 +31,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 
 Codes: TypeAlias = NDArray[np.uint8]
 Nodes: TypeAlias = NDArray[np.int64]
@@ -69,6 +69,7 @@ class Hnsw:
         index.keep_max_size_level0 = True
         self._index = index
         self._storage: Any = _faiss().downcast_index(index.storage)
+        self._count = int(index.ntotal)
 
     @classmethod
     def empty(cls, width: int, kind: str, *, by_products: bool, links: int, breadth: int) -> "Hnsw":
@@ -95,7 +96,7 @@ class Hnsw:
         return Hnsw(_faiss().clone_index(self._index))
 
     def __len__(self) -> int:
-        return int(self._index.ntotal)
+        return self._count
 
     @property
     def width(self) -> int:
@@ -136,20 +137,26 @@ class Hnsw:
         """Append nodes, shape (n, width), linked by this many threads."""
         _faiss().omp_set_num_threads(threads)
         self._index.add(points)
+        self._count = int(self._index.ntotal)
 
-    def search(self, aims: Vector, beam: int) -> tuple[Vector, Nodes]:
-        """The nodes of each beam, best first.
+    def search(self, aims: Vector, beam: int, best: int) -> tuple[Vector, Nodes]:
+        """The best nodes of each beam, best first.
 
         Args:
-            aims: shape (m, width).
+            aims: shape (m, width), C-contiguous.
             beam: ef: nodes to keep while walking.
+            best: how many of them to return; all of a wide beam cost an eighth more than the first thirty.
 
         Returns:
-            Distances or products, and nodes, -1 where there are fewer; shape (m, min(beam, nodes)).
+            Distances or products, and nodes, -1 where there are fewer; shape (m, min(best, beam, nodes)).
         """
-        _faiss().omp_set_num_threads(1)
-        found: tuple[Vector, Nodes] = self._index.search(aims, min(beam, len(self)), params=_parameters(beam))
-        return found
+        faiss, shape = _faiss(), (len(aims), min(best, beam, len(self)))
+        values, nodes = np.empty(shape, np.float32), np.empty(shape, np.int64)
+        faiss.omp_set_num_threads(1)
+        # What `index.search` would call after looking at its arguments once more.
+        places = faiss.swig_ptr(values), faiss.swig_ptr(nodes)
+        self._index.search_c(shape[0], faiss.swig_ptr(aims), shape[1], *places, _parameters(beam))
+        return values, nodes
 
     def scan(self, aim: Vector, count: int, allowed: Mask | None, between: Callable[[], None]) -> tuple[Vector, Nodes]:
         """The nearest codes among the allowed, by comparing every one; not for float32.

@@ -9,12 +9,12 @@ them. Rows of a crowded node that hold the same vector are scored once: `first` 
 """
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.hnsw import Codes, Hnsw, Mask
 from vectrograph.engines.embedded.graph.hnsw import Nodes as NodeNumbers
 
@@ -41,8 +41,7 @@ class Crowd:
     firsts: Small
 
 
-@dataclass(frozen=True, slots=True)
-class Members:
+class Members(NamedTuple):
     """Rows behind some nodes, best node first.
 
     Attributes:

@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.effort import beam_for
 from vectrograph.engines.embedded.graph.graph import BEAM, Graph
 from vectrograph.engines.embedded.graph.hnsw import Mask

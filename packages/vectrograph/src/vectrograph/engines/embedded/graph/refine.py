@@ -12,8 +12,9 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from vectrograph.domain.collections import Distance
 from vectrograph.domain.distances import Norms, norms, scores
-from vectrograph.domain.values import Distance, Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.hnsw import inner_products, squared_distances
 from vectrograph.engines.embedded.graph.nodes import Rows
 
@@ -124,7 +125,7 @@ def score(
         between: called about every millisecond; may raise to stop.
     """
     if firsts is rows:
-        exact = scores(query.distance, query.vector, originals.vectors[rows], between=between)
+        exact = scores(query.distance, query.vector, originals.vectors.take(rows, axis=0), between=between)
     else:
         distinct, back = np.unique(firsts, return_inverse=True)
         exact = scores(query.distance, query.vector, originals.vectors[distinct], between=between)[back]
@@ -136,6 +137,6 @@ def nearest(rows: Rows, exact: Vector, k: int) -> tuple[Rows, Vector]:
     order = exact.argsort(kind="stable")
     rows, exact = rows[order], exact[order]
     if len(rows) > k:
-        end = int(np.searchsorted(exact, exact[k - 1], "right"))
+        end = int(exact.searchsorted(exact[k - 1], "right"))
         rows, exact = rows[:end], exact[:end]
     return rows, exact

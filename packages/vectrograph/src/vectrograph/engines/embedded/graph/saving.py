@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vectrograph.domain.values import Distance, Quantisation
+from vectrograph.domain.collections import Distance, Quantisation
 from vectrograph.engines.embedded.durable import sync_directory
 from vectrograph.engines.embedded.graph.code_space import CodeSpace
 from vectrograph.engines.embedded.graph.damage import DamagedIndex
@@ -27,12 +27,13 @@ from vectrograph.engines.embedded.graph.hnsw import Hnsw
 from vectrograph.engines.embedded.graph.nodes import Crowd, NodeTable
 from vectrograph.engines.embedded.graph.served import ServedGraph
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 _MAGIC: Final = b"VGGRAPH\0"
 _START: Final = struct.Struct("<8sII")
 _CHECKSUM: Final = struct.Struct("<I")
 _CHUNK_BYTES: Final = 4 << 20
+_PIECE_BYTES: Final = 1 << 20
 _DTYPES: Final[Mapping[str, str]] = {
     "labels": "<i8",
     "created": "<i8",
@@ -135,7 +136,7 @@ def load_rows(
 def _write(saved: SavedRows, file: BinaryIO, owner: tuple[str, int, Distance], between: Callable[[], None]) -> None:
     checksum = 0
 
-    def put(content: bytes) -> int:
+    def put(content: bytes | memoryview) -> int:
         nonlocal checksum
         between()
         checksum = zlib.crc32(content, checksum)
@@ -146,7 +147,10 @@ def _write(saved: SavedRows, file: BinaryIO, owner: tuple[str, int, Distance], b
     head = json.dumps({**_head(saved, owner), "arrays": {name: len(array) for name, array in arrays.items()}})
     put(_START.pack(_MAGIC, FORMAT, len(head)) + head.encode())
     for name, array in arrays.items():
-        put(np.ascontiguousarray(array, _DTYPES[name]).tobytes())
+        # Piece by piece and in place: copying holds the GIL, and the arrays of a large collection take long.
+        content = np.ascontiguousarray(array, _DTYPES[name]).view(np.uint8)
+        for start in range(0, len(content), _PIECE_BYTES):
+            put(content[start : start + _PIECE_BYTES].data)
     if saved.served is not None:
         saved.served.graph.hnsw.write(put)
     file.write(_CHECKSUM.pack(checksum))
@@ -175,6 +179,7 @@ def _graph_head(served: ServedGraph) -> dict[str, Any]:
         "radius": space.radius,
         "spill": space.spill,
         "outside": space.outside,
+        "longest": space.longest,
         "covered": graph.covered,
         "cut": graph.cut,
         "beam": served.beam,
@@ -265,6 +270,7 @@ def _graph(head: dict[str, Any], arrays: dict[str, NDArray[Any]], hnsw: Hnsw, di
         radius=head["radius"],
         spill=head["spill"],
         outside=head["outside"],
+        longest=head["longest"],
     )
     crowd = Crowd(arrays["crowd_nodes"], arrays["crowd_rows"], arrays["crowd_firsts"])
     table = NodeTable(arrays["rows"], arrays["keys"], crowd)

@@ -5,7 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from vectrograph.domain.values import Quantisation, Vector
+from vectrograph.domain.collections import Quantisation
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.code_space import Aim
 from vectrograph.engines.embedded.graph.graph import Graph, Nearest
 from vectrograph.engines.embedded.graph.hnsw import Mask, Nodes
@@ -42,7 +43,7 @@ def scan_codes(
     depth = max(_DEPTH, _DEPTH_PER_ROW * query.k)
     while depth * _DEEPER < matches:
         values, found = graph.hnsw.scan(aim.point, depth, bits, between)
-        nearest = graph.refine(query, aim, originals, found, values, allowed, between)
+        nearest, _ = graph.refine(query, aim, originals, found, values, allowed, between)
         if _deep_enough(graph, query, aim, values, nearest):
             return Nearest(nearest.rows, nearest.scores, nodes, matches)
         depth *= _DEEPER

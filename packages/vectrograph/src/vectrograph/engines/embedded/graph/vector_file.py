@@ -20,7 +20,7 @@ from typing import Final
 
 import numpy as np
 
-from vectrograph.domain.values import Vector
+from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.damage import DamagedIndex
 
 FORMAT: Final = 1

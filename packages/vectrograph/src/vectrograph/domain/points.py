@@ -1,0 +1,177 @@
+"""What is stored, and how it changes: points, operations on them, outcomes, and the log of changes.
+
+All are immutable plain values. Vectors are one-dimensional, C-contiguous `numpy.float32` arrays; times are integer
+microseconds since 1970-01-01 UTC; a `seq` is a positive integer that rises with every change of a collection and is
+never reused.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vectrograph.domain.filters import Filter
+
+Vector: TypeAlias = NDArray[np.float32]
+
+
+Payload: TypeAlias = Mapping[str, Any]
+
+
+MAX_SERIAL_ID: Final = 2**53 - 1
+
+
+class Keep(StrEnum):
+    """The type of `KEEP`: leave the stored value as it is."""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A stored point. `vector` and `payload` are None when they were not asked for.
+
+    `version` is the seq of its last change, `created_seq` that of its creation: "newest first" means descending
+    `created_seq`.
+    """
+
+    id: str
+    vector: Vector | None
+    payload: Payload | None
+    text: str | None
+    created_at: int
+    updated_at: int
+    version: int
+    created_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Put:
+    """Store a point whole; an existing one of that id is replaced (creation time and seq stay).
+
+    `id=None` lets a serial collection choose the next id. KEEP leaves payload or text of an existing point as they
+    are (a new point gets `{}` or None).
+    """
+
+    id: str | None
+    vector: Vector
+    payload: Payload | Keep = field(default_factory=dict)
+    text: str | Keep | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """Replace payload or text, leaving vector and index alone."""
+
+    id: str
+    payload: Payload | Keep = KEEP
+    text: str | Keep | None = KEEP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """Remove a point; a missing id is no error (outcome `missing`)."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteWhere:
+    """Remove every point that matches `filter` when the operation's turn comes."""
+
+    filter: Filter
+
+
+Op: TypeAlias = Put | Patch | Delete | DeleteWhere
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precondition:
+    """What must hold for an operation to apply; an operation that fails it is skipped, the others go on.
+
+    if_absent: no point of that id. if_version: id → the version it must have (an absent point never matches).
+    if_match: the stored point must match the filter (an absent point never matches). DeleteWhere is not subject to
+    preconditions.
+    """
+
+    if_absent: bool = False
+    if_version: Mapping[str, int] | None = None
+    if_match: Filter | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyKey:
+    """A write's own name, so that a repeat is recognised. Kept for 24 hours, in the same transaction as the write.
+
+    Same principal, operation and key with the same body_hash replays the first result; with another one it is an
+    IdempotencyConflict.
+    """
+
+    principal: str
+    operation: str
+    key: str
+    body_hash: str
+
+
+class OutcomeStatus(StrEnum):
+    """What became of one operation."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    PATCHED = "patched"
+    DELETED = "deleted"
+    SKIPPED = "skipped"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Result of one operation, in the order of the operations. A DeleteWhere yields one per deleted point.
+
+    version: the seq of the change; of a skipped operation that of the stored point; 0 where there is no point.
+    """
+
+    id: str
+    status: OutcomeStatus
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteResult:
+    """`seq` is the collection's seq after the write: a token for "at least this new"."""
+
+    seq: int
+    outcomes: tuple[Outcome, ...]
+    replayed: bool = False
+
+
+class ChangeKind(StrEnum):
+    """put: created or replaced; patch: payload or text only; delete: gone."""
+
+    PUT = "put"
+    PATCH = "patch"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of the log of changes."""
+
+    seq: int
+    kind: ChangeKind
+    id: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePage:
+    """Changes after a position, oldest first; `position` is where to go on."""
+
+    changes: tuple[Change, ...]
+    position: str
