@@ -77,6 +77,7 @@ def test_rest_answers_503_with_retry_after(server: RunningServer, gate: Gate) ->
         gate.open.set()
         assert first.result().status_code == 200
         assert sorted(one.result().status_code for one in others) == [200] * 2 + [503] * 5
+        assert {client.get("/api/v1/tokens").status_code for _ in range(50)} == {200}
 
 
 def test_grpc_answers_resource_exhausted_with_retry_after(server: RunningServer, gate: Gate) -> None:
