@@ -48,8 +48,8 @@ lint: setup  ## ruff, formatting, types, layers, freshness of generated files
 	$(BIN)/python tools/generate.py --check
 	$(BIN)/python tools/audit.py --unless-unreachable
 
-audit: setup  ## ask the database of known vulnerabilities about every locked dependency (needs a network)
-	$(BIN)/python tools/audit.py
+audit: setup  ## ask the database of known vulnerabilities about every locked dependency (ARGS="--export FILE" without a network)
+	$(BIN)/python tools/audit.py $(ARGS)
 
 fuzz: setup  ## hostile input for a long time (FUZZ_EXAMPLES=2000 for each test)
 	FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),2000) $(BIN)/python -m pytest -q -s --timeout 7200 tests/security/test_fuzz.py tests/security/test_schemathesis.py

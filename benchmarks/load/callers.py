@@ -25,11 +25,19 @@ class Outcome(StrEnum):
     LATE = "late"
 
 
+class Unexpected(Exception):
+    """Neither an answer nor a refusal came; says what did."""
+
+
 class Caller(Protocol):
     """Sends one request at a time on a connection of its own, or many over one."""
 
     async def ask(self) -> Outcome:
-        """Send the request and wait for its answer."""
+        """Send the request and wait for its answer.
+
+        Raises:
+            Unexpected: it is neither an answer nor a refusal.
+        """
         ...
 
     async def close(self) -> None:
@@ -51,7 +59,11 @@ class HttpCaller:
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def ask(self) -> Outcome:
-        """Send the request on an idle connection, or on a new one."""
+        """Send the request on an idle connection, or on a new one.
+
+        Raises:
+            Unexpected: the connection was cut, or the answer is of another status.
+        """
         # The server closes connections that nobody used for five seconds.
         while self._idle and self._idle[-1][0].at_eof():
             self._idle.pop()[1].close()
@@ -62,15 +74,17 @@ class HttpCaller:
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
             await reader.readexactly(length)
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError) as error:
             writer.close()
-            return Outcome.WRONG
+            raise Unexpected(type(error).__name__) from error
         except asyncio.CancelledError:
             writer.close()
             raise
         self._idle.append(pair)
         status = int(head[9:12])
-        return Outcome.OK if status == 200 else Outcome.REFUSED if status in (429, 503) else Outcome.WRONG
+        if status not in (200, 429, 503):
+            raise Unexpected(f"status {status}")
+        return Outcome.OK if status == 200 else Outcome.REFUSED
 
     async def close(self) -> None:
         """Close all connections."""
@@ -95,12 +109,17 @@ class GrpcCaller:
         )
 
     async def ask(self) -> Outcome:
-        """Search; an answer of another kind than RESOURCE_EXHAUSTED is wrong."""
+        """Search.
+
+        Raises:
+            Unexpected: the call ended neither well nor with RESOURCE_EXHAUSTED.
+        """
         try:
             await self._call(self._body, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
-            refused = error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-            return Outcome.REFUSED if refused else Outcome.WRONG
+            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise Unexpected(f"{error.code().name}: {error.details()}") from error
+            return Outcome.REFUSED
         return Outcome.OK
 
     async def close(self) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from benchmarks.load.callers import Caller, HttpCaller, Outcome
+from benchmarks.load.callers import Caller, HttpCaller, Outcome, Unexpected
 from benchmarks.load.subject import Subject
 
 PATIENCE_SECONDS: Final = 5.0
@@ -15,7 +15,9 @@ _HEALTH_PERIOD: Final = 0.25
 
 @dataclass(slots=True)
 class Phase:
-    """What was counted. Latencies are seconds, of answered requests; health of each probe; memory in MiB."""
+    """What was counted. Latencies are seconds, of answered requests; health of each probe; memory in MiB.
+    `offered` is what was sent, a second; `wrong` what came instead of an answer or a refusal.
+    """
 
     seconds: float
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -23,6 +25,8 @@ class Phase:
     health_latencies: list[float] = field(default_factory=list)
     health_failures: int = 0
     resident_mib: float = 0.0
+    offered: float = 0.0
+    wrong: Counter[str] = field(default_factory=Counter)
 
     @property
     def goodput(self) -> float:
@@ -66,6 +70,7 @@ async def opened(subject: Subject, caller: Caller, rate: float, seconds: float, 
         under_way.add(task)
         task.add_done_callback(under_way.discard)
         number += 1
+    phase.offered = number / (time.monotonic() - began)
     await asyncio.gather(*under_way)
     await watcher
     return phase
@@ -78,6 +83,9 @@ async def _counted(caller: Caller, phase: Phase, counted_from: float, end: float
             outcome = await caller.ask()
     except TimeoutError:
         outcome = Outcome.LATE
+    except Unexpected as error:
+        phase.wrong[str(error)] += 1
+        outcome = Outcome.WRONG
     now = time.monotonic()
     if outcome is Outcome.OK and not counted_from <= now <= end:
         return
@@ -96,6 +104,8 @@ async def _watch(subject: Subject, phase: Phase, end: float) -> None:
                 outcome = await probe.ask()
         except TimeoutError:
             outcome = Outcome.LATE
+        except Unexpected:
+            outcome = Outcome.WRONG
         phase.health_failures += outcome is not Outcome.OK
         phase.health_latencies.append(time.monotonic() - began)
         phase.resident_mib = max(phase.resident_mib, subject.resident_mib())

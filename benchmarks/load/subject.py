@@ -38,10 +38,23 @@ class Subject:
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def divided() -> set[int] | None:
+    """Keep this process to its last processor, and return the others, for the server; None when there is but one."""
+    *others, own = sorted(os.sched_getaffinity(0))
+    if not others:
+        return None
+    os.sched_setaffinity(0, {own})
+    return set(others)
+
+
 @contextmanager
-def served(directory: Path, points: int, dimension: int) -> Iterator[Subject]:
-    """Serve a collection of random points out of a fresh directory."""
+def served(directory: Path, points: int, dimension: int, processors: set[int] | None) -> Iterator[Subject]:
+    """Serve a collection of random points out of a fresh directory, on these processors; None is all."""
     command = [sys.executable, "-c", "from vectrograph.cli import main; main()", "serve", "--log-format", "json"]
+    if processors is not None:
+        # The server decides by its processors how many threads it begins, so they are set before it is.
+        begin = f"import os; os.sched_setaffinity(0, {processors}); "
+        command[2] = begin + command[2]
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--data", str(directory / "data"), *_FREE_PORTS], stderr=subprocess.PIPE, stdout=log

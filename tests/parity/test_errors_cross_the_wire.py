@@ -33,6 +33,7 @@ EXPECTED: dict[type[errors.DomainError], tuple[type[Exception], type[Exception]]
     errors.RateLimited: (neurograph.RateLimitError, vectron_client.RateLimitError),
     errors.DeadlineExceeded: (neurograph.ServerError, vectron_client.DeadlineExceededError),
     errors.Unavailable: (neurograph.ServerError, vectron_client.UnavailableError),
+    errors.Overloaded: (neurograph.ServerError, vectron_client.UnavailableError),
     errors.OutOfSpace: (neurograph.ServerError, vectron_client.VectronError),
     errors.StorageReadOnly: (neurograph.ServerError, vectron_client.FailedPreconditionError),
     errors.CollectionQuarantined: (neurograph.ServerError, vectron_client.VectronError),

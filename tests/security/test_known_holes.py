@@ -52,6 +52,26 @@ def test_s2_logout_and_refresh_mean_it(server: RunningServer) -> None:
     assert httpx2.get(f"{server.http_url}/api/v1/auth/me", headers=bearer(pair["access_token"])).status_code == 401
 
 
+def test_s2_logout_and_a_new_password_outlive_a_restart(tmp_path: Path) -> None:
+    new = "another phrase of mine"
+    with running(tmp_path) as first:
+        over, changed, kept = log_in(first), log_in(first, "viewer"), log_in(first)
+        url = f"{first.http_url}/api/v1/auth"
+        assert httpx2.post(f"{url}/logout", headers=bearer(over["access_token"])).status_code == 200
+        passwords = {"old_password": "viewer123", "new_password": new}
+        headers = bearer(changed["access_token"])
+        assert httpx2.post(f"{url}/change-password", json=passwords, headers=headers).status_code == 200
+    with running(tmp_path) as second:
+        url = f"{second.http_url}/api/v1/auth"
+        for pair, status in ((over, 401), (changed, 401), (kept, 200)):
+            assert httpx2.get(f"{url}/me", headers=bearer(pair["access_token"])).status_code == status
+            renewed = httpx2.post(f"{url}/refresh", json={"refresh_token": pair["refresh_token"]})
+            assert renewed.status_code == status
+        for password, status in (("viewer123", 401), (new, 200)):
+            body = {"username": "viewer", "password": password}
+            assert httpx2.post(f"{url}/login", json=body).status_code == status
+
+
 def test_s3_secrets_are_random_and_passwords_slowly_hashed(tmp_path: Path) -> None:
     for name in ("a", "b"):
         with running(tmp_path / name):

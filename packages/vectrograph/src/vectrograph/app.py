@@ -30,6 +30,7 @@ from vectrograph.services import Services
 from vectrograph.services.assembly import assemble
 from vectrograph.services.concurrency import Concurrency
 from vectrograph.services.rate_limits import RateLimits
+from vectrograph.services.waiting import worker_threads
 from vectrograph.settings import Settings
 from vectrograph.version import VERSION
 
@@ -115,8 +116,7 @@ class Server:
             ]
             rpc_server = build_grpc_server(
                 services,
-                max_message_bytes=settings.max_body_bytes,
-                threads=settings.grpc_threads,
+                threads=settings.grpc_threads or worker_threads(),
                 trusted_proxies=settings.proxies,
             )
             grpc_port = _bind_grpc(rpc_server, settings, certificates)

@@ -103,7 +103,12 @@ class Settings(BaseSettings):
         default=Quantisation.INT8,
         description="Components in indexes of new collections: int8, float16 or float32, unless their makers say.",
     )
-    grpc_threads: int = Field(default=16, ge=1, le=1024, description="Threads that answer gRPC calls.")
+    grpc_threads: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Threads for gRPC calls that read, and as many that write; 0: two for each processor, at least 4.",
+    )
     shutdown_seconds: float = Field(
         default=8.0, gt=0, le=60, description="Time that requests in flight get to finish after SIGTERM."
     )

@@ -8,12 +8,24 @@ import jwt
 import pytest
 
 from vectrograph.control import signing
-from vectrograph.control.records import SessionRecord
+from vectrograph.control.records import SessionRecord, UserRecord
 from vectrograph.control.signing import ACCESS_SECONDS, TokenSigner, TokenType
+from vectrograph.domain.access import Role
 from vectrograph.domain.errors import InvalidToken, StartupError, TokenExpired
 
 SECRET = bytes(range(64))
 SESSION = SessionRecord(session_id="s" * 32, user_id="ada", refresh_id="r" * 32, created_at=0, expires_at=1)
+USER = UserRecord(
+    user_id="ada",
+    username="ada",
+    email=None,
+    full_name=None,
+    role=Role.VIEWER,
+    scopes=frozenset({"tokens:read", "health:read"}),
+    disabled=False,
+    plan="",
+    created_at=0,
+)
 NOW = 1_700_000_000
 
 
@@ -31,6 +43,8 @@ def forged(secret: bytes = SECRET, algorithm: str = "HS256", kid: str | None = N
         "iat": NOW,
         "exp": NOW + 60,
         "token_type": "access",
+        "role": "viewer",
+        "scopes": ["tokens:read"],
         **changes,
     }
     claims = {name: value for name, value in claims.items() if value is not None}
@@ -38,22 +52,25 @@ def forged(secret: bytes = SECRET, algorithm: str = "HS256", kid: str | None = N
 
 
 def test_an_access_token_says_who_in_which_session_for_fifteen_minutes() -> None:
-    token = signer().access_token(SESSION)
+    token = signer().access_token(SESSION, USER)
     claims = jwt.decode(token, options={"verify_signature": False})
     assert claims["exp"] - claims["iat"] == ACCESS_SECONDS == 900
-    assert claims.keys() == {"sub", "jti", "sid", "iss", "aud", "iat", "exp", "token_type"}
+    assert claims.keys() == {"sub", "jti", "sid", "iss", "aud", "iat", "exp", "token_type", "role", "scopes"}
+    assert (claims["role"], claims["scopes"]) == ("viewer", ["health:read", "tokens:read"])
     assert jwt.get_unverified_header(token)["kid"]
     verified = signer().verify(token, TokenType.ACCESS)
     assert (verified.user_id, verified.session_id) == ("ada", SESSION.session_id)
     assert verified.expires_at == (NOW + 900) * 1_000_000
+    assert (verified.role, verified.scopes) == (Role.VIEWER, USER.scopes)
+    assert signer().verify(signer().login_token(SESSION), TokenType.LOGIN).scopes is None
 
 
 def test_two_tokens_of_one_second_differ() -> None:
-    assert signer().access_token(SESSION) != signer().access_token(SESSION)
+    assert signer().access_token(SESSION, USER) != signer().access_token(SESSION, USER)
 
 
 def test_a_token_expires_to_the_second() -> None:
-    token = signer().access_token(SESSION)
+    token = signer().access_token(SESSION, USER)
     signer(NOW + 899).verify(token, TokenType.ACCESS)
     with pytest.raises(TokenExpired):
         signer(NOW + 900).verify(token, TokenType.ACCESS)
@@ -63,7 +80,7 @@ def test_neither_type_of_token_passes_for_the_other() -> None:
     with pytest.raises(InvalidToken, match="type access"):
         signer().verify(signer().refresh_token(SESSION), TokenType.ACCESS)
     with pytest.raises(InvalidToken, match="type refresh"):
-        signer().verify(signer().access_token(SESSION), TokenType.REFRESH)
+        signer().verify(signer().access_token(SESSION, USER), TokenType.REFRESH)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +103,12 @@ def test_neither_type_of_token_passes_for_the_other() -> None:
         forged(sub=7),
         forged(exp="soon"),
         forged(exp=True),
+        forged(role=None),
+        forged(role="emperor"),
+        forged(role=["admin"]),
+        forged(scopes=None),
+        forged(scopes="tokens:read"),
+        forged(scopes=[7]),
         jwt.encode({"sub": "ada"}, None, algorithm="none"),
     ],
 )
@@ -106,7 +129,7 @@ def test_no_error_or_repr_shows_token_or_secret() -> None:
 
 def test_the_secret_is_made_once_private_and_survives(tmp_path: Path) -> None:
     path = tmp_path / "signing.key"
-    token = TokenSigner.from_file(path, lambda: NOW * 1_000_000).access_token(SESSION)
+    token = TokenSigner.from_file(path, lambda: NOW * 1_000_000).access_token(SESSION, USER)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert os.listdir(tmp_path) == ["signing.key"]
     again = TokenSigner.from_file(path, lambda: NOW * 1_000_000)

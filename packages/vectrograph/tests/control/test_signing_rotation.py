@@ -16,16 +16,16 @@ SESSION = SessionRecord(session_id="s", user_id="u", refresh_id="r", created_at=
 def test_a_token_survives_one_rotation_and_not_two(tmp_path: Path, clock: HandClock) -> None:
     path = tmp_path / "signing.key"
     first = TokenSigner.from_file(path, clock)
-    token = first.access_token(SESSION)
+    token = first.login_token(SESSION)
     rotate_secret(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     second = TokenSigner.from_file(path, clock)
-    assert second.verify(token, TokenType.ACCESS).user_id == "u"
+    assert second.verify(token, TokenType.LOGIN).user_id == "u"
     with pytest.raises(InvalidToken):
-        first.verify(second.access_token(SESSION), TokenType.ACCESS)
+        first.verify(second.login_token(SESSION), TokenType.LOGIN)
     rotate_secret(path)
     third = TokenSigner.from_file(path, clock)
     with pytest.raises(InvalidToken):
-        third.verify(token, TokenType.ACCESS)
-    assert third.verify(second.access_token(SESSION), TokenType.ACCESS).user_id == "u"
+        third.verify(token, TokenType.LOGIN)
+    assert third.verify(second.login_token(SESSION), TokenType.LOGIN).user_id == "u"
     assert [entry.name for entry in tmp_path.iterdir()] == ["signing.key"]

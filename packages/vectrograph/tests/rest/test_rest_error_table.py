@@ -29,6 +29,7 @@ EXPECTED = {
     domain.RateLimited: 429,
     domain.DeadlineExceeded: 504,
     domain.Unavailable: 503,
+    domain.Overloaded: 503,
     domain.OutOfSpace: 507,
     domain.StorageReadOnly: 503,
     domain.CollectionQuarantined: 503,

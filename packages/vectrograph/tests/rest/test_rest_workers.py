@@ -8,9 +8,10 @@ from functools import partial
 
 import pytest
 
-from vectrograph.domain.errors import DeadlineExceeded, Unavailable
+from vectrograph.domain.errors import DeadlineExceeded, Overloaded, Unavailable
 from vectrograph.rest.operation import Work
 from vectrograph.rest.workers import Workers
+from vectrograph.services import waiting
 
 name: ContextVar[str] = ContextVar("name", default="")
 
@@ -66,5 +67,58 @@ def test_too_many_waiting_are_refused_and_hashing_holds_up_nobody() -> None:
         assert await workers.run(Work.PROBING, None, lambda: "free") == "free"
         gate.set()
         assert await asyncio.gather(*hashing) == [True, True]
+
+    asyncio.run(ask())
+
+
+def test_writing_holds_up_nobody_who_reads() -> None:
+    async def ask() -> None:
+        workers, gate = Workers(1, max_waiting=1), threading.Event()
+        writing = [asyncio.create_task(workers.run(Work.WRITING, None, lambda: gate.wait(10))) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        assert workers.is_full(Work.WRITING)
+        assert await workers.run(Work.THREADED, None, lambda: "free") == "free"
+        gate.set()
+        assert await asyncio.gather(*writing) == [True, True]
+
+    asyncio.run(ask())
+
+
+def test_what_is_being_answered_is_not_refused_and_what_is_new_is() -> None:
+    async def ask() -> None:
+        workers, gate = Workers(1, max_waiting=1), threading.Event()
+        held = [asyncio.create_task(workers.run(Work.THREADED, None, lambda: gate.wait(10))) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(Overloaded):
+            await workers.run(Work.THREADED, None, lambda: None)
+        rest = asyncio.create_task(workers.run(Work.THREADED, None, lambda: "the next page", admitted=True))
+        await asyncio.sleep(0.01)
+        gate.set()
+        assert await rest == "the next page"
+        assert await asyncio.gather(*held) == [True, True]
+
+    asyncio.run(ask())
+
+
+def test_who_waited_too_long_is_refused_when_the_turn_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "LONGEST_WAIT_SECONDS", 0.05)
+
+    async def ask() -> None:
+        workers, gate = Workers(1), threading.Event()
+        ran: list[int] = []
+        held = asyncio.create_task(workers.run(Work.THREADED, None, lambda: gate.wait(10)))
+        await asyncio.sleep(0.01)
+        late = [
+            asyncio.create_task(workers.run(Work.THREADED, None, partial(ran.append, number)))
+            for number in range(waiting.ALWAYS_LET_IN + 5)
+        ]
+        await asyncio.sleep(0.1)
+        gate.set()
+        await held
+        outcomes = await asyncio.gather(*late, return_exceptions=True)
+        refused = [one for one in outcomes if one is not None]
+        assert len(refused) == 5
+        assert all(isinstance(one, Overloaded) and one.retry_after for one in refused)
+        assert ran == list(range(5, waiting.ALWAYS_LET_IN + 5))
 
     asyncio.run(ask())

@@ -64,7 +64,7 @@ def services(store: ControlStore, tmp_path_factory: pytest.TempPathFactory) -> S
         store=store,
         embedder=LetterEmbedder(),
         secret_file=tmp_path_factory.mktemp("rpc-secret") / "signing.key",
-        limits=Limits(max_top_k=100),
+        limits=Limits(max_top_k=100, max_body_bytes=MAX_MESSAGE_BYTES),
         version="test",
         open_registration=True,
     )
@@ -78,7 +78,7 @@ def serve() -> Iterator[Callable[..., tuple[grpc.Server, Any]]]:
     running: list[tuple[grpc.Server, Any]] = []
 
     def start(services: Any, *, threads: int = 4) -> tuple[grpc.Server, Any]:
-        server = build_grpc_server(services, max_message_bytes=MAX_MESSAGE_BYTES, threads=threads)
+        server = build_grpc_server(services, threads=threads)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         # Channels to one address share a connection otherwise, and with it what a test does to it.

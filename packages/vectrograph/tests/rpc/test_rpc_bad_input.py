@@ -246,9 +246,33 @@ def test_a_swarm_of_tiny_fields_is_refused_before_it_is_parsed(refused: Send, na
 # ---------------------------------------------------------------- the wire itself
 
 
-def test_a_message_over_the_limit_is_refused_and_the_server_goes_on(send: Send, docs: str) -> None:
+def sized(size: int) -> pb.UpsertRequest:
+    """An upsert of exactly so many bytes."""
+    request = upsert(pb.Point(id="big", vector=[1, 0], payload={"x": "y" * (size - 100)}))
+    request.points[0].payload["x"] += "y" * (size - request.ByteSize())
+    assert request.ByteSize() == size
+    return request
+
+
+def test_a_message_over_the_limit_is_refused_with_code_and_limit(
+    send: Send, refused: Send, docs: str, services: Services
+) -> None:
+    most = services.limits.max_body_bytes
+    for over in (1, 1 << 20):
+        error = refused("Upsert", sized(most + over))
+        assert code_of(error) == ("RESOURCE_EXHAUSTED", "REQUEST_TOO_LARGE")
+        trailers = dict(error.trailing_metadata())
+        assert json.loads(trailers["x-error-details-bin"]) == {"limit": most, "unit": "bytes"}
+        assert str(most + over) in error.details()
+    assert send("Upsert", sized(most)).upserted == 1
+    assert docs in send("ListCollections").collections
+
+
+def test_a_message_far_over_the_limit_is_refused_unread_and_the_server_goes_on(
+    send: Send, docs: str, services: Services
+) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        send("Upsert", upsert(pb.Point(id="big", vector=[1, 0], payload={"x": "y" * (1 << 20)})))
+        send("Upsert", sized(8 * services.limits.max_body_bytes))
     error: Any = caught.value
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "larger than max" in error.details()

@@ -32,6 +32,7 @@ EXPECTED = {
     errors.RateLimited: "RESOURCE_EXHAUSTED",
     errors.DeadlineExceeded: "DEADLINE_EXCEEDED",
     errors.Unavailable: "UNAVAILABLE",
+    errors.Overloaded: "UNAVAILABLE",
     errors.OutOfSpace: "RESOURCE_EXHAUSTED",
     errors.StorageReadOnly: "FAILED_PRECONDITION",
     errors.CollectionQuarantined: "FAILED_PRECONDITION",

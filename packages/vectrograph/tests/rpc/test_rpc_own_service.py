@@ -10,10 +10,10 @@ import grpc
 import pytest
 
 from vectrograph.domain.access import Role
-from vectrograph.domain.limits import Limits
 from vectrograph.rpc._pb import vectrograph_pb as own
 from vectrograph.rpc._pb import vectron_pb as pb
 from vectrograph.rpc._pb.methods import VECTROGRAPH_SERVICE_METHODS
+from vectrograph.services import Services
 
 Send = Callable[..., Any]
 names = (f"own-{number}" for number in count())
@@ -149,9 +149,9 @@ def test_who_does_not_ask_gets_the_answer_of_the_contract(send: Send, years: str
     assert status_of(lambda: send("CreateCollection", unknown)) == "INVALID_ARGUMENT"
 
 
-def test_the_limits_that_are_told_are_those_in_force(send: Send, years: str) -> None:
+def test_the_limits_that_are_told_are_those_in_force(send: Send, years: str, services: Services) -> None:
     told = send("GetLimits")
-    limits = Limits(max_top_k=100)
+    limits = services.limits
     assert (told.max_message_bytes, told.max_batch, told.max_top_k) == (
         limits.max_body_bytes, limits.max_batch, limits.max_top_k,
     )  # fmt: skip

@@ -107,7 +107,7 @@ def test_stopping_twice_is_fine_and_leaves_no_threads(running: tuple[grpc.Server
     gate.open.set()
     before = set(threading.enumerate())
     assert channel.unary_unary(LIST)(b"", metadata=KEY, timeout=20) == b""
-    mine = {thread for thread in threading.enumerate() if thread.name.startswith("rpc_")} - before
+    mine = {thread for thread in threading.enumerate() if thread.name.startswith("rpc-reading_")} - before
     assert mine
     assert server.stop(5).wait(20)
     assert server.stop(5).wait(20)
@@ -117,8 +117,8 @@ def test_stopping_twice_is_fine_and_leaves_no_threads(running: tuple[grpc.Server
 
 
 def test_a_port_in_use_is_refused_rather_than_shared(gate: Gate) -> None:
-    services: Any = SimpleNamespace(sessions=gate, health=gate)
-    first, second = (build_grpc_server(services, max_message_bytes=1000, threads=1) for _ in range(2))
+    services: Any = SimpleNamespace(sessions=gate, health=gate, limits=Limits())
+    first, second = (build_grpc_server(services, threads=1) for _ in range(2))
     port = first.add_insecure_port("127.0.0.1:0")
     with pytest.raises(RuntimeError):
         second.add_insecure_port(f"127.0.0.1:{port}")

@@ -51,6 +51,10 @@ def test_an_account_is_made_used_changed_and_removed(house: House, admin: Call) 
         ada.require("tokens:write")
     token = house.services.sessions.login("ada", GOOD).access_token
     users.set_role(admin, made.user_id, "developer")
+    # A token never does more than it says; the next one says more.
+    with pytest.raises(PermissionDenied):
+        house.as_bearer(token).require("tokens:write")
+    token = house.services.sessions.login("ada", GOOD).access_token
     house.as_bearer(token).require("tokens:write")
     key = house.services.keys.create(house.as_bearer(token), "k", None, None).secret
     users.set_password(admin, made.user_id, "another good phrase")

@@ -3,6 +3,7 @@ import threading
 import time
 from pathlib import Path
 
+import jwt
 import pytest
 from services.house import House, build, call_as
 
@@ -299,3 +300,22 @@ def test_nothing_shows_a_token(pair: TokenPair) -> None:
     shown = f"{pair!r} {pair}"
     assert pair.access_token not in shown
     assert pair.refresh_token not in shown
+
+
+def test_a_token_does_no_more_than_it_says_and_no_more_than_its_account_may_now(house: House) -> None:
+    sessions, admin = house.services.sessions, house.login("admin")
+    kept = sessions.login("viewer", "viewer123")
+    house.services.users.set_role(admin, "viewer", Role.DEVELOPER)
+    narrow = sessions.authenticate(kept.access_token)
+    assert (narrow.role, narrow.scopes) == (Role.VIEWER, ROLE_SCOPES[Role.VIEWER])
+    wide = sessions.refresh(kept.refresh_token)
+    assert sessions.authenticate(wide.access_token).scopes == ROLE_SCOPES[Role.DEVELOPER]
+    house.services.users.set_role(admin, "viewer", Role.BOT)
+    for pair in (kept, wide):
+        now = sessions.authenticate(pair.access_token)
+        assert now.scopes == ROLE_SCOPES[Role.BOT] & jwt_scopes(pair)
+        assert now.role is Role.BOT
+
+
+def jwt_scopes(pair: TokenPair) -> frozenset[str]:
+    return frozenset(jwt.decode(pair.access_token, options={"verify_signature": False})["scopes"])

@@ -6,6 +6,7 @@ import pytest
 from services.house import House
 from sqlalchemy import URL
 
+from vectrograph.control.passwords import Passwords
 from vectrograph.control.records import AuditRecord
 from vectrograph.domain.errors import (
     AlreadyExists,
@@ -171,3 +172,17 @@ def test_the_bearer_of_an_sdk_token_is_told_nothing_of_others(house: House) -> N
         house.services.keys.list(bearer)
     with pytest.raises(PermissionDenied):
         house.services.logins.sdk_token(bearer, made.record.key_prefix)
+
+
+def test_a_hash_of_other_parameters_is_replaced_at_a_login_by_email(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logins, stronger = house.services.logins, Passwords(time_cost=3)
+    before = house.store.accounts.password_of("developer").encoded
+    monkeypatch.setattr(logins, "_passwords", stronger)
+    login = logins.login("dev@neurograph.dev", "developer123")
+    after = house.store.accounts.password_of("developer").encoded
+    assert (stronger.is_outdated(before), stronger.is_outdated(after)) == (True, False)
+    house.as_bearer(login.token)
+    logins.login("dev@neurograph.dev", "developer123")
+    assert house.store.accounts.password_of("developer").encoded == after

@@ -1,6 +1,16 @@
 """Whether one more is let in to wait for a thread."""
 
-from vectrograph.services.waiting import ALWAYS_LET_IN, MAX_WAIT_SECONDS, Queue
+import os
+
+import pytest
+
+from vectrograph.services.waiting import (
+    ALWAYS_LET_IN,
+    LONGEST_WAIT_SECONDS,
+    MAX_WAIT_SECONDS,
+    Queue,
+    worker_threads,
+)
 
 
 def served_every(seconds: float, waiting: int, *, starts: int = 100) -> Queue:
@@ -11,8 +21,7 @@ def served_every(seconds: float, waiting: int, *, starts: int = 100) -> Queue:
         queue.join()
     for _ in range(starts):
         at += seconds
-        queue.join()
-        queue.begin()
+        assert queue.begin(queue.join())
     assert queue.waiting == waiting
     return queue
 
@@ -34,8 +43,7 @@ def test_idle_time_is_no_slowness() -> None:
     queue = Queue(lambda: at)
     for _ in range(50):
         at += 10.0
-        queue.join()
-        queue.begin()
+        queue.begin(queue.join())
     for _ in range(500):
         queue.join()
     assert not queue.is_too_long
@@ -49,8 +57,7 @@ def test_a_slow_time_is_forgotten_when_work_is_quick_again() -> None:
     for pace, too_long in ((1.0, True), (0.001, False)):
         for _ in range(80):
             at += pace
-            queue.join()
-            queue.begin()
+            queue.begin(queue.join())
         assert queue.is_too_long is too_long
 
 
@@ -59,3 +66,40 @@ def test_who_gives_up_waits_no_more() -> None:
     queue.join()
     queue.leave()
     assert queue.waiting == 0
+
+
+def test_nobody_is_let_in_behind_work_that_does_not_end() -> None:
+    at = 0.0
+    queue = Queue(lambda: at)
+    for _ in range(ALWAYS_LET_IN):
+        queue.join()
+    found = []
+    for at in (MAX_WAIT_SECONDS * 0.9, MAX_WAIT_SECONDS * 1.1):  # noqa: B007  (the queue's clock)
+        found.append(queue.is_too_long)
+    queue.begin(at)
+    queue.join()
+    assert [*found, queue.is_too_long] == [False, True, False]
+
+
+def test_who_waited_too_long_among_many_is_not_begun_and_the_next_in_time_is() -> None:
+    at = 0.0
+    queue = Queue(lambda: at)
+    early = [queue.join() for _ in range(50)]
+    at = LONGEST_WAIT_SECONDS + 0.1
+    late = [queue.join() for _ in range(ALWAYS_LET_IN + 1)]
+    assert not any(queue.begin(since) for since in early)
+    assert queue.begin(late[0])
+
+
+def test_few_wait_as_long_as_it_takes() -> None:
+    at = 0.0
+    queue = Queue(lambda: at)
+    waiting = [queue.join() for _ in range(ALWAYS_LET_IN)]
+    at = 100 * LONGEST_WAIT_SECONDS
+    assert all(queue.begin(since) for since in waiting)
+
+
+def test_threads_follow_the_processors_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    for processors, threads in ((1, 4), (2, 4), (6, 12), (64, 32)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=processors: set(range(n)), raising=False)
+        assert worker_threads() == threads

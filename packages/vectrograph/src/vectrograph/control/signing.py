@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 import jwt
 
 from vectrograph.control.clock import SECOND, Clock, now
-from vectrograph.control.records import ApiKeyRecord, SessionRecord
+from vectrograph.control.records import ApiKeyRecord, SessionRecord, UserRecord
+from vectrograph.domain.access import Role
 from vectrograph.domain.errors import InvalidToken, StartupError, TokenExpired
 
 ACCESS_SECONDS: Final = 15 * 60
@@ -27,6 +29,8 @@ _ISSUER: Final = "vectrograph"
 _AUDIENCE: Final = "vectrograph"
 _SECRET_BYTES: Final = 32
 _WRITTEN: Final = re.compile(r"[0-9a-f]{64}(\n[0-9a-f]{64})?\n?")
+_ROLES: Final = tuple(role.value for role in Role)
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _REQUIRED: Final = ["sub", "jti", "sid", "iss", "aud", "iat", "exp", "token_type"]
 
 
@@ -46,7 +50,9 @@ class TokenType(StrEnum):
 class Claims:
     """What a verified token says, not whether its session is over. `expires_at` is microseconds.
 
-    For a token of type sdk, `session_id` is the key's id and prefix with a dot between.
+    For a token of type sdk, `session_id` is the key's id and prefix with a dot between. An access token has the role
+    and the scopes that its account had when it was made, which is the most that it may do; the others leave that to
+    the account or the key (None).
     """
 
     user_id: str
@@ -54,6 +60,8 @@ class Claims:
     session_id: str
     token_type: TokenType
     expires_at: int
+    role: Role | None = None
+    scopes: frozenset[str] | None = None
 
 
 class TokenSigner:
@@ -85,9 +93,10 @@ class TokenSigner:
         except OSError as error:
             raise StartupError(f"Cannot use the signing secret {path}: {error.strerror}.") from error
 
-    def access_token(self, session: SessionRecord) -> str:
-        """A token of a session, for 15 minutes."""
-        return self._sign(session, TokenType.ACCESS, secrets.token_hex(16), ACCESS_SECONDS)
+    def access_token(self, session: SessionRecord, user: UserRecord) -> str:
+        """A token of a session, for 15 minutes, with the role and the scopes that its account has now."""
+        rights = {"role": user.role.value, "scopes": sorted(user.scopes)}
+        return self._sign(session, TokenType.ACCESS, secrets.token_hex(16), ACCESS_SECONDS, rights)
 
     def refresh_token(self, session: SessionRecord) -> str:
         """The one refresh token of a session that is due, for 7 days."""
@@ -119,7 +128,10 @@ class TokenSigner:
             raise InvalidToken("The token is malformed; log in again.")
         if expires_at * SECOND <= self._clock():
             raise TokenExpired("The token has expired; refresh it or log in again.")
+        role, scopes = _rights(claims) if kind is TokenType.ACCESS else (None, None)
         return Claims(
+            role=role,
+            scopes=scopes,
             user_id=str(claims["sub"]),
             token_id=str(claims["jti"]),
             session_id=str(claims["sid"]),
@@ -127,10 +139,20 @@ class TokenSigner:
             expires_at=expires_at * SECOND,
         )
 
-    def _sign(self, session: SessionRecord, kind: TokenType, token_id: str, seconds: int) -> str:
-        return self._sign_for(session.user_id, session.session_id, kind, token_id, seconds)
+    def _sign(
+        self, session: SessionRecord, kind: TokenType, token_id: str, seconds: int, more: Mapping[str, Any] = _NOTHING
+    ) -> str:
+        return self._sign_for(session.user_id, session.session_id, kind, token_id, seconds, more)
 
-    def _sign_for(self, user_id: str, session_id: str, kind: TokenType, token_id: str, seconds: int) -> str:
+    def _sign_for(
+        self,
+        user_id: str,
+        session_id: str,
+        kind: TokenType,
+        token_id: str,
+        seconds: int,
+        more: Mapping[str, Any] = _NOTHING,
+    ) -> str:
         issued = self._clock() // SECOND
         claims = {
             "sub": user_id,
@@ -141,6 +163,7 @@ class TokenSigner:
             "iat": issued,
             "exp": issued + seconds,
             "token_type": kind.value,
+            **more,
         }
         return jwt.encode(claims, self._secret, algorithm=_ALGORITHM, headers={"kid": self._key_id})
 
@@ -165,6 +188,13 @@ class TokenSigner:
 
     def __repr__(self) -> str:
         return f"TokenSigner(kid={self._key_id!r})"
+
+
+def _rights(claims: Mapping[str, Any]) -> tuple[Role, frozenset[str]]:
+    role, scopes = claims.get("role"), claims.get("scopes")
+    if role not in _ROLES or not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
+        raise InvalidToken("The token does not say what it is for; log in again.")
+    return Role(role), frozenset(scopes)
 
 
 def rotate_secret(path: Path) -> None:

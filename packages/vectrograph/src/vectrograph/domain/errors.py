@@ -196,6 +196,10 @@ class Unavailable(DomainError):
     retryable = True
 
 
+class Overloaded(Unavailable):
+    """More is asked than can be answered in time; `retry_after` says when to come back."""
+
+
 class OutOfSpace(Unavailable):
     """The disk is full: writes fail, reads and deletes go on."""
 

@@ -17,6 +17,7 @@ from vectrograph.rest.gateway.endpoint import Gateway
 from vectrograph.rest.gateway.routes import GATEWAY_OPERATIONS
 from vectrograph.rest.middleware.access_log import AccessLog
 from vectrograph.rest.middleware.body_limit import BODY_SECONDS, BodyLimit
+from vectrograph.rest.middleware.door import Door, Refusal
 from vectrograph.rest.middleware.failures import Failures
 from vectrograph.rest.middleware.forwarded import Forwarded
 from vectrograph.rest.middleware.host_allow_list import HostAllowList
@@ -29,6 +30,7 @@ from vectrograph.rest.routes import OPERATIONS
 from vectrograph.rest.workers import Workers
 from vectrograph.services import Services
 from vectrograph.services.addresses import Network
+from vectrograph.services.refusals import Refusals
 
 _SENT: Final = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "X-Request-Timeout-Ms")
 _READ: Final = ("X-Request-ID", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
@@ -63,7 +65,17 @@ def build_http_app(
     app = MediaType(app)
     app = BodyLimit(app, services.limits.max_body_bytes, body_seconds)
     app = HostAllowList(app, allowed_hosts)
-    app = Failures(app)
+    refusals = Refusals("http")
+    app = Failures(app, refusals)
+    app = AccessLog(_for_browsers(app, cors_origins), services.health.count_request)
+    app = Forwarded(app, trusted_proxies)
+    refusal = _for_browsers(Refusal(refusals, services.health.count_request), cors_origins)
+    app = Door(app, refusal, (*OPERATIONS, *GATEWAY_OPERATIONS), workers)
+    return RequestId(app)
+
+
+def _for_browsers(app: ASGIApp, cors_origins: Sequence[str]) -> ASGIApp:
+    """With the headers that keep pages from doing harm, and let those of named origins read the answer."""
     if cors_origins:
         app = CORSMiddleware(
             app,
@@ -72,10 +84,7 @@ def build_http_app(
             allow_headers=_SENT,
             expose_headers=_READ,
         )
-    app = SecurityHeaders(app)
-    app = AccessLog(app, services.health.count_request)
-    app = Forwarded(app, trusted_proxies)
-    return RequestId(app)
+    return SecurityHeaders(app)
 
 
 def _routes(operations: Iterable[Operation], application: Application, workers: Workers) -> list[Route]:

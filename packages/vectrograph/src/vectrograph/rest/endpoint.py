@@ -93,6 +93,7 @@ class Endpoint:
         self._operation = operation
         self._application = application
         self._workers = workers
+        self._lane = operation.lane
         self._limited = operation.work is not Work.PROBING and operation.path != "/livez"
         self._decoder = None if operation.body is None else msgspec.json.Decoder(operation.body)
         self._frame_decoder = None if operation.frame is None else msgspec.json.Decoder(operation.frame)
@@ -104,6 +105,7 @@ class Endpoint:
             DomainError, RequestRefused: to be answered with an error.
             ClientDisconnected: there is nobody left to answer.
         """
+        self._workers.refuse_when_full(self._lane)
         headers = Headers(scope=scope)
         framed = self._is_framed(headers, scope["method"])
         deadline = deadline_of(headers, time.monotonic())
@@ -124,7 +126,7 @@ class Endpoint:
             accept=headers.get("accept", ""),
             idempotency_key=headers.get(IDEMPOTENCY_HEADER) if self._operation.idempotent_by_key else None,
         )
-        rendered = await self._workers.run(self._operation.work, deadline, partial(self._work, request))
+        rendered = await self._workers.run(self._lane, deadline, partial(self._work, request))
         try:
             await send({"type": "http.response.start", "status": rendered.status, "headers": rendered.headers})
             if rendered.pages is None or scope["method"] == "HEAD":
@@ -162,8 +164,9 @@ class Endpoint:
             group.start_soon(_cancel_when_gone, receive, group.cancel_scope)
             lines: bytes | None = b""
             while lines is not None:
+                # Its first page is out, so it is not refused any more.
                 lines = await self._workers.run(
-                    self._operation.work, None, partial(_next_lines, pages, rendered.framed, request)
+                    self._lane, None, partial(_next_lines, pages, rendered.framed, request), admitted=True
                 )
                 await send({"type": "http.response.body", "body": lines or b"", "more_body": lines is not None})
             group.cancel_scope.cancel()

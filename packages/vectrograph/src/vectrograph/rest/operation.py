@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -24,15 +24,20 @@ class Work(StrEnum):
     """Where a handler runs.
 
     inline: on the event loop, for what neither computes nor waits. probing: in a thread kept for probes, which answer
-    however busy the others are, and count towards no limit. threaded: in a worker thread. hashing: in one of
-    very few, because a password hash takes tens of milliseconds and megabytes.
+    however busy the others are, and count towards no limit. threaded: in a worker thread. writing: in one of as many
+    others, so that those who wait for the disk never hold up those who search. hashing: in one of very few, because a
+    password hash takes tens of milliseconds and megabytes.
     """
 
     INLINE = "inline"
     PROBING = "probing"
     THREADED = "threaded"
+    WRITING = "writing"
     HASHING = "hashing"
 
+
+_CHANGES: Final = ("write", "delete")
+_CHANGING: Final = (":write", ":delete")
 
 Answer: TypeAlias = msgspec.Struct | Page | Lines | None
 Handler: TypeAlias = Callable[[Context, Any], Answer]
@@ -96,6 +101,17 @@ class Operation:
     def scope(self) -> Scope | None:
         """The scope that is needed, if one is."""
         return self.access if isinstance(self.access, Scope) else None
+
+    @property
+    def lane(self) -> Work:
+        """Which threads it runs in: `work`, and for what changes stored data those that write.
+
+        >>> from vectrograph.rest.routes import OPERATIONS
+        >>> sorted(o.lane.value for o in OPERATIONS if o.path == "/api/v1/tokens")
+        ['threaded', 'writing']
+        """
+        changes = self.reach in _CHANGES or str(self.scope).endswith(_CHANGING)
+        return Work.WRITING if changes and self.work is Work.THREADED else self.work
 
     @property
     def path_parameters(self) -> tuple[str, ...]:

@@ -2,56 +2,91 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from contextvars import copy_context
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from vectrograph.domain.errors import DeadlineExceeded, Unavailable
+from vectrograph.domain.errors import DeadlineExceeded, Overloaded
 from vectrograph.rest.operation import Work
-from vectrograph.services.waiting import Queue
+from vectrograph.services.waiting import Queue, worker_threads
 
 R = TypeVar("R")
+RETRY_SECONDS: Final = 1.0
+TOO_MANY: Final = "The server has more requests waiting than it can answer in time; try again later."
+_MEASURED: Final = (Work.THREADED, Work.WRITING)
 
 
 class Workers:
-    """The threads that handlers run in, so divided that hashing never crowds out the rest.
+    """The threads that handlers run in, so divided that neither hashing nor writing crowds out the rest.
 
     One per application and event loop. Handed to asyncio's own executor interface, a function is on its thread and
     back in half the time that anyio's limiters and shields take.
     """
 
-    def __init__(self, threads: int = 16, hashing: int = 2, *, max_waiting: int = 1_024) -> None:
-        """`max_waiting` requests may wait for a thread of their kind, of hashing ones a sixteenth; of the others
-        only as many as begin within a second.
+    def __init__(self, threads: int = 0, hashing: int = 2, *, max_waiting: int = 1_024) -> None:
+        """`threads` search and read, as many again write; 0 is `worker_threads()`. `max_waiting` requests may wait for
+        a thread of their kind, of hashing ones a sixteenth; of the others only as many as begin within a second.
         """
+        count = threads or worker_threads()
         self._max_waiting = {Work.HASHING: max_waiting // 16}
         self._usual_waiting = max_waiting
         self._queues = {work: Queue() for work in Work}
-        self._free = {Work.PROBING: 2, Work.THREADED: threads, Work.HASHING: hashing}
+        self._free = {Work.PROBING: 2, Work.THREADED: count, Work.WRITING: count, Work.HASHING: hashing}
         self._pools = {
             work: ThreadPoolExecutor(count, thread_name_prefix=f"rest-{work}") for work, count in self._free.items()
         }
 
-    async def run(self, work: Work, deadline: float | None, function: Callable[[], R]) -> R:
+    def is_full(self, work: Work) -> bool:
+        """Whether one more would wait too long for a thread of its kind."""
+        if self._free.get(work, 1) > 0:
+            return False
+        queue = self._queues[work]
+        too_many = queue.waiting >= self._max_waiting.get(work, self._usual_waiting)
+        # Hashing is slow on purpose, and the few who wait for it wait longer.
+        return too_many or (work in _MEASURED and queue.is_too_long)
+
+    def refuse_when_full(self, work: Work) -> None:
+        """Let no more in where enough wait.
+
+        Raises:
+            Overloaded: more requests wait already than can be answered in time.
+        """
+        if self.is_full(work):
+            raise overloaded()
+
+    async def run(self, work: Work, deadline: float | None, function: Callable[[], R], *, admitted: bool = False) -> R:
         """The function's result. Waiting for a thread ends at the deadline; once begun, the function runs to its end.
+
+        Args:
+            work: which threads it may take.
+            deadline: `time.monotonic()` seconds.
+            function: what to run.
+            admitted: that it is part of a request which is being answered already and must not be refused.
 
         Raises:
             DeadlineExceeded: no thread became free in time.
-            Unavailable: more requests wait already than can be answered in time.
+            Overloaded: more requests wait already than can be answered in time, or this one waited too long.
         """
         if work is Work.INLINE:
             return function()
-        if self._free[work] <= 0:
-            self._refuse_too_many(work)
-        with self._waiting(work) as begin:
+        if not admitted:
+            self.refuse_when_full(work)
+        queue, begun = self._queues[work], False
+        since = queue.join()
 
-            def run() -> R:
-                begin()
-                return function()
+        def run() -> R:
+            nonlocal begun
+            begun = True
+            if not queue.begin(since) and not admitted and work in _MEASURED:
+                raise overloaded()
+            return function()
 
+        try:
             return (await self._outcome_of(work, deadline, run))()
+        finally:
+            if not begun:
+                queue.leave()
 
     async def _outcome_of(self, work: Work, deadline: float | None, function: Callable[[], R]) -> Callable[[], R]:
         begun = self._pools[work].submit(copy_context().run, _outcome, function)
@@ -73,30 +108,10 @@ class Workers:
             if timer is not None:
                 timer.cancel()
 
-    def _refuse_too_many(self, work: Work) -> None:
-        """Let no more wait where enough do."""
-        queue = self._queues[work]
-        too_many = queue.waiting >= self._max_waiting.get(work, self._usual_waiting)
-        # Hashing is slow on purpose, and the few who wait for it wait longer.
-        if too_many or (work is Work.THREADED and queue.is_too_long):
-            raise Unavailable("The server has more requests waiting than it can answer in time.", retry_after=1.0)
 
-    @contextmanager
-    def _waiting(self, work: Work) -> Iterator[Callable[[], None]]:
-        """Count one that waits, until it begins, which it says by calling what this gives, or gives up."""
-        queue, begun = self._queues[work], False
-
-        def begin() -> None:
-            nonlocal begun
-            begun = True
-            queue.begin()
-
-        queue.join()
-        try:
-            yield begin
-        finally:
-            if not begun:
-                queue.leave()
+def overloaded() -> Overloaded:
+    """The refusal of a request that would wait too long."""
+    return Overloaded(TOO_MANY, retry_after=RETRY_SECONDS)
 
 
 def _outcome(function: Callable[[], R]) -> Callable[[], R]:

@@ -19,6 +19,7 @@ from vectrograph.rpc.auth import credential_of
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.rpc.framing import admit_fields, max_fields
 from vectrograph.services import Services
+from vectrograph.services.access_lines import is_worth_a_line
 from vectrograph.services.addresses import Network, client_address
 from vectrograph.services.call import Call, Origin, Principal
 
@@ -27,7 +28,6 @@ log = structlog.get_logger("vectrograph.rpc")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 # A call without a deadline reports hundreds of years or infinity.
-_SLOW_MILLISECONDS: Final = 1_000.0
 _NO_DEADLINE_SECONDS: Final = 10 * 365 * 86_400
 
 
@@ -46,7 +46,7 @@ class Exchange:
         self._started = time.perf_counter()
         # Of what comes twice, the first counts.
         self._given = dict(reversed(context.invocation_metadata()))
-        self.request_id = _request_id(self._given)
+        self.request_id = request_id_of(self._given)
         self._leave: Callable[[], None] | None = None
 
     def __enter__(self) -> Self:
@@ -99,7 +99,7 @@ class Exchange:
         return principal, origin
 
     def receive(self, messages: Iterator[bytes], limits: Limits, max_bytes: int | None = None) -> bytes:
-        """The bytes of the call's one message, `max_bytes` at most.
+        """The bytes of the call's one message, `max_bytes` or the limit `max_body_bytes` at most.
 
         Raises:
             InvalidArgument: the caller closed its side without sending one.
@@ -108,10 +108,11 @@ class Exchange:
         body = next(messages, None)
         if body is None:
             raise InvalidArgument.of("body", f"{self._method} needs exactly one request message", "missing")
-        if max_bytes is not None and len(body) > max_bytes:
+        most = limits.max_body_bytes if max_bytes is None else max_bytes
+        if len(body) > most:
             raise TooLarge(
-                f"{self._method} takes messages of at most {max_bytes} bytes.",
-                details={"limit": max_bytes, "unit": "bytes"},
+                f"{self._method} takes at most {most} bytes and this message has {len(body)}; send less at once.",
+                details={"limit": most, "unit": "bytes"},
             )
         admit_fields(body, max_fields(limits))
         return body
@@ -154,10 +155,11 @@ class Exchange:
         self._context.abort(status, message_of(error))
 
     def _record(self, status: grpc.StatusCode, error_code: str | None = None) -> None:
-        """One line, at level info when there is something to see: the call failed, or it took a second."""
+        """One line, of level info when there is something to see."""
         milliseconds = round((time.perf_counter() - self._started) * 1000, 3)
         facts = {} if error_code is None else {"error_code": error_code}
-        note = log.debug if status is grpc.StatusCode.OK and milliseconds < _SLOW_MILLISECONDS else log.info
+        failed = status is not grpc.StatusCode.OK
+        note = log.info if is_worth_a_line(failed=failed, milliseconds=milliseconds) else log.debug
         note("rpc", method=self._method, code=status.name, milliseconds=milliseconds, **facts)
 
 
@@ -182,7 +184,7 @@ def peer_address(peer: str) -> str:
     return rest.rpartition(":")[0].strip("[]") if family in ("ipv4", "ipv6") else ""
 
 
-def _request_id(given: Mapping[str, str | bytes]) -> str:
+def request_id_of(given: Mapping[str, str | bytes]) -> str:
     """The caller's own `x-request-id` when it is safe to log and send back, else a new one."""
     value = given.get("x-request-id")
     if isinstance(value, str) and _REQUEST_ID.fullmatch(value):

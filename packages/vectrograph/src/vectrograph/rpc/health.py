@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import grpc
@@ -10,10 +9,11 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2
 
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
-from vectrograph.rpc.admission import Admission
+from vectrograph.rpc.admission import Admission, Lanes
 from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.slow_bodies import SlowBodies
 from vectrograph.rpc.threads import OnThreads
+from vectrograph.services.refusals import Refusals
 
 SERVICE: Final[str] = health.SERVICE_NAME
 _THREADS: Final = 4
@@ -27,8 +27,7 @@ class Health:
     """Whether the server (name "") and its services serve; needs no credentials. All serve until `leave`."""
 
     def __init__(self) -> None:
-        self._threads = Pool(_THREADS, thread_name_prefix="rpc-health")
-        self._refusals = ThreadPoolExecutor(1, thread_name_prefix="rpc-health-refusals")
+        self._threads = Pool(_THREADS, max_waiting=_MAX_WAITING, thread_name_prefix="rpc-health")
         self._slow = SlowBodies(_PATIENCE_SECONDS, _GRACE_SECONDS, lambda: self._threads.waiting > 0)
         self._servicer = health.HealthServicer()
         self._lock = threading.Lock()
@@ -49,7 +48,7 @@ class Health:
                 "Watch": grpc.stream_stream_rpc_method_handler(watch, response_serializer=serializer),
             },
         )
-        return Admission(methods, self._threads, _MAX_WAITING, self._refusals)
+        return Admission(methods, Lanes(self._threads), Refusals("grpc health"))
 
     def _receive(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
         with self._slow.watching(context):
@@ -88,7 +87,6 @@ class Health:
         """Let the threads end; only when the server takes no more calls."""
         self.leave()
         self._slow.close()
-        self._refusals.shutdown(wait=False)
         self._threads.shutdown(wait=False)
 
     def _say_goodbye(self) -> None:

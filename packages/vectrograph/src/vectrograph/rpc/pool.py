@@ -23,13 +23,14 @@ Finished: TypeAlias = Callable[["Work"], object]
 class Work:
     """Something to be done by a thread of a pool; knows whom to tell when it is done."""
 
-    __slots__ = ("_act", "_arguments", "_done", "_told")
+    __slots__ = ("_act", "_arguments", "_done", "_told", "since")
 
     def __init__(self, act: Callable[..., object], arguments: tuple[Any, ...]) -> None:
         self._act = act
         self._arguments = arguments
         self._told: list[Finished] = []
         self._done = False
+        self.since = 0.0
 
     def run(self) -> None:
         """Do it. What it raises is logged: nobody waits for it."""
@@ -73,8 +74,8 @@ class Pool(ThreadPoolExecutor):
     more than what is here.
     """
 
-    def __init__(self, threads: int, *, thread_name_prefix: str) -> None:
-        """Prepare up to so many threads; they are started as they are needed."""
+    def __init__(self, threads: int, *, max_waiting: int = 1_024, thread_name_prefix: str) -> None:
+        """Prepare up to so many threads; they are started as they are needed. It is full when `max_waiting` wait."""
         super().__init__(threads, thread_name_prefix=thread_name_prefix)
         self._most = threads
         self._name = thread_name_prefix
@@ -82,6 +83,8 @@ class Pool(ThreadPoolExecutor):
         self._idle: list[_Seat] = []
         self._queued: deque[Work] = deque()
         self._queue = Queue()
+        self._max_waiting = max_waiting
+        self._mine = threading.local()
         self._started: list[threading.Thread] = []
         self._closed = False
         # Programs may end without stopping their server, and a thread that comes out of faiss then aborts.
@@ -104,7 +107,7 @@ class Pool(ThreadPoolExecutor):
             elif len(self._started) < self._most:
                 self._start(_Seat(work))
             else:
-                self._queue.join()
+                work.since = self._queue.join()
                 self._queued.append(work)
         return work
 
@@ -122,9 +125,10 @@ class Pool(ThreadPoolExecutor):
             work = seat.work = None
             with self._lock:
                 if self._queued:
-                    seat.work = self._queued.popleft()
-                    self._queue.begin()
+                    seat.work = work = self._queued.popleft()
+                    self._mine.in_time = self._queue.begin(work.since)
                     continue
+                self._mine.in_time = True
                 if self._closed:
                     return
                 self._idle.append(seat)
@@ -154,6 +158,11 @@ class Pool(ThreadPoolExecutor):
         return self._queue.waiting
 
     @property
-    def is_too_long(self) -> bool:
+    def is_full(self) -> bool:
         """Whether one more call would wait too long."""
-        return self._queue.is_too_long
+        return self._queue.waiting >= self._max_waiting or self._queue.is_too_long
+
+    @property
+    def began_in_time(self) -> bool:
+        """Whether what this thread does now had not waited too long."""
+        return bool(getattr(self._mine, "in_time", True))

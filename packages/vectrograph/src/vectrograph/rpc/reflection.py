@@ -1,7 +1,6 @@
 """The standard reflection service (grpc.reflection.v1alpha): the public contract, and nothing of how we read it."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import grpc
@@ -12,10 +11,11 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from vectrograph.rpc import health
 from vectrograph.rpc._pb import auth_pb, vectrograph_pb, vectron_pb
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
-from vectrograph.rpc.admission import Admission
+from vectrograph.rpc.admission import Admission, Lanes
 from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.slow_bodies import SlowBodies
 from vectrograph.rpc.threads import OnThreads
+from vectrograph.services.refusals import Refusals
 
 SERVICE: Final[str] = reflection.SERVICE_NAME
 SERVICES: Final = (VECTRON_SERVICE, AUTH_SERVICE, VECTROGRAPH_SERVICE, health.SERVICE, SERVICE)
@@ -33,8 +33,7 @@ class Reflection:
     """
 
     def __init__(self) -> None:
-        self._threads = Pool(_THREADS, thread_name_prefix="rpc-reflection")
-        self._refusals = ThreadPoolExecutor(1, thread_name_prefix="rpc-reflection-refusals")
+        self._threads = Pool(_THREADS, max_waiting=_MAX_WAITING, thread_name_prefix="rpc-reflection")
         self._slow = SlowBodies(_PATIENCE_SECONDS, _GRACE_SECONDS, lambda: self._threads.waiting > 0)
         self._servicer = reflection.ReflectionServicer(SERVICES, pool=_public_pool())
 
@@ -46,7 +45,7 @@ class Reflection:
             response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
         )
         methods = grpc.method_handlers_generic_handler(SERVICE, {"ServerReflectionInfo": info})
-        return Admission(methods, self._threads, _MAX_WAITING, self._refusals)
+        return Admission(methods, Lanes(self._threads), Refusals("grpc reflection"))
 
     def _answer(self, questions: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
         servicer: Any = self._servicer
@@ -64,7 +63,6 @@ class Reflection:
     def close(self) -> None:
         """Let the threads end; only when the server takes no more calls."""
         self._slow.close()
-        self._refusals.shutdown(wait=False)
         self._threads.shutdown(wait=False)
 
 

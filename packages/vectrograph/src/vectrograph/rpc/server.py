@@ -7,9 +7,16 @@ from typing import Any, Final
 
 import grpc
 
-from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
+from vectrograph.rpc._pb.methods import (
+    AUTH_SERVICE,
+    AUTH_SERVICE_METHODS,
+    VECTROGRAPH_SERVICE,
+    VECTROGRAPH_SERVICE_METHODS,
+    VECTRON_SERVICE,
+    VECTRON_SERVICE_METHODS,
+)
 from vectrograph.rpc.accounts import AuthService, Public
-from vectrograph.rpc.admission import Admission
+from vectrograph.rpc.admission import Admission, Lanes
 from vectrograph.rpc.exchange import Exchange
 from vectrograph.rpc.extensions import VectrographService
 from vectrograph.rpc.health import Health
@@ -19,12 +26,31 @@ from vectrograph.rpc.slow_bodies import SlowBodies
 from vectrograph.rpc.vectron import Streaming, Unary, VectronService
 from vectrograph.services import Services
 from vectrograph.services.addresses import Network
+from vectrograph.services.refusals import Refusals
 
 _MIN_PING_INTERVAL_MS: Final = 10_000
 # What someone without credentials may send: an email and a password.
 MAX_STRANGERS_BYTES: Final = 65_536
 _MAX_STREAMS_PER_CONNECTION: Final = 1_024
+_ROOM_BYTES: Final = 4 << 20
+_MOST_UNSEEN: Final = 4_096
 _WAITING_PER_THREAD: Final = 32
+# What waits for the disk, and what waits for a password to be hashed, has threads of its own.
+_WRITERS: Final = (
+    "CreateCollection",
+    "DeleteCollection",
+    "Upsert",
+    "Delete",
+    "SubmitFeedback",
+    "UpsertIf",
+    "DeleteWhere",
+)
+_WRITING: Final = frozenset(
+    method.path
+    for method in (*VECTRON_SERVICE_METHODS.values(), *VECTROGRAPH_SERVICE_METHODS.values())
+    if method.name in _WRITERS
+)
+_ACCOUNTS: Final = frozenset(method.path for method in AUTH_SERVICE_METHODS.values())
 BODY_SECONDS: Final = 20.0
 _BODY_GRACE_SECONDS: Final = 1.0
 
@@ -32,7 +58,6 @@ _BODY_GRACE_SECONDS: Final = 1.0
 def build_grpc_server(
     services: Services,
     *,
-    max_message_bytes: int,
     threads: int,
     trusted_proxies: Sequence[Network] = (),
     body_seconds: float = BODY_SECONDS,
@@ -41,10 +66,11 @@ def build_grpc_server(
     """A server that is neither bound to a port nor started.
 
     Args:
-        services: what answers.
-        max_message_bytes: largest request message; a larger one ends with RESOURCE_EXHAUSTED before it is read whole.
-        threads: how many Vectron calls are answered at once; further ones wait. Health and reflection have threads of
-            their own.
+        services: what answers. A message over their limit `max_body_bytes` ends with RESOURCE_EXHAUSTED, the error
+            code REQUEST_TOO_LARGE and the limit; from a quarter and 4 MiB over it on, grpc's core refuses it before it
+            is read whole, in words of its own without code and details.
+        threads: how many calls that read, that write, and that belong to accounts are each answered at once; further
+            ones wait. Health and reflection have threads of their own.
         trusted_proxies: whose `x-forwarded-for` is believed.
         body_seconds: how long a call may take to send its message before it is cancelled.
         max_waiting: calls that may wait for a thread; further ones end with RESOURCE_EXHAUSTED. By default 32 for each
@@ -53,28 +79,37 @@ def build_grpc_server(
     `stop(grace)` finishes calls in flight within `grace` seconds, refuses new ones (UNAVAILABLE; CANCELLED when a call
     crosses the news of the stop on the wire) and tells those who watch the health service.
     """
-    pool = Pool(threads, thread_name_prefix="rpc")
-    refusals = ThreadPoolExecutor(1, thread_name_prefix="rpc-refusals")
-    slow = SlowBodies(body_seconds, _BODY_GRACE_SECONDS, lambda: pool.waiting > 0)
-    health, reflection = Health(), Reflection()
     most = threads * _WAITING_PER_THREAD if max_waiting is None else max_waiting
+    pools = [
+        Pool(threads, max_waiting=most, thread_name_prefix=f"rpc-{kind}") for kind in ("reading", "writing", "accounts")
+    ]
+    reading, writing, accounts = pools
+    lanes, refusals = Lanes(reading, (writing, _WRITING), (accounts, _ACCOUNTS)), Refusals("grpc")
+    slow = SlowBodies(body_seconds, _BODY_GRACE_SECONDS, lambda: any(pool.waiting for pool in pools))
+    health, reflection = Health(), Reflection()
     doors = [
-        Admission(make(services, slow, trusted_proxies), pool, most, refusals)
+        Admission(make(services, slow, trusted_proxies), lanes, refusals)
         for make in (_vectron_handler, _auth_handler, _own_handler)
     ]
     inner = grpc.server(
-        pool,
+        reading,
         handlers=[*doors, health.handler(), reflection.handler()],
-        options=_options(max_message_bytes),
+        options=_options(services.limits.max_body_bytes),
     )
-    return GracefulServer(inner, (pool, refusals), slow, health, reflection)
+    return GracefulServer(inner, pools, slow, health, reflection)
 
 
 def _options(max_message_bytes: int) -> list[tuple[str, int]]:
     return [
-        ("grpc.max_receive_message_length", max_message_bytes),
+        # What is a little too large is read, so that the refusal can say by how much. The core sends its own before any
+        # code of ours could add to it.
+        ("grpc.max_receive_message_length", max_message_bytes + max_message_bytes // 4 + _ROOM_BYTES),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_concurrent_streams", _MAX_STREAMS_PER_CONNECTION),
+        # Calls that came and were not looked at yet. Beyond 1,000 grpc would begin to end some at random, in a way that
+        # reads like a broken connection, though each is refused in a tenth of a millisecond.
+        ("grpc.server.max_pending_requests", _MOST_UNSEEN),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * _MOST_UNSEEN),
         # Two servers on one port would share its calls at random; the second is to fail instead.
         ("grpc.so_reuseport", 0),
         # Vectron's clients ping every 30 seconds during a call. By default a server takes that for abuse after the

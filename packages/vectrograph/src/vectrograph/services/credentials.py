@@ -9,7 +9,7 @@ from typing import Final
 
 from vectrograph.control.api_keys import digest
 from vectrograph.control.clock import Clock, now
-from vectrograph.control.records import StoredKey
+from vectrograph.control.records import StoredKey, UserRecord
 from vectrograph.control.signing import Claims, TokenSigner, TokenType
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.access import Role
@@ -104,17 +104,25 @@ class Credentials:
         if found is None or found[0].user_id != claims.user_id or found[1].disabled:
             raise InvalidToken("The session of this token is over; log in again.")
         user = found[1]
+        role, scopes = _narrower(user, claims)
         principal = Principal(
             user_id=user.user_id,
             username=user.username,
-            role=user.role,
-            scopes=user.scopes,
+            role=role,
+            scopes=scopes,
             tenant=user.tenant,
             token_id=claims.token_id,
             session_id=claims.session_id,
             renewable=claims.token_type is TokenType.LOGIN,
         )
         return _Remembered(principal, claims.expires_at, epoch)
+
+
+def _narrower(user: UserRecord, claims: Claims) -> tuple[Role, frozenset[str]]:
+    """What a token may do: no more than it says, and no more than its account may now."""
+    if claims.role is None or claims.scopes is None:
+        return user.role, user.scopes
+    return claims.role if claims.scopes <= user.scopes else user.role, user.scopes & claims.scopes
 
 
 def _key_holder(stored: StoredKey, epoch: int) -> _Remembered:

@@ -1,6 +1,6 @@
 """Vectron's way in: a login by email for 24 hours, API keys named by their prefix, and tokens that stand for a key."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from vectrograph.control.api_keys import PREFIX_CHARACTERS
@@ -99,6 +99,10 @@ class Logins:
             raise InvalidCredentials("Incorrect email or password.")
         if stored.user.disabled:
             raise PermissionDenied(f"The account {stored.user.username} is disabled; ask an administrator.")
+        if self._passwords.is_outdated(stored.encoded):
+            encoded = self._passwords.encode(password)
+            self._store.accounts.rehash_password(stored.user.user_id, stored.encoded, encoded)
+            stored = replace(stored, encoded=encoded)
         return self._login(self._store.sessions.start(stored, _LIFETIME), stored.user)
 
     def renew(self, call: Call) -> Login:

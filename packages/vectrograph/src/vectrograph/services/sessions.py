@@ -176,7 +176,7 @@ class Sessions:
 
     def _pair(self, session: SessionRecord, user: UserRecord) -> TokenPair:
         return TokenPair(
-            access_token=self._signer.access_token(session),
+            access_token=self._signer.access_token(session, user),
             refresh_token=self._signer.refresh_token(session),
             expires_in=ACCESS_SECONDS,
             user=user,

@@ -1,5 +1,6 @@
 """How long one more would have to wait for a thread: what decides whether it is let in."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -7,10 +8,27 @@ from typing import Final
 
 MAX_WAIT_SECONDS: Final = 1.0
 """Longer than this nobody should have to wait: a caller who gives up and asks again makes it worse for all."""
+LONGEST_WAIT_SECONDS: Final = 2.0
+"""Who waited longer than this, because work took longer than foreseen, is refused when the turn comes."""
 ALWAYS_LET_IN: Final = 8
 """So many may wait however slow the work is."""
 _WEIGHT: Final = 0.1
 _LONGEST_PACE: Final = 1.0
+_LEAST_THREADS: Final = 4
+_MOST_THREADS: Final = 32
+_THREADS_PER_PROCESSOR: Final = 2
+
+
+def worker_threads() -> int:
+    """Threads for one kind of work: two for each processor that this process may use, 4 at least and 32 at most.
+
+    More make everything slower. They share one interpreter, and the thread that lets requests in or refuses them gets
+    no more of it than each of those that work: with 16 it was so late on one processor that callers had given up before
+    they were refused, and half of what could be answered was.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    processors = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return min(_MOST_THREADS, max(_LEAST_THREADS, _THREADS_PER_PROCESSOR * processors))
 
 
 class Queue:
@@ -26,6 +44,7 @@ class Queue:
         self._waiting = 0
         self._pace = 0.0
         self._last: float | None = None
+        self._progress = 0.0
 
     @property
     def waiting(self) -> int:
@@ -34,22 +53,33 @@ class Queue:
 
     @property
     def is_too_long(self) -> bool:
-        """Whether one more would wait longer than `MAX_WAIT_SECONDS`."""
-        return self._waiting >= ALWAYS_LET_IN and self._waiting * self._pace > MAX_WAIT_SECONDS
+        """Whether one more would wait longer than `MAX_WAIT_SECONDS`, or nobody began for that long."""
+        if self._waiting < ALWAYS_LET_IN:
+            return False
+        foreseen = self._waiting * self._pace
+        return foreseen > MAX_WAIT_SECONDS or self._clock() - self._progress > MAX_WAIT_SECONDS
 
-    def join(self) -> None:
-        """One more waits."""
-        with self._lock:
-            self._waiting += 1
-
-    def begin(self) -> None:
-        """One that waited begins."""
+    def join(self) -> float:
+        """One more waits; returns since when, for `begin`."""
         now = self._clock()
         with self._lock:
+            if not self._waiting:
+                self._progress = now
+            self._waiting += 1
+        return now
+
+    def begin(self, since: float) -> bool:
+        """One that waited begins. False: it waited too long while many others wait, and is to be refused."""
+        now = self._clock()
+        with self._lock:
+            self._waiting -= 1
+            if now - since > LONGEST_WAIT_SECONDS and self._waiting >= ALWAYS_LET_IN:
+                return False
             if self._last is not None:
                 self._pace += _WEIGHT * (min(_LONGEST_PACE, now - self._last) - self._pace)
-            self._waiting -= 1
             self._last = now if self._waiting else None
+            self._progress = now
+        return True
 
     def leave(self) -> None:
         """One that waited gave up."""

@@ -5,11 +5,15 @@ Of the request itself only the pattern of its route is written, no path, query s
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vectrograph.services.access_lines import is_worth_a_line
+
 log = structlog.get_logger("vectrograph.rest")
+_FIRST_FAILURE: Final = 400
 
 
 class AccessLog:
@@ -37,11 +41,14 @@ class AccessLog:
         try:
             await self._app(scope, receive, send_noted)
         finally:
+            milliseconds = round((time.perf_counter() - started) * 1000, 3)
+            failed = status is None or status >= _FIRST_FAILURE
+            note = log.info if is_worth_a_line(failed=failed, milliseconds=milliseconds) else log.debug
             route = scope.get("route")
-            log.info(
+            note(
                 "request",
                 method=scope["method"],
                 route=None if route is None else route.path,
                 status=status,
-                milliseconds=round((time.perf_counter() - started) * 1000, 2),
+                milliseconds=milliseconds,
             )

@@ -6,11 +6,12 @@ The answer is in the one envelope, under `/v1` in the gateway's own.
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vectrograph.domain.errors import DomainError
+from vectrograph.domain.errors import DomainError, Overloaded
 from vectrograph.rest.errors import ClientDisconnected, RequestRefused, error_answer
 from vectrograph.rest.gateway.endpoint import is_gateway
 from vectrograph.rest.gateway.errors import gateway_error_answer
 from vectrograph.rest.middleware.request_id import request_id_of
+from vectrograph.services.refusals import Refusals
 
 log = structlog.get_logger("vectrograph.rest")
 
@@ -18,8 +19,10 @@ log = structlog.get_logger("vectrograph.rest")
 class Failures:
     """Answers what the inner application raises. An exception after the answer has begun is logged and raised again."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, refusals: Refusals) -> None:
+        """`refusals` is told of what is refused because the server is busy."""
         self._app = app
+        self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through; answer what it raises."""
@@ -41,6 +44,8 @@ class Failures:
             if begun:
                 log.exception("failed while sending an answer")
                 raise
+            if isinstance(error, Overloaded):
+                self._refusals.note()
             await _send_error(error, scope, send)
 
 
@@ -48,7 +53,7 @@ async def _send_error(error: Exception, scope: Scope, send: Send) -> None:
     answer = gateway_error_answer(error) if is_gateway(scope) else error_answer(error, request_id_of(scope))
     if answer.status == 500:
         log.error("internal error", exc_info=error)
-    elif answer.status > 500:
+    elif answer.status > 500 and not isinstance(error, Overloaded):
         reason = error.message if isinstance(error, DomainError | RequestRefused) else None
         log.warning("request not served", status=answer.status, reason=reason)
     headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]

@@ -1,0 +1,40 @@
+"""What is refused because the server is busy: one log line a second for all of it, however much it is."""
+
+import threading
+from typing import Final
+
+import structlog
+
+log = structlog.get_logger("vectrograph.load")
+
+PERIOD_SECONDS: Final = 1.0
+
+
+class Refusals:
+    """Counts refusals. A line for each would cost more than the refusal, and bury what matters. Thread-safe."""
+
+    def __init__(self, transport: str, period: float = PERIOD_SECONDS) -> None:
+        """`transport` is named in the lines; one comes at most every `period` seconds."""
+        self._transport = transport
+        self._period = period
+        self._lock = threading.Lock()
+        self._count = 0
+        self._timer: threading.Timer | None = None
+
+    def note(self) -> None:
+        """One more was refused; within a period the log says so."""
+        self._count += 1
+        if self._timer is None:
+            self._begin()
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._timer is None:
+                self._timer = threading.Timer(self._period, self._tell)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _tell(self) -> None:
+        with self._lock:
+            count, self._count, self._timer = self._count, 0, None
+        log.warning("overloaded", transport=self._transport, refused=count, seconds=self._period)
