@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -128,3 +129,25 @@ def test_secrets_on_disk_are_for_the_owner_only(tmp_path: Path) -> None:
 def test_the_version_is_told() -> None:
     result = subprocess.run([VECTROGRAPH, "--version"], capture_output=True, text=True, timeout=60)
     assert result.stdout == f"vectrograph {VERSION}\n"
+
+
+def test_what_is_there_after_the_start_is_left_out_of_every_collection_of_garbage(tmp_path: Path) -> None:
+    """A full one would otherwise walk over all modules, and hold all calls up meanwhile."""
+    program = """
+import gc, os, signal
+from vectrograph.app import Server
+from vectrograph.cli import app
+def over(server, stop=Server.stop):
+    print(gc.get_freeze_count(), len(gc.get_objects()))
+    stop(server)
+Server.stop = over
+# Asked for once the server is up.
+Server.default_passwords = property(lambda server: [os.kill(os.getpid(), signal.SIGTERM)][:0])
+app()
+"""
+    ports = ("--http-port", "0", "--vectron-http-port", "0", "--grpc-port", "0")
+    command = [sys.executable, "-c", program, "serve", "--data", str(tmp_path / "data"), *ports]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    frozen, walked_over = map(int, done.stdout.split())
+    assert frozen > 50_000
+    assert walked_over < frozen / 10

@@ -1,5 +1,6 @@
 """The command `vectrograph`."""
 
+import gc
 import signal
 import sys
 import threading
@@ -120,6 +121,10 @@ def _serve(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
     server = Server.start(settings)
+    # What is there by now stays to the end. Walking over these 140,000 objects with every full collection of garbage
+    # held all calls up for 55 ms, about once in 8,000 points upserted.
+    gc.collect()
+    gc.freeze()
     try:
         addresses = server.addresses
         log.info(
