@@ -145,7 +145,8 @@ def puts_of(points: Sequence[vectron_pb.Point]) -> list[Put]:
 def _payload(point: AnyPoint, position: int) -> Payload:
     """`payload_json` when it is there, else the map of strings."""
     if not point.payload_json:
-        return dict(point.payload)
+        # Asking whether the map holds anything takes a tenth of copying an empty one.
+        return dict(point.payload) if point.payload else {}
     try:
         payload = msgspec.json.decode(point.payload_json)
     except (ValueError, RecursionError) as error:

@@ -45,7 +45,7 @@ class Points:
         ref = call.require_collection(collection, "write")
         admit_batch(points, "points", self._limits)
         for position, point in enumerate(points):
-            if point.payload is not KEEP:
+            if point.payload and point.payload is not KEEP:
                 admit_payload(point.payload, f"points[{position}].payload", self._limits)
             if point.text is not None and point.text is not KEEP:
                 admit_text(point.text, f"points[{position}].text", self._limits)
