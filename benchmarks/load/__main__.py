@@ -26,6 +26,7 @@ TIMES: Final = 4
 LEAST_GOODPUT: Final = 0.8
 LEAST_AFTERWARDS: Final = 0.8
 LEAST_OFFERED: Final = 0.9
+LEAST_PROCESSORS: Final = 0.95
 MOST_GROWTH_MIB: Final = 256.0
 _CALLERS: Final = (4, 8, 16)
 
@@ -65,8 +66,8 @@ async def _fill_tokens(subject: Subject) -> None:
 async def _measured(name: str, subject: Subject, make: Callable[[Subject], Caller], seconds: float) -> list[str]:
     caller = make(subject)
     try:
-        await closed(caller, 4, 1.0)
-        peaks = {callers: await closed(caller, callers, seconds / 3) for callers in _CALLERS}
+        await closed(subject, caller, 4, 1.0)
+        peaks = {callers: await closed(subject, caller, callers, seconds / 3) for callers in _CALLERS}
         callers, best = max(peaks.items(), key=lambda item: item[1].goodput)
         before = subject.resident_mib()
         overload = await opened(subject, caller, TIMES * best.goodput, seconds, seconds / 3)
@@ -74,10 +75,11 @@ async def _measured(name: str, subject: Subject, make: Callable[[Subject], Calle
         await caller.close()
     after = (await _recovered(subject, make, callers, seconds)).goodput
     print(
-        f"{name}: peak {best.goodput:.0f} requests/s with {callers} callers (p50 {best.quantile(0.5) * 1e3:.0f} ms)\n"
+        f"{name}: peak {best.goodput:.0f} requests/s with {callers} callers (p50 {best.quantile(0.5) * 1e3:.0f} ms), "
+        f"{best.processors:.2f} processors at work\n"
         f"  offered {TIMES}× ({overload.offered:.0f} requests/s sent): {overload.goodput:.0f} requests/s answered = "
         f"{overload.goodput / best.goodput:.0%} of peak, p50 {overload.quantile(0.5) * 1e3:.0f} ms, "
-        f"p99 {overload.quantile(0.99) * 1e3:.0f} ms\n"
+        f"p99 {overload.quantile(0.99) * 1e3:.0f} ms, {overload.processors:.2f} processors at work\n"
         f"  refused {overload.outcomes[Outcome.REFUSED]}, late {overload.outcomes[Outcome.LATE]}, "
         f"wrong {overload.outcomes[Outcome.WRONG]} {dict(overload.wrong) or ''}\n"
         f"  memory {before:.0f} → {overload.resident_mib:.0f} MiB at most; health: "
@@ -91,7 +93,7 @@ async def _measured(name: str, subject: Subject, make: Callable[[Subject], Calle
 async def _recovered(subject: Subject, make: Callable[[Subject], Caller], callers: int, seconds: float) -> Phase:
     caller = make(subject)
     try:
-        return await closed(caller, callers, seconds / 3)
+        return await closed(subject, caller, callers, seconds / 3)
     finally:
         await caller.close()
 
@@ -100,6 +102,11 @@ def _problems(best: Phase, overload: Phase, before: float, after: float) -> list
     found = []
     if overload.offered < LEAST_OFFERED * TIMES * best.goodput:
         found.append(f"the callers sent {overload.offered:.0f} requests/s, which is not {TIMES} times the peak")
+    if overload.processors < LEAST_PROCESSORS * best.processors:
+        found.append(
+            f"the server had {overload.processors:.2f} processors instead of {best.processors:.2f}: something else ran "
+            "on this machine, and these figures are no measurement"
+        )
     if after < LEAST_AFTERWARDS * best.goodput:
         found.append(f"afterwards {after:.0f} requests/s were answered, under {LEAST_AFTERWARDS:.0%} of the peak")
     if overload.goodput < LEAST_GOODPUT * best.goodput:

@@ -16,7 +16,8 @@ _HEALTH_PERIOD: Final = 0.25
 @dataclass(slots=True)
 class Phase:
     """What was counted. Latencies are seconds, of answered requests; health of each probe; memory in MiB.
-    `offered` is what was sent, a second; `wrong` what came instead of an answer or a refusal.
+    `offered` is what was sent, a second; `processors` how many worked for the server, fewer than it can use where
+    something else runs on the machine; `wrong` what came instead of an answer or a refusal.
     """
 
     seconds: float
@@ -26,6 +27,7 @@ class Phase:
     health_failures: int = 0
     resident_mib: float = 0.0
     offered: float = 0.0
+    processors: float = 0.0
     wrong: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -39,9 +41,10 @@ class Phase:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
-async def closed(caller: Caller, callers: int, seconds: float) -> Phase:
+async def closed(subject: Subject, caller: Caller, callers: int, seconds: float) -> Phase:
     """Callers who each wait for their answer before they ask again."""
     phase = Phase(seconds)
+    used = subject.processor_seconds()
     end = time.monotonic() + seconds
 
     async def one() -> None:
@@ -49,6 +52,7 @@ async def closed(caller: Caller, callers: int, seconds: float) -> Phase:
             await _counted(caller, phase, 0.0, end)
 
     await asyncio.gather(*(one() for _ in range(callers)))
+    phase.processors = (subject.processor_seconds() - used) / seconds
     return phase
 
 
@@ -58,7 +62,7 @@ async def opened(subject: Subject, caller: Caller, rate: float, seconds: float, 
     What begins in the first `warm_up` seconds is not counted: that is when queues fill.
     """
     phase = Phase(seconds)
-    began = time.monotonic()
+    used, began = subject.processor_seconds(), time.monotonic()
     counted_from, end = began + warm_up, began + warm_up + seconds
     watcher = asyncio.create_task(_watch(subject, phase, end))
     under_way: set[asyncio.Task[None]] = set()
@@ -70,7 +74,8 @@ async def opened(subject: Subject, caller: Caller, rate: float, seconds: float, 
         under_way.add(task)
         task.add_done_callback(under_way.discard)
         number += 1
-    phase.offered = number / (time.monotonic() - began)
+    took = time.monotonic() - began
+    phase.offered, phase.processors = number / took, (subject.processor_seconds() - used) / took
     await asyncio.gather(*under_way)
     await watcher
     return phase

@@ -37,6 +37,11 @@ class Subject:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
+    def processor_seconds(self) -> float:
+        """Time that processors have worked for the process so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 def divided() -> set[int] | None:
     """Keep this process to its last processor, and return the others, for the server; None when there is but one."""

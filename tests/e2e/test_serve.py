@@ -18,7 +18,7 @@ from vectrograph import VERSION
 
 
 def test_every_request_is_logged_with_the_id_that_it_returns(tmp_path: Path) -> None:
-    with serve(tmp_path / "data") as server:
+    with serve(tmp_path / "data", "--log-level", "debug") as server:
         url = server.serving()["http"]
         response = httpx2.get(f"{url}/api/v1/health", headers={"X-Request-ID": "my-own-id.1"})
         assert response.headers["X-Request-ID"] == "my-own-id.1"
