@@ -13,6 +13,7 @@ from rest.envelope import error_of, field_error
 from rest.serving import Served, Start
 
 from vectrograph.domain import errors as domain
+from vectrograph.services.waiting import worker_threads
 
 
 @pytest.fixture
@@ -137,8 +138,9 @@ def test_waiting_for_a_thread_ends_at_the_deadline_and_probes_still_answer(
         with served.client(credential) as client:
             return client.get("/api/v1/tokens").status_code
 
-    with ThreadPoolExecutor(16) as pool:
-        occupied = [pool.submit(occupy, number) for number in range(16)]
+    threads = worker_threads()
+    with ThreadPoolExecutor(threads) as pool:
+        occupied = [pool.submit(occupy, number) for number in range(threads)]
         for _ in occupied:
             assert busy.acquire(timeout=10)
         try:

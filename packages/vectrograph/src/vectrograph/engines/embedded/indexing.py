@@ -87,4 +87,5 @@ class GraphMaker:
 def _charged(graph: Graph, room: Reservation) -> Graph:
     room.resize(graph.nbytes, anyway=True)
     room.leave_to(graph.hnsw)
+    graph.hnsw.settle()
     return graph

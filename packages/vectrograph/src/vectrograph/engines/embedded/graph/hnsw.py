@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vectrograph.domain.points import Vector
+from vectrograph.engines.embedded.allocator import use_large_pages
 
 Codes: TypeAlias = NDArray[np.uint8]
 Nodes: TypeAlias = NDArray[np.int64]
@@ -138,6 +139,13 @@ class Hnsw:
         _faiss().omp_set_num_threads(threads)
         self._index.add(points)
         self._count = int(self._index.ntotal)
+
+    def settle(self) -> None:
+        """Make searching quicker, once all nodes are there that will be; see `allocator`."""
+        rows = _faiss().rev_swig_ptr
+        links = self._index.hnsw.neighbors
+        use_large_pages(rows(self._storage.codes.data(), self._count * int(self._storage.code_size)))
+        use_large_pages(rows(links.data(), links.size()))
 
     def search(self, aims: Vector, beam: int, best: int) -> tuple[Vector, Nodes]:
         """The best nodes of each beam, best first.

@@ -243,6 +243,7 @@ def _read(file: BinaryIO, path: Path, length: int, owner: tuple[str, int, Distan
     served = None
     if head["graph"] is not None:
         hnsw = Hnsw.read(lambda wanted: file.read(min(wanted, length - file.tell())))
+        hnsw.settle()
         graph = _graph(head["graph"], arrays, hnsw, owner[2])
         if graph.covered > rows or len(graph.space.centre) != owner[1]:
             raise DamagedIndex(f"the graph in {path} is of more rows than there are, or of another dimension")
