@@ -9,19 +9,22 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from benchmarks.engine.datasets import DataSet, Vectors, load
-from benchmarks.engine.subjects.base import Shape
+from benchmarks.engine.subjects.base import Effort, Shape
 from benchmarks.engine.subjects.embedded import Embedded
+from benchmarks.engine.sweep import ladder
 from benchmarks.engine.truth import K
 from benchmarks.server import processes
 from benchmarks.server.jobs import Job
 from benchmarks.server.peers import Chroma, OverFrames, OverGrpc, OverHttp, Peer, Vectrograph
 from benchmarks.server.processes import Running
 from benchmarks.server.questions import DISTANCE, queries_of, recall_of
+from benchmarks.server.table import RECALL
 
 Values: TypeAlias = dict[str, Any]
 CALLERS: Final = 8
 MANY: Final = 64
 _WARM_UP: Final = 20
+_MAX_BREADTH: Final = 2_048
 
 
 def vectrograph_grpc(job: Job) -> Values:
@@ -30,7 +33,7 @@ def vectrograph_grpc(job: Job) -> Values:
     with processes.vectrograph(job.directory) as running:
         peer = Vectrograph(running)
         peer.create(data.dimension)
-        values = _filled(peer, data, job) | _asked(peer, data, job, running)
+        values = _filled(peer, data, job) | _asked_twice(peer, data, job, running)
         values |= _asked_many(peer.search_many, data, job)
     return values
 
@@ -50,7 +53,7 @@ def _over_http(kind: type[OverHttp], job: Job) -> Values:
     with processes.vectrograph(job.directory) as running:
         peer = kind(running)
         peer.create(data.dimension)
-        return _filled(peer, data, job) | _asked(peer, data, job, running)
+        return _filled(peer, data, job) | _asked_twice(peer, data, job, running)
 
 
 def chroma(job: Job) -> Values:
@@ -76,17 +79,28 @@ def engine(job: Job) -> Values:
     for first, vectors in data.batches(0, data.rows, job.batch):
         subject.insert(first, vectors, [{} for _ in vectors])
     subject.wait_indexed()
-    found = recall_of(data, lambda query: subject.search(query, K))
+    values = {"usual_recall": recall_of(data, lambda query: subject.search(query, K))}
+    values["usual_cpu_us"] = _engine_cpu_us(subject, data, job)
+
+    def use(breadth: int) -> float:
+        subject.prepare(Effort(breadth, "default"), None)
+        return recall_of(data, lambda query: subject.search(query, K))
+
+    values["breadth"], values["recall"] = _least_breadth(use)
+    values["cpu_us"] = _engine_cpu_us(subject, data, job)
+    values |= _asked_many(subject.search_many, data, job)
+    subject.close()
+    return values
+
+
+def _engine_cpu_us(subject: Embedded, data: DataSet, job: Job) -> float:
     queries = queries_of(data)
     spent, count = time.process_time(), 0
     stop = time.perf_counter() + job.seconds
     while time.perf_counter() < stop:
         subject.search(queries[count % len(queries)], K)
         count += 1
-    values = {"recall": found, "cpu_us": 1e6 * (time.process_time() - spent) / count}
-    values |= _asked_many(subject.search_many, data, job)
-    subject.close()
-    return values
+    return 1e6 * (time.process_time() - spent) / count
 
 
 def _filled(peer: Peer, data: DataSet, job: Job) -> Values:
@@ -97,6 +111,29 @@ def _filled(peer: Peer, data: DataSet, job: Job) -> Values:
     acknowledged = time.perf_counter() - started
     indexed = max(acknowledged, peer.wait_indexed() - started)
     return {"upserted": data.rows / acknowledged, "indexed": data.rows / indexed}
+
+
+def _asked_twice(peer: OverGrpc, data: DataSet, job: Job, running: Running) -> Values:
+    """With the server's own breadth, and with the least that reaches the recall, as the prototype has it."""
+    usual = _asked(peer, data, job, running)
+
+    def use(breadth: int) -> float:
+        peer.ef = breadth
+        return recall_of(data, peer.search)
+
+    breadth, _ = _least_breadth(use)
+    values = {f"usual_{name}": value for name, value in usual.items()}
+    return values | {"breadth": breadth} | _asked(peer, data, job, running)
+
+
+def _least_breadth(use: Callable[[int], float]) -> tuple[int, float]:
+    """The first of the engine bench's breadths with which the recall is reached, or the last, and its recall."""
+    breadth, found = 0, 0.0
+    for breadth in ladder(_MAX_BREADTH):
+        found = use(breadth)
+        if found >= RECALL:
+            break
+    return breadth, found
 
 
 def _asked(peer: Any, data: DataSet, job: Job, running: Running) -> Values:

@@ -39,6 +39,9 @@ class Peer(Protocol):
 class OverGrpc:
     """This server, or the prototype, through vectron-client."""
 
+    ef = 0
+    """Breadth of search, 0 for the server's own."""
+
     def __init__(self, address: str, api_key: str | None) -> None:
         self.client = VectronClient(address, api_key, ClientOptions(timeout_seconds=60))
 
@@ -52,7 +55,7 @@ class OverGrpc:
 
     def search(self, query: Vectors) -> list[int]:
         """One Search call."""
-        return [int(hit.id) for hit in self.client.search(COLLECTION, query, top_k=K)]
+        return [int(hit.id) for hit in self.client.search(COLLECTION, query, top_k=K, ef=self.ef)]
 
 
 class Vectrograph(OverGrpc):
@@ -101,7 +104,7 @@ class OverHttp(Vectrograph):
 
     def search(self, query: Vectors) -> list[int]:
         """One POST."""
-        body = {"vector": query.tolist(), "topK": K}
+        body = {"vector": query.tolist(), "topK": K, "ef": self.ef}
         answer = self._http.post(f"/v1/collections/{COLLECTION}/points/search", json=body)
         answer.raise_for_status()
         return [int(hit["id"]) for hit in answer.json()["results"]]
@@ -117,7 +120,7 @@ class OverFrames(OverHttp):
 
     def search(self, query: Vectors) -> list[int]:
         """One POST."""
-        answer = self._post("points/search", {"vector": 0, "topK": K}, query.reshape(1, -1))
+        answer = self._post("points/search", {"vector": 0, "topK": K, "ef": self.ef}, query.reshape(1, -1))
         return [int(hit["id"]) for hit in answer["results"]]
 
     def _post(self, path: str, document: dict[str, Any], rows: Vectors) -> Any:

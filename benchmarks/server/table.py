@@ -65,10 +65,16 @@ BARS: Final = (
 
 SHOWN: Final = (
     ("recall@10", "", "recall"),
+    ("breadth of search", "", "breadth"),
     ("server CPU a search", "µs", "server_cpu_us"),
     ("engine CPU a search", "µs", "cpu_us"),
     ("p50 at eight callers", "ms", "p50_ms"),
+    ("usual breadth: recall@10", "", "usual_recall"),
+    ("usual breadth: search, one caller", "1/s", "usual_alone"),
+    ("usual breadth: search, eight callers", "1/s", "usual_together"),
+    ("usual breadth: p99 at eight callers", "ms", "usual_p99_ms"),
 )
+"""Usual is what the server chooses by itself; the bars are about the least breadth that reaches the recall."""
 
 
 def lines(medians: Medians) -> Iterator[Line]:
