@@ -1,7 +1,7 @@
 """What a collection was asked lately: the questions by which its index is judged.
 
-They are judged without their filters: a walk under a filter finds what one without finds whose beam has as many nodes as
-matches were met (`graph.effort.trustworthy`), so the beam that is judged is the one that filters widen.
+They are judged without their filters: a walk under a filter finds what one without finds whose beam has as many nodes
+as matches were met (`graph.effort.trustworthy`), so the beam that is judged is the one that filters widen.
 """
 
 from collections import deque
