@@ -139,6 +139,22 @@ def test_a_scan_of_codes_is_that_of_numpy(kind: str, by_products: bool) -> None:
     assert (len(nothing), len(nobody)) == (0, 0)
 
 
+@pytest.mark.parametrize("by_products", [False, True])
+def test_a_scan_in_many_pieces_heeds_the_filter_in_each(by_products: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vectrograph.engines.embedded.graph.hnsw._SCAN_BYTES", 1 << 13)
+    index = Hnsw.empty(64, "int8", by_products=by_products, links=4, breadth=4)
+    points = np.rint(skewed(3_001, 64, 1) * 10).clip(-127, 127).astype(np.float32)
+    index.add(points, 1)
+    allowed = np.random.default_rng(2).random(len(points)) < 0.2
+    for mask in (None, allowed):
+        values, found = index.scan(points[:1], 40, mask, lambda: None)
+        truth = -(points @ points[0]) if by_products else np.square(points - points[0]).sum(axis=1)
+        wanted = np.sort(truth if mask is None else truth[mask])[:40]
+        assert np.allclose(np.sort(truth[found]), wanted)
+        assert np.allclose(-values if by_products else values, wanted)
+        assert mask is None or mask[found].all()
+
+
 def test_products_and_distances_of_chosen_rows() -> None:
     vectors = skewed(50, 33, 4)
     rows = np.array([7, 7, 0, 49])

@@ -188,27 +188,24 @@ class Hnsw:
         for start in range(0, nodes, step):
             if start:
                 between()
-            part = None if bits is None else bits[start // 8 : (start + step) // 8]
-            chunk = codes[start * size : (start + step) * size]
-            self._scan_chunk(aim, start // step, chunk, part, values, found)
+            numbers = np.arange(start, min(start + step, nodes))
+            self._scan_chunk(aim, numbers, codes[start * size : (start + step) * size], bits, values, found)
         order = np.argsort(-values if self.by_products else values, kind="stable")
         order = order[found[order] >= 0]
-        # faiss puts the number of the chunk in the upper half.
-        return values[order], (found[order] >> 32) * step + (found[order] & 0xFFFFFFFF)
+        return values[order], found[order]
 
     def _scan_chunk(
-        self, aim: Vector, number: int, codes: Codes, bits: Codes | None, values: Vector, found: Nodes
+        self, aim: Vector, numbers: Nodes, codes: Codes, bits: Codes | None, values: Vector, found: Nodes
     ) -> None:
         selector = None if bits is None else _faiss().IDSelectorBitmap(bits)
         quantizer, size = self._storage.sq, int(self._storage.code_size)
-        scanner = quantizer.select_InvertedListScanner(self._index.metric_type, None, True, selector, False)
+        scanner = quantizer.select_InvertedListScanner(self._index.metric_type, None, False, selector, False)
         try:
             scanner.set_query(_faiss().swig_ptr(aim))
-            scanner.list_no = number
             scanner.scan_codes(
                 len(codes) // size,
                 _faiss().swig_ptr(codes),
-                None,
+                _faiss().swig_ptr(numbers),
                 _faiss().swig_ptr(values),
                 _faiss().swig_ptr(found),
                 len(found),
