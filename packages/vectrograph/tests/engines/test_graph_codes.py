@@ -1,9 +1,7 @@
 """Codes, their scan and its refinement, against brute force over the originals."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
-import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -206,33 +204,3 @@ def test_a_graph_that_is_extended_serves_on() -> None:
     half = np.arange(900) % 2 == 0
     assert second.dead_share(half) == pytest.approx(0.5, abs=0.01)
     assert second.nbytes > first.nbytes > 600 * 8
-
-
-def test_a_settled_index_lies_in_large_pages_and_finds_the_same() -> None:
-    choice = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-    if not choice.exists() or "[never]" in choice.read_text():
-        pytest.skip("this kernel has no large pages to give")
-    index = Hnsw.empty(256, "int8", by_products=False, links=4, breadth=4)
-    points = np.rint(skewed(20_000, 256, 1) * 10).clip(-127, 127).astype(np.float32)
-    index.add(points, 2)
-    before, size = index.search(points[:5], 32, 10), index.nbytes
-    index.settle()
-    after = index.search(points[:5], 32, 10)
-    assert [each.tolist() for each in after] == [each.tolist() for each in before]
-    assert index.nbytes == size
-    assert _large_pages_at(index) >= 2 << 20
-
-
-def _large_pages_at(index: Hnsw) -> int:
-    """Bytes in large pages of the mapping that holds the codes."""
-    codes = faiss.rev_swig_ptr(index._storage.codes.data(), 1)
-    address = codes.ctypes.data + index.nbytes // 4
-    inside = False
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        head = line.split()[0]
-        if "-" in head and not head.endswith(":"):
-            start, end = (int(part, 16) for part in head.split("-"))
-            inside = start <= address < end
-        elif inside and head == "AnonHugePages:":
-            return int(line.split()[1]) << 10
-    return 0

@@ -29,6 +29,7 @@ from vectrograph.rest.gateway import account_messages, messages, own_messages
 from vectrograph.rest.gateway.proto_json import read_bytes, read_message
 from vectrograph.rpc import messages as wire
 from vectrograph.rpc._pb import auth_pb, vectrograph_pb, vectron_pb
+from vectrograph.rpc.fragments import encode_hits
 
 REQUESTS: dict[type[msgspec.Struct], type[Message]] = {
     messages.CreateCollectionRequest: vectron_pb.CreateCollectionRequest,
@@ -146,7 +147,7 @@ def found_hits(draw: st.DrawFn) -> SearchResult:
 def test_both_wires_carry_the_same_answer(result: SearchResult, explain: bool) -> None:
     written = msgspec.json.encode(messages.SearchResponse.of(result, explain=explain))
     over_http = json_format.Parse(written, vectron_pb.SearchResponse())
-    encoded = wire.encode_explained(result) if explain else wire.encode_hits(result.hits)
+    encoded = wire.encode_explained(result) if explain else encode_hits(result.hits)
     assert over_http == vectron_pb.SearchResponse.FromString(encoded)
 
 

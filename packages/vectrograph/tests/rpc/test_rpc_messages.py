@@ -14,6 +14,7 @@ from vectrograph.domain.points import KEEP, Payload, Point
 from vectrograph.domain.queries import Hit, Include
 from vectrograph.rpc import messages
 from vectrograph.rpc._pb import bytesview_pb, vectron_pb
+from vectrograph.rpc.fragments import encode_hits
 
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
 vectors = st.lists(floats, max_size=8)
@@ -147,7 +148,7 @@ def stored(point_id: str, vector: list[float] | None, payload: Payload | None) -
 @given(words, vectors, st.dictionaries(words, json_values, max_size=4), floats)
 def test_answers_carry_payload_and_vector(i: str, vector: list[float], payload: Payload, score: float) -> None:
     point = stored(i, vector, payload)
-    [result] = vectron_pb.SearchResponse.FromString(messages.encode_hits([Hit(point, score)])).results
+    [result] = vectron_pb.SearchResponse.FromString(encode_hits([Hit(point, score)])).results
     got = vectron_pb.GetResponse.FromString(messages.encode_point(point)).point
     assert (result.id, result.score, list(result.vector)) == (i, score, vector)
     assert (got.id, list(got.vector)) == (i, vector)
@@ -162,9 +163,9 @@ def test_answers_carry_payload_and_vector(i: str, vector: list[float], payload: 
 
 
 def test_parts_that_were_not_asked_for_are_absent() -> None:
-    body = messages.encode_hits([Hit(stored("a", None, None), 0.5)])
+    body = encode_hits([Hit(stored("a", None, None), 0.5)])
     assert vectron_pb.SearchResponse.FromString(body).results[0] == vectron_pb.SearchResult(id="a", score=0.5)
-    assert messages.encode_hits([]) == b""
+    assert encode_hits([]) == b""
 
 
 @pytest.mark.parametrize("size", [1, 2, 119, 120, 121, 122, 127, 128, 512])
@@ -172,7 +173,7 @@ def test_parts_that_were_not_asked_for_are_absent() -> None:
 def test_ids_of_every_length_have_the_lengths_of_their_messages_right(size: int, distance: float | None) -> None:
     hits = [Hit(stored("é" * (size // 2) + "x" * (size % 2), None, {}), 0.5, distance) for _ in range(2)]
     expected = [vectron_pb.SearchResult(id=hit.point.id, score=0.5, distance=distance) for hit in hits]
-    assert messages.encode_hits(hits) == vectron_pb.SearchResponse(results=expected).SerializeToString()
+    assert encode_hits(hits) == vectron_pb.SearchResponse(results=expected).SerializeToString()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from vectrograph.domain.queries import Include, Order
 from vectrograph.rpc import messages
 from vectrograph.rpc._pb import vectrograph_pb as pb
 from vectrograph.rpc._pb import vectron_pb
-from vectrograph.rpc.fragments import repeated
+from vectrograph.rpc.fragments import encode_hits, repeated
 from vectrograph.rpc.messages import parse
 from vectrograph.rpc.profiles import seconds
 from vectrograph.rpc.vectron import Unary, reached
@@ -52,7 +52,7 @@ class VectrographService:
             exact=request.exact,
             ef=request.ef or None,
         )
-        return b"".join([repeated(messages.encode_hits(result.hits)) for result in results])
+        return b"".join([repeated(encode_hits(result.hits)) for result in results])
 
     def scroll(self, call: Call, body: bytes) -> bytes:
         """One page of points."""

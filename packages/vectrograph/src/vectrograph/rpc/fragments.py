@@ -53,7 +53,7 @@ _SHORT_ID: Final = 127 - 2 - 5
 _BARE_HIT: Final = tuple(_FIRST + bytes([2 + size + 5]) + _ID + bytes([size]) for size in range(_SHORT_ID + 1))
 
 
-def hits_encoded(hits: Sequence[Hit]) -> bytes:
+def encode_hits(hits: Sequence[Hit]) -> bytes:
     """A SearchResponse with the parts of each point that are there."""
     pieces = []
     for hit in hits:

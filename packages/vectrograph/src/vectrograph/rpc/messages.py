@@ -17,9 +17,9 @@ from google.protobuf.message import DecodeError, Message
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters import Filter
 from vectrograph.domain.points import Payload, Point, Put, Vector
-from vectrograph.domain.queries import Hit, Include, SearchResult
+from vectrograph.domain.queries import Include, SearchResult
 from vectrograph.rpc._pb import bytesview_pb, vectron_pb
-from vectrograph.rpc.fragments import hits_encoded, point_fragment, repeated
+from vectrograph.rpc.fragments import encode_hits, point_fragment, repeated
 from vectrograph.services.filter_text import filter_of
 from vectrograph.services.reranking import Rerank
 
@@ -93,11 +93,6 @@ def decode_search(body: bytes) -> SearchQuery:
         return _query(view, np.frombuffer(view.vector, _FLOAT))
     plain = parse(vectron_pb.SearchRequest, body)
     return _query(plain, np.array(plain.vector, _FLOAT))
-
-
-def encode_hits(hits: Sequence[Hit]) -> bytes:
-    """A SearchResponse with the parts of each point that are there."""
-    return hits_encoded(hits)
 
 
 def encode_explained(result: SearchResult) -> bytes:

@@ -9,6 +9,7 @@ from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.queries import SearchResult
 from vectrograph.rpc import messages
 from vectrograph.rpc._pb import vectron_pb
+from vectrograph.rpc.fragments import encode_hits
 from vectrograph.rpc.messages import SearchQuery, parse
 from vectrograph.rpc.profiles import plan_name, profile_of
 from vectrograph.services import Services
@@ -164,7 +165,7 @@ class VectronService:
 
 
 def _encoded(result: SearchResult, query: SearchQuery) -> bytes:
-    return messages.encode_explained(result) if query.explain else messages.encode_hits(result.hits)
+    return messages.encode_explained(result) if query.explain else encode_hits(result.hits)
 
 
 def reached(call: Call, action: Action, name: str, field: str = "collection") -> str:

@@ -13,6 +13,8 @@ faiss-cpu 1.15.1) and relied on here:
   for all ef nodes and dropping what does not match finds the same (equal recall once some 20 match) and tells how
   many matched, so selectors are used for scans alone. `IDSelectorBitmap` costs a scan 1 to 2 ns per row; wrapping it in
   `IDSelectorNot` adds a second virtual call, negating the bits does not.
+- A scanner that is asked to keep pairs shows a selector the number of the list in the upper half of each number, the
+  place in the list in the lower; the selectors here know rows, so each scan brings the numbers of its rows.
 - `hnsw_stats` is one global that threads add to without a lock: no use for statistics of one query.
 - Ctrl-C ends a call with an exception if the call is on the main thread, and leaves a half-added index behind, which
   is harmless when only unpublished clones are added to. The hook is process-wide, so it cannot serve as a deadline.
