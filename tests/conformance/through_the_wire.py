@@ -224,8 +224,7 @@ def _grpc_point(op: Put) -> vectron_client.Point | None:
 
 def _filled(stored: Point | None, point_id: str, vector: Any, payload: Any, include: Include) -> Point:
     assert stored is not None
-    return replace(
-        stored,
+    return stored._replace(
         id=point_id,
         vector=np.asarray(vector, np.float32) if include.vector else None,
         payload=dict(payload) if include.payload else None,
@@ -299,8 +298,7 @@ class ThroughRest(Wire):
         return self._filled(ref, point, token, include)
 
     def _filled(self, ref: CollectionRef, point: Point, token: Token, include: Include) -> Point:
-        return replace(
-            point,
+        return point._replace(
             id=str(token.id),
             vector=np.asarray(token.embedding, np.float32)[: self._dimensions[ref]] if include.vector else None,
             payload=token.metadata if include.payload else None,

@@ -222,7 +222,7 @@ def test_the_plan_says_what_was_done(options: dict[str, Any], strategy: str, bea
     view = filtered_view(Distance.COSINE)
     given = ask(view, Distance.COSINE, view.vectors[:1], Planner(forced(Route.WALK)), **options)[0]
     assert (given.strategy, given.beam) == (strategy, beam)
-    assert given.index == (None if strategy == EXACT else "hnsw")
+    assert given.graph == (None if strategy == EXACT else "hnsw")
     assert given.scanned == (3_000 if beam is None else beam)
 
 

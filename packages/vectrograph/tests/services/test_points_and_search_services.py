@@ -185,7 +185,7 @@ def test_a_zero_vector_is_at_distance_one_under_cosine(house: House, call: Call)
 
 
 def test_a_deadline_that_has_passed_stops_work(docs: House, call: Call) -> None:
-    late = dataclasses.replace(call, deadline=time.monotonic() - 1)
+    late = call._replace(deadline=time.monotonic() - 1)
     with pytest.raises(DeadlineExceeded):
         docs.services.points.upsert(late, "docs", [put("a", 1, 2)])
     with pytest.raises(DeadlineExceeded):

@@ -144,7 +144,7 @@ def test_feedback_on_the_same_query_counts_and_on_others_not(line: House, call: 
         for _ in range(5):
             line.services.feedback.submit(call, "line", query, [FeedbackItem(result_id=point, relevance_score=5)], {})
     assert [one.point.id for one in search(line, call, wish)] == ["5", "0", "1"]
-    stranger = replace(call, principal=replace(call.principal, tenant="other"))
+    stranger = call._replace(principal=replace(call.principal, tenant="other"))
     line.services.catalog.create(stranger, "line", 2, "dot")
     line.services.feedback.submit(stranger, "line", "what rolls", [FeedbackItem(result_id="9", relevance_score=5)], {})
     assert [one.point.id for one in search(line, call, wish)] == ["5", "0", "1"]
@@ -184,7 +184,7 @@ def test_no_stage_begins_after_the_deadline(line: House, call: Call, monkeypatch
     with pytest.raises(DeadlineExceeded):
         search(line, call.within(50), Rerank(query="fox"))
     assert asked == []
-    late = replace(call, deadline=time.monotonic())
+    late = call._replace(deadline=time.monotonic())
     monkeypatch.setattr(line.engine, "search", lambda *_, **__: pytest.fail("the engine was asked"))
     with pytest.raises(DeadlineExceeded):
         search(line, late, None)

@@ -8,7 +8,7 @@ never reused.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,7 @@ class Keep(StrEnum):
 KEEP: Final = Keep.KEEP
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class Point(NamedTuple):
     """A stored point. `vector` and `payload` are None when they were not asked for.
 
     `version` is the seq of its last change, `created_seq` that of its creation: "newest first" means descending

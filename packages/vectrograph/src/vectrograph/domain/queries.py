@@ -7,8 +7,7 @@ from vectrograph.domain.filters import Filter
 from vectrograph.domain.points import Point, Vector
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Include:
+class Include(NamedTuple):
     """Which parts of a point to return."""
 
     vector: bool = False
@@ -16,16 +15,14 @@ class Include:
     text: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DenseLeg:
+class DenseLeg(NamedTuple):
     """Nearest neighbours of each row of `vectors`, shape (queries, dimension), float32, C-contiguous."""
 
     vectors: Vector
     field: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchRequest:
+class SearchRequest(NamedTuple):
     """One question per row of the leg's vectors; all share the other parameters.
 
     k: hits per query after `offset`. max_score: drop hits whose score (a distance) is greater. exact: scan everything
@@ -75,8 +72,7 @@ class Plan:
     met: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchResult:
+class SearchResult(NamedTuple):
     """Hits in ascending score; equal scores newest first. `complete`: min(offset + k, matches) rows were found."""
 
     hits: tuple[Hit, ...]

@@ -29,6 +29,9 @@ def admit_fields(body: bytes, limit: int) -> None:
     >>> admit_fields(b"\\x12\\x00" * 3, 3)
     """
     place, end = 0, len(body)
+    if end <= limit:
+        # A field takes a byte at least.
+        return
     for _ in range(limit):
         if place >= end:
             return

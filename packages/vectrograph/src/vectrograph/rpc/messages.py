@@ -7,8 +7,7 @@ fields, the view's own encoding is then shorter than the message was. Such a mes
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -31,8 +30,7 @@ _FLOAT: Final = np.dtype("<f4")
 POINT: Final = Include(vector=True, payload=True, text=False)
 
 
-@dataclass(frozen=True, slots=True)
-class SearchQuery:
+class SearchQuery(NamedTuple):
     """A SearchRequest as it was asked: `vector` has shape (1, dimension), `timeout_ms` 0 means none."""
 
     collection: str

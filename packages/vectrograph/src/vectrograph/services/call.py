@@ -2,8 +2,8 @@
 
 import hashlib
 import time
-from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple
 
 from vectrograph.domain.access import Role
 from vectrograph.domain.collections import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionRef
@@ -47,8 +47,7 @@ class Principal:
         return None if self.tenant == DEFAULT_TENANT else self.tenant
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a request came from: the network address of the caller, "" when unknown, and the request's id."""
 
     address: str = ""
@@ -60,8 +59,7 @@ UNKNOWN_ORIGIN: Final = Origin()
 Action = Literal["read", "write", "delete"]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One request. `deadline` is absolute `time.monotonic()` seconds, None for no limit.
 
     `idempotency` is the caller's own name for a write, so that a repeat is recognised; None for none.
@@ -87,7 +85,7 @@ class Call:
         if not milliseconds:
             return self
         own = time.monotonic() + milliseconds / 1000
-        return replace(self, deadline=own if self.deadline is None else min(own, self.deadline))
+        return self._replace(deadline=own if self.deadline is None else min(own, self.deadline))
 
     def refuse_late(self) -> None:
         """Go on only before the deadline: no stage of the work begins after it.

@@ -1,7 +1,5 @@
 """Nearest points of any collection."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from vectrograph.control.feedback import FeedbackLog
@@ -97,8 +95,8 @@ class Search:
         room = self._limits.max_hits // len(request.legs[0].vectors)
         wanted = rerank.candidates or CANDIDATES_PER_HIT * request.k
         k = max(request.k, min(wanted, self._limits.max_top_k, room))
-        whole = replace(request.include, payload=True, text=True)
-        results = self._engine.search(ref, replace(request, k=k, include=whole), deadline=call.deadline)
+        whole = request.include._replace(payload=True, text=True)
+        results = self._engine.search(ref, request._replace(k=k, include=whole), deadline=call.deadline)
         call.refuse_late()
         judgements: list[tuple[str, int]] = []
         if rerank.weights[1] and any(result.hits for result in results):
@@ -106,8 +104,7 @@ class Search:
             judgements = self._feedback.relevance(ref.tenant, ref.name, rerank.query, found)
         call.refuse_late()
         return [
-            replace(
-                result,
+            result._replace(
                 hits=tuple(
                     _with_parts(hit, request.include) for hit in reranked(result.hits, rerank, judgements)[: request.k]
                 ),
@@ -120,4 +117,4 @@ def _with_parts(hit: Hit, include: Include) -> Hit:
     """A hit without the parts that were read for the ranking only."""
     payload = hit.point.payload if include.payload else None
     text = hit.point.text if include.text else None
-    return hit._replace(point=replace(hit.point, payload=payload, text=text))
+    return hit._replace(point=hit.point._replace(payload=payload, text=text))

@@ -153,7 +153,7 @@ class _OtherHits(Wrapper):
     def search(self, ref: CollectionRef, request: SearchRequest, *, deadline: float | None = None) -> Results:
         """As `Engine.search`, with other hits."""
         results = self.inner.search(ref, self.asked(request), deadline=deadline)
-        return [replace(result, hits=tuple(self.chosen(ref, request, result.hits))) for result in results]
+        return [result._replace(hits=tuple(self.chosen(ref, request, result.hits))) for result in results]
 
 
 class OneHitTooFew(_OtherHits):
@@ -169,7 +169,7 @@ class OldestFirst(_OtherHits):
 
     def asked(self, request: SearchRequest) -> SearchRequest:
         """Everything, to sort it anew."""
-        return replace(request, k=self.capabilities.limits.max_k, offset=0) if 0 < request.k <= 10_000 else request
+        return request._replace(k=self.capabilities.limits.max_k, offset=0) if 0 < request.k <= 10_000 else request
 
     def chosen(self, ref: CollectionRef, request: SearchRequest, hits: Sequence[Hit]) -> Sequence[Hit]:
         """Sorted by age."""
@@ -182,7 +182,7 @@ class ForgetsTheOffset(_OtherHits):
 
     def asked(self, request: SearchRequest) -> SearchRequest:
         """From the start."""
-        return replace(request, offset=0) if request.filter is not None else request
+        return request._replace(offset=0) if request.filter is not None else request
 
 
 class FiltersTooLate(_OtherHits):
@@ -190,7 +190,7 @@ class FiltersTooLate(_OtherHits):
 
     def asked(self, request: SearchRequest) -> SearchRequest:
         """Without the filter."""
-        return replace(request, filter=None, include=replace(request.include, payload=True))
+        return request._replace(filter=None, include=request.include._replace(payload=True))
 
     def chosen(self, ref: CollectionRef, request: SearchRequest, hits: Sequence[Hit]) -> Sequence[Hit]:
         """Those that match."""
@@ -237,7 +237,7 @@ class FindsTheDeleted(Wrapper):
         return [self._with(result, gone, request.k) for result in self.inner.search(ref, request, deadline=deadline)]
 
     def _with(self, result: SearchResult, gone: tuple[Hit, ...], k: int) -> SearchResult:
-        return replace(result, hits=(gone + result.hits)[:k])
+        return result._replace(hits=(gone + result.hits)[:k])
 
 
 class CountsRoughly(Wrapper):

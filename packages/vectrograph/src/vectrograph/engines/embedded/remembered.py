@@ -6,9 +6,8 @@ that kind has happened since before it read; so whoever holds a View never gets 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 from vectrograph.domain.payloads import decode_payload
 from vectrograph.domain.points import Point
@@ -22,8 +21,7 @@ _ENTRY_BYTES: Final = 500
 """Of one, besides id, payload and text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A point that was read, vector aside.
 
     Attributes:

@@ -7,8 +7,7 @@ decides a rank. Vectors too long or too short for float32 products are kept with
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -34,8 +33,7 @@ EXACT: Final = "exact scan"
 """Every row that may be found was compared."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ranking:
+class Ranking(NamedTuple):
     """Rows of a View with their scores, best first, equals newest first, and how they were found.
 
     Attributes:
@@ -43,7 +41,7 @@ class Ranking:
         scores: by the kernel, shape (n,).
         scanned: rows or codes that were compared with the query, as far as is known.
         strategy: in plain words; see `planner`.
-        index: the graph that was used, None when none was.
+        graph: what its index is called that was used, None when none was.
         beam: nodes that a walk was to keep, None where there was none.
         expected: of these, how many should match.
         met: how many did.
@@ -53,7 +51,7 @@ class Ranking:
     scores: Vector
     scanned: int
     strategy: str = EXACT
-    index: str | None = None
+    graph: str | None = None
     beam: int | None = None
     expected: int | None = None
     met: int | None = None
@@ -67,8 +65,7 @@ class Searcher(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(NamedTuple):
     """What is asked of a Searcher.
 
     Attributes:

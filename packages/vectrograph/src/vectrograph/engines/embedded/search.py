@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 import apsw
 import numpy as np
@@ -122,7 +121,7 @@ def _without_vector(include: Include) -> Include:
 def _with_vectors(points: dict[int, Point], view: View) -> dict[int, Point]:
     rows = view.rows_of(np.array(list(points), np.int64)).tolist()
     return {
-        label: replace(point, vector=view.vectors[row].copy())
+        label: point._replace(vector=view.vectors[row].copy())
         for (label, point), row in zip(points.items(), rows, strict=True)
     }
 
@@ -152,7 +151,7 @@ def _results(
 def _plan(ranking: Ranking, matches: int, elapsed: float) -> Plan:
     return Plan(
         strategy=ranking.strategy,
-        index=ranking.index,
+        index=ranking.graph,
         rows_scanned=ranking.scanned,
         matches=matches,
         milliseconds=elapsed,

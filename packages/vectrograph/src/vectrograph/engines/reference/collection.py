@@ -175,8 +175,7 @@ class Collection:
 
 def _part(point: Point, include: Include) -> Point:
     """A copy with what was asked for, so that nothing a caller does reaches the stored point."""
-    return replace(
-        point,
+    return point._replace(
         vector=point.vector.copy() if include.vector and point.vector is not None else None,
         payload=copy.deepcopy(point.payload) if include.payload else None,
         text=point.text if include.text else None,

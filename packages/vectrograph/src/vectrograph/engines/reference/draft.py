@@ -1,7 +1,5 @@
 """A write in progress: a copy of the points on which the operations are done one after another."""
 
-from dataclasses import replace
-
 from vectrograph.domain.collections import IdKind
 from vectrograph.domain.errors import Conflict
 from vectrograph.domain.filters import matches
@@ -111,11 +109,11 @@ class Draft:
             self.outcomes.append(Outcome(op.id, OutcomeStatus.MISSING, 0))
             return
         seq = self._record(ChangeKind.PATCH, op.id)
-        new = replace(old, version=seq, updated_at=self._now)
+        new = old._replace(version=seq, updated_at=self._now)
         if not isinstance(payload, Keep):
-            new = replace(new, payload=payload)
+            new = new._replace(payload=payload)
         if not isinstance(text, Keep):
-            new = replace(new, text=text)
+            new = new._replace(text=text)
         self.points[op.id] = new
         self.outcomes.append(Outcome(op.id, OutcomeStatus.PATCHED, seq))
 

@@ -7,8 +7,7 @@ Algorithms, section 3.1), so that the kernel sees every row that could be among 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -37,8 +36,7 @@ class Originals(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """What is looked for.
 
     Attributes:
