@@ -8,6 +8,7 @@ or used on one loop after another, works. What a child process inherits stays in
 """
 
 import asyncio
+import functools
 import os
 import time
 import weakref
@@ -33,6 +34,19 @@ Effect: TypeAlias = Send[Request] | Hedged | Sleep
 _GRPC_ERRORS = (grpc.RpcError, grpc.FutureCancelledError, grpc.aio.BaseError, ValueError)
 
 
+@functools.cache
+def _keep_core(process: int) -> grpc.Channel | None:
+    """A channel of this process that nobody uses or closes; None where gRPC does not look after forks."""
+    # After its last channel is closed gRPC's core ends its threads and itself in its own time. It does not look after
+    # a fork meanwhile: the first call of the child may wait forever for a lock that a thread of the parent held. A core
+    # that stays stops its threads before every fork and starts them again on both sides. It does not where the user
+    # has switched that off, and then a child could not use a core that stays at all.
+    switch = os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").lower()
+    if not hasattr(os, "fork") or switch in {"0", "f", "false", "n", "no"}:
+        return None
+    return grpc.insecure_channel("localhost:1")
+
+
 class _Connection:
     """An open gRPC channel and its methods, made once each.
 
@@ -43,6 +57,7 @@ class _Connection:
 
     def __init__(self, endpoint: Endpoint, library: Any) -> None:
         self.process = os.getpid()
+        _keep_core(self.process)
         if endpoint.tls:
             credentials = grpc.ssl_channel_credentials(
                 endpoint.root_certificates, endpoint.client_key, endpoint.client_certificate

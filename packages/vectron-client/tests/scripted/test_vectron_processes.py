@@ -1,5 +1,6 @@
 """Forking before and after first use, and the end of the interpreter: scripts of their own in fresh interpreters."""
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,25 +40,70 @@ def test_a_client_works_on_both_sides_of_a_fork(
     assert printed == ("parent ['docs']\n" if used_before else "") + 2 * child + "parent ['docs']\n"
 
 
-def test_an_async_client_that_was_closed_before_the_fork(server: "ScriptedServer", run_script: "RunScript") -> None:
-    server.answers("ListCollections", NAMES)
-    script = """
-        import asyncio, os, sys
-        from vectron_client import AsyncVectronClient
+CLOSED = """
+    import asyncio, os, sys, time
+    from vectron_client import AsyncVectronClient, VectronClient
 
-        async def ask():
-            async with AsyncVectronClient(sys.argv[1]) as client:
-                print(await client.list_collections(), flush=True)
+    def threads():
+        return len(os.listdir("/proc/self/task"))  # those of gRPC as well
 
-        asyncio.run(ask())
+    async def ask_async():
+        async with AsyncVectronClient(sys.argv[1]) as client:
+            print(await client.list_collections(), flush=True)
+
+    def ask():
+        with VectronClient(sys.argv[1]) as client:
+            print(client.list_collections(), flush=True)
+
+    def ask_in_child():
         child = os.fork()
         if child == 0:
-            asyncio.run(ask())
+            {ask}
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
-        asyncio.run(ask())
+"""
+
+
+@pytest.mark.parametrize("ask", ["ask()", "asyncio.run(ask_async())"])
+def test_a_client_that_was_closed_before_the_fork(server: "ScriptedServer", run_script: "RunScript", ask: str) -> None:
+    server.answers("ListCollections", NAMES)
+    script = f"""
+    for _ in range(5):
+        {ask}
+        ask_in_child()
+    {ask}
     """
-    assert run_script(script, server.address) == "['docs']\n" * 3
+    assert run_script(CLOSED.format(ask=ask) + script, server.address) == "['docs']\n" * 11
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+@pytest.mark.parametrize("ask", ["ask()", "asyncio.run(ask_async())"])
+def test_grpc_stays_to_look_after_forks(server: "ScriptedServer", run_script: "RunScript", ask: str) -> None:
+    server.answers("ListCollections", NAMES)
+    script = f"""
+    {ask}
+    time.sleep(0.2)  # for what would end
+    assert threads() > 1
+    """
+    assert run_script(CLOSED.format(ask=ask) + script, server.address) == "['docs']\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+@pytest.mark.parametrize("ask", ["ask()", "asyncio.run(ask_async())"])
+def test_grpc_ends_where_it_may_not_look_after_forks(
+    server: "ScriptedServer", run_script: "RunScript", ask: str
+) -> None:
+    server.answers("ListCollections", NAMES)
+    script = f"""
+    {ask}
+    until = time.monotonic() + 30
+    while threads() > 1:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    ask_in_child()
+    """
+    printed = run_script(CLOSED.format(ask=ask) + script, server.address, GRPC_ENABLE_FORK_SUPPORT="0")
+    assert printed == "['docs']\n" * 2
 
 
 def test_an_async_client_that_was_open_at_the_fork_is_refused_in_the_child(
