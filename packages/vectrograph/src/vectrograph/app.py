@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from vectrograph.certificates import CertificateFiles, Certificates
 from vectrograph.control.seeding import default_password_in_force, seed_development_accounts
 from vectrograph.control.store import ControlStore
+from vectrograph.cores import Home
 from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import StartupError
 from vectrograph.embedding.wordllama import WordllamaEmbedder
@@ -114,10 +115,12 @@ class Server:
                 stack.enter_context(bind(settings.host, settings.http_port, "http-port")),
                 stack.enter_context(bind(settings.host, settings.vectron_http_port, "vectron-http-port")),
             ]
+            home = _home(settings, stack)
             rpc_server = build_grpc_server(
                 services,
                 threads=settings.grpc_threads or worker_threads(),
                 trusted_proxies=settings.proxies,
+                home=home,
             )
             grpc_port = _bind_grpc(rpc_server, settings, certificates)
             application = build_http_app(
@@ -126,8 +129,9 @@ class Server:
                 version=VERSION,
                 trusted_proxies=settings.proxies,
                 cors_origins=settings.cors_origins,
+                home=home,
             )
-            http_server = _HttpServer(application, settings.shutdown_seconds, certificates)
+            http_server = _HttpServer(application, settings.shutdown_seconds, certificates, home)
             stack.callback(_stop_together, http_server, rpc_server, settings.shutdown_seconds)
             http_server.start(http_sockets)
             rpc_server.start()
@@ -139,6 +143,15 @@ class Server:
     def stop(self) -> None:
         """Finish what is in flight within `shutdown_seconds`, then close everything. Stopping twice is fine."""
         self._closing.close()
+
+
+def _home(settings: Settings, stack: ExitStack) -> Home | None:
+    if not settings.home_core:
+        return None
+    home = Home()
+    home.watch()
+    stack.callback(home.close)
+    return home
 
 
 def _open_engine(settings: Settings, stack: ExitStack) -> Engine:
@@ -254,7 +267,9 @@ def _stop_together(http_server: "_HttpServer", rpc_server: grpc.Server, seconds:
 class _HttpServer:
     """Uvicorn in a thread of its own, on sockets that are bound already."""
 
-    def __init__(self, application: ASGIApp, shutdown_seconds: float, certificates: Certificates | None) -> None:
+    def __init__(
+        self, application: ASGIApp, shutdown_seconds: float, certificates: Certificates | None, home: Home | None
+    ) -> None:
         config = uvicorn.Config(
             application,
             lifespan="off",
@@ -267,16 +282,22 @@ class _HttpServer:
             timeout_graceful_shutdown=max(1, int(shutdown_seconds)),
         )
         self._server = uvicorn.Server(config)
+        self._home = home
         self._thread: threading.Thread | None = None
 
     def start(self, sockets: list[socket.socket]) -> None:
-        self._thread = threading.Thread(target=self._server.run, args=(sockets,), name="vectrograph-http", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(sockets,), name="vectrograph-http", daemon=True)
         self._thread.start()
         deadline = time.monotonic() + _READY_SECONDS
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > deadline:
                 raise StartupError("The HTTP server did not come up; the lines above say why.")
             time.sleep(0.002)
+
+    def _run(self, sockets: list[socket.socket]) -> None:
+        if self._home is not None:
+            self._home.stay()
+        self._server.run(sockets)
 
     def ask_to_stop(self) -> None:
         self._server.should_exit = True

@@ -109,6 +109,10 @@ class Settings(BaseSettings):
         le=1024,
         description="Threads for gRPC calls that read, and as many that write; 0: two for each processor, at least 4.",
     )
+    home_core: bool = Field(
+        default=True,
+        description="Keep the threads that run Python on one core; what takes long outside of it runs on the others.",
+    )
     shutdown_seconds: float = Field(
         default=8.0, gt=0, le=60, description="Time that requests in flight get to finish after SIGTERM."
     )

@@ -17,6 +17,7 @@ from vectrograph.domain.payloads import MAX_DEPTH, decode_payload, encode_payloa
 from vectrograph.domain.points import MAX_SERIAL_ID
 from vectrograph.domain.vectors import stack
 from vectrograph.engines.contract.strategies import payloads
+from vectrograph.engines.embedded import records
 
 MIB = 1 << 20
 
@@ -25,6 +26,7 @@ MIB = 1 << 20
 def test_payloads_come_back(payload: dict[str, Any]) -> None:
     encoded = encode_payload(payload, "payload", MIB)
     assert repr(decode_payload(encoded)) == repr(payload)
+    assert repr(records.decode_payload(encoded)) == repr(payload)
     assert b"\n" not in encoded
 
 
@@ -32,6 +34,7 @@ def test_what_json_can_hold_is_accepted() -> None:
     assert encode_payload(MappingProxyType({"t": (1, 2)}), "payload", MIB) == b'{"t":[1,2]}'
     assert encode_payload(OrderedDict(b=1, a=2), "payload", MIB) == b'{"b":1,"a":2}'
     assert decode_payload(encode_payload({"n": 10**400}, "payload", MIB)) == {"n": 10**400}
+    assert records.decode_payload(encode_payload({"n": 10**400}, "payload", MIB)) == {"n": 10**400}
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
-
 from vectrograph.domain.errors import InvalidArgument, TooLarge
 
 MAX_DEPTH: Final = 64
 """Levels of lists and objects in a payload."""
-
-_decode: Final = msgspec.json.Decoder().decode
 
 
 def encode_payload(payload: Mapping[str, Any], where: str, max_bytes: int) -> bytes:
@@ -51,7 +47,7 @@ def decode_payload(encoded: bytes) -> dict[str, Any]:
     >>> decode_payload(b'{"a":[1,null]}')
     {'a': [1, None]}
     """
-    payload: dict[str, Any] = _decode(encoded)
+    payload: dict[str, Any] = json.loads(encoded)
     return payload
 
 

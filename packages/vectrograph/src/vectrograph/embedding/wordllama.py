@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from vectrograph.cores import roaming
 from vectrograph.domain.errors import StartupError, Unavailable
 from vectrograph.domain.points import Vector
 
@@ -93,7 +94,11 @@ class WordllamaEmbedder:
             with self._loading:
                 model = self._model
                 if model is None:
-                    model = self._model = _read_model(self._table_file, self._tokenizer_file)
+                    model = _read_model(self._table_file, self._tokenizer_file)
+                    # The first batch starts the tokenizer's threads, as many as the caller may use cores.
+                    with roaming():
+                        model.tokenizer.encode_batch_fast(["a", "b"], add_special_tokens=False)
+                    self._model = model
         return model
 
 

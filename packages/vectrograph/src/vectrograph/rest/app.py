@@ -9,6 +9,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from vectrograph.cores import Home
 from vectrograph.rest.context import Application
 from vectrograph.rest.endpoint import Endpoint, PathEndpoint
 from vectrograph.rest.errors import RouteNotFound
@@ -45,6 +46,7 @@ def build_http_app(
     cors_origins: Sequence[str] = (),
     body_seconds: float = BODY_SECONDS,
     max_waiting: int = 1_024,
+    home: Home | None = None,
 ) -> ASGIApp:
     """The REST API and Vectron's HTTP gateway as an ASGI application. It serves one event loop, on any number of ports.
 
@@ -56,10 +58,11 @@ def build_http_app(
         cors_origins: whose pages may call from a browser, such as `https://app.example`; none unless named.
         body_seconds: how long a body may take to arrive.
         max_waiting: requests that may wait for a thread; further ones are answered 503.
+        home: where requests that read are answered; None for wherever there is room.
     """
     document = msgspec.json.encode(add_gateway(openapi_document(OPERATIONS, version), GATEWAY_OPERATIONS))
     application = Application(services, version, document)
-    workers = Workers(max_waiting=max_waiting)
+    workers = Workers(max_waiting=max_waiting, home=home)
     app: ASGIApp = Router(_routes(OPERATIONS, application, workers), redirect_slashes=False, default=_no_route)
     app = Gateway(app, GATEWAY_OPERATIONS, application, workers)
     app = MediaType(app)

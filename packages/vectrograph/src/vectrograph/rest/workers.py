@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Final, TypeVar
 
+from vectrograph.cores import Home, anywhere
 from vectrograph.domain.errors import DeadlineExceeded, Overloaded
 from vectrograph.rest.operation import Work
 from vectrograph.services.waiting import Queue, worker_threads
@@ -24,9 +25,12 @@ class Workers:
     back in half the time that anyio's limiters and shields take.
     """
 
-    def __init__(self, threads: int = 0, hashing: int = 2, *, max_waiting: int = 1_024) -> None:
+    def __init__(
+        self, threads: int = 0, hashing: int = 2, *, max_waiting: int = 1_024, home: Home | None = None
+    ) -> None:
         """`threads` search and read, as many again write; 0 is `worker_threads()`. `max_waiting` requests may wait for
-        a thread of their kind, of hashing ones a sixteenth; of the others only as many as begin within a second.
+        a thread of their kind, of hashing ones a sixteenth; of the others only as many as begin within a second. Those
+        that search and read run at home, if there is one.
         """
         count = threads or worker_threads()
         self._max_waiting = {Work.HASHING: max_waiting // 16}
@@ -34,7 +38,13 @@ class Workers:
         self._queues = {work: Queue() for work in Work}
         self._free = {Work.PROBING: 2, Work.THREADED: count, Work.WRITING: count, Work.HASHING: hashing}
         self._pools = {
-            work: ThreadPoolExecutor(count, thread_name_prefix=f"rest-{work}") for work, count in self._free.items()
+            work: ThreadPoolExecutor(
+                count,
+                thread_name_prefix=f"rest-{work}",
+                # The thread of the event loop starts them, and they would stay where that is.
+                initializer=home.stay if home is not None and work is Work.THREADED else anywhere,
+            )
+            for work, count in self._free.items()
         }
 
     def is_full(self, work: Work) -> bool:

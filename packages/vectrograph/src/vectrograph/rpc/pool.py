@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeAlias
 
+from vectrograph.cores import anywhere
 from vectrograph.services.waiting import Queue
 
 _log: Final = logging.getLogger(__name__)
@@ -74,8 +75,18 @@ class Pool(ThreadPoolExecutor):
     more than what is here.
     """
 
-    def __init__(self, threads: int, *, max_waiting: int = 1_024, thread_name_prefix: str) -> None:
-        """Prepare up to so many threads; they are started as they are needed. It is full when `max_waiting` wait."""
+    def __init__(
+        self,
+        threads: int,
+        *,
+        max_waiting: int = 1_024,
+        thread_name_prefix: str,
+        begin: Callable[[], None] = anywhere,
+    ) -> None:
+        """Prepare up to so many threads; they are started as they are needed, and each calls `begin` first.
+
+        It is full when `max_waiting` wait.
+        """
         super().__init__(threads, thread_name_prefix=thread_name_prefix)
         self._most = threads
         self._name = thread_name_prefix
@@ -84,6 +95,7 @@ class Pool(ThreadPoolExecutor):
         self._queued: deque[Work] = deque()
         self._queue = Queue()
         self._max_waiting = max_waiting
+        self._begin = begin
         self._mine = threading.local()
         self._started: list[threading.Thread] = []
         self._closed = False
@@ -119,6 +131,7 @@ class Pool(ThreadPoolExecutor):
         thread.start()
 
     def _serve(self, seat: _Seat) -> None:
+        self._begin()
         while (work := seat.work) is not None:
             work.run()
             # An idle thread keeps nothing of the last call alive.

@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, Final
 
 import grpc
 
+from vectrograph.cores import Home, anywhere
 from vectrograph.rpc._pb.methods import (
     AUTH_SERVICE,
     AUTH_SERVICE_METHODS,
@@ -62,6 +64,7 @@ def build_grpc_server(
     trusted_proxies: Sequence[Network] = (),
     body_seconds: float = BODY_SECONDS,
     max_waiting: int | None = None,
+    home: Home | None = None,
 ) -> grpc.Server:
     """A server that is neither bound to a port nor started.
 
@@ -75,13 +78,16 @@ def build_grpc_server(
         body_seconds: how long a call may take to send its message before it is cancelled.
         max_waiting: calls that may wait for a thread; further ones end with RESOURCE_EXHAUSTED. By default 32 for each
             thread.
+        home: where grpc takes calls in and those that read are answered; None for wherever there is room.
 
     `stop(grace)` finishes calls in flight within `grace` seconds, refuses new ones (UNAVAILABLE; CANCELLED when a call
     crosses the news of the stop on the wire) and tells those who watch the health service.
     """
     most = threads * _WAITING_PER_THREAD if max_waiting is None else max_waiting
+    # What writes waits for the disk, and what belongs to accounts hashes passwords, both outside of Python.
+    begins = {"reading": anywhere if home is None else home.stay, "writing": anywhere, "accounts": anywhere}
     pools = [
-        Pool(threads, max_waiting=most, thread_name_prefix=f"rpc-{kind}") for kind in ("reading", "writing", "accounts")
+        Pool(threads, max_waiting=most, thread_name_prefix=f"rpc-{kind}", begin=begin) for kind, begin in begins.items()
     ]
     reading, writing, accounts = pools
     lanes, refusals = Lanes(reading, (writing, _WRITING), (accounts, _ACCOUNTS)), Refusals("grpc")
@@ -96,7 +102,7 @@ def build_grpc_server(
         handlers=[*doors, health.handler(), reflection.handler()],
         options=_options(services.limits.max_body_bytes),
     )
-    return GracefulServer(inner, pools, slow, health, reflection)
+    return GracefulServer(inner, pools, slow, health, reflection, home)
 
 
 def _options(max_message_bytes: int) -> list[tuple[str, int]]:
@@ -203,7 +209,9 @@ class GracefulServer(grpc.Server):
         slow: SlowBodies,
         health: Health,
         reflection: Reflection,
+        home: Home | None = None,
     ) -> None:
+        self._home = home
         self._inner = inner
         self._pools = pools
         self._slow = slow
@@ -232,7 +240,8 @@ class GracefulServer(grpc.Server):
 
     def start(self) -> None:
         """Begin to answer. A server starts once."""
-        self._inner.start()
+        with nullcontext() if self._home is None else self._home.lent():
+            self._inner.start()
 
     def stop(self, grace: float | None = None) -> threading.Event:
         """Take no more calls; give those in flight `grace` seconds, or with None cancel them and wait for that.

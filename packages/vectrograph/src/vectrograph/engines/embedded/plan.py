@@ -9,7 +9,6 @@ from vectrograph.domain.collections import IdKind
 from vectrograph.domain.errors import Conflict
 from vectrograph.domain.filters import Filter, predicate
 from vectrograph.domain.operations import Admitted
-from vectrograph.domain.payloads import decode_payload
 from vectrograph.domain.points import (
     MAX_SERIAL_ID,
     Change,
@@ -24,7 +23,7 @@ from vectrograph.domain.points import (
     Put,
 )
 from vectrograph.engines.embedded.batch import Batch
-from vectrograph.engines.embedded.records import Record
+from vectrograph.engines.embedded.records import Record, decode_payload
 
 
 @dataclass(slots=True)

@@ -9,14 +9,16 @@ Rows behind the graph are compared exactly, whatever the way, and every rank is 
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Final, TypeAlias
 
 import numpy as np
 
+from vectrograph.cores import roaming
 from vectrograph.domain.collections import Distance
 from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.code_space import LONGEST, SHORTEST
-from vectrograph.engines.embedded.graph.effort import Route, beam_for, route, trustworthy
+from vectrograph.engines.embedded.graph.effort import Route, beam_for, cost, route, trustworthy
 from vectrograph.engines.embedded.graph.graph import Graph, Nearest
 from vectrograph.engines.embedded.graph.refine import Query
 from vectrograph.engines.embedded.graph.scan import scan_codes, scan_rows
@@ -37,6 +39,11 @@ ABANDONED: Final = "graph walk given up for a {}"
 
 INDEX: Final = "hnsw"
 
+_LONG_NANOSECONDS: Final = 2e6
+_LONG_COMPONENTS: Final = 8_000_000
+"""Two milliseconds: leaving a core to others and coming back takes a twentieth of that."""
+_STAYING: Final = nullcontext()
+
 _STRATEGIES: Final = {Route.WALK: WALK, Route.CODES: CODES, Route.ROWS: ROWS}
 
 
@@ -55,8 +62,12 @@ class Planner:
         """The best rows for each query; see `Searcher.search`."""
         served = view.served
         if question.exact or served is None or not len(served.graph.hnsw):
-            return self._exact.search(view, question, check)
-        return _Search(view, served.graph, served.beam, question, check, self._choose, self._exact).run()
+            components = len(question.queries) * view.vectors.size
+            with roaming() if components > _LONG_COMPONENTS else _STAYING:
+                return self._exact.search(view, question, check)
+        search = _Search(view, served.graph, served.beam, question, check, self._choose, self._exact)
+        with roaming() if search.nanoseconds > _LONG_NANOSECONDS else _STAYING:
+            return search.run()
 
 
 class _Search:
@@ -90,6 +101,12 @@ class _Search:
         self._route = choose(nodes, self._inside, graph.space.dimension, self._beam)
         if base is None and self._route is Route.WALK:
             self._route = Route.CODES
+
+    @property
+    def nanoseconds(self) -> float:
+        """About how long all queries will take."""
+        one = cost(self._route, len(self._graph.hnsw), self._inside, self._graph.space.dimension, self._beam)
+        return len(self._question.queries) * one
 
     def _wanted_beam(self, base: int, share: float) -> int:
         if self._question.beam is not None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import apsw
+import msgspec
 import numpy as np
 
-from vectrograph.domain.payloads import decode_payload
 from vectrograph.domain.points import Point, Vector
 from vectrograph.domain.queries import Include
 from vectrograph.engines.embedded.failures import Damaged
@@ -19,6 +19,7 @@ CONTENT: Final = Include(vector=False, payload=True, text=True)
 BARE: Final = Include(vector=False, payload=False, text=False)
 
 _INTEGERS: Final = ("label", "version", "created_seq", "created_at", "updated_at", "checksum")
+_decode: Final = msgspec.json.Decoder().decode
 _WIDTH: Final = len(_INTEGERS) + 5
 
 
@@ -55,6 +56,14 @@ class Record:
             version=self.version,
             created_seq=self.created_seq,
         )
+
+
+def decode_payload(stored: bytes) -> dict[str, Any]:
+    """The payload of a text that the domain's `encode_payload` made, as its `decode_payload` gives it, in a tenth of
+    the time.
+    """
+    payload: dict[str, Any] = _decode(stored)
+    return payload
 
 
 def decode_vector(stored: bytes) -> Vector:

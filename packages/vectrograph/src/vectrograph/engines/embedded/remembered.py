@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Final, NamedTuple
 
-from vectrograph.domain.payloads import decode_payload
 from vectrograph.domain.points import Point
 from vectrograph.domain.queries import Include
-from vectrograph.engines.embedded.records import BARE, Record
+from vectrograph.engines.embedded.records import BARE, Record, decode_payload
 
 REMEMBERED_BYTES: Final = 8 << 20
 """Memory for the points of a collection that are remembered."""

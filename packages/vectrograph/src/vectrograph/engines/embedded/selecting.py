@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 
 import apsw
 
+from vectrograph.cores import roaming
 from vectrograph.domain.filters import Filter
 from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.columns.store import Selection
@@ -35,7 +36,7 @@ def selecting(
         if selection is None:
             stack.close()
             # Columns first, then the snapshot: what is taken later is never older than the columns.
-            with columns.updating(check):
+            with roaming(), columns.updating(check):
                 connection, view = stack.enter_context(collection.snapshot(check))
                 selection = columns.select(connection, view, condition, check)
         yield connection, view, selection

@@ -8,6 +8,8 @@ from threading import Condition, Thread, get_ident
 from typing import Final, Protocol
 from weakref import WeakSet
 
+from vectrograph.cores import anywhere
+
 _RETRY_SECONDS: Final = 30.0
 
 _log = logging.getLogger(__name__)
@@ -79,6 +81,7 @@ class Worker:
             atexit.unregister(self.close)
 
     def _work(self) -> None:
+        anywhere()
         while not self._closing:
             with self._changed:
                 job = self._start_due()

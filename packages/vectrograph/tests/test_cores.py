@@ -1,0 +1,222 @@
+"""Which cores threads run on, as the kernel tells it."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from vectrograph import cores
+from vectrograph.cores import Home, anywhere, roaming
+from vectrograph.domain.collections import Distance
+from vectrograph.domain.distances import norms
+from vectrograph.engines.embedded.planner import Planner
+from vectrograph.engines.embedded.scan import Question
+from vectrograph.engines.embedded.view import View
+from vectrograph.inprocess import RunningServer, running
+from vectron_client import Point
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="there is no core to choose"
+)
+
+
+def mine() -> set[int]:
+    """Cores of the calling thread."""
+    return os.sched_getaffinity(0)
+
+
+def on_a_thread(act: Callable[[], None]) -> None:
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            act()
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+
+
+@pytest.fixture
+def everywhere() -> Iterator[set[int]]:
+    before = mine()
+    yield before
+    assert mine() == before, "the test's own thread was left on other cores"
+
+
+def test_a_thread_stays_at_home_and_so_do_those_it_starts(everywhere: set[int]) -> None:
+    home = Home()
+
+    def live() -> None:
+        home.stay()
+        assert mine() == {home.core}
+        on_a_thread(lambda: assert_on({home.core}))
+        on_a_thread(wander)
+
+    on_a_thread(live)
+
+
+def wander() -> None:
+    anywhere()
+    assert mine() == os.sched_getaffinity(os.getpid())
+
+
+def assert_on(cores: set[int | None]) -> None:
+    assert mine() == cores
+
+
+def test_long_work_leaves_home_and_comes_back_also_when_it_fails(everywhere: set[int]) -> None:
+    home = Home()
+
+    def live() -> None:
+        home.stay()
+        with roaming():
+            assert mine() == everywhere - {home.core}
+            with roaming():
+                assert mine() == everywhere - {home.core}
+            assert mine() == everywhere - {home.core}
+        assert mine() == {home.core}
+        with pytest.raises(LookupError), roaming():
+            raise LookupError
+        assert mine() == {home.core}
+
+    on_a_thread(live)
+    with roaming():
+        assert mine() == everywhere, "a thread that does not live at home was moved"
+
+
+def test_what_is_started_while_a_home_is_lent_runs_there(everywhere: set[int]) -> None:
+    home = Home()
+    with home.lent():
+        on_a_thread(lambda: assert_on({home.core}))
+    assert mine() == everywhere
+
+
+def test_all_that_live_at_home_move_with_it(everywhere: set[int]) -> None:
+    home, go, seen = Home(), threading.Event(), list[set[int]]()
+    old = home.core
+
+    def live() -> None:
+        home.stay()
+        ready.set()
+        go.wait(30)
+        seen.append(mine())
+        with roaming():
+            seen.append(mine())
+        seen.append(mine())
+
+    ready, thread = threading.Event(), threading.Thread(target=live)
+    thread.start()
+    assert ready.wait(30)
+    other = min(everywhere - {old})
+    home._move(other)
+    go.set()
+    thread.join()
+    assert home.core == other
+    assert seen == [{other}, everywhere - {other}, {other}]
+
+
+@pytest.mark.parametrize(
+    ("idle", "own", "better"),
+    [
+        ({0: 9.0, 1: 0.0}, 9.0, None),  # Busy with its own work.
+        ({0: 9.0, 1: 1.0}, 2.0, 0),  # Others take most of it, and the other core is free.
+        ({0: 2.0, 1: 1.0}, 2.0, None),  # Nothing better is there.
+        ({0: 9.0, 1: 8.0}, 0.0, None),  # Hardly anybody is there.
+        ({0: 7.0, 1: 0.0, 2: 9.0}, 0.0, 0),  # Core 2 is idle and not for this process.
+    ],
+)
+def test_a_crowded_core_is_left_for_a_free_one(idle: dict[int, float], own: float, better: int | None) -> None:
+    before = cores._Load(1, 100.0, {0: 50.0, 1: 50.0, 2: 50.0}, 20.0)
+    after = cores._Load(1, 110.0, {core: 50.0 + seconds for core, seconds in idle.items()}, 20.0 + own)
+    assert after.better_core(before, {0, 1}) == better
+
+
+def test_the_load_of_this_machine_can_be_read() -> None:
+    home = Home()
+
+    def live() -> None:
+        home.stay()
+        before = cores._Load.now(home.core)
+        end = os.times().elapsed + 0.2
+        while os.times().elapsed < end:
+            pass
+        after = cores._Load.now(home.core)
+        assert after._own - before._own > 0.02
+        assert after._idle.keys() >= {home.core}
+
+    on_a_thread(live)
+
+
+def test_where_there_is_one_core_nothing_happens(everywhere: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    home = Home()
+    assert home.core is None
+    monkeypatch.undo()
+    with home.lent():
+        home.stay()
+        home.watch()
+        home.close()
+        assert mine() == everywhere
+
+
+@pytest.mark.parametrize(("rows", "leaves"), [(100, False), (40_000, True)])
+def test_a_long_scan_leaves_the_core_to_others(rows: int, leaves: bool) -> None:
+    vectors = np.ones((rows, 256), np.float32)
+    numbers = np.arange(1, rows + 1)
+    view = View(rows, rows, vectors, norms(vectors), numbers, numbers, np.ones(rows, np.bool_))
+    question = Question(distance=Distance.COSINE, queries=vectors[:1], best=10)
+    seen: list[set[int]] = []
+    home = Home()
+
+    def live() -> None:
+        home.stay()
+        Planner().search(view, question, lambda: seen.append(mine()))
+        assert mine() == {home.core}
+
+    on_a_thread(live)
+    assert seen
+    assert all((home.core not in cores) is leaves for cores in seen)
+
+
+@pytest.mark.parametrize("at_home", [True, False])
+def test_the_server_answers_reads_at_home_and_writes_anywhere(at_home: bool) -> None:
+    everywhere, before = frozenset(mine()), server_threads()
+    with running(home_core=at_home) as server:
+        ask(server)
+        fresh = [thread for thread in server_threads() if thread not in before]
+        threads = [(thread.name, frozenset(os.sched_getaffinity(thread.native_id or 0))) for thread in fresh]
+    # The last is grpc's own, which takes calls in.
+    reading = lived(threads, "rpc-reading", "rest-threaded", "vectrograph-http", "(_serve)")
+    writing = lived(threads, "rpc-writing", "rest-writing", "rest-hashing")
+    assert writing == {everywhere}
+    assert len(reading) == 1
+    assert len(next(iter(reading))) == (1 if at_home else len(everywhere))
+    assert frozenset(mine()) == everywhere
+    assert not [thread for thread in server_threads() if thread.name == "vectrograph-home"]
+
+
+def ask(server: RunningServer) -> None:
+    with server.neurograph() as client, server.vectron() as other:
+        client.tokens.create(text="hello")
+        assert client.tokens.query(text="hello", top_k=1)
+        other.create_collection("docs", 2)
+        other.upsert("docs", [Point(id="a", vector=[1.0, 2.0])])
+        assert other.search("docs", [1.0, 2.0])
+
+
+def server_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+
+
+def lived(threads: list[tuple[str, frozenset[int]]], *names: str) -> set[frozenset[int]]:
+    """Where all threads lived whose names have one of these in them; there are some of each."""
+    found = {name: {cores for thread, cores in threads if name in thread} for name in names}
+    assert all(found.values()), found
+    return set().union(*found.values())
