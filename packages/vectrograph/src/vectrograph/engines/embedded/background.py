@@ -42,7 +42,7 @@ class Rhythm:
         save_share: growth after which the index is saved.
     """
 
-    first_floats: int = 2_000_000
+    first_floats: int = 1_000_000
     first_rows: tuple[int, int] = (2_000, 20_000)
     swap_rows: int = 4_096
     swap_share: float = 0.01
