@@ -2,15 +2,19 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 import pytest
 
 from vectrograph import cores
-from vectrograph.cores import Home, anywhere, roaming
+from vectrograph.cores import Home, anywhere, place
 from vectrograph.domain.collections import Distance
 from vectrograph.domain.distances import norms
+from vectrograph.domain.points import Vector
+from vectrograph.engines.embedded.graph.effort import Route
+from vectrograph.engines.embedded.graph.graph import Graph
+from vectrograph.engines.embedded.graph.served import ServedGraph
 from vectrograph.engines.embedded.planner import Planner
 from vectrograph.engines.embedded.scan import Question
 from vectrograph.engines.embedded.view import View
@@ -67,28 +71,22 @@ def wander() -> None:
     assert mine() == os.sched_getaffinity(os.getpid())
 
 
-def assert_on(cores: set[int | None]) -> None:
-    assert mine() == cores
+def assert_on(cores: Collection[int | None]) -> None:
+    assert mine() == set(cores)
 
 
-def test_long_work_leaves_home_and_comes_back_also_when_it_fails(everywhere: set[int]) -> None:
+def test_long_work_runs_anywhere_and_the_next_at_home_again(everywhere: set[int]) -> None:
     home = Home()
 
     def live() -> None:
         home.stay()
-        with roaming():
-            assert mine() == everywhere - {home.core}
-            with roaming():
-                assert mine() == everywhere - {home.core}
-            assert mine() == everywhere - {home.core}
-        assert mine() == {home.core}
-        with pytest.raises(LookupError), roaming():
-            raise LookupError
-        assert mine() == {home.core}
+        for long in (True, True, False, False, True):
+            place(0.01 if long else 1e-4)
+            assert mine() == (everywhere if long else {home.core})
 
     on_a_thread(live)
-    with roaming():
-        assert mine() == everywhere, "a thread that does not live at home was moved"
+    place(1e-4)
+    assert mine() == everywhere, "a thread that does not live at home was moved"
 
 
 def test_what_is_started_while_a_home_is_lent_runs_there(everywhere: set[int]) -> None:
@@ -107,8 +105,9 @@ def test_all_that_live_at_home_move_with_it(everywhere: set[int]) -> None:
         ready.set()
         go.wait(30)
         seen.append(mine())
-        with roaming():
-            seen.append(mine())
+        place(0.01)
+        seen.append(mine())
+        place(1e-4)
         seen.append(mine())
 
     ready, thread = threading.Event(), threading.Thread(target=live)
@@ -119,7 +118,7 @@ def test_all_that_live_at_home_move_with_it(everywhere: set[int]) -> None:
     go.set()
     thread.join()
     assert home.core == other
-    assert seen == [{other}, everywhere - {other}, {other}]
+    assert seen == [{other}, everywhere, {other}]
 
 
 @pytest.mark.parametrize(
@@ -154,6 +153,14 @@ def test_the_load_of_this_machine_can_be_read() -> None:
     on_a_thread(live)
 
 
+def test_the_more_cores_there_are_the_sooner_work_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = []
+    for count in (2, 4, 64):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, count=count: set(range(count)))
+        long.append(Home().long)
+    assert long == [1e-3, 5e-4, 3.5e-4]
+
+
 def test_where_there_is_one_core_nothing_happens(everywhere: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     home = Home()
@@ -166,23 +173,43 @@ def test_where_there_is_one_core_nothing_happens(everywhere: set[int], monkeypat
         assert mine() == everywhere
 
 
-@pytest.mark.parametrize(("rows", "leaves"), [(100, False), (40_000, True)])
-def test_a_long_scan_leaves_the_core_to_others(rows: int, leaves: bool) -> None:
+@pytest.mark.parametrize(("rows", "long"), [(100, False), (40_000, True)])
+def test_a_long_scan_runs_anywhere(rows: int, long: bool, everywhere: set[int]) -> None:
     vectors = np.ones((rows, 256), np.float32)
-    numbers = np.arange(1, rows + 1)
-    view = View(rows, rows, vectors, norms(vectors), numbers, numbers, np.ones(rows, np.bool_))
+    view = seen_of(vectors)
     question = Question(distance=Distance.COSINE, queries=vectors[:1], best=10)
-    seen: list[set[int]] = []
     home = Home()
 
     def live() -> None:
         home.stay()
-        Planner().search(view, question, lambda: seen.append(mine()))
-        assert mine() == {home.core}
+        Planner().search(view, question, lambda: assert_on(everywhere if long else {home.core}))
 
     on_a_thread(live)
-    assert seen
-    assert all((home.core not in cores) is leaves for cores in seen)
+
+
+def seen_of(vectors: Vector, served: ServedGraph | None = None) -> View:
+    numbers = np.arange(1, len(vectors) + 1)
+    live = np.ones(len(vectors), np.bool_)
+    return View(len(vectors), len(vectors), vectors, norms(vectors), numbers, numbers, live, served)
+
+
+def test_walks_are_long_or_short_by_what_they_took(everywhere: set[int]) -> None:
+    vectors = np.random.default_rng(1).normal(size=(2_000, 32)).astype(np.float32)
+    graph = Graph.build(seen_of(vectors), Distance.COSINE)
+    view = seen_of(vectors, ServedGraph(graph, 64))
+    home, planner = Home(), Planner(lambda *_: Route.WALK)
+    assert graph.hnsw.pace == 0.0
+
+    def live() -> None:
+        home.stay()
+        for count, pace, long in ((1, 0.0, False), (64, 0.0, True), (1, 1e-4, True), (1, 1e-9, False)):
+            graph.hnsw.pace = pace
+            question = Question(distance=Distance.COSINE, queries=vectors[:count], best=10)
+            planner.search(view, question, lambda: None)
+            assert mine() == (everywhere if long else {home.core}), (count, pace)
+            assert graph.hnsw.pace > 0.0
+
+    on_a_thread(live)
 
 
 @pytest.mark.parametrize("at_home", [True, False])

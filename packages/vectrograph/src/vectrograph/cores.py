@@ -1,4 +1,4 @@
-"""Which cores threads run on: what mostly runs Python stays on one, its home; long work outside of Python leaves it.
+"""Which cores threads run on: what mostly runs Python stays on one, its home; what takes long outside of it, anywhere.
 
 One thread of a process runs Python at a time. Where the scheduler spreads its threads over the cores, as it does with
 each that wakes, the interpreter moves with every switch: what it last touched lies in the caches of another core, and
@@ -27,6 +27,10 @@ _STRANGERS: Final = 0.3
 """Share of the home's time that others may take before another core is looked for …"""
 _IDLE: Final = 0.6
 """… and the share of a core's time that must be free for it to be taken."""
+_LONG: Final = 2e-3
+_LEAST_LONG: Final = 3.5e-4
+"""Seconds, divided by the number of cores, and at least: on two cores walks of 0.5 ms were answered quicker at home, by
+a tenth with eight callers; the more cores there are, the sooner eight of them get more done than one."""
 _CAN_CHOOSE: Final = hasattr(os, "sched_setaffinity")
 
 
@@ -34,6 +38,7 @@ class _Mine(threading.local):
     """Where the calling thread lives."""
 
     home: "Home | None" = None
+    away: bool = False
 
 
 _mine: Final = _Mine()
@@ -49,6 +54,8 @@ class Home:
     def __init__(self) -> None:
         self._allowed = frozenset(os.sched_getaffinity(0)) if _CAN_CHOOSE else frozenset[int]()
         self._core = _first_choice(self._allowed, os.getpid())
+        self.long = max(_LEAST_LONG, _LONG / max(1, len(self._allowed)))
+        """Seconds of work outside of Python from which on it is worth leaving."""
         self._stop = threading.Event()
         self._watch: threading.Thread | None = None
 
@@ -60,8 +67,8 @@ class Home:
     def stay(self) -> None:
         """Let the calling thread, and those it starts from now on, run at home."""
         if self._core is not None:
-            _mine.home = self
-            _run_on({self._core})
+            _mine.home, _mine.away = self, False
+            _run_on(self.alone)
 
     @contextmanager
     def lent(self) -> Iterator[None]:
@@ -70,15 +77,21 @@ class Home:
             yield
             return
         before = os.sched_getaffinity(0)
-        _run_on({self._core})
+        _run_on(self.alone)
         try:
             yield
         finally:
             _run_on(before)
 
-    def away(self) -> frozenset[int]:
-        """All cores but this."""
-        return self._allowed - {self._core}
+    @property
+    def everywhere(self) -> frozenset[int]:
+        """All cores that the process may use."""
+        return self._allowed
+
+    @property
+    def alone(self) -> frozenset[int]:
+        """This core; all of them where there is no choice."""
+        return self._allowed if self._core is None else frozenset({self._core})
 
     def watch(self) -> None:
         """Move when others crowd this core, until `close`."""
@@ -112,22 +125,23 @@ class Home:
                 continue  # It has ended meanwhile.
 
 
-@contextmanager
-def roaming() -> Iterator[None]:
-    """Long work outside of Python: a thread that lives at home leaves it for this block, any other stays where it is.
+def place(seconds: float) -> None:
+    """Let the calling thread, if it lives at home, run where its next work belongs: long work anywhere, other at home.
 
-    Leaving and coming back take some 50 µs; worth it for a millisecond and more, in which others run at home.
+    A thread stays where it was placed, because moving takes a tenth of a millisecond or two: those who answer long
+    searches only are never moved.
+
+    Args:
+        seconds: about how long the work will take outside of Python.
     """
     home = _mine.home
-    if home is None or home.core is None:
-        yield
+    if home is None:
         return
-    _run_on(home.away())
-    _mine.home = None
-    try:
-        yield
-    finally:
-        home.stay()
+    long = seconds > home.long
+    if _mine.away is long:
+        return
+    _mine.away = long
+    _run_on(home.everywhere if long else home.alone)
 
 
 def anywhere() -> None:

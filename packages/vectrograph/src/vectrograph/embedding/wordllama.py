@@ -6,6 +6,7 @@ logging of the whole process.
 """
 
 import importlib.util
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from vectrograph.cores import roaming
+from vectrograph.cores import place
 from vectrograph.domain.errors import StartupError, Unavailable
 from vectrograph.domain.points import Vector
 
@@ -96,8 +97,8 @@ class WordllamaEmbedder:
                 if model is None:
                     model = _read_model(self._table_file, self._tokenizer_file)
                     # The first batch starts the tokenizer's threads, as many as the caller may use cores.
-                    with roaming():
-                        model.tokenizer.encode_batch_fast(["a", "b"], add_special_tokens=False)
+                    place(math.inf)
+                    model.tokenizer.encode_batch_fast(["a", "b"], add_special_tokens=False)
                     self._model = model
         return model
 

@@ -9,12 +9,11 @@ Rows behind the graph are compared exactly, whatever the way, and every rank is 
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Final, TypeAlias
 
 import numpy as np
 
-from vectrograph.cores import roaming
+from vectrograph.cores import place
 from vectrograph.domain.collections import Distance
 from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.code_space import LONGEST, SHORTEST
@@ -39,10 +38,8 @@ ABANDONED: Final = "graph walk given up for a {}"
 
 INDEX: Final = "hnsw"
 
-_LONG_NANOSECONDS: Final = 2e6
-_LONG_COMPONENTS: Final = 8_000_000
-"""Two milliseconds: leaving a core to others and coming back takes a twentieth of that."""
-_STAYING: Final = nullcontext()
+_COMPONENT_SECONDS: Final = 2.5e-10
+"""Of an exact scan, about."""
 
 _STRATEGIES: Final = {Route.WALK: WALK, Route.CODES: CODES, Route.ROWS: ROWS}
 
@@ -62,12 +59,11 @@ class Planner:
         """The best rows for each query; see `Searcher.search`."""
         served = view.served
         if question.exact or served is None or not len(served.graph.hnsw):
-            components = len(question.queries) * view.vectors.size
-            with roaming() if components > _LONG_COMPONENTS else _STAYING:
-                return self._exact.search(view, question, check)
+            place(len(question.queries) * view.vectors.size * _COMPONENT_SECONDS)
+            return self._exact.search(view, question, check)
         search = _Search(view, served.graph, served.beam, question, check, self._choose, self._exact)
-        with roaming() if search.nanoseconds > _LONG_NANOSECONDS else _STAYING:
-            return search.run()
+        place(search.seconds)
+        return search.run()
 
 
 class _Search:
@@ -103,10 +99,12 @@ class _Search:
             self._route = Route.CODES
 
     @property
-    def nanoseconds(self) -> float:
-        """About how long all queries will take."""
-        one = cost(self._route, len(self._graph.hnsw), self._inside, self._graph.space.dimension, self._beam)
-        return len(self._question.queries) * one
+    def seconds(self) -> float:
+        """About how long all queries will take outside of Python."""
+        hnsw, dimension = self._graph.hnsw, self._graph.space.dimension
+        if self._route is Route.WALK and hnsw.pace:
+            return len(self._question.queries) * self._beam * hnsw.pace
+        return len(self._question.queries) * 1e-9 * cost(self._route, len(hnsw), self._inside, dimension, self._beam)
 
     def _wanted_beam(self, base: int, share: float) -> int:
         if self._question.beam is not None:

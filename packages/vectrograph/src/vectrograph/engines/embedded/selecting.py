@@ -1,11 +1,12 @@
 """Which points of a collection match a filter, in one state of it."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import apsw
 
-from vectrograph.cores import roaming
+from vectrograph.cores import place
 from vectrograph.domain.filters import Filter
 from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.columns.store import Selection
@@ -36,7 +37,8 @@ def selecting(
         if selection is None:
             stack.close()
             # Columns first, then the snapshot: what is taken later is never older than the columns.
-            with roaming(), columns.updating(check):
+            place(math.inf)
+            with columns.updating(check):
                 connection, view = stack.enter_context(collection.snapshot(check))
                 selection = columns.select(connection, view, condition, check)
         yield connection, view, selection

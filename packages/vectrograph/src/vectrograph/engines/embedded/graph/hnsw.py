@@ -26,6 +26,7 @@ faiss-cpu 1.15.1) and relied on here:
 """
 
 import os
+import time
 from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any, Final, TypeAlias
@@ -42,6 +43,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 _CODE_KINDS: Final = {"int8": "QT_8bit_direct_signed", "float16": "QT_fp16"}
 _WAITING: Final = "OMP_WAIT_POLICY"
+_WEIGHT: Final = 0.05
 _SCAN_BYTES: Final = 8 << 20
 """Codes scanned between two looks at the clock: one to four milliseconds."""
 
@@ -73,6 +75,8 @@ class Hnsw:
         self._index = index
         self._storage: Any = _faiss().downcast_index(index.storage)
         self._count = int(index.ntotal)
+        self.pace = 0.0
+        """Seconds of a core that a walk lately took for each node of its beam; 0 before the first."""
 
     @classmethod
     def empty(cls, width: int, kind: str, *, by_products: bool, links: int, breadth: int) -> "Hnsw":
@@ -165,7 +169,11 @@ class Hnsw:
         faiss.omp_set_num_threads(1)
         # What `index.search` would call after looking at its arguments once more.
         places = faiss.swig_ptr(values), faiss.swig_ptr(nodes)
+        began = time.thread_time()
         self._index.search_c(shape[0], faiss.swig_ptr(aims), shape[1], *places, _parameters(beam))
+        pace = (time.thread_time() - began) / (shape[0] * beam)
+        # Threads may overwrite each other's: it is an average, and of no importance for what is found.
+        self.pace += _WEIGHT * (pace - self.pace) if self.pace else pace
         return values, nodes
 
     def scan(self, aim: Vector, count: int, allowed: Mask | None, between: Callable[[], None]) -> tuple[Vector, Nodes]:
