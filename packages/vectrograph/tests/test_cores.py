@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,11 +90,26 @@ def test_long_work_runs_anywhere_and_the_next_at_home_again(everywhere: set[int]
     assert mine() == everywhere, "a thread that does not live at home was moved"
 
 
-def test_what_is_started_while_a_home_is_lent_runs_there(everywhere: set[int]) -> None:
+def test_what_a_call_at_home_starts_runs_there(everywhere: set[int]) -> None:
     home = Home()
-    with home.lent():
-        on_a_thread(lambda: assert_on({home.core}))
+    home.call(lambda: on_a_thread(lambda: assert_on({home.core})))
     assert mine() == everywhere
+
+    def fail() -> None:
+        raise LookupError("for a reason")
+
+    with pytest.raises(LookupError, match="for a reason"):
+        home.call(fail)
+
+
+def test_where_the_kernel_tells_nothing_the_server_stays(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cores, "_STAT", tmp_path / "hidden")
+    home = Home()
+    home.watch()
+    home.close()
+    assert f"stays on core {home.core}" in caplog.text
 
 
 def test_all_that_live_at_home_move_with_it(everywhere: set[int]) -> None:
@@ -166,11 +182,11 @@ def test_where_there_is_one_core_nothing_happens(everywhere: set[int], monkeypat
     home = Home()
     assert home.core is None
     monkeypatch.undo()
-    with home.lent():
-        home.stay()
-        home.watch()
-        home.close()
-        assert mine() == everywhere
+    home.call(lambda: assert_on(everywhere))
+    home.stay()
+    home.watch()
+    home.close()
+    assert mine() == everywhere
 
 
 @pytest.mark.parametrize(("rows", "long"), [(100, False), (40_000, True)])

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from typing import Any, Final
 
 import grpc
@@ -240,8 +239,10 @@ class GracefulServer(grpc.Server):
 
     def start(self) -> None:
         """Begin to answer. A server starts once."""
-        with nullcontext() if self._home is None else self._home.lent():
+        if self._home is None:
             self._inner.start()
+        else:
+            self._home.call(self._inner.start)
 
     def stop(self, grace: float | None = None) -> threading.Event:
         """Take no more calls; give those in flight `grace` seconds, or with None cancel them and wait for that.
