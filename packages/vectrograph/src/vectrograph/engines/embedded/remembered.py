@@ -13,7 +13,7 @@ from vectrograph.domain.points import Point
 from vectrograph.domain.queries import Include
 from vectrograph.engines.embedded.records import BARE, Record, decode_payload
 
-REMEMBERED_BYTES: Final = 4 << 20
+REMEMBERED_BYTES: Final = 8 << 20
 """Memory for the points of a collection that are remembered."""
 
 _ENTRY_BYTES: Final = 500
