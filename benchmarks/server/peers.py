@@ -71,7 +71,7 @@ class Vectrograph(OverGrpc):
 
     def search_many(self, queries: Vectors) -> list[list[int]]:
         """Many searches in one call, ids only."""
-        answers = self.client.search_many(COLLECTION, queries, top_k=K, include_payload=False)
+        answers = self.client.search_many(COLLECTION, queries, top_k=K, ef=self.ef, include_payload=False)
         return [[int(text) for text in hits.ids] for hits in answers]
 
     def wait_indexed(self) -> float:

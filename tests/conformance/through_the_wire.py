@@ -255,7 +255,7 @@ class ThroughRest(Wire):
     def write(self, ref: CollectionRef, ops: Sequence[Op], **options: Any) -> WriteResult:
         if ref not in self._dimensions:
             return self._engine.write(ref, ops, **options)
-        padded = [replace(op, vector=self._pad(ref, op.vector)) if isinstance(op, Put) else op for op in ops]
+        padded = [op._replace(vector=self._pad(ref, op.vector)) if isinstance(op, Put) else op for op in ops]
         if options or not all(self._travels(op) for op in padded):
             return self._engine.write(self._tokens, padded, **options)
         ids = self._cross(lambda: [self._send(op) for op in padded])

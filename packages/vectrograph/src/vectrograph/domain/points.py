@@ -6,8 +6,9 @@ never reused.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -19,6 +20,8 @@ Vector: TypeAlias = NDArray[np.float32]
 
 
 Payload: TypeAlias = Mapping[str, Any]
+
+_NOTHING: Final[Payload] = MappingProxyType({})
 
 
 MAX_SERIAL_ID: Final = 2**53 - 1
@@ -50,8 +53,7 @@ class Point(NamedTuple):
     created_seq: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Put:
+class Put(NamedTuple):
     """Store a point whole; an existing one of that id is replaced (creation time and seq stay).
 
     `id=None` lets a serial collection choose the next id. KEEP leaves payload or text of an existing point as they
@@ -60,7 +62,7 @@ class Put:
 
     id: str | None
     vector: Vector
-    payload: Payload | Keep = field(default_factory=dict)
+    payload: Payload | Keep = _NOTHING
     text: str | Keep | None = None
 
 
@@ -129,8 +131,7 @@ class OutcomeStatus(StrEnum):
     MISSING = "missing"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """Result of one operation, in the order of the operations. A DeleteWhere yields one per deleted point.
 
     version: the seq of the change; of a skipped operation that of the stored point; 0 where there is no point.
@@ -158,8 +159,7 @@ class ChangeKind(StrEnum):
     DELETE = "delete"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One entry of the log of changes."""
 
     seq: int

@@ -70,7 +70,7 @@ class RoundsVectors(_OtherOps):
 
     def changed(self, ops: Sequence[Op]) -> Sequence[Op]:
         """With rounded vectors; what overflows is left alone."""
-        return [replace(op, vector=_rounded(op.vector)) if isinstance(op, Put) else op for op in ops]
+        return [op._replace(vector=_rounded(op.vector)) if isinstance(op, Put) else op for op in ops]
 
 
 class PatchForgetsTheText(_OtherOps):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,8 +36,7 @@ class Counters:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Staged:
+class _Staged(NamedTuple):
     """A point as it will be, and the row of the write's vectors that it takes, None where the stored one stays."""
 
     record: Record
@@ -154,8 +154,7 @@ class Plan:
             self._report(op.id, OutcomeStatus.MISSING, 0)
             return
         seq = self._record(ChangeKind.PATCH, op.id)
-        record = replace(
-            old,
+        record = old._replace(
             version=seq,
             updated_at=self._now,
             payload=_merge(payload, old.payload),

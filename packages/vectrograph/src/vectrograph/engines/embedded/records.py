@@ -4,8 +4,7 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import apsw
 import msgspec
@@ -23,8 +22,7 @@ _decode: Final = msgspec.json.Decoder().decode
 _WIDTH: Final = len(_INTEGERS) + 5
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A stored point, encoded. `payload` and `vector` are None where not read, `text` also where there is none."""
 
     label: int
