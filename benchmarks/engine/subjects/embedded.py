@@ -74,8 +74,8 @@ class Embedded(Subject):
         return [int(hit.point.id) for hit in self._engine.search(_REF, request)[0].hits]
 
     def search_many(self, queries: Vectors) -> list[list[int]]:
-        """One search with many rows, ids only, at the engine's own breadth."""
-        request = SearchRequest(legs=(DenseLeg(vectors=queries),), k=K, include=_BARE)
+        """One search with many rows, ids only."""
+        request = SearchRequest(legs=(DenseLeg(vectors=queries),), k=K, include=_BARE, ef=self._breadth)
         return [[int(hit.point.id) for hit in result.hits] for result in self._engine.search(_REF, request)]
 
     def close(self) -> None:

@@ -48,17 +48,11 @@ class Entry(NamedTuple):
         """The point with these parts, the vector aside."""
         if not include.payload and not include.text:
             return self.bare
-        bare = self.bare
-        return Point(
-            id=bare.id,
-            vector=None,
-            payload=decode_payload(self.payload) if include.payload and self.payload is not None else None,
-            text=self.text.decode() if include.text and self.text is not None else None,
-            created_at=bare.created_at,
-            updated_at=bare.updated_at,
-            version=bare.version,
-            created_seq=bare.created_seq,
-        )
+        payload = decode_payload(self.payload) if include.payload and self.payload is not None else None
+        text = self.text.decode() if include.text and self.text is not None else None
+        name, _, _, _, created_at, updated_at, version, created_seq = self.bare
+        # Ten of these are made for each search: with its fields named, each would take twice as long.
+        return Point(name, None, payload, text, created_at, updated_at, version, created_seq)
 
 
 class Remembered:

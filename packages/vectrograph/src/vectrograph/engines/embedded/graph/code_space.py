@@ -10,7 +10,7 @@ How much of the tails to cut off is decided by trial: the largest value may be f
 patches of photographs), and a range that holds it leaves no resolution for the rest.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -91,6 +91,11 @@ class CodeSpace:
     spill: float = 0.0
     outside: float = 0.0
     longest: float = LONGEST
+    _away: float = field(init=False, repr=False, compare=False)
+    """Length of the centre."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_away", float(np.dot(self.centre, self.centre)) ** 0.5)
 
     @classmethod
     def train(cls, distance: Distance, quantisation: Quantisation, vectors: Vector, lengths: Norms) -> "CodeSpace":
@@ -227,7 +232,7 @@ class CodeSpace:
             standard deviation of length · error / √dimension. Float32 arithmetic is allowed its error bound.
         """
         relative = (self.dimension + 32) * _UNIT
-        size = self.radius + self.scale * float(np.dot(self.centre, self.centre)) ** 0.5
+        size = self.radius + self.scale * self._away
         # Float16 rounds large components, and long vectors, more than others: its errors do point somewhere.
         narrow = 2.0 if self.quantisation is Quantisation.FLOAT16 else _SURE / self.dimension**0.5
         rounding = (self.dimension / 12) ** 0.5 if self.quantisation is Quantisation.INT8 else 0.0

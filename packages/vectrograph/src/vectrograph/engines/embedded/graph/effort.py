@@ -2,6 +2,7 @@
 
 import math
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 _FLAT: Final = 0.65
@@ -57,6 +58,7 @@ def trustworthy(matched: int, expected: int) -> bool:
     return matched >= _ENOUGH * expected
 
 
+@lru_cache(maxsize=1_024)
 def route(nodes: int, allowed: int, dimension: int, beam: int) -> Route:
     """The way that should take the least time.
 
