@@ -86,7 +86,9 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
 
         # The child takes the terminal itself: Python code between fork and exec aborts where gRPC runs in this process.
-        take = "import fcntl, os, sys, termios; fcntl.ioctl(1, termios.TIOCSCTTY, 0); "
+        # Tests that a shell runs in the background ignore Ctrl-C, and so would what they start.
+        take = "import fcntl, os, signal, sys, termios; fcntl.ioctl(1, termios.TIOCSCTTY, 0); "
+        take += "signal.signal(signal.SIGINT, signal.SIG_DFL); "
         take += "os.execv(sys.argv[1], sys.argv[1:])"
         self.process = subprocess.Popen(
             [sys.executable, "-c", take, *COMMAND, *words],
