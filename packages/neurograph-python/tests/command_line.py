@@ -123,20 +123,6 @@ class Terminal:
             assert time.monotonic() < deadline, self.seen
         return self.process.wait(seconds)
 
-    def interrupt(self, seconds: float = 30) -> int:
-        """Presses Ctrl-C while somebody is asked something, until the end; returns the exit code.
-
-        Python sees a signal that comes right before it blocks in a read only when another one wakes it.
-        """
-        deadline, pressed = time.monotonic() + seconds, 0.0
-        while self._read_more():
-            now = time.monotonic()
-            assert now < deadline, self.seen
-            if now - pressed > 1.0:
-                self.press("\x03")
-                pressed = now
-        return self.process.wait(seconds)
-
     def __enter__(self) -> "Terminal":
         return self
 

@@ -56,7 +56,8 @@ def test_the_password_is_asked_for_and_not_shown(cli: CommandLine) -> None:
         assert "developer123" not in terminal.seen
     with Terminal(cli, ["token", "list", "-u", "developer"], environ={}) as terminal:
         terminal.read_until("Password")
-        assert terminal.interrupt() == ExitCode.INTERRUPTED
+        terminal.press("\x03")
+        assert terminal.end() == ExitCode.INTERRUPTED
         assert "Traceback" not in terminal.seen
 
 

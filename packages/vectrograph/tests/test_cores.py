@@ -4,21 +4,28 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from vectrograph import cores
 from vectrograph.cores import Home, anywhere, place
-from vectrograph.domain.collections import Distance
+from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.distances import norms
-from vectrograph.domain.points import Vector
+from vectrograph.domain.filters import Compare, Comparison
+from vectrograph.domain.points import Put, Vector
+from vectrograph.domain.queries import DenseLeg, SearchRequest
+from vectrograph.embedding import wordllama
+from vectrograph.engines.embedded import EmbeddedEngine
+from vectrograph.engines.embedded.columns.store import ColumnStore
 from vectrograph.engines.embedded.graph.effort import Route
 from vectrograph.engines.embedded.graph.graph import Graph
 from vectrograph.engines.embedded.graph.served import ServedGraph
 from vectrograph.engines.embedded.planner import Planner
 from vectrograph.engines.embedded.scan import Question
 from vectrograph.engines.embedded.view import View
+from vectrograph.engines.embedded.worker import Worker
 from vectrograph.inprocess import RunningServer, running
 from vectron_client import Point
 
@@ -226,6 +233,65 @@ def test_walks_are_long_or_short_by_what_they_took(everywhere: set[int]) -> None
             assert graph.hnsw.pace > 0.0
 
     on_a_thread(live)
+
+
+class Seen:
+    """A job that looks where it runs."""
+
+    def __init__(self) -> None:
+        self.cores: set[int] = set()
+        self.done = threading.Event()
+
+    def run(self, between: Callable[[], None]) -> None:
+        self.cores = mine()
+        self.done.set()
+
+
+def test_background_work_that_a_reader_sets_off_runs_anywhere(everywhere: set[int]) -> None:
+    home, worker, job = Home(), Worker(), Seen()
+
+    def live() -> None:
+        home.stay()
+        worker.schedule(job)
+
+    on_a_thread(live)
+    assert job.done.wait(30)
+    worker.close()
+    assert job.cores == everywhere
+
+
+def test_columns_are_filled_and_models_loaded_anywhere(
+    everywhere: set[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[set[int]] = []
+    select, read = ColumnStore.select, wordllama._read_model
+
+    def selecting(*given: Any) -> Any:
+        seen.append(mine())
+        return select(*given)
+
+    def reading(*given: Any) -> Any:
+        seen.append(mine())
+        return read(*given)
+
+    monkeypatch.setattr(ColumnStore, "select", selecting)
+    monkeypatch.setattr(wordllama, "_read_model", reading)
+    engine, ref, vector = EmbeddedEngine.open(tmp_path), CollectionRef("t", "docs"), np.ones(2, np.float32)
+    engine.create(CollectionSpec.dense(ref, 2, Distance.COSINE))
+    engine.write(ref, [Put(id="a", vector=vector, payload={"n": 1})])
+    home = Home()
+
+    def live() -> None:
+        home.stay()
+        wanted = Compare(("n",), Comparison.EQ, 1)
+        request = SearchRequest(legs=(DenseLeg(vectors=vector[None]),), k=1, filter=wanted)
+        assert engine.search(ref, request)[0].hits
+        assert mine() == {home.core}
+        wordllama.WordllamaEmbedder().load()
+
+    on_a_thread(live)
+    engine.close()
+    assert seen == [everywhere, everywhere]
 
 
 @pytest.mark.parametrize("at_home", [True, False])

@@ -155,7 +155,9 @@ def place(seconds: float) -> None:
 def anywhere() -> None:
     """Let the calling thread run on all cores that the process may use, whoever started it."""
     if _CAN_CHOOSE:
-        _run_on(os.sched_getaffinity(os.getpid()))
+        # The main thread of a process has not been confined by anything here.
+        with suppress(ProcessLookupError):
+            _run_on(os.sched_getaffinity(os.getpid()))
 
 
 class _Load:

@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     )
     home_core: bool = Field(
         default=True,
-        description="Keep the threads that run Python on one core; what takes long outside of it runs on the others.",
+        description="Keep the threads that run Python on one core, what takes long outside of it on any. Linux only.",
     )
     shutdown_seconds: float = Field(
         default=8.0, gt=0, le=60, description="Time that requests in flight get to finish after SIGTERM."

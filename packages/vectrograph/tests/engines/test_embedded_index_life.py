@@ -25,7 +25,6 @@ from vectrograph.domain.capabilities import MaintenanceTask
 from vectrograph.domain.points import Delete, Vector
 from vectrograph.engines.contract.subject import TENANT
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.foreground import Foreground
 from vectrograph.engines.embedded.graph.hnsw import Hnsw
 from vectrograph.engines.embedded.graph.served import ServedGraph
 
@@ -119,7 +118,6 @@ def test_nobody_waits_for_a_graph_that_is_no_longer_wanted(
             assert going_on.wait(30.0)
 
     monkeypatch.setattr(Hnsw, "add", counted)
-    monkeypatch.setattr(Foreground, "threads", lambda _: 1)
     engine = opened(scratch / "data", rhythm=replace(QUICK, first_rows=(4_000, 4_000)), reached=reached)
     fill(engine, rows(4_000))
     assert begun.wait(30.0)

@@ -58,8 +58,7 @@ def test_a_graph_whose_range_the_data_have_left_is_built_anew(
     assert not QUICK.outgrown(graph_of(engine), view(engine).lengths)
     # Nothing was dead: that was not the reason.
     assert engine.count(DOCS) == len(view(engine).labels) == graph_of(engine).covered == 2500
-    # Other queries than those that the beam was chosen for, and only fifty.
-    assert recall_of(view(engine), distance, wide, Route.WALK) >= TARGET - 0.01
+    assert recall_of(view(engine), distance, wide, Route.WALK) >= TARGET
     # Once is enough: rows of the same kind have their place in the new range.
     stages.clear()
     fill(engine, _TIMES * rows(600, seed=3), first=2500)

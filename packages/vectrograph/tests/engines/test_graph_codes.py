@@ -153,6 +153,32 @@ def test_a_scan_in_many_pieces_heeds_the_filter_in_each(by_products: bool, monke
         assert mask is None or mask[found].all()
 
 
+def test_a_settled_index_finds_the_same() -> None:
+    index = Hnsw.empty(64, "int8", by_products=False, links=4, breadth=4)
+    index.add(np.rint(skewed(20_000, 64, 1) * 10).clip(-127, 127).astype(np.float32), 2)
+    aims = np.rint(skewed(5, 64, 2) * 10).clip(-127, 127).astype(np.float32)
+    before, size = index.search(aims, 32, 10), index.nbytes
+    index.settle()
+    assert [each.tolist() for each in index.search(aims, 32, 10)] == [each.tolist() for each in before]
+    assert index.nbytes == size
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(1, [1_024] * 8), (2, [1_024] * 5 + [1_280, 1_600, 192])])
+def test_batches_grow_with_the_graph_where_several_threads_share_them(
+    threads: int, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added: list[int] = []
+    add = Hnsw.add
+
+    def counted(self: Hnsw, points: Vector, with_threads: int) -> None:
+        add(self, points, with_threads)
+        added.append(len(points))
+
+    monkeypatch.setattr(Hnsw, "add", counted)
+    Graph.build(Rows.of(skewed(8_192, 64, 3)), Distance.EUCLIDEAN, threads=lambda: threads, breadth=8)
+    assert added == expected
+
+
 def test_products_and_distances_of_chosen_rows() -> None:
     vectors = skewed(50, 33, 4)
     rows = np.array([7, 7, 0, 49])

@@ -95,9 +95,9 @@ class WordllamaEmbedder:
             with self._loading:
                 model = self._model
                 if model is None:
+                    place(math.inf)
                     model = _read_model(self._table_file, self._tokenizer_file)
                     # The first batch starts the tokenizer's threads, as many as the caller may use cores.
-                    place(math.inf)
                     model.tokenizer.encode_batch_fast(["a", "b"], add_special_tokens=False)
                     self._model = model
         return model
