@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
 DISTRIBUTIONS := packages/wirekit packages/neurograph-python packages/vectron-client packages/vectrograph
-MANIFESTS := requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
+MANIFESTS := tools/setup.py $(wildcard requirements/*) pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
+export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test torture conformance-clients idle lint fix audit fuzz bench bench-client bench-engine bench-load bench-server generate lock clean
@@ -12,16 +12,17 @@ MANIFESTS := requirements.lock pyproject.toml $(addsuffix /pyproject.toml,$(DIST
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
 
-setup: $(STAMP)  ## build .venv from the hashed lock (quick when nothing changed)
+setup: $(VENV)/.dev  ## build .venv from the hashed locks, all tools included (quick when nothing changed)
 
-$(STAMP): $(MANIFESTS)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(DISTRIBUTIONS))
+$(VENV)/.run: $(MANIFESTS)
+	@$(PYTHON) tools/setup.py run
 	@touch $@
 
-demo: setup  ## index Python's own documentation and ask it questions (KEEP=1 leaves the server up)
+$(VENV)/.dev: $(MANIFESTS)
+	@$(PYTHON) tools/setup.py dev
+	@touch $(VENV)/.run $@
+
+demo: $(VENV)/.run  ## index Python's own documentation and ask it questions (KEEP=1 leaves the server up)
 	@$(BIN)/python tools/demo $(if $(KEEP),--keep)
 
 test: lint  ## every check and every test
@@ -83,11 +84,15 @@ bench-client: setup  ## the neurograph client beside httpx2, qdrant-client and p
 bench-load: setup  ## four times the load that can be answered: what is answered, what is refused, and how
 	$(BIN)/python -m benchmarks.load $(ARGS)
 
-lock: setup  ## resolve requirements.lock anew
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
-	  --no-emit-package wirekit --no-emit-package neurograph-python --no-emit-package vectron-client --no-emit-package vectrograph \
-	  --all-extras --group dev --custom-compile-command "make lock" \
-	  $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)) -o requirements.lock
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+  $(foreach name,$(notdir $(DISTRIBUTIONS)),--no-emit-package $(name))
+PROJECTS := $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
+
+lock: setup  ## resolve the files in requirements/ anew
+	$(COMPILE) --upgrade --python-version 3.11 requirements/installer.in -o requirements/installer.txt
+	$(COMPILE) --upgrade --python-version 3.11 --extra cli --extra clients $(PROJECTS) -o requirements/run.lock
+	$(COMPILE) --upgrade --python-version 3.11 --all-extras --group dev --constraints requirements/run.lock $(PROJECTS) -o requirements/dev.lock
+	$(COMPILE) --upgrade --python-version 3.10 requirements/build.in -o requirements/build.lock
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

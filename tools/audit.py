@@ -1,4 +1,4 @@
-"""Ask the OSV database (https://osv.dev) whether anything in requirements.lock has a known vulnerability.
+"""Ask the OSV database (https://osv.dev) whether anything in requirements/dev.lock has a known vulnerability.
 
 Three ways: the public service; another address that speaks its language, such as a mirror (`--service URL`, or the
 variable OSV_URL); or a copy of its PyPI advisories as it exports them, a zip file or a directory of JSON files, for
@@ -23,7 +23,7 @@ from typing import Any, Final
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-LOCK: Final = Path(__file__).resolve().parent.parent / "requirements.lock"
+LOCK: Final = Path(__file__).resolve().parent.parent / "requirements" / "dev.lock"
 SERVICE: Final = "https://api.osv.dev/v1/querybatch"
 SERVICE_VARIABLE: Final = "OSV_URL"
 _PINNED: Final = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^\s;\\]+)", re.MULTILINE)
