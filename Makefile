@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-DISTRIBUTIONS := packages/wirekit packages/neurograph-python packages/vectron-client packages/vectrograph
+DISTRIBUTIONS := packages/neurograph-python packages/vectron-client packages/vectrograph
 MANIFESTS := tools/setup.py $(wildcard requirements/*) pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 export UV_PYTHON_DOWNLOADS := never
 
@@ -67,18 +67,18 @@ bench: bench-engine bench-client bench-server bench-load  ## every measurement t
 
 bench-engine: setup  ## this engine beside its embedded peers (hours; ARGS=--quick for a look)
 	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet .venv-bench
-	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --group bench -e packages/wirekit -e packages/vectrograph
+	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --group bench -e packages/vectrograph
 	.venv-bench/bin/python -m benchmarks.engine $(ARGS)
 
 bench-server: setup  ## this server beside the Chroma server and bare handlers (ARGS=--quick for a look)
 	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet .venv-bench
-	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --group bench -e packages/wirekit -e packages/vectron-client -e packages/vectrograph
+	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --group bench -e packages/vectron-client -e packages/vectrograph
 	.venv-bench/bin/python -m benchmarks.server $(ARGS)
 
 bench-client: setup  ## the neurograph client beside httpx2, qdrant-client and pymilvus (minutes; ARGS=--quick for a look)
 	@test -x .venv-bench-client/bin/python || $(BIN)/uv venv --quiet .venv-bench-client
 	$(BIN)/uv pip install --quiet --python .venv-bench-client/bin/python --group bench-client \
-	  -e packages/wirekit -e packages/neurograph-python -e packages/vectron-client -e packages/vectrograph
+	  -e packages/neurograph-python -e packages/vectron-client -e packages/vectrograph
 	.venv-bench-client/bin/python -m benchmarks.client $(ARGS)
 
 bench-load: setup  ## four times the load that can be answered: what is answered, what is refused, and how

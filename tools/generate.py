@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import access_page
+import private_copies
 import protogen
 import unasync
 from vectrograph.settings import settings_table
@@ -20,11 +21,12 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing, fail when something is stale")
     if not parser.parse_args().check:
         protogen.write()
+        private_copies.write()
         unasync.write()
         access_page.write()
         SETTINGS_PAGE.write_text(_settings_page(), encoding="utf-8")
         return 0
-    problems = [*protogen.check(), *unasync.check(), *_check_settings(), *access_page.check()]
+    problems = [*protogen.check(), *private_copies.check(), *unasync.check(), *_check_settings(), *access_page.check()]
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "requirements"
-DISTRIBUTIONS = ("wirekit", "neurograph-python", "vectron-client", "vectrograph")
+DISTRIBUTIONS = ("neurograph-python", "vectron-client", "vectrograph")
 OLDEST = (3, 11)
 
 

@@ -222,11 +222,17 @@ def twin(pair: Pair, root: Path, rewriter: Rewriter) -> str:
     beside = PurePosixPath(os.path.relpath(pair.source, PurePosixPath(pair.target).parent))
     text = BANNER.format(source=beside) + "\n" + rewriter.rewrite(source)
     for command in (_TIDY, ("format", "--quiet")):
-        text = _ruff(text, command, pair.target, root)
+        text = ruff(text, command, pair.target, root)
     return text
 
 
-def _ruff(text: str, command: Sequence[str], target: str, root: Path) -> str:
+def ruff(text: str, command: Sequence[str], target: str, root: Path) -> str:
+    """Return a source as ruff leaves it, under the settings that hold for its target.
+
+    Raises:
+        FileNotFoundError: ruff is not installed.
+        SyntaxError: ruff refuses the text.
+    """
     beside = Path(sysconfig.get_path("scripts")) / "ruff"
     ruff = str(beside) if beside.exists() else shutil.which("ruff")
     if ruff is None:
@@ -236,7 +242,7 @@ def _ruff(text: str, command: Sequence[str], target: str, root: Path) -> str:
         cwd=root, input=text, capture_output=True, text=True, encoding="utf-8", check=False,
     )  # fmt: skip
     if done.returncode:
-        raise SyntaxError(f"ruff refuses the twin {target}: {done.stderr.strip()}")
+        raise SyntaxError(f"ruff refuses {target}: {done.stderr.strip()}")
     return done.stdout
 
 

@@ -1,4 +1,4 @@
-"""The four distributions agree on their version, carry their licence, and are typed."""
+"""The three distributions agree on their version, carry their licence, and are typed."""
 
 import tomllib
 from pathlib import Path
@@ -7,7 +7,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTIONS = {
-    "wirekit": ("wirekit", "Apache-2.0"),
     "neurograph-python": ("neurograph", "AGPL-3.0-or-later"),
     "vectron-client": ("vectron_client", "Apache-2.0"),
     "vectrograph": ("vectrograph", "AGPL-3.0-or-later"),

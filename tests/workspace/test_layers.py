@@ -39,7 +39,10 @@ VIOLATIONS = {
         "packages/neurograph-python/src/neurograph/planted.py",
         "import vectron_client\n",
     ),
-    "wirekit is standard library only": ("packages/wirekit/src/wirekit/planted.py", "import pydantic\n"),
+    "wirekit is standard library only": (
+        "packages/neurograph-python/src/neurograph/_wirekit/planted.py",
+        "import pydantic\n",
+    ),
     "Only neurograph.transport imports httpx2": (
         "packages/neurograph-python/src/neurograph/planted.py",
         "import httpx2\n",

@@ -16,7 +16,7 @@ from neurograph import (
     TimeoutError,
     ValidationError,
 )
-from wirekit.vectors import VectorError
+from neurograph._wirekit.vectors import VectorError
 
 pytestmark = pytest.mark.anyio
 

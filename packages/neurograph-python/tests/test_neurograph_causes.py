@@ -17,7 +17,7 @@ from neurograph import (
     TimeoutError,
     ValidationError,
 )
-from wirekit.vectors import VectorError
+from neurograph._wirekit.vectors import VectorError
 
 server = pytest.fixture(scripted)
 pauses = pytest.fixture(noted_pauses)

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from neurograph import AuthenticationError, ConnectionError, ServerError, TimeoutError, calls
+from neurograph._wirekit.deadline import Deadline
+from neurograph._wirekit.flow import Send, run
+from neurograph._wirekit.retry import RetryPolicy
 from neurograph.auth import Authenticate, Session, authorized
 from neurograph.exchange import Exchange
 from neurograph.options import ApiKey, Password
 from neurograph.wire import Request, Response
-from wirekit.deadline import Deadline
-from wirekit.flow import Send, run
-from wirekit.retry import RetryPolicy
 
 NEVER = Deadline.after(None)
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 import neurograph
-import wirekit
 
 PROGRAMS = Path(__file__).with_name("programs")
-SOURCES = [str(Path(str(package.__file__)).parents[1]) for package in (neurograph, wirekit)]
+SOURCES = [str(Path(str(package.__file__)).parents[1]) for package in (neurograph,)]
 MISTAKES = "mistakes.py"
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from vectron_client import ClientOptions, Point, SearchResult, calls, exceptions, payloads, search_calls
 from vectron_client._pb import vectron_pb as wire
+from vectron_client._wirekit.flow import run
 from vectron_client.call import Call, flow
 from vectron_client.exceptions import VectronError
 from vectron_client.hits import read_results
@@ -23,7 +24,6 @@ from vectron_client.models import PackedVector, given_vector
 from vectron_client.points import decode_point, encode_points, encode_vector
 from vectron_client.retries import RetryPlan, spread
 from vectron_client.statuses import error_of
-from wirekit.flow import run
 
 #: A busy machine may take its time for an example.
 unhurried = settings(deadline=None)

@@ -7,6 +7,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from neurograph import calls, decoding
+from neurograph._wirekit.breaker import CircuitBreaker
+from neurograph._wirekit.budget import RetryBudget
+from neurograph._wirekit.deadline import Deadline
+from neurograph._wirekit.flow import Send, run_async
+from neurograph._wirekit.retry import RetryPolicy
 from neurograph.auth import Authenticate, Session, authorized
 from neurograph.concurrency import AsyncLock, async_check_middleware, async_sleep
 from neurograph.exceptions import AuthenticationError, InvalidResponseError, NotFoundError
@@ -20,11 +25,6 @@ from neurograph.options import Options, checked_timeout
 from neurograph.unset import UNSET, Timeout
 from neurograph.vector_bodies import Dialect, negotiated
 from neurograph.wire import Call, Request, Response
-from wirekit.breaker import CircuitBreaker
-from wirekit.budget import RetryBudget
-from wirekit.deadline import Deadline
-from wirekit.flow import Send, run_async
-from wirekit.retry import RetryPolicy
 
 T = TypeVar("T")
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from neurograph import calls
+from neurograph._wirekit.deadline import Deadline
+from neurograph._wirekit.flow import Flow
 from neurograph.exceptions import AuthenticationError, NeuroGraphError, TimeoutError
 from neurograph.exchange import Exchange
 from neurograph.models import LoginResponse
 from neurograph.options import ApiKey, Credentials, Password
 from neurograph.wire import Call
-from wirekit.deadline import Deadline
-from wirekit.flow import Flow
 
 T = TypeVar("T")
 

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from neurograph._wirekit.batching import batches
+from neurograph._wirekit.vectors import to_list
 from neurograph.bulk_columns import Columns, document
 from neurograph.bulk_items import Encoded
 from neurograph.calls import MAX_BATCH_BYTES
 from neurograph.encoding import encode
 from neurograph.frames import write_frame
 from neurograph.models import ServerLimits
-from wirekit.batching import batches
-from wirekit.vectors import to_list
 
 # What a batch below both of these holds, every server takes, so nobody needs to be asked.
 SMALL_COUNT = 100

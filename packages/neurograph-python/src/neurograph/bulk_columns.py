@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, overload
 
 from neurograph import calls
+from neurograph._wirekit.batching import Batcher
 from neurograph.bulk_items import Encoded, encoded
 from neurograph.calls import NewToken
 from neurograph.encoding import encode, packed
 from neurograph.exceptions import ValidationError
 from neurograph.frames import write_frame
 from neurograph.vector_bodies import Dialect
-from wirekit.batching import Batcher
 
 
 def document(bodies: Iterable[bytes], more: bytes = b"") -> bytes:

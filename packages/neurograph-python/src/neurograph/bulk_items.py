@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from neurograph._wirekit.vectors import VectorError, pack
 from neurograph.calls import NewToken, new_token, token_fields
 from neurograph.encoding import encode, packed, vector
-from wirekit.vectors import VectorError, pack
 
 _JSON_PER_BYTE = 5  # a float32 takes 4 bytes in a frame and some 20 in JSON
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 from pydantic import BaseModel
 
 from neurograph import decoding
+from neurograph._wirekit.batching import batches
 from neurograph.encoding import encode, json_object, segment, texts
 from neurograph.exceptions import ValidationError
 from neurograph.frames import ACCEPT
@@ -26,7 +27,6 @@ from neurograph.unset import UNSET, Unset
 from neurograph.vector_bodies import VectorBody
 from neurograph.vectors import Vectors
 from neurograph.wire import Body, Call, Request, Response
-from wirekit.batching import batches
 
 T = TypeVar("T")
 NewToken: TypeAlias = "str | Mapping[str, Any] | TokenCreate"

@@ -17,9 +17,9 @@ from threading import Lock as ThreadLock
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
+from neurograph._wirekit.deadline import Deadline
 from neurograph.exceptions import ConfigurationError, TimeoutError
 from neurograph.forking import forget_after_fork
-from wirekit.deadline import Deadline
 
 if TYPE_CHECKING:
     import asyncio

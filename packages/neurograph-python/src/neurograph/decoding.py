@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic import ValidationError as ModelError
 from pydantic_core import from_json
 
+from neurograph._wirekit.lines import LineSplitter
 from neurograph.exceptions import InvalidResponseError
 from neurograph.failures import failure
 from neurograph.frames import FrameSplitter, is_frame, read_frame
@@ -30,7 +31,6 @@ from neurograph.models import (
 )
 from neurograph.vectors import Vectors
 from neurograph.wire import Response
-from wirekit.lines import LineSplitter
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")

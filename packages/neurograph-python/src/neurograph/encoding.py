@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from neurograph._wirekit.vectors import VectorError, floats, pack
 from neurograph.exceptions import ValidationError
-from wirekit.vectors import VectorError, floats, pack
 
 
 def encode(body: Any) -> bytes:

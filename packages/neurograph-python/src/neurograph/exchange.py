@@ -6,17 +6,17 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from neurograph._wirekit.breaker import CircuitBreaker
+from neurograph._wirekit.budget import RetryBudget
+from neurograph._wirekit.call import attempts
+from neurograph._wirekit.deadline import Deadline
+from neurograph._wirekit.flow import Flow, Send
+from neurograph._wirekit.retry import RetryPolicy
 from neurograph.decoding import unframed
 from neurograph.exceptions import CircuitOpenError, NeuroGraphError, NotFoundError
 from neurograph.failures import failure
 from neurograph.observation import Observation
 from neurograph.wire import Call, Request, Response
-from wirekit.breaker import CircuitBreaker
-from wirekit.budget import RetryBudget
-from wirekit.call import attempts
-from wirekit.deadline import Deadline
-from wirekit.flow import Flow, Send
-from wirekit.retry import RetryPolicy
 
 T = TypeVar("T")
 

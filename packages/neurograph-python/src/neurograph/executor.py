@@ -8,6 +8,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from neurograph import calls, decoding
+from neurograph._wirekit.breaker import CircuitBreaker
+from neurograph._wirekit.budget import RetryBudget
+from neurograph._wirekit.deadline import Deadline
+from neurograph._wirekit.flow import Send, run
+from neurograph._wirekit.retry import RetryPolicy
 from neurograph.auth import Authenticate, Session, authorized
 from neurograph.concurrency import Lock, check_middleware, sleep
 from neurograph.exceptions import AuthenticationError, InvalidResponseError, NotFoundError
@@ -21,11 +26,6 @@ from neurograph.options import Options, checked_timeout
 from neurograph.unset import UNSET, Timeout
 from neurograph.vector_bodies import Dialect, negotiated
 from neurograph.wire import Call, Request, Response
-from wirekit.breaker import CircuitBreaker
-from wirekit.budget import RetryBudget
-from wirekit.deadline import Deadline
-from wirekit.flow import Send, run
-from wirekit.retry import RetryPolicy
 
 T = TypeVar("T")
 

@@ -16,9 +16,9 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from neurograph._wirekit.retry_after import parse_retry_after
 from neurograph.exceptions import NeuroGraphError, error_class
 from neurograph.wire import Response
-from wirekit.retry_after import parse_retry_after
 
 _LONGEST_TEXT = 300
 _HIDDEN = "***"

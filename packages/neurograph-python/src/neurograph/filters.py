@@ -12,8 +12,8 @@ A dictionary has one operator: `eq` `ne` `lt` `lte` `gt` `gte` `in` `range` `dat
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from neurograph._wirekit import filters
 from neurograph.exceptions import ValidationError
-from wirekit import filters
 
 
 class Filter(filters.Filter):

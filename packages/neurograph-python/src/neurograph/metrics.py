@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from threading import Lock
 from types import MappingProxyType
 
+from neurograph._wirekit.breaker import CircuitBreaker
 from neurograph.forking import forget_after_fork
-from wirekit.breaker import CircuitBreaker
 
 
 @dataclass(frozen=True, slots=True)

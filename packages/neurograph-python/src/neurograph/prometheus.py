@@ -15,11 +15,11 @@ Counting costs nothing more than it does anyway: `client.metrics` is read when P
 from collections.abc import Iterator
 from threading import Lock
 
+from neurograph._wirekit.breaker import CircuitState
 from neurograph.async_client import AsyncNeuroGraphClient
 from neurograph.client import NeuroGraphClient
 from neurograph.exceptions import ConfigurationError
 from neurograph.metrics import Metrics, MetricsSnapshot
-from wirekit.breaker import CircuitState
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry

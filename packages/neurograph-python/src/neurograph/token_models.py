@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from neurograph._wirekit.vectors import to_list
 from neurograph.model_bases import Answer, Question
-from wirekit.vectors import to_list
 
 if TYPE_CHECKING:
     import numpy as np

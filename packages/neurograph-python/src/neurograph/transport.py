@@ -16,6 +16,7 @@ from weakref import WeakSet
 
 import httpx2
 
+from neurograph._wirekit.deadline import Deadline
 from neurograph.exceptions import (
     ClientClosedError,
     ConnectionError,
@@ -27,7 +28,6 @@ from neurograph.forking import forget_after_fork
 from neurograph.options import Options
 from neurograph.version import __version__
 from neurograph.wire import Request, Response
-from wirekit.deadline import Deadline
 
 _MOST_CONNECTIONS = 100
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from neurograph._wirekit.flow import Flow
 from neurograph.encoding import encode, packed, vector
 from neurograph.exceptions import NeuroGraphError
 from neurograph.frames import VECTORS, is_frame, write_frame
 from neurograph.wire import Call, Response
-from wirekit.flow import Flow
 
 T = TypeVar("T")
 

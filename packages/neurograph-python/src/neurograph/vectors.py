@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from wirekit.vectors import to_list
+from neurograph._wirekit.vectors import to_list
 
 if TYPE_CHECKING:
     import numpy as np

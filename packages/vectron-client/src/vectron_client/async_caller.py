@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
+from vectron_client._wirekit.flow import run_async
 from vectron_client.answers import ScrollPage
 from vectron_client.call import Call, answered, flow
 from vectron_client.channel import AsyncChannel
@@ -13,7 +14,6 @@ from vectron_client.exceptions import InternalServerError
 from vectron_client.models import Point
 from vectron_client.options import ClientOptions, changed_options, own_options
 from vectron_client.retries import RetryPlan, seconds
-from wirekit.flow import run_async
 
 T = TypeVar("T")
 C = TypeVar("C", bound="AsyncCaller")

@@ -11,13 +11,13 @@ from typing import Any, Generic, TypeVar
 from google.protobuf.message import DecodeError
 
 from vectron_client._pb.methods import VECTROGRAPH_SERVICE_METHODS, Method
+from vectron_client._wirekit.call import attempts
+from vectron_client._wirekit.deadline import Deadline
+from vectron_client._wirekit.flow import Flow, Send
+from vectron_client._wirekit.retry import RetryPolicy
 from vectron_client.exceptions import InternalServerError, VectronError
 from vectron_client.hedging import Hedged
 from vectron_client.retries import RetryPlan
-from wirekit.call import attempts
-from wirekit.deadline import Deadline
-from wirekit.flow import Flow, Send
-from wirekit.retry import RetryPolicy
 
 T = TypeVar("T")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
 
+from vectron_client._wirekit.flow import run
 from vectron_client.answers import ScrollPage
 from vectron_client.call import Call, answered, flow
 from vectron_client.channel import Channel
@@ -14,7 +15,6 @@ from vectron_client.exceptions import InternalServerError
 from vectron_client.models import Point
 from vectron_client.options import ClientOptions, changed_options, own_options
 from vectron_client.retries import RetryPlan, seconds
-from wirekit.flow import run
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Caller")

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator
 from vectron_client._pb import bytesview_pb as view
 from vectron_client._pb import vectron_pb as wire
 from vectron_client._pb.methods import VECTRON_SERVICE_METHODS as METHODS
+from vectron_client._wirekit.batching import batches
 from vectron_client.arguments import text, whole
 from vectron_client.call import Call, confirm
 from vectron_client.exceptions import MessageTooLargeError, NotFoundError, VectronError
 from vectron_client.models import CollectionStatus, Point, ShardStatus
 from vectron_client.options import ClientOptions
 from vectron_client.points import decode_point, encode_points
-from wirekit.batching import batches
 
 
 def create_collection(name: str, dimension: int, distance: str, quantization: str) -> Call[None]:

@@ -20,13 +20,13 @@ import grpc
 import grpc.aio
 
 from vectron_client._pb.methods import Method
+from vectron_client._wirekit.flow import Send, Sleep
 from vectron_client.call import Request
 from vectron_client.endpoint import Endpoint
 from vectron_client.exceptions import VectronError
 from vectron_client.hedging import Hedged, hedged, hedged_async
 from vectron_client.statuses import error_of
 from vectron_client.streams import AsyncStream, Stream
-from wirekit.flow import Send, Sleep
 
 Effect: TypeAlias = Send[Request] | Hedged | Sleep
 

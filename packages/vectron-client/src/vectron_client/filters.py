@@ -12,9 +12,9 @@ A dictionary has one operator: `eq` `ne` `lt` `lte` `gt` `gte` `in` `range` `dat
 from typing import TypeAlias
 
 from vectron_client import payloads
+from vectron_client._wirekit import filters
 from vectron_client.arguments import invalid, text
 from vectron_client.exceptions import InvalidArgumentError
-from wirekit import filters
 
 
 class Filter(filters.Filter):

@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from vectron_client._wirekit.flow import Send
 from vectron_client.exceptions import InternalServerError, VectronError
-from wirekit.flow import Send
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from vectron_client._wirekit.flow import Flow, Sleep, run, run_async
 from vectron_client.channel import AsyncChannel, Channel, PendingCall
 from vectron_client.exceptions import VectronError
-from wirekit.flow import Flow, Sleep, run, run_async
 
 T = TypeVar("T")
 

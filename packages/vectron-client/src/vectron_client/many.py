@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from vectron_client import search_calls
+from vectron_client._wirekit.deadline import Deadline
+from vectron_client._wirekit.flow import Flow
 from vectron_client.arguments import whole
 from vectron_client.call import flow
 from vectron_client.calls import message_limit
@@ -13,8 +15,6 @@ from vectron_client.models import PackedVector, SearchResult
 from vectron_client.options import ClientOptions
 from vectron_client.points import encode_vectors
 from vectron_client.retries import RetryPlan
-from wirekit.deadline import Deadline
-from wirekit.flow import Flow
 
 #: Most results of a message, so that answers with vectors stay below usual size limits.
 _MOST_RESULTS = 5_000

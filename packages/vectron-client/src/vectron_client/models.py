@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias, cast, overload
 
-from wirekit.vectors import to_array, to_list
+from vectron_client._wirekit.vectors import to_array, to_list
 
 if TYPE_CHECKING:
     import numpy as np

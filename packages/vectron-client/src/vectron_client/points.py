@@ -17,10 +17,10 @@ from vectron_client import payloads
 from vectron_client._pb import bytesview_pb as view
 from vectron_client._pb import vectrograph_pb as extensions
 from vectron_client._pb import vectron_pb as wire
+from vectron_client._wirekit.vectors import VectorError, pack, to_list
 from vectron_client.arguments import listed
 from vectron_client.exceptions import InvalidArgumentError, MessageTooLargeError
 from vectron_client.models import PackedVector, Point, given_vector
-from wirekit.vectors import VectorError, pack, to_list
 
 #: Tags of `UpsertRequest.points`, `Point.id` and `Point.vector`: field numbers 2, 1 and 2, length-delimited.
 _POINTS_TAG, _ID_TAG, _VECTOR_TAG = (bytes([number << 3 | 2]) for number in (2, 1, 2))

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from vectron_client._wirekit.retry import RetryPolicy
 from vectron_client.exceptions import InvalidArgumentError, VectronError
 from vectron_client.options import RETRYABLE_STATUSES, ClientOptions
-from wirekit.retry import RetryPolicy
 
 
 class RetryPlan:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from vectron_client._wirekit.retry_after import parse_retry_after
 from vectron_client.exceptions import (
     AlreadyExistsError,
     AuthenticationError,
@@ -21,7 +22,6 @@ from vectron_client.exceptions import (
     UnavailableError,
     VectronError,
 )
-from wirekit.retry_after import parse_retry_after
 
 #: Class of the error for each gRPC status; the rest become plain `VectronError`.
 ERRORS: Mapping[str, type[VectronError]] = {

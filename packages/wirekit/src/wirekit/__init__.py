@@ -1,4 +1,4 @@
-"""What the `neurograph` and `vectron_client` libraries share: pure functions and generators.
+"""Retry, deadlines, paging, batching and vectors for network clients: pure functions and generators.
 
 Standard library only, no I/O, no threads.
 
@@ -12,5 +12,3 @@ The modules:
     paging: a walk over all pages of a list that is safe against concurrent deletes.
     vectors: any vector to float32 bytes or to floats, and back.
 """
-
-__version__ = "0.60.0.dev0"

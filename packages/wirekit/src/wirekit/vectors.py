@@ -50,9 +50,9 @@ def pack(vector: Any, *, dimension: int | None = None, label: str = "vector") ->
 
     >>> pack([1.0, -2.0]).hex()
     '0000803f000000c0'
-    >>> pack([1.0, float("nan")])
+    >>> pack([1.0, float("nan")], label="v")
     Traceback (most recent call last):
-    wirekit.vectors.VectorError: vector[1] is nan; every component must be a finite number within float32
+    wirekit.vectors.VectorError: v[1] is nan; every component must be a finite number within float32
     """
     numpy = sys.modules.get("numpy")
     if isinstance(vector, (list, tuple)):

@@ -6,13 +6,13 @@ from contextlib import aclosing
 from typing import Any, BinaryIO
 
 from neurograph import calls, decoding, token_calls
+from neurograph._wirekit.paging import OffsetWalk
 from neurograph.filters import FilterLike
 from neurograph.models import DeletedTokens, Token
 from neurograph.resources.async_bulk import AsyncBulkCreate
 from neurograph.resources.async_pages import AsyncLinkedTokenPage
 from neurograph.resources.async_token_queries import AsyncTokenQueries
 from neurograph.unset import UNSET, Timeout, Unset
-from wirekit.paging import OffsetWalk
 
 
 class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):

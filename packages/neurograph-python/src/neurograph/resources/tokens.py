@@ -7,13 +7,13 @@ from contextlib import closing
 from typing import Any, BinaryIO
 
 from neurograph import calls, decoding, token_calls
+from neurograph._wirekit.paging import OffsetWalk
 from neurograph.filters import FilterLike
 from neurograph.models import DeletedTokens, Token
 from neurograph.resources.bulk import BulkCreate
 from neurograph.resources.pages import LinkedTokenPage
 from neurograph.resources.token_queries import TokenQueries
 from neurograph.unset import UNSET, Timeout, Unset
-from wirekit.paging import OffsetWalk
 
 
 class Tokens(BulkCreate, TokenQueries):

@@ -1,0 +1,16 @@
+# Generated from packages/wirekit/src/wirekit/__init__.py by tools/private_copies.py; do not edit.
+# SPDX-License-Identifier: Apache-2.0
+"""Retry, deadlines, paging, batching and vectors for network clients: pure functions and generators.
+
+Standard library only, no I/O, no threads.
+
+The modules:
+    deadline: a point in time by which a call must be over.
+    retry: whether to try again, and after which pause.
+    retry_after: what a server said about when to come back.
+    flow: how logic without I/O asks its shell to send and to sleep, and the two drivers that do it.
+    call: one call from its first attempt to its answer or to giving up.
+    batching: a stream of items cut by count and bytes.
+    paging: a walk over all pages of a list that is safe against concurrent deletes.
+    vectors: any vector to float32 bytes or to floats, and back.
+"""

@@ -1,0 +1,64 @@
+# Generated from packages/wirekit/src/wirekit/call.py by tools/private_copies.py; do not edit.
+# SPDX-License-Identifier: Apache-2.0
+"""One call from its first attempt to its answer, or to giving up."""
+
+import random as _random
+from collections.abc import Callable
+from typing import TypeVar
+
+from vectron_client._wirekit.budget import RetryBudget
+from vectron_client._wirekit.deadline import Deadline
+from vectron_client._wirekit.flow import Flow, Sleep
+from vectron_client._wirekit.retry import RetryPolicy, next_pause
+
+T = TypeVar("T")
+
+
+def attempts(
+    attempt: Callable[[], Flow[T]],
+    policy: RetryPolicy,
+    deadline: Deadline,
+    random: Callable[[], float] = _random.random,
+    *,
+    budget: RetryBudget | None = None,
+    on_retry: Callable[[Exception, int, float], None] | None = None,
+) -> Flow[T]:
+    """Runs an attempt until it succeeds or the policy gives up; the only retry loop there is.
+
+    Args:
+        attempt: makes a fresh flow for one attempt.
+        policy: how often and how patiently.
+        deadline: of all attempts and pauses together.
+        random: a number from 0 up to 1, for the jitter.
+        budget: of repeats, shared with other calls; None sets no bound besides the policy's.
+        on_retry: told the error, the failures so far and the pause in seconds, before each pause. What it
+            raises ends the call.
+
+    Yields:
+        The effects of the attempts, and a Sleep between them.
+
+    Returns:
+        What the first successful attempt returns. Raises what the last attempt raised.
+
+    >>> from vectron_client._wirekit.flow import Send, run
+    >>> def ask():
+    ...     return (yield Send("question", Deadline.after(1)))
+    >>> run(attempts(ask, RetryPolicy(), Deadline.after(1)), lambda effect: "answer")
+    'answer'
+    """
+    failures = 0
+    while True:
+        try:
+            answer = yield from attempt()
+        except Exception as error:
+            failures += 1
+            pause = next_pause(policy, error, failures, deadline, random)
+            if pause is None or (budget is not None and not budget.failed()):
+                raise
+            if on_retry is not None:
+                on_retry(error, failures, pause)
+        else:
+            if budget is not None:
+                budget.succeeded()
+            return answer
+        yield Sleep(pause)
