@@ -18,6 +18,7 @@ from vectrograph.control.store import ControlStore
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.points import Vector
 from vectrograph.engines.reference import ReferenceEngine
+from vectrograph.patience import PatientProtocol
 from vectrograph.rest.app import build_http_app
 from vectrograph.services import Services
 from vectrograph.services.assembly import assemble
@@ -82,7 +83,14 @@ class Served:
 @contextmanager
 def listening(application: ASGIApp) -> Iterator[int]:
     """Serve an application on a free loopback port, from a thread, until the block ends."""
-    config = uvicorn.Config(application, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        application,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        http=PatientProtocol,
+        timeout_graceful_shutdown=1,
+    )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)

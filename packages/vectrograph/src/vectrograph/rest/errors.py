@@ -99,6 +99,45 @@ class RequestTooSlow(RequestRefused):
     code = "REQUEST_TIMEOUT"
 
 
+class FramingRefused(RequestRefused):
+    """The bytes of a connection cannot be taken apart into requests any more: it is closed after the answer."""
+
+    def __init__(self, message: str, *, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message, details=details, headers={"Connection": "close"})
+
+
+class MalformedFraming(FramingRefused):
+    """A request that HTTP itself forbids, or that two servers could read in two ways."""
+
+
+class TargetTooLong(FramingRefused):
+    """The request target is over its limit."""
+
+    status = 414
+    code = "TARGET_TOO_LONG"
+
+
+class HeadersTooLarge(FramingRefused):
+    """Headers, trailers or chunk extensions are over their limit, in bytes or in number."""
+
+    status = 431
+    code = "HEADERS_TOO_LARGE"
+
+
+class NotSupported(FramingRefused):
+    """A method or a transfer coding that this server does not know."""
+
+    status = 501
+    code = "NOT_SUPPORTED"
+
+
+class VersionNotSupported(FramingRefused):
+    """A version of HTTP that this server does not speak."""
+
+    status = 505
+    code = "HTTP_VERSION_NOT_SUPPORTED"
+
+
 class ClientDisconnected(Exception):
     """The client went away while its body was read; there is nobody to answer."""
 

@@ -12,7 +12,16 @@ from typing import Final
 import msgspec
 
 from vectrograph.domain import errors as domain
-from vectrograph.rest.errors import ErrorAnswer, MethodNotAllowed, RequestRefused, RouteNotFound, UnsupportedMediaType
+from vectrograph.rest.errors import (
+    ErrorAnswer,
+    FramingRefused,
+    HeadersTooLarge,
+    MethodNotAllowed,
+    RequestRefused,
+    RouteNotFound,
+    TargetTooLong,
+    UnsupportedMediaType,
+)
 
 _INTERNAL: Final = 13
 _TEXT_OF_DEFECTS: Final = "Something went wrong on the server; report the request id, its log has the details."
@@ -85,6 +94,9 @@ def _refusal(error: RequestRefused) -> ErrorAnswer:
         return _answer(404, 5, "Not Found", headers)
     if isinstance(error, MethodNotAllowed):
         return _answer(501, 12, "Method Not Allowed", headers)
+    if isinstance(error, FramingRefused):
+        number = 8 if isinstance(error, TargetTooLong | HeadersTooLarge) else 12 if error.status > 500 else 3
+        return _answer(error.status, number, error.message, {**headers, **error.headers})
     return _answer(415 if isinstance(error, UnsupportedMediaType) else error.status, 3, error.message, headers)
 
 

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vectrograph.domain.errors import Unavailable
 from vectrograph.rest.errors import MalformedRequest, RequestTooSlow, body_too_large
+from vectrograph.rest.middleware.failures import FAULTS
 
 BODY_SECONDS: Final = 20.0
 # Whoever sends less than this is not waited for; a slow mobile connection sends ten times as much.
@@ -38,6 +39,7 @@ class BodyLimit:
             TooLarge: the body is over the limit; raised from `receive` when it does not announce its length.
             RequestTooSlow: from `receive`, it does not come in time.
             Unavailable: from `receive`, too much is being sent at once.
+            FramingRefused: from `receive`, the body cannot be taken apart.
         """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -46,6 +48,7 @@ class BodyLimit:
             raise body_too_large(self._max_bytes)
         received = 0
         whole = False
+        faults = scope.get(FAULTS, ())
         started = time.monotonic()
 
         async def receive_counted() -> Message:
@@ -61,6 +64,8 @@ class BodyLimit:
                     f"The body did not come within {self._seconds:g} seconds; send it at once.",
                     headers={"Connection": "close"},
                 ) from error
+            if faults:
+                raise faults[0]
             size = len(message.get("body", b""))
             received += size
             self._held += size

@@ -3,16 +3,20 @@
 The answer is in the one envelope, under `/v1` in the gateway's own.
 """
 
+from typing import Final
+
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vectrograph.domain.errors import DomainError, Overloaded
-from vectrograph.rest.errors import ClientDisconnected, RequestRefused, error_answer
+from vectrograph.rest.errors import ClientDisconnected, FramingRefused, RequestRefused, error_answer
 from vectrograph.rest.gateway.endpoint import is_gateway
 from vectrograph.rest.gateway.errors import gateway_error_answer
 from vectrograph.rest.middleware.request_id import request_id_of
 from vectrograph.services.refusals import Refusals
 
+FAULTS: Final = "vectrograph.faults"
+"""Key of a scope: the list that the connection puts a `FramingRefused` into, before or while the request is served."""
 log = structlog.get_logger("vectrograph.rest")
 
 
@@ -37,6 +41,8 @@ class Failures:
             await send(message)
 
         try:
+            if faults := scope.get(FAULTS):
+                raise faults[0]
             await self._app(scope, receive, send_watched)
         except ClientDisconnected:
             log.info("client disconnected before its request was complete")
@@ -53,7 +59,7 @@ async def _send_error(error: Exception, scope: Scope, send: Send) -> None:
     answer = gateway_error_answer(error) if is_gateway(scope) else error_answer(error, request_id_of(scope))
     if answer.status == 500:
         log.error("internal error", exc_info=error)
-    elif answer.status > 500 and not isinstance(error, Overloaded):
+    elif answer.status > 500 and not isinstance(error, Overloaded | FramingRefused):
         reason = error.message if isinstance(error, DomainError | RequestRefused) else None
         log.warning("request not served", status=answer.status, reason=reason)
     headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]

@@ -1,0 +1,85 @@
+"""Floods of headers, chunks and requests: the server's memory stays as it was, and others are answered meanwhile."""
+
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.e2e.processes import ServerProcess, serve
+
+FLOOD_BYTES = 24_000_000
+# What a server may grow by while it is flooded. It grew by gigabytes.
+SPARE_KIB = 64 * 1024
+HEAD = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerProcess, int, str]]:
+    """A server, its HTTP port, and an access token of a developer."""
+    with serve(tmp_path_factory.mktemp("flooded") / "data") as started:
+        port = int(started.serving()["http"].rpartition(":")[2])
+        login = {"username": "developer", "password": "developer123"}
+        answer = httpx2.post(f"http://127.0.0.1:{port}/api/v1/auth/login", json=login)
+        yield started, port, answer.json()["access_token"]
+
+
+def peak_kib(process: ServerProcess) -> int:
+    """The most memory that the process ever had."""
+    text = Path(f"/proc/{process.process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", text)
+    assert found
+    return int(found[1])
+
+
+FLOODS = {
+    "one header line": (HEAD + b"x: ", b"a"),
+    "tiny headers": (HEAD, b"a:\r\n"),
+    "target": (b"GET /", b"a"),
+    "chunk extension": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;", b"a"),
+    "chunk extensions": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1;%b\r\nx\r\n" % (b"a" * 1000)),
+    "chunks of one byte": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "trailers": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"a:\r\n"),
+    "requests": (b"", HEAD + b"\r\n"),
+    "requests of old": (b"", b"GET / HTTP/1.0\r\n\r\n"),
+    "upgrades": (b"", HEAD + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
+    "empty lines": (b"", b"\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_takes_no_memory_and_stops_nobody(process: tuple[ServerProcess, int, str], name: str) -> None:
+    """FINDINGS B2."""
+    started, port, token = process
+    begin, more = FLOODS[name]
+    if b"chunked" in begin:
+        # Somebody whose body is read.
+        headers = b"Authorization: Bearer %b\r\nContent-Type: application/json\r\nTransfer" % token.encode()
+        begin = begin.replace(b"GET /livez", b"POST /api/v1/tokens").replace(b"Transfer", headers)
+    before, block = peak_kib(started), more * (1_000_000 // len(more))
+    answered = 0
+    with socket.create_connection(("127.0.0.1", port)) as flood, socket.create_connection(("127.0.0.1", port)) as other:
+        flood.settimeout(0.2)  # it is never read from: a server that waits for that stops reading
+        other.settimeout(60)
+        for part in (begin, *[block] * (FLOOD_BYTES // len(block))):
+            try:
+                flood.sendall(part)
+            except OSError:  # closed, or nobody reads on
+                break
+            answered += is_answered(other)
+        answered += is_answered(other)
+    assert answered >= 1
+    assert peak_kib(started) - before < SPARE_KIB
+
+
+def is_answered(other: socket.socket) -> bool:
+    """Whether a caller who asks for nothing special is answered."""
+    other.sendall(HEAD + b"\r\n")
+    received = b""
+    while not received.endswith(b'{"status":"alive"}'):
+        chunk = other.recv(4096)
+        assert chunk
+        received += chunk
+    return received.startswith(b"HTTP/1.1 200")
