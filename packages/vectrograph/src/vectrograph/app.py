@@ -12,11 +12,12 @@ from typing import Self
 
 import grpc
 import uvicorn
+from sqlalchemy import URL
 from starlette.types import ASGIApp
 
 from vectrograph.certificates import CertificateFiles, Certificates
 from vectrograph.control.seeding import default_password_in_force, seed_development_accounts
-from vectrograph.control.store import ControlStore
+from vectrograph.control.store import ControlStore, sqlite_url
 from vectrograph.cores import Home
 from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import StartupError
@@ -167,7 +168,7 @@ def _open_store(settings: Settings, stack: ExitStack, control_template: Path | N
     path = settings.data / CONTROL_FILE
     if control_template is not None and not path.exists():
         ControlStore.copy_of(control_template, path)
-    store = ControlStore.open(control_url(settings))
+    store = ControlStore.open(control_url(settings), settings.data)
     stack.callback(store.close)
     # Once every published password is gone, no start brings one back: neither a deleted account nor a changed one.
     if settings.loopback and (not store.has_users() or default_password_in_force(store)):
@@ -194,12 +195,14 @@ def _open_services(settings: Settings, engine: Engine, store: ControlStore, stac
     stack.callback(services.close)
     for tenant in {DEFAULT_TENANT, *(user.tenant for user in store.accounts.list())}:
         services.tokens.ensure(tenant)
+    if not store.shared:
+        services.catalog.tidy()
     return services
 
 
-def control_url(settings: Settings) -> str:
+def control_url(settings: Settings) -> str | URL:
     """URL of the control database: the setting, or a SQLite file in the data directory."""
-    return settings.control_url or f"sqlite:///{settings.data / CONTROL_FILE}"
+    return settings.control_url or sqlite_url(settings.data / CONTROL_FILE)
 
 
 def _certificates(settings: Settings) -> Certificates | None:
@@ -212,7 +215,7 @@ def _certificates(settings: Settings) -> Certificates | None:
 
 def prepare_control_database(path: Path) -> None:
     """Write a control database that holds the development accounts, to begin new data directories with."""
-    store = ControlStore.open(f"sqlite:///{path}")
+    store = ControlStore.open(sqlite_url(path))
     try:
         seed_development_accounts(store)
     finally:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy import URL
+
 from vectrograph.control.passwords import Passwords
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.access import ALL_SCOPES, Role
@@ -40,14 +42,14 @@ class OperatorDesk:
 
 
 @contextmanager
-def operator_desk(url: str, directory: Path) -> Iterator[OperatorDesk]:
+def operator_desk(url: str | URL, directory: Path) -> Iterator[OperatorDesk]:
     """Open the control database of a data directory, making both when missing.
 
     Raises:
         StartupError: it cannot be used.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    store = ControlStore.open(url)
+    store = ControlStore.open(url, directory, operator=True)
     try:
         yield OperatorDesk(store)
     finally:

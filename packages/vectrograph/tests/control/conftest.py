@@ -35,7 +35,9 @@ def store_on_either(request: pytest.FixtureRequest, database_file: Path, clock: 
     if request.param == "sqlite":
         opened = ControlStore.open(f"sqlite:///{database_file}", clock=clock)
     else:
-        opened = ControlStore.open(new_database(request.getfixturevalue("postgresql_host")), clock=clock)
+        opened = ControlStore.open(
+            new_database(request.getfixturevalue("postgresql_host")), database_file.parent, clock=clock
+        )
     yield opened
     opened.close()
 

@@ -33,10 +33,10 @@ def control_url(tmp_path: Path, control_template: Path) -> str | URL:
 
 
 @pytest.fixture(scope="session")
-def postgresql_template(postgresql_host: str) -> str:
+def postgresql_template(postgresql_host: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Name of a database with the development accounts, to copy."""
     url = new_database(postgresql_host)
-    store = ControlStore.open(url)
+    store = ControlStore.open(url, tmp_path_factory.mktemp("journal"))
     seed_development_accounts(store)
     store.close()
     return str(url.database)

@@ -12,7 +12,7 @@ from control.hand_clock import HandClock
 from sqlalchemy import URL
 
 from vectrograph.control.audit import AuditLog
-from vectrograph.control.store import ControlStore
+from vectrograph.control.store import ControlStore, sqlite_url
 from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.points import Vector
@@ -24,7 +24,7 @@ from vectrograph.services.call import Call, Principal
 
 DIMENSION = 8
 # For services that are tested without accounts.
-UNHEARD = Audit(cast(AuditLog, SimpleNamespace(add=lambda **_: None)))
+UNHEARD = Audit(cast(AuditLog, SimpleNamespace(begin=lambda **_: None, end=lambda *_: None)))
 LIMITS = Limits(
     max_batch=20,
     max_top_k=50,
@@ -85,7 +85,7 @@ def call_as(*scopes: str, role: Role = Role.DEVELOPER, user_id: str = "developer
 
 def build(directory: Path, clock: HandClock, engine: ReferenceEngine, control: str | URL | None = None) -> House:
     """`control` is the URL of the accounts; by default a SQLite file in the directory."""
-    store = ControlStore.open(control or f"sqlite:///{directory / 'control.sqlite'}", clock=clock)
+    store = ControlStore.open(control or sqlite_url(directory / "control.sqlite"), directory, clock=clock)
     embedder = WordEmbedder()
     services = assemble(
         engine=engine,

@@ -210,7 +210,8 @@ def test_every_act_is_recorded_with_who_what_whence_and_outcome(house: House, ad
 
 def test_the_record_is_read_in_pages(house: House, admin: Call) -> None:
     for number in range(5):
-        house.services.audit.note(admin, "test", str(number))
+        with house.services.audit.noting(admin, "test", str(number)):
+            pass
     first = house.services.audit.list(admin, limit=2)
     rest = house.services.audit.list(admin, limit=2, before=first[-1].entry_id)
     assert [entry.target for entry in first if entry.action == "test"] == ["4", "3"]
@@ -221,7 +222,9 @@ def test_the_record_is_read_in_pages(house: House, admin: Call) -> None:
 
 
 def test_the_database_itself_refuses_to_change_the_record(house: House, admin: Call) -> None:
-    house.services.audit.note(admin, "test", "x")
+    with house.services.audit.noting(admin, "test", "x"):
+        pass
+    house.store.audit.move()
     for statement in ("UPDATE audit SET outcome = 'ok'", "DELETE FROM audit"):
         with pytest.raises(exc.DBAPIError, match="only grows"):
             with house.store._database.write() as session:

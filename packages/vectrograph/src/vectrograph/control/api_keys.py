@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,7 +14,7 @@ from vectrograph.control.clock import Clock
 from vectrograph.control.database import Database
 from vectrograph.control.models import ApiKey, User
 from vectrograph.control.records import ApiKeyRecord, StoredKey
-from vectrograph.domain.errors import ApiKeyNotFound, Unavailable, UserNotFound
+from vectrograph.domain.errors import ApiKeyNotFound, Conflict, Unavailable, UserNotFound
 
 KEY_MARK: Final = "ng_live_"
 PREFIX_CHARACTERS: Final = 16
@@ -58,25 +58,73 @@ class ApiKeys:
             UserNotFound: there is no such account.
             Unavailable: the random numbers of this machine keep repeating.
         """
-        for _ in range(_ATTEMPTS):
-            secret = KEY_MARK + secrets.token_urlsafe(_SECRET_BYTES)
-            key = ApiKey(
-                key_id=secrets.token_hex(8),
+        return self._create(
+            ApiKey(
                 owner_id=owner,
                 name=name,
-                key_prefix=secret[:PREFIX_CHARACTERS],
-                digest=digest(secret),
                 scopes=sorted(scopes),
-                created_at=self._clock(),
                 expires_at=expires_at,
                 collections=None if collections is None else sorted(set(collections)),
                 rate_limit=rate_limit,
             )
+        )
+
+    def replace(self, old: ApiKeyRecord, *, rate_limit: int | None, overlap: int) -> CreatedKey:
+        """Store a new key with the name, rights and end of another, which works on for `overlap` microseconds.
+
+        One transaction: there are both changes or none.
+
+        Raises:
+            ApiKeyNotFound: the old key is gone.
+            Conflict: the old key was revoked meanwhile.
+            Unavailable: the random numbers of this machine keep repeating.
+        """
+
+        def end_old(session: Session) -> None:
+            key = _load(session, old.key_id, old.owner)
+            at = self._clock()
+            if key.revoked_at is not None:
+                raise Conflict(f"API key {old.key_id!r} was revoked meanwhile.", details={"key_id": old.key_id})
+            if overlap:
+                key.expires_at = at + overlap if key.expires_at is None else min(at + overlap, key.expires_at)
+            else:
+                key.revoked_at = at
+
+        new = ApiKey(
+            owner_id=old.owner,
+            name=old.name,
+            scopes=sorted(old.scopes),
+            expires_at=old.expires_at,
+            collections=None if old.collections is None else sorted(old.collections),
+            rate_limit=rate_limit,
+        )
+        return self._create(new, end_old)
+
+    def _create(self, new: ApiKey, also: Callable[[Session], None] | None = None) -> CreatedKey:
+        """Store a key under random names, together with another change."""
+        for _ in range(_ATTEMPTS):
+            secret = KEY_MARK + secrets.token_urlsafe(_SECRET_BYTES)
+            key = ApiKey(
+                key_id=secrets.token_hex(8),
+                owner_id=new.owner_id,
+                name=new.name,
+                key_prefix=secret[:PREFIX_CHARACTERS],
+                digest=digest(secret),
+                scopes=new.scopes,
+                created_at=self._clock(),
+                expires_at=new.expires_at,
+                collections=new.collections,
+                rate_limit=new.rate_limit,
+            )
             try:
-                with self._database.write() as session:
-                    if session.get(User, owner) is None:
-                        raise UserNotFound(f"Account {owner!r} does not exist.", details={"user_id": owner})
+                with self._database.write(invalidates=also is not None) as session:
+                    if session.get(User, new.owner_id) is None:
+                        raise UserNotFound(
+                            f"Account {new.owner_id!r} does not exist.", details={"user_id": new.owner_id}
+                        )
                     session.add(key)
+                    if also is not None:
+                        also(session)
             except exc.IntegrityError:
                 continue
             return CreatedKey(self._record(key), secret)

@@ -17,7 +17,7 @@ _ID_BYTES: Final = 16
 
 
 class Rotation(StrEnum):
-    """What became of a refresh. ended: the session is over. reused: the token came again, which ended the session."""
+    """What became of a refresh. ended: the session is over. reused: the token came again; its session is to end."""
 
     ROTATED = "rotated"
     ENDED = "ended"
@@ -68,7 +68,7 @@ class LoginSessions:
         """Exchange the refresh token that is due for the next one, and prolong the session to `lifetime` from now.
 
         Of several callers with the same token one succeeds. Any other token of the session has been used before:
-        someone may have copied it, so the whole session ends, for the thief and for the owner.
+        someone may have copied it, and the caller is to end the whole session, for the thief and for the owner.
         """
         at = self._clock()
         with self._database.write() as session:
@@ -79,7 +79,6 @@ class LoginSessions:
                 login.refresh_id = secrets.token_hex(_ID_BYTES)
                 login.expires_at = at + lifetime
                 return Rotation.ROTATED, _record(login)
-        self.end(session_id)
         return Rotation.REUSED, None
 
     def prolong(self, session_id: str, lifetime: int) -> SessionRecord | None:

@@ -33,38 +33,50 @@ class ControlStore:
         owners: who made which collection.
     """
 
-    def __init__(self, database: Database, clock: Clock = now) -> None:
+    def __init__(self, database: Database, audit: AuditLog, clock: Clock = now) -> None:
         self._database = database
         self.accounts = Accounts(database, clock)
         self.mailboxes = Mailboxes(database)
         self.sessions = LoginSessions(database, clock)
         self.api_keys = ApiKeys(database, clock)
         self.feedback = FeedbackLog(database, clock)
-        self.audit = AuditLog(database, clock)
+        self.audit = audit
         self.owners = CollectionOwners(database, clock)
 
     @classmethod
-    def open(cls, url: str | URL, *, shared: bool | None = None, clock: Clock = now) -> Self:
+    def open(
+        cls,
+        url: str | URL,
+        directory: Path | None = None,
+        *,
+        shared: bool | None = None,
+        clock: Clock = now,
+        operator: bool = False,
+    ) -> Self:
         """Open a control database, creating or upgrading its tables.
 
         Args:
-            url: SQLAlchemy URL, such as `sqlite:////var/lib/vectrograph/control.sqlite`.
+            url: SQLAlchemy URL, such as `sqlite:////var/lib/vectrograph/control.sqlite`; of a path with odd characters
+                use `sqlite_url`.
+            directory: where the journal of the audit record is; beside the file of SQLite unless given.
             shared: whether other processes use the same database; by default true for all but SQLite. In a shared
                 database a revocation made elsewhere is seen at once too, for one query for each authentication.
             clock: microseconds since 1970-01-01 UTC.
+            operator: this is a command beside a server, which has the first journal.
 
         Raises:
-            StartupError: the URL cannot be used.
+            StartupError: the URL cannot be used, or is not SQLite and there is no `directory`.
             UnsupportedFormat: a newer version wrote the database.
             Unavailable: the database does not answer.
         """
         database = Database(url, shared=shared)
         try:
             bring_to_head(database)
+            audit = AuditLog(database, directory or _beside(database), clock, first_journal=int(operator))
         except BaseException:
             database.close()
             raise
-        return cls(database, clock)
+        return cls(database, audit, clock)
 
     @staticmethod
     def copy_of(template: Path, path: Path) -> None:
@@ -91,10 +103,27 @@ class ControlStore:
         """A number that is another one once a revocation is acknowledged; guards caches of credentials."""
         return self._database.epoch()
 
+    @property
+    def shared(self) -> bool:
+        """Whether servers with other data may use the same database."""
+        return self._database.shared
+
     def has_users(self) -> bool:
         """Whether there is any account at all."""
         return self.accounts.any()
 
     def close(self) -> None:
-        """Release the database."""
+        """Move what the audit record still owes the database, and release both."""
+        self.audit.close()
         self._database.close()
+
+
+def sqlite_url(path: Path) -> URL:
+    """The URL of a SQLite file whatever its path holds: `%`, `?`, `#` and the like mean themselves."""
+    return URL.create("sqlite", database=str(path.absolute()))
+
+
+def _beside(database: Database) -> Path:
+    if database.url.get_backend_name() != "sqlite":
+        raise StartupError("The audit record of a database that is not SQLite needs a directory for its journal.")
+    return Path(str(database.url.database).removeprefix("file:")).absolute().parent

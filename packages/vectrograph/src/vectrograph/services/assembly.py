@@ -90,5 +90,5 @@ def assemble(
         limits=limits,
         rate_limits=rate_limits or RateLimits(),
         concurrency=concurrency or Concurrency(),
-        close=usage.flush,
+        close=usage.close,
     )

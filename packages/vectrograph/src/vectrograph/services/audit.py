@@ -3,9 +3,10 @@
 import builtins
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Final
 
-from vectrograph.control.audit import AuditLog
+from vectrograph.control.audit import AuditLog, Intent
 from vectrograph.control.records import AuditRecord
 from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import DomainError, InternalError, InvalidArgument
@@ -15,68 +16,94 @@ MAX_ENTRIES: Final = 1_000
 _OK: Final = "ok"
 
 
+@dataclass(slots=True)
+class Act:
+    """An act that is being recorded. `target` may be set by the block where only the act itself knows it."""
+
+    target: str | None = None
+
+
 class Audit:
-    """Notes acts and shows them to administrators. Entries name things by id: no secret, no vector, no payload."""
+    """Records acts and shows them to administrators. Entries name things by id: no secret, no vector, no payload.
+
+    There is one order for every audited act: its intent is on disk before it begins, or it is refused before anything
+    is done; its outcome follows and never replaces the result. See `control.audit`.
+    """
 
     def __init__(self, log: AuditLog) -> None:
         self._log = log
 
     @contextmanager
-    def noting(self, call: Call, action: str, target: str) -> Iterator[None]:
-        """Write down what the block does: "ok", or the code of the error that ended it.
+    def noting(self, call: Call, action: str, target: str, *, or_log: bool = False) -> Iterator[Act]:
+        """Record what the block does: "ok", or the code of the error that ended it.
+
+        Args:
+            call: who acts.
+            action: `subject.verb`.
+            target: what it is done to.
+            or_log: for reading: the block runs also when the record cannot be written, and the process log says so.
 
         Raises:
-            Unavailable: the entry cannot be written; what the block did is done.
-        """
-        try:
-            yield
-        except DomainError as error:
-            self.note(call, action, target, error.code)
-            raise
-        except Exception:
-            self.note(call, action, target, InternalError.code)
-            raise
-        self.note(call, action, target)
-
-    def deleting(self, call: Call, target: str) -> AbstractContextManager[None]:
-        """Write down the deletion that the block does, of points or tokens: `noting` under the action point.delete."""
-        return self.noting(call, "point.delete", target)
-
-    def note(self, call: Call, action: str, target: str, outcome: str = _OK) -> None:
-        """Write down what an authenticated caller did.
-
-        Raises:
-            Unavailable: the entry cannot be written.
+            OutOfSpace, StorageReadOnly, Unavailable: the intent cannot be written; the block did not run.
         """
         who = call.principal
-        self._log.add(
+        intent = self._log.begin(
             action=action,
             target=target,
-            outcome=outcome,
             tenant=who.tenant,
             actor=who.user_id,
             key_id=who.key_id,
             address=call.origin.address,
             request_id=call.request_id,
+            or_log=or_log,
         )
+        with self._ending(intent) as act:
+            yield act
 
-    def note_stranger(
-        self, action: str, target: str, outcome: str, origin: Origin, *, actor: str = "", tenant: str = DEFAULT_TENANT
-    ) -> None:
-        """Write down what someone did who had not been authenticated when it began, as a login.
+    def deleting(self, call: Call, target: str) -> AbstractContextManager[Act]:
+        """Record the deletion that the block does, of points or tokens: `noting` under the action point.delete."""
+        return self.noting(call, "point.delete", target)
+
+    @contextmanager
+    def noting_stranger(
+        self,
+        action: str,
+        target: str,
+        origin: Origin,
+        *,
+        actor: str = "",
+        tenant: str = DEFAULT_TENANT,
+        or_log: bool = False,
+    ) -> Iterator[Act]:
+        """Record what the block does for someone who had not been authenticated when it began, as a login.
 
         Raises:
-            Unavailable: the entry cannot be written.
+            OutOfSpace, StorageReadOnly, Unavailable: the intent cannot be written; the block did not run.
         """
-        self._log.add(
+        intent = self._log.begin(
             action=action,
             target=target,
-            outcome=outcome,
             tenant=tenant,
             actor=actor,
             address=origin.address,
             request_id=origin.request_id,
+            or_log=or_log,
         )
+        with self._ending(intent) as act:
+            yield act
+
+    @contextmanager
+    def _ending(self, intent: Intent) -> Iterator[Act]:
+        act = Act()
+        try:
+            yield act
+        except DomainError as error:
+            self._log.end(intent, error.code, act.target)
+            raise
+        except BaseException:
+            self._log.end(intent, InternalError.code, act.target)
+            raise
+        self._log.end(intent, _OK, act.target)
 
     def list(self, call: Call, *, before: int | None = None, limit: int = 100) -> builtins.list[AuditRecord]:
         """Entries newest first; reading them is an entry too. Administrators of the tenant `default` see all tenants.
@@ -90,7 +117,7 @@ class Audit:
             PermissionDenied: logs:admin is missing.
             InvalidArgument: `limit` or `before` is out of range.
         """
-        with self.noting(call, "audit.read", "" if before is None else str(before)):
+        with self.noting(call, "audit.read", "" if before is None else str(before), or_log=True):
             call.require("logs:admin")
             if not 1 <= limit <= MAX_ENTRIES:
                 raise InvalidArgument.of("limit", f"is {limit} and must be from 1 to {MAX_ENTRIES}", "out_of_range")

@@ -1,16 +1,19 @@
 """Collections: create, drop, list, describe."""
 
+import logging
+import threading
 from typing import Final, TypeVar
 
 from vectrograph.control.owners import CollectionOwners
 from vectrograph.domain.collections import (
     TOKENS_COLLECTION,
     CollectionInfo,
+    CollectionRef,
     CollectionSpec,
     Distance,
     Quantisation,
 )
-from vectrograph.domain.errors import InvalidArgument, PermissionDenied, ReservedCollection
+from vectrograph.domain.errors import AlreadyExists, DomainError, InvalidArgument, PermissionDenied, ReservedCollection
 from vectrograph.domain.limits import Limits
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_name
@@ -18,6 +21,8 @@ from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call
 
 _READ_SCOPES: Final = ("collections:read", "tokens:read")
+
+_log: Final = logging.getLogger(__name__)
 
 _Named = TypeVar("_Named", Distance, Quantisation)
 
@@ -46,6 +51,8 @@ class Catalog:
         self._audit = audit
         self._limits = limits
         self._quantisation = quantisation
+        # Held while a collection is made or dropped, so that its owner and it change together.
+        self._changing = threading.Lock()
 
     def create(self, call: Call, name: str, dimension: int, distance: str, quantization: str = "") -> CollectionInfo:
         """Create an empty collection.
@@ -74,9 +81,21 @@ class Catalog:
             )
         chosen = parse_quantization(quantization) if quantization else self._quantisation
         spec = CollectionSpec.dense(ref, dimension, parse_distance(distance), quantisation=chosen)
-        info = self._engine.create(spec)
-        self._owners.put(ref.tenant, name, call.principal.user_id)
-        return info
+        with self._changing:
+            return self._create(spec, call.principal.user_id)
+
+    def _create(self, spec: CollectionSpec, owner: str) -> CollectionInfo:
+        """The owner is written first: a collection that is there always has one. See `tidy` for the opposite."""
+        tenant, name = spec.ref.tenant, spec.ref.name
+        if spec.ref not in {info.spec.ref for info in self._engine.list(tenant)}:
+            self._owners.claim(tenant, name, owner)
+        try:
+            return self._engine.create(spec)
+        except AlreadyExists:
+            raise
+        except BaseException:
+            self._forget(spec.ref)
+            raise
 
     def drop(self, call: Call, name: str) -> None:
         """Remove a collection with everything in it.
@@ -89,8 +108,28 @@ class Catalog:
         with self._audit.noting(call, "collection.delete", name):
             ref = call.require_collection(name, "delete")
             _refuse_reserved(name, "dropped")
-            self._engine.drop(ref)
-            self._owners.remove(ref.tenant, name)
+            with self._changing:
+                self._engine.drop(ref)
+                self._forget(ref)
+
+    def tidy(self) -> None:
+        """Forget the owners of collections that are not there: a process died, or the account database did not answer,
+        between the two steps of making or dropping one. For the start, before anyone calls.
+        """
+        there: dict[str, set[str]] = {}
+        for tenant, name in self._owners.all():
+            names = there.setdefault(tenant, set())
+            if not names:
+                names.update(info.spec.ref.name for info in self._engine.list(tenant))
+            if name not in names:
+                self._forget(CollectionRef(tenant, name))
+
+    def _forget(self, ref: CollectionRef) -> None:
+        """Remove what the account database says of a collection that is gone. A failure leaves it to `tidy`."""
+        try:
+            self._owners.remove(ref.tenant, ref.name)
+        except DomainError as error:
+            _log.warning("the owner of %s, which is gone, is forgotten at the next start: %s", ref, error.message)
 
     def list(self, call: Call) -> list[CollectionInfo]:
         """The collections that the caller may read, sorted by name.

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Final
 
 from vectrograph.control.api_keys import ApiKeys, CreatedKey
@@ -74,10 +75,11 @@ class Keys:
                 "out_of_range",
             )
         expires_at = None if expires_in_days is None else self._clock() + expires_in_days * DAY
-        created = self._keys.create(
-            call.principal.user_id, name, sorted(granted), expires_at, collections=reached, rate_limit=rate
-        )
-        self._audit.note(call, "key.create", created.record.key_id)
+        with self._audit.noting(call, "key.create", "") as act:
+            created = self._keys.create(
+                call.principal.user_id, name, sorted(granted), expires_at, collections=reached, rate_limit=rate
+            )
+            act.target = created.record.key_id
         return created
 
     def rotate(
@@ -109,19 +111,7 @@ class Keys:
             self._reached(call, old.collections)
             if old.collections is None and call.principal.collections is not None:
                 raise PermissionDenied("The key reaches more collections than the caller; use credentials that do.")
-            created = self._keys.create(
-                old.owner,
-                old.name,
-                old.scopes,
-                old.expires_at,
-                collections=old.collections,
-                rate_limit=_rate(call, old.rate_limit),
-            )
-            if overlap:
-                self._keys.expire(key_id, old.owner, self._clock() + overlap)
-            else:
-                self._keys.revoke(key_id, old.owner)
-            return created
+            return self._keys.replace(old, rate_limit=_rate(call, old.rate_limit), overlap=overlap)
 
     def list(self, call: Call) -> list[ApiKeyRecord]:
         """The keys that the caller manages, newest first.
@@ -130,10 +120,10 @@ class Keys:
             PermissionDenied: api_keys:read is missing.
         """
         call.require("api_keys:read")
-        if _owner(call) is None:
-            self._audit.note(call, "key.list", "")
-        uses = self._usage.latest()
-        return [_with_use(record, uses.get(record.key_id)) for record in self._keys.list(_owner(call))]
+        owner = _owner(call)
+        with nullcontext() if owner is not None else self._audit.noting(call, "key.list", "", or_log=True):
+            uses = self._usage.latest()
+            return [_with_use(record, uses.get(record.key_id)) for record in self._keys.list(owner)]
 
     def get(self, call: Call, key_id: str) -> ApiKeyRecord:
         """One key.
@@ -144,9 +134,9 @@ class Keys:
         """
         call.require("api_keys:read")
         found = self._keys.get(key_id, _owner(call))
-        if found.owner != call.principal.user_id:
-            self._audit.note(call, "key.get", key_id)
-        return _with_use(found, self._usage.latest().get(key_id))
+        own = found.owner == call.principal.user_id
+        with nullcontext() if own else self._audit.noting(call, "key.get", key_id, or_log=True):
+            return _with_use(found, self._usage.latest().get(key_id))
 
     def revoke(self, call: Call, key_id: str) -> ApiKeyRecord:
         """Make a key useless from now on but keep its record; again is no error.

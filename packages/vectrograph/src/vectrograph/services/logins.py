@@ -11,7 +11,6 @@ from vectrograph.control.signing import LOGIN_SECONDS, TokenSigner
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import (
-    DomainError,
     InvalidArgument,
     InvalidCredentials,
     InvalidToken,
@@ -83,13 +82,9 @@ class Logins:
         target = "(no such account)" if stored is None else stored.user.username
         actor = "" if stored is None else stored.user.user_id
         tenant = DEFAULT_TENANT if stored is None else stored.user.tenant
-        try:
+        with self._audit.noting_stranger("session.login", target, origin, actor=actor, tenant=tenant):
             login = self._begin(stored, password)
-        except DomainError as error:
-            self._audit.note_stranger("session.login", target, error.code, origin, actor=actor, tenant=tenant)
-            raise
         self._lockout.succeed(name, origin.address)
-        self._audit.note_stranger("session.login", target, "ok", origin, actor=actor, tenant=tenant)
         return login
 
     def _begin(self, stored: StoredPassword | None, password: str) -> Login:

@@ -9,7 +9,7 @@ from vectrograph.control.records import UserRecord
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.collections import DEFAULT_TENANT
-from vectrograph.domain.errors import DomainError, InvalidArgument, PermissionDenied
+from vectrograph.domain.errors import InvalidArgument, PermissionDenied
 from vectrograph.services.account_rules import MAX_PASSWORD_BYTES, admit_email, admit_registered_password
 from vectrograph.services.audit import Audit
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin, Principal
@@ -57,13 +57,10 @@ class Registration:
         """
         actor = "" if caller is None else caller.user_id
         tenant = DEFAULT_TENANT if caller is None or "users:admin" not in caller.scopes else caller.tenant
-        try:
+        with self._audit.noting_stranger("user.create", "(no account)", origin, actor=actor, tenant=tenant) as act:
             user = self._register(caller, email, password, tenant)
-        except DomainError as error:
-            self._audit.note_stranger("user.create", "(no account)", error.code, origin, actor=actor, tenant=tenant)
-            raise
-        self._audit.note_stranger("user.create", user.username, "ok", origin, actor=actor, tenant=tenant)
-        return user
+            act.target = user.username
+            return user
 
     def _register(self, caller: Principal | None, email: str, password: str, tenant: str) -> UserRecord:
         if not self._is_open and (caller is None or "users:admin" not in caller.scopes):

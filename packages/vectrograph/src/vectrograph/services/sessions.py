@@ -12,7 +12,6 @@ from vectrograph.control.signing import ACCESS_SECONDS, REFRESH_SECONDS, TokenSi
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import (
-    DomainError,
     InvalidArgument,
     InvalidCredentials,
     InvalidToken,
@@ -78,13 +77,9 @@ class Sessions:
         target = "(no such account)" if stored is None else stored.user.username
         actor = "" if stored is None else stored.user.user_id
         tenant = DEFAULT_TENANT if stored is None else stored.user.tenant
-        try:
+        with self._audit.noting_stranger("session.login", target, origin, actor=actor, tenant=tenant):
             pair = self._begin(stored, password)
-        except DomainError as error:
-            self._audit.note_stranger("session.login", target, error.code, origin, actor=actor, tenant=tenant)
-            raise
         self._lockout.succeed(username, origin.address)
-        self._audit.note_stranger("session.login", target, "ok", origin, actor=actor, tenant=tenant)
         return pair
 
     def _begin(self, stored: StoredPassword | None, password: str) -> TokenPair:
@@ -106,8 +101,11 @@ class Sessions:
         claims = self._signer.verify(refresh_token, TokenType.REFRESH)
         rotation, session = self._store.sessions.rotate(claims.session_id, claims.token_id, _LIFETIME)
         if rotation is Rotation.REUSED:
-            self._audit.note_stranger("session.reuse", claims.user_id, InvalidToken.code, origin, actor=claims.user_id)
-            raise InvalidToken("This refresh token was used before, so its session was ended; log in again.")
+            with self._audit.noting_stranger(
+                "session.reuse", claims.user_id, origin, actor=claims.user_id, or_log=True
+            ):
+                self._store.sessions.end(claims.session_id)
+                raise InvalidToken("This refresh token was used before, so its session was ended; log in again.")
         if session is None:
             raise InvalidToken("The session of this refresh token is over; log in again.")
         user = self._store.accounts.get(session.user_id)

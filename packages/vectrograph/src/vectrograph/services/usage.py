@@ -32,6 +32,13 @@ class KeyUsage:
             if at - self._flushed_at < FLUSH_EVERY:
                 return
             self._flushed_at = at
+        self._try_flush()
+
+    def close(self) -> None:
+        """Write what is not written, for the last time. A failure is logged: it must not keep a server from ending."""
+        self._try_flush()
+
+    def _try_flush(self) -> None:
         try:
             self.flush()
         except DomainError as error:

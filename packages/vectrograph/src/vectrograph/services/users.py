@@ -82,7 +82,7 @@ class Users:
         Raises:
             PermissionDenied: users:admin is missing.
         """
-        with self._audit.noting(call, "user.list", ""):
+        with self._audit.noting(call, "user.list", "", or_log=True):
             call.require("users:admin")
             return self._accounts.list(call.principal.governed_tenant)
 
@@ -93,7 +93,7 @@ class Users:
             PermissionDenied: users:admin is missing.
             UserNotFound: there is none of that id among those the caller manages.
         """
-        with self._audit.noting(call, "user.get", user_id):
+        with self._audit.noting(call, "user.get", user_id, or_log=True):
             call.require("users:admin")
             return self._accounts.get(user_id, call.principal.governed_tenant)
 

@@ -1,0 +1,297 @@
+"""FINDINGS C1: whatever fails before, between or after the steps of an action, the answer, the state and the audit
+record agree.
+"""
+
+import os
+import signal
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from services.actions import ACTIONS, ADMIN, DEVELOPER, Action, Place, docs, key, tokens, user
+
+from vectrograph.control.audit import INTERRUPTED
+from vectrograph.control.audit_journal import SLOTS, AuditJournal
+from vectrograph.control.store import ControlStore
+from vectrograph.domain.errors import DomainError, InvalidToken, Unavailable
+from vectrograph.engines.embedded import EmbeddedEngine
+
+EVERY = pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
+AUDITED = pytest.mark.parametrize("action", [each for each in ACTIONS if each.audited], ids=lambda each: each.name)
+
+
+@pytest.fixture
+def directory(tmp_path: Path, control_template: Path) -> Path:
+    ControlStore.copy_of(control_template, tmp_path / "control.sqlite")
+    return tmp_path
+
+
+@pytest.fixture
+def place(directory: Path) -> Iterator[Place]:
+    opened = Place.open(directory)
+    yield opened
+    opened.close()
+
+
+def outcome(place: Place, action: Action, made: Any) -> str:
+    """How the action answers: ok, or the code of its error."""
+    try:
+        action.act(place, made)
+    except DomainError as error:
+        return error.code
+    return "ok"
+
+
+def check(place: Place, action: Action, made: Any, answer: str, before: list[tuple[str, str]]) -> None:
+    """State and record say what the answer said."""
+    if action.done is not None:
+        assert action.done(place, made) is (answer == "ok")
+    if action.audited:
+        new = place.entries(action.audited)[len(before) :]
+        # What was refused because it could not be recorded has no entry, and nothing else may be without one.
+        assert [code for _, code in new] == [answer] or (answer != "ok" and not new)
+
+
+@EVERY
+def test_nothing_fails(place: Place, action: Action) -> None:
+    made = action.prepare(place)
+    before = place.entries(action.audited)
+    assert outcome(place, action, made) == "ok"
+    check(place, action, made, "ok", before)
+
+
+@EVERY
+def test_the_account_database_is_busy(place: Place, action: Action, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process holds its write lock: what changes accounts is refused, everything else is done and recorded."""
+    made = action.prepare(place)
+    before = place.entries(action.audited)
+    monkeypatch.setattr("vectrograph.control.database.BUSY_SECONDS", 0.01)
+    place.store._database._engine.dispose()
+    other = sqlite3.connect(place.directory / "control.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    answer = outcome(place, action, made)
+    other.execute("ROLLBACK")
+    other.close()
+    changes_points = action.name.startswith(("point.", "token.", "collection.delete", "key.sdk_token"))
+    assert answer == ("ok" if changes_points else Unavailable.code)
+    check(place, action, made, answer, before)
+
+
+@AUDITED
+def test_the_journal_is_full(place: Place, action: Action, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be recorded is refused before anything is done."""
+    made = action.prepare(place)
+    place.store.audit.move()
+    monkeypatch.setattr("vectrograph.control.audit._ROOM_SECONDS", 0.01)
+    under_way = [place.store.audit.begin(action="test", target=str(n), tenant="default") for n in range(SLOTS)]
+    assert outcome(place, action, made) == Unavailable.code
+    assert action.done is None or not action.done(place, made)
+    assert [user.username for user in place.services.users.list(ADMIN)], "reading goes on"
+    for intent in under_way:
+        place.store.audit.end(intent, "ok")
+    place.store.audit.move()
+    assert len(place.entries("test")) == SLOTS
+    assert outcome(place, action, made) == "ok"
+
+
+def test_a_reused_refresh_token_ends_its_session_whatever_the_record_takes(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = place.services.sessions.login("developer", "developer123")
+    place.services.sessions.refresh(pair.refresh_token)
+    place.store.audit.move()
+    monkeypatch.setattr("vectrograph.control.audit._ROOM_SECONDS", 0.01)
+    for n in range(SLOTS):
+        place.store.audit.begin(action="test", target=str(n), tenant="default")
+    with pytest.raises(InvalidToken, match="used before"):
+        place.services.sessions.refresh(pair.refresh_token)
+    with pytest.raises(InvalidToken):
+        place.services.sessions.authenticate(pair.access_token)
+
+
+def _killed(directory: Path, action: Action, spot: str) -> None:
+    """Do the action in a child process that is killed at a spot."""
+    child = os.fork()
+    if child == 0:  # pragma: no cover  (in another process)
+        try:
+            place = Place.open(directory)
+            made = action.prepare(place)
+            place.store.audit.move()
+            _kill_at(spot)
+            action.act(place, made)
+            place.store.audit.move()
+        finally:
+            os._exit(7)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status), f"the child was to be killed, and ended with {os.waitstatus_to_exitcode(status)}"
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+def _kill_at(spot: str) -> None:
+    begin, end, free = AuditJournal.begin, AuditJournal.end, AuditJournal.free
+
+    def after_begin(self: AuditJournal, *arguments: Any) -> None:
+        begin(self, *arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def before_end(self: AuditJournal, *arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def after_end(self: AuditJournal, *arguments: Any) -> None:
+        end(self, *arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def before_free(self: AuditJournal, *arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    name, function = {
+        "intent written": ("begin", after_begin),
+        "done": ("end", before_end),
+        "outcome written": ("end", after_end),
+        "in the database": ("free", before_free),
+    }[spot]
+    del free
+    setattr(AuditJournal, name, function)
+
+
+@pytest.mark.parametrize("spot", ["intent written", "done", "outcome written"])
+@AUDITED
+def test_killed(directory: Path, action: Action, spot: str) -> None:
+    """Nobody was answered: the record says so, or what was done, and the state is whole."""
+    _killed(directory, action, spot)
+    place = Place.open(directory)
+    try:
+        made = _made_again(place, action)
+        if action.done is not None and made is not _UNKNOWN:
+            assert action.done(place, made) is (spot != "intent written")
+        _, code = place.entries(action.audited)[-1]
+        assert code == ("ok" if spot == "outcome written" else INTERRUPTED)
+    finally:
+        place.close()
+    again = Place.open(directory)
+    assert len([code for _, code in again.entries(action.audited) if code == INTERRUPTED]) == (
+        0 if spot == "outcome written" else 1
+    )
+    again.close()
+
+
+_UNKNOWN = object()
+
+
+def _made_again(place: Place, action: Action) -> Any:
+    """What `prepare` returned in the process that is gone, as far as the state tells."""
+    if action.prepare is user or action.name in ("user.enable", "user.role"):
+        found = place.store.accounts.find("zoe")
+        return None if found is None else found.user_id
+    if action.prepare in (docs, tokens) or action.prepare.__name__ == "nothing":
+        return None
+    return _UNKNOWN
+
+
+def test_killed_between_the_database_and_the_journal_nothing_is_there_twice(directory: Path) -> None:
+    action = next(each for each in ACTIONS if each.name == "token.delete")
+    _killed(directory, action, "in the database")
+    place = Place.open(directory)
+    assert place.entries("point.delete") == [("tokens/3", "ok")]
+    assert place.store.audit._finished == []
+    place.close()
+
+
+@pytest.mark.parametrize("spot", ["claimed", "made"])
+def test_killed_while_making_a_collection(directory: Path, spot: str) -> None:
+    """A collection has its owner or is not there, also when its maker is killed between the two."""
+    child = os.fork()
+    if child == 0:  # pragma: no cover  (in another process)
+        try:
+            place = Place.open(directory)
+            make = EmbeddedEngine.create
+
+            def killed(self: EmbeddedEngine, *arguments: Any) -> Any:
+                if spot == "made":
+                    make(self, *arguments)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            EmbeddedEngine.create = killed  # type: ignore[assignment, method-assign]
+            place.services.catalog.create(DEVELOPER, "new", 2, "cosine")
+        finally:
+            os._exit(7)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    place = Place.open(directory)
+    there = [info.spec.ref.name for info in place.engine.list("default")]
+    assert ("new" in there) is (spot == "made")
+    assert place.store.owners.get("default", "new") == ("developer" if spot == "made" else None)
+    place.close()
+
+
+def test_a_dropped_collection_leaves_neither_owner_nor_feedback_to_the_next_of_its_name(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the account database was busy while it was dropped."""
+    feedback = next(each for each in ACTIONS if each.name == "feedback")
+    feedback.prepare(place)
+    feedback.act(place, None)
+    monkeypatch.setattr("vectrograph.control.database.BUSY_SECONDS", 0.01)
+    place.store._database._engine.dispose()
+    other = sqlite3.connect(place.directory / "control.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    place.services.catalog.drop(DEVELOPER, "docs")
+    other.execute("ROLLBACK")
+    other.close()
+    assert place.store.owners.get("default", "docs") == "developer"
+    place.services.catalog.create(ADMIN, "docs", 2, "cosine")
+    assert place.store.owners.get("default", "docs") == "admin"
+    assert place.store.feedback.list("default", "docs") == []
+
+
+def test_a_name_that_is_taken_keeps_its_owner(place: Place) -> None:
+    docs(place)
+    with pytest.raises(DomainError):
+        place.services.catalog.create(ADMIN, "docs", 2, "cosine")
+    assert place.store.owners.get("default", "docs") == "developer"
+
+
+def test_entries_of_another_process_that_died_are_moved_and_a_living_ones_are_left(directory: Path) -> None:
+    server = Place.open(directory)
+    intent = server.store.audit.begin(action="living", target="", tenant="default")
+    other = AuditJournal(directory / "audit-2.journal")
+    other.begin(0, intent.entry)
+    other.close()
+    command = ControlStore.open(server.store._database.url, directory, operator=True)
+    assert [entry.outcome for entry in command.audit.list(None) if entry.action == "living"] == [INTERRUPTED]
+    command.close()
+    server.store.audit.end(intent, "ok")
+    assert server.entries("living") == [("", INTERRUPTED), ("", "ok")]
+    server.close()
+
+
+def test_a_torn_intent_is_no_entry(directory: Path) -> None:
+    place = Place.open(directory)
+    place.store.audit.begin(action="torn", target="x", tenant="default")
+    place.store.audit._journal.close()  # type: ignore[union-attr]
+    journal = directory / "audit.journal"
+    content = bytearray(journal.read_bytes())
+    offset = content.index(b"torn")
+    content[offset] ^= 1
+    journal.write_bytes(content)
+    place.store.audit._journal = None
+    place.engine.close()
+    again = Place.open(directory)
+    assert again.entries("torn") == again.entries("uorn") == []
+    again.close()
+
+
+@pytest.mark.parametrize("text", ["\U0001f600" * 600, "\0" * 600, "\ud800" * 600, "x" * 5000, ""])
+def test_any_target_fits(place: Place, text: str) -> None:
+    intent = place.store.audit.begin(
+        action="a" * 32, target=text, tenant="t" * 64, actor=text, address=text, request_id=text
+    )
+    place.store.audit.end(intent, "ok", text)
+    assert len(place.entries("a" * 32)) == 1
+
+
+def test_rotating_a_key_is_whole_or_not_at_all(place: Place) -> None:
+    key_id, _ = key(place)
+    place.services.keys.rotate(DEVELOPER, key_id, overlap_seconds=60)
+    assert len([record for record in place.store.api_keys.list("developer") if record.is_active]) == 2
