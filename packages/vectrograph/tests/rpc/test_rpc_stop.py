@@ -117,7 +117,7 @@ def test_stopping_twice_is_fine_and_leaves_no_threads(running: tuple[grpc.Server
 
 
 def test_a_port_in_use_is_refused_rather_than_shared(gate: Gate) -> None:
-    services: Any = SimpleNamespace(sessions=gate, health=gate, limits=Limits())
+    services: Any = SimpleNamespace(sessions=gate, health=gate, limits=Limits(), concurrency=Concurrency())
     first, second = (build_grpc_server(services, threads=1) for _ in range(2))
     port = first.add_insecure_port("127.0.0.1:0")
     with pytest.raises(RuntimeError):

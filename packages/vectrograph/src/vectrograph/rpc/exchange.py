@@ -68,7 +68,7 @@ class Exchange:
         """
         services.health.count_request()
         deadline = self._deadline()
-        address = self._address(trusted_proxies)
+        address = caller_address(self._context, trusted_proxies)
         services.rate_limits.admit_address(address)
         principal = services.sessions.authenticate(credential_of(self._given))
         services.rate_limits.admit_caller(principal)
@@ -89,7 +89,7 @@ class Exchange:
             RateLimited: the address or the caller sent too many.
         """
         services.health.count_request()
-        origin = Origin(self._address(trusted_proxies), self.request_id)
+        origin = Origin(caller_address(self._context, trusted_proxies), self.request_id)
         services.rate_limits.admit_address(origin.address)
         try:
             principal = services.sessions.authenticate(credential_of(self._given))
@@ -116,14 +116,6 @@ class Exchange:
             )
         admit_fields(body, max_fields(limits))
         return body
-
-    def _address(self, trusted_proxies: Sequence[Network]) -> str:
-        peer = peer_address(self._context.peer())
-        if not trusted_proxies:
-            return peer
-        metadata = self._context.invocation_metadata()
-        said = [value for key, value in metadata if key == "x-forwarded-for" and isinstance(value, str)]
-        return client_address(peer, ",".join(said) if said else None, trusted_proxies)
 
     def _deadline(self) -> float | None:
         remaining = self._context.time_remaining()
@@ -171,6 +163,17 @@ def _idempotency_key(given: Mapping[str, str | bytes]) -> str | None:
     if not isinstance(value, str) or not _IDEMPOTENCY_KEY.fullmatch(value):
         raise InvalidArgument.of("idempotency-key", "must be 1 to 128 printable ASCII characters")
     return value
+
+
+def caller_address(context: grpc.ServicerContext, trusted_proxies: Sequence[Network] = ()) -> str:
+    """Return the network address of the caller, through proxies that are trusted; "" where there is none."""
+    peer = peer_address(context.peer())
+    if not trusted_proxies:
+        return peer
+    said = [
+        value for key, value in context.invocation_metadata() if key == "x-forwarded-for" and isinstance(value, str)
+    ]
+    return client_address(peer, ",".join(said) if said else None, trusted_proxies)
 
 
 @lru_cache(maxsize=1_024)

@@ -1,112 +1,235 @@
-"""The standard health service (grpc.health.v1), on threads of its own so that it answers while all others are busy."""
+"""The standard health service (grpc.health.v1), on threads of its own so that it answers while all others are busy.
+
+The servicer of grpcio-health-checking sends answers while it holds the lock that the end of any stream needs. That end
+is handled by grpc's one serving thread, which also has to confirm what is sent: fifty streams, opened and cancelled,
+stopped the whole server. Here no lock is held while anything is sent, closed or cancelled.
+"""
 
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError
-from grpc_health.v1 import health, health_pb2
+from google.protobuf.message import DecodeError, Message
+from grpc_health.v1 import health_pb2
 
+from vectrograph.domain.errors import RateLimited
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
 from vectrograph.rpc.admission import Admission, Lanes
+from vectrograph.rpc.errors import message_of, status_of, trailers_of
+from vectrograph.rpc.exchange import caller_address, request_id_of
 from vectrograph.rpc.pool import Pool
-from vectrograph.rpc.slow_bodies import SlowBodies
+from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.rpc.threads import OnThreads
+from vectrograph.services.addresses import Network, address_group
 from vectrograph.services.refusals import Refusals
 
-SERVICE: Final[str] = health.SERVICE_NAME
-_THREADS: Final = 4
-# Anyone may ask how the server is, so a question that does not come is not waited for long.
-_PATIENCE_SECONDS: Final = 1.0
-_GRACE_SECONDS: Final = 0.2
+M = TypeVar("M", bound=Message)
+
+SERVICE: Final[str] = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+# Streams of Watch that may be open: each takes some 20 kB and no thread. A client with health checking opens one for
+# each connection, so an address may have as many as a large pool of clients behind one address needs.
+MAX_WATCHES: Final = 2_048
+MAX_WATCHES_PER_ADDRESS: Final = 512
+# Calls that may wait for their caller at once. Anyone may ask how the server is, so nobody is waited for long: a
+# message comes with the call, or a round trip later.
+_STALL_SECONDS: Final = 1.0
+_STALLED: Final = 24
+_STALLED_PER_ADDRESS: Final = 12
+# Enough that some are free while as many calls stall as may.
+_THREADS: Final = _STALLED + 8
 _MAX_WAITING: Final = 256
+# A request is the name of a service.
+_MAX_BYTES: Final = 4_096
+_RETRY_SECONDS: Final = 5.0
+_NAMES: Final = ("", VECTRON_SERVICE, AUTH_SERVICE, VECTROGRAPH_SERVICE)
+_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+_UNKNOWN: Final = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
 class Health:
-    """Whether the server (name "") and its services serve; needs no credentials. All serve until `leave`."""
+    """Tells whether the server (name "") and its services serve; needs no credentials. All serve until `leave`."""
 
-    def __init__(self) -> None:
-        self._threads = Pool(_THREADS, max_waiting=_MAX_WAITING, thread_name_prefix="rpc-health")
-        self._slow = SlowBodies(_PATIENCE_SECONDS, _GRACE_SECONDS, lambda: self._threads.waiting > 0)
-        self._servicer = health.HealthServicer()
+    def __init__(self, trusted_proxies: Sequence[Network] = ()) -> None:
+        """Start nothing but the watch on calls that stall; `trusted_proxies` say who their callers are."""
+        self._trusted = trusted_proxies
+        # What watchers do or leave undone must not keep probes from their answer.
+        self._probes = _Lane("rpc-health")
+        self._watches = _Lane("rpc-watch")
         self._lock = threading.Lock()
-        self._streams: set[_Stream] = set()
+        self._streams: dict[_Stream, str] = {}
+        self._per_address: dict[str, int] = {}
         self._serving = True
-        for name in (health.OVERALL_HEALTH, VECTRON_SERVICE, AUTH_SERVICE, VECTROGRAPH_SERVICE):
-            self._servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
-        """The methods Check and Watch."""
-        serializer = health_pb2.HealthCheckResponse.SerializeToString
-        check = OnThreads(self._check, self._threads)
-        watch = OnThreads(self._watch, self._threads, experimental_non_blocking=True)
+        """Return the methods Check, List and Watch."""
+        probes, watches = self._probes.threads, self._watches.threads
+        watch = OnThreads(self._watch, watches, experimental_non_blocking=True)
         methods = grpc.method_handlers_generic_handler(
             SERVICE,
             {
-                "Check": grpc.stream_unary_rpc_method_handler(check, response_serializer=serializer),
-                "Watch": grpc.stream_stream_rpc_method_handler(watch, response_serializer=serializer),
+                "Check": grpc.stream_unary_rpc_method_handler(OnThreads(self._check, probes)),
+                "List": grpc.stream_unary_rpc_method_handler(OnThreads(self._list, probes)),
+                "Watch": grpc.stream_stream_rpc_method_handler(watch),
             },
         )
-        return Admission(methods, Lanes(self._threads), Refusals("grpc health"))
+        lanes = Lanes(probes, (watches, {f"/{SERVICE}/Watch"}))
+        return Admission(methods, lanes, Refusals("grpc health"))
 
-    def _receive(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
-        with self._slow.watching(context):
+    def _status(self, service: str) -> Any:
+        if service not in _NAMES:
+            return None
+        return _SERVING if self._serving else _NOT_SERVING
+
+    def _receive(
+        self, lane: "_Lane", kind: type[M], messages: Iterator[bytes], context: grpc.ServicerContext, address: str
+    ) -> M:
+        with lane.stalled.watching(context, address):
             body = next(messages, b"")
+        if len(body) > _MAX_BYTES:
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the name of a service has {_MAX_BYTES} bytes at most")
         try:
-            return health_pb2.HealthCheckRequest.FromString(body)
+            return kind.FromString(body)
         except DecodeError:
-            return context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the message is no HealthCheckRequest")
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"the message is no {kind.__name__}")
 
-    def _check(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
-        return self._servicer.Check(self._receive(messages, context), context)
+    def _check(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        address = self._address(context)
+        request = self._receive(self._probes, health_pb2.HealthCheckRequest, messages, context, address)
+        status = self._status(request.service)
+        if status is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, "this server has no such service")
+        return _answer(status)
+
+    def _list(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        self._receive(self._probes, health_pb2.HealthListRequest, messages, context, self._address(context))
+        response = health_pb2.HealthListResponse()
+        for name in _NAMES:
+            response.statuses[name].status = self._status(name)
+        encoded: bytes = response.SerializeToString()
+        return encoded
 
     def _watch(self, messages: Iterator[bytes], context: grpc.ServicerContext, send: Callable[[Any], None]) -> None:
-        request = self._receive(messages, context)
-        stream = _Stream(send)
+        """Send the status, and leave the stream open without a thread."""
+        address = self._address(context)
+        request = self._receive(self._watches, health_pb2.HealthCheckRequest, messages, context, address)
+        stream = _Stream(send, context, address, self._watches.stalled)
+        self._open(stream, address, context)
+        # Called by grpc's serving thread, hence short: it takes the lock, under which nothing ever waits.
+        if not context.add_callback(lambda: self._forget(stream)):
+            self._forget(stream)
+            return
+        status = self._status(request.service)
+        stream.tell(_answer(_UNKNOWN if status is None else status), last=not self._serving)
+
+    def _open(self, stream: "_Stream", address: str, context: grpc.ServicerContext) -> None:
+        """Count a stream, or refuse it."""
         with self._lock:
-            self._streams.add(stream)
-        context.add_callback(lambda: self._forget(stream))
-        self._servicer.Watch(request, context, stream)
+            mine = self._per_address.get(address, 0)
+            refused = mine >= MAX_WATCHES_PER_ADDRESS or len(self._streams) >= MAX_WATCHES
+            if not refused:
+                self._streams[stream] = address
+                self._per_address[address] = mine + 1
+        if refused:
+            _refuse(context)
 
     def _forget(self, stream: "_Stream") -> None:
         with self._lock:
-            self._streams.discard(stream)
+            address = self._streams.pop(stream, None)
+            if address is None:
+                return
+            self._per_address[address] -= 1
+            if not self._per_address[address]:
+                del self._per_address[address]
+
+    def _address(self, context: grpc.ServicerContext) -> str:
+        return address_group(caller_address(context, self._trusted))
 
     def leave(self) -> None:
         """Tell every watcher that nothing serves from now on, and end its stream, which would outlast any grace period.
 
-        Returns at once; a watcher that does not read cannot delay the server's stop.
+        Return at once. A watcher that does not read is cut off within a second.
         """
         with self._lock:
             first, self._serving = self._serving, False
-        if first:
-            self._threads.submit(self._say_goodbye)
+            streams = list(self._streams) if first else []
+        for stream in streams:
+            self._watches.threads.submit(stream.tell, _answer(_NOT_SERVING), True)
+        for lane in (self._probes, self._watches):
+            lane.stalled.hurry()
 
     def close(self) -> None:
         """Let the threads end; only when the server takes no more calls."""
         self.leave()
-        self._slow.close()
-        self._threads.shutdown(wait=False)
+        for lane in (self._probes, self._watches):
+            lane.close()
 
-    def _say_goodbye(self) -> None:
-        self._servicer.enter_graceful_shutdown()
-        with self._lock:
-            streams = list(self._streams)
-        for stream in streams:
-            stream(None)
+
+class _Lane:
+    """Threads, and the limit on calls that stall on them."""
+
+    def __init__(self, name: str) -> None:
+        self.threads = Pool(_THREADS, max_waiting=_MAX_WAITING, thread_name_prefix=name)
+        self.stalled = StalledCalls(seconds=_STALL_SECONDS, in_all=_STALLED, per_caller=_STALLED_PER_ADDRESS)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self.stalled.close()
+        self.threads.shutdown(wait=False)
 
 
 class _Stream:
-    """Sends to one watcher; None ends the stream, and whatever comes after that is dropped."""
+    """Sends to one watcher: one answer at a time, the latest if several wait."""
 
-    def __init__(self, send: Callable[[Any], None]) -> None:
+    def __init__(
+        self, send: Callable[[Any], None], context: grpc.ServicerContext, address: str, stalled: StalledCalls
+    ) -> None:
         self._send = send
+        self._context = context
+        self._address = address
+        self._stalled = stalled
         self._lock = threading.Lock()
-        self._open = True
+        self._next: bytes | None = None
+        self._ended = False
+        self._sending = False
 
-    def __call__(self, response: Any) -> None:
+    def tell(self, answer: bytes, last: bool = False) -> None:
+        """Send an answer, and end the stream after the `last`. What comes after that is dropped.
+
+        Return early where another thread is sending: that one takes the answer along.
+        """
         with self._lock:
-            if self._open:
-                self._open = response is not None
-                self._send(response)
+            if self._ended:
+                return
+            self._next, self._ended = answer, last
+            if self._sending:
+                return
+            self._sending = True
+        while True:
+            with self._lock:
+                following, self._next = self._next, None
+                self._sending = following is not None
+                over = self._ended and following is None
+            if following is None:
+                break
+            with self._stalled.watching(self._context, self._address):
+                self._send(following)
+        if over:
+            self._send(None)
+
+
+def _answer(status: Any) -> bytes:
+    encoded: bytes = health_pb2.HealthCheckResponse(status=status).SerializeToString()
+    return encoded
+
+
+def _refuse(context: grpc.ServicerContext) -> None:
+    error = RateLimited(
+        f"Too many streams of Watch are open: {MAX_WATCHES_PER_ADDRESS} of one address and {MAX_WATCHES} in all are "
+        "allowed; end some, or use Check.",
+        retry_after=_RETRY_SECONDS,
+    )
+    request_id = request_id_of(dict(context.invocation_metadata()))
+    context.set_trailing_metadata(trailers_of(error, request_id))
+    context.abort(status_of(error), message_of(error))

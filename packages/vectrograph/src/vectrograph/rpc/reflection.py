@@ -1,10 +1,11 @@
 """The standard reflection service (grpc.reflection.v1alpha): the public contract, and nothing of how we read it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import grpc
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
@@ -12,18 +13,27 @@ from vectrograph.rpc import health
 from vectrograph.rpc._pb import auth_pb, vectrograph_pb, vectron_pb
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
 from vectrograph.rpc.admission import Admission, Lanes
+from vectrograph.rpc.exchange import caller_address
 from vectrograph.rpc.pool import Pool
-from vectrograph.rpc.slow_bodies import SlowBodies
+from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.rpc.threads import OnThreads
+from vectrograph.services.addresses import Network, address_group
 from vectrograph.services.refusals import Refusals
 
 SERVICE: Final[str] = reflection.SERVICE_NAME
 SERVICES: Final = (VECTRON_SERVICE, AUTH_SERVICE, VECTROGRAPH_SERVICE, health.SERVICE, SERVICE)
-_THREADS: Final = 2
-# Anyone may ask, so a stream whose next question does not come soon is ended, sooner still while others wait.
-_PATIENCE_SECONDS: Final = 10.0
-_GRACE_SECONDS: Final = 0.5
+# Streams that may wait for their caller at once, for its next question or for it to take an answer. Anyone may ask, and
+# a stream holds a thread: of one too many, the one that has waited longest ends.
+_STALL_SECONDS: Final = 10.0
+_STALLED: Final = 12
+_STALLED_PER_ADDRESS: Final = 6
+# Enough that some are free while as many streams wait as may.
+_THREADS: Final = _STALLED + 4
 _MAX_WAITING: Final = 64
+# Tools ask some three questions for each service; one that goes on asking opens another stream.
+_MAX_QUESTIONS: Final = 1_000
+# A question is the name of a host, and of a file or a symbol.
+_MAX_QUESTION_BYTES: Final = 4_096
 
 
 class Reflection:
@@ -32,38 +42,61 @@ class Reflection:
     A stream holds a thread between its questions, hence a small pool apart from the others, and an end to idle ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, trusted_proxies: Sequence[Network] = ()) -> None:
+        """Start nothing but the watch on idle streams; `trusted_proxies` say who their callers are."""
+        self._trusted = trusted_proxies
         self._threads = Pool(_THREADS, max_waiting=_MAX_WAITING, thread_name_prefix="rpc-reflection")
-        self._slow = SlowBodies(_PATIENCE_SECONDS, _GRACE_SECONDS, lambda: self._threads.waiting > 0)
+        self._stalled = StalledCalls(seconds=_STALL_SECONDS, in_all=_STALLED, per_caller=_STALLED_PER_ADDRESS)
         self._servicer = reflection.ReflectionServicer(SERVICES, pool=_public_pool())
 
     def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
-        """The method ServerReflectionInfo."""
+        """Return the method ServerReflectionInfo."""
         info = grpc.stream_stream_rpc_method_handler(
             OnThreads(self._answer, self._threads),
-            request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
             response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
         )
         methods = grpc.method_handlers_generic_handler(SERVICE, {"ServerReflectionInfo": info})
         return Admission(methods, Lanes(self._threads), Refusals("grpc reflection"))
 
-    def _answer(self, questions: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+    def _answer(self, questions: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
         servicer: Any = self._servicer
-        yield from servicer.ServerReflectionInfo(self._watched(questions, context), context)
+        address = address_group(caller_address(context, self._trusted))
+        answers = servicer.ServerReflectionInfo(self._watched(questions, context, address), context)
+        for answer in answers:
+            # The block lasts until grpc has sent the answer.
+            with self._stalled.watching(context, address):
+                yield answer
 
-    def _watched(self, questions: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
-        """The questions, as long as the next one comes soon."""
-        while True:
-            with self._slow.watching(context):
+    def _watched(self, questions: Iterator[bytes], context: grpc.ServicerContext, address: str) -> Iterator[Any]:
+        """Yield the questions, as long as the next one comes soon."""
+        for _ in range(_MAX_QUESTIONS):
+            with self._stalled.watching(context, address):
                 question = next(questions, None)
             if question is None:
                 return
-            yield question
+            # Parsed here rather than by grpc, whose one serving thread would do it for a question of any size.
+            yield _parsed(question, context)
+        context.abort(
+            grpc.StatusCode.RESOURCE_EXHAUSTED, f"a stream may ask {_MAX_QUESTIONS} questions; open another one"
+        )
+
+    def leave(self) -> None:
+        """Wait for idle streams no longer: the server stops."""
+        self._stalled.hurry()
 
     def close(self) -> None:
         """Let the threads end; only when the server takes no more calls."""
-        self._slow.close()
+        self._stalled.close()
         self._threads.shutdown(wait=False)
+
+
+def _parsed(question: bytes, context: grpc.ServicerContext) -> Any:
+    if len(question) > _MAX_QUESTION_BYTES:
+        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"a question may have {_MAX_QUESTION_BYTES} bytes")
+    try:
+        return reflection_pb2.ServerReflectionRequest.FromString(question)
+    except DecodeError:
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the message is no ServerReflectionRequest")
 
 
 def _public_pool() -> DescriptorPool:

@@ -1,8 +1,9 @@
 """The gRPC server: Vectron's two services, one of our own, health and reflection."""
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
@@ -24,9 +25,10 @@ from vectrograph.rpc.health import Health
 from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.reflection import Reflection
 from vectrograph.rpc.slow_bodies import SlowBodies
+from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.rpc.vectron import Streaming, Unary, VectronService
 from vectrograph.services import Services
-from vectrograph.services.addresses import Network
+from vectrograph.services.addresses import Network, address_group
 from vectrograph.services.refusals import Refusals
 
 _MIN_PING_INTERVAL_MS: Final = 10_000
@@ -52,8 +54,16 @@ _WRITING: Final = frozenset(
     if method.name in _WRITERS
 )
 _ACCOUNTS: Final = frozenset(method.path for method in AUTH_SERVICE_METHODS.values())
+# A stream holds a thread until its caller has taken the answer, so that streams have threads of their own.
+_STREAMING: Final = frozenset(method.path for method in VECTRON_SERVICE_METHODS.values() if method.response_streaming)
+_MOST_STREAM_THREADS: Final = 64
 BODY_SECONDS: Final = 20.0
+HANDSHAKE_SECONDS: Final = 10.0
 _BODY_GRACE_SECONDS: Final = 1.0
+# Calls of strangers, such as logins, that may wait for their message at once; threads that are left for others then.
+_STRANGERS_STALLED: Final = 12
+_STRANGERS_STALLED_PER_ADDRESS: Final = 6
+_STRANGERS_SPARE_THREADS: Final = 4
 
 
 def build_grpc_server(
@@ -62,9 +72,10 @@ def build_grpc_server(
     threads: int,
     trusted_proxies: Sequence[Network] = (),
     body_seconds: float = BODY_SECONDS,
+    handshake_seconds: float = HANDSHAKE_SECONDS,
     max_waiting: int | None = None,
     home: Home | None = None,
-) -> grpc.Server:
+) -> "GracefulServer":
     """A server that is neither bound to a port nor started.
 
     Args:
@@ -72,9 +83,11 @@ def build_grpc_server(
             code REQUEST_TOO_LARGE and the limit; from a quarter and 4 MiB over it on, grpc's core refuses it before it
             is read whole, in words of its own without code and details.
         threads: how many calls that read, that write, and that belong to accounts are each answered at once; further
-            ones wait. Health and reflection have threads of their own.
+            ones wait. Streams, health and reflection have threads of their own.
         trusted_proxies: whose `x-forwarded-for` is believed.
-        body_seconds: how long a call may take to send its message before it is cancelled.
+        body_seconds: how long a call may take to send its message, or to take an answer of a stream, before it is
+            cancelled.
+        handshake_seconds: how long a connection may take to become ready, TLS included, before it is closed.
         max_waiting: calls that may wait for a thread; further ones end with RESOURCE_EXHAUSTED. By default 32 for each
             thread.
         home: where grpc takes calls in and those that read are answered; None for wherever there is room.
@@ -83,29 +96,55 @@ def build_grpc_server(
     crosses the news of the stop on the wire) and tells those who watch the health service.
     """
     most = threads * _WAITING_PER_THREAD if max_waiting is None else max_waiting
+    # One caller can hold half of the threads of streams at most.
+    streams = min(_MOST_STREAM_THREADS, max(threads, 2 * services.concurrency.max_streams))
+    strangers = max(threads, _STRANGERS_STALLED + _STRANGERS_SPARE_THREADS)
+
+    def pool(kind: str, count: int, begin: Callable[[], None] = anywhere) -> Pool:
+        return Pool(count, max_waiting=most, thread_name_prefix=f"rpc-{kind}", begin=begin)
+
     # What writes waits for the disk, and what belongs to accounts hashes passwords, both outside of Python.
-    begins = {"reading": anywhere if home is None else home.stay, "writing": anywhere, "accounts": anywhere}
-    pools = [
-        Pool(threads, max_waiting=most, thread_name_prefix=f"rpc-{kind}", begin=begin) for kind, begin in begins.items()
-    ]
-    reading, writing, accounts = pools
-    lanes, refusals = Lanes(reading, (writing, _WRITING), (accounts, _ACCOUNTS)), Refusals("grpc")
+    reading = pool("reading", threads, anywhere if home is None else home.stay)
+    writing, accounts, streaming = pool("writing", threads), pool("accounts", strangers), pool("streaming", streams)
+    pools = [reading, writing, accounts, streaming]
+    lanes = Lanes(reading, (writing, _WRITING), (accounts, _ACCOUNTS), (streaming, _STREAMING))
+    refusals = Refusals("grpc")
     slow = SlowBodies(body_seconds, _BODY_GRACE_SECONDS, lambda: any(pool.waiting for pool in pools))
-    health, reflection = Health(), Reflection()
-    doors = [
-        Admission(make(services, slow, trusted_proxies), lanes, refusals)
-        for make in (_vectron_handler, _auth_handler, _own_handler)
-    ]
+    stalled = StalledCalls(seconds=body_seconds, in_all=_STRANGERS_STALLED, per_caller=_STRANGERS_STALLED_PER_ADDRESS)
+    health, reflection = Health(trusted_proxies), Reflection(trusted_proxies)
+    given = _Given(services, slow, stalled, trusted_proxies, threading.BoundedSemaphore(threads))
+    doors = [Admission(make(given), lanes, refusals) for make in (_vectron_handler, _auth_handler, _own_handler)]
     inner = grpc.server(
         reading,
         handlers=[*doors, health.handler(), reflection.handler()],
-        options=_options(services.limits.max_body_bytes),
+        options=_options(services.limits.max_body_bytes, handshake_seconds),
     )
-    return GracefulServer(inner, pools, slow, health, reflection, home)
+    return GracefulServer(inner, pools, (slow, stalled), health, reflection, home)
 
 
-def _options(max_message_bytes: int) -> list[tuple[str, int]]:
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What every method needs.
+
+    Attributes:
+        services: what answers.
+        slow: the watch on calls of known callers that stall.
+        stalled: the watch on calls that strangers may make.
+        trusted: proxies that are believed.
+        turns: for streams, of which as many are computed at once as there are threads that read.
+    """
+
+    services: Services
+    slow: SlowBodies
+    stalled: StalledCalls
+    trusted: Sequence[Network]
+    turns: threading.BoundedSemaphore
+
+
+def _options(max_message_bytes: int, handshake_seconds: float) -> list[tuple[str, int]]:
     return [
+        # From the first byte to the caller's HTTP/2 settings; by default two minutes.
+        ("grpc.server_handshake_timeout_ms", round(handshake_seconds * 1000)),
         # What is a little too large is read, so that the refusal can say by how much. The core sends its own before any
         # code of ours could add to it.
         ("grpc.max_receive_message_length", max_message_bytes + max_message_bytes // 4 + _ROOM_BYTES),
@@ -124,32 +163,23 @@ def _options(max_message_bytes: int) -> list[tuple[str, int]]:
     ]
 
 
-def _vectron_handler(
-    services: Services, slow: SlowBodies, trusted: Sequence[Network]
-) -> "grpc.GenericRpcHandler[bytes, bytes]":
-    service = VectronService(services)
-    given = (services, slow, trusted)
-    handlers = {name: _unary(*given, name, answer) for name, answer in service.unary_methods().items()}
-    handlers |= {name: _streaming(*given, name, answer) for name, answer in service.streaming_methods().items()}
+def _vectron_handler(given: _Given) -> "grpc.GenericRpcHandler[bytes, bytes]":
+    service = VectronService(given.services)
+    handlers = {name: _unary(given, name, answer) for name, answer in service.unary_methods().items()}
+    handlers |= {name: _streaming(given, name, answer) for name, answer in service.streaming_methods().items()}
     return grpc.method_handlers_generic_handler(VECTRON_SERVICE, handlers)
 
 
-def _auth_handler(
-    services: Services, slow: SlowBodies, trusted: Sequence[Network]
-) -> "grpc.GenericRpcHandler[bytes, bytes]":
-    service = AuthService(services)
-    given = (services, slow, trusted)
-    handlers = {name: _unary(*given, name, answer) for name, answer in service.unary_methods().items()}
-    handlers |= {name: _public(*given, name, answer) for name, answer in service.public_methods().items()}
+def _auth_handler(given: _Given) -> "grpc.GenericRpcHandler[bytes, bytes]":
+    service = AuthService(given.services)
+    handlers = {name: _unary(given, name, answer) for name, answer in service.unary_methods().items()}
+    handlers |= {name: _public(given, name, answer) for name, answer in service.public_methods().items()}
     return grpc.method_handlers_generic_handler(AUTH_SERVICE, handlers)
 
 
-def _own_handler(
-    services: Services, slow: SlowBodies, trusted: Sequence[Network]
-) -> "grpc.GenericRpcHandler[bytes, bytes]":
-    service = VectrographService(services)
-    given = (services, slow, trusted)
-    handlers = {name: _unary(*given, name, answer) for name, answer in service.unary_methods().items()}
+def _own_handler(given: _Given) -> "grpc.GenericRpcHandler[bytes, bytes]":
+    service = VectrographService(given.services)
+    handlers = {name: _unary(given, name, answer) for name, answer in service.unary_methods().items()}
     return grpc.method_handlers_generic_handler(VECTROGRAPH_SERVICE, handlers)
 
 
@@ -158,9 +188,9 @@ def _own_handler(
 # hold, so that strangers can neither make the server parse nor occupy a thread by sending slowly.
 
 
-def _unary(
-    services: Services, slow: SlowBodies, trusted: Sequence[Network], name: str, answer: Unary
-) -> "grpc.RpcMethodHandler[bytes, bytes]":
+def _unary(given: _Given, name: str, answer: Unary) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    services, slow, trusted = given.services, given.slow, given.trusted
+
     def behaviour(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         with Exchange(name, context) as exchange:
             call = exchange.authenticate(services, trusted)
@@ -171,31 +201,41 @@ def _unary(
     return grpc.stream_unary_rpc_method_handler(behaviour)
 
 
-def _public(
-    services: Services, slow: SlowBodies, trusted: Sequence[Network], name: str, answer: Public
-) -> "grpc.RpcMethodHandler[bytes, bytes]":
+def _public(given: _Given, name: str, answer: Public) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    services, stalled, trusted = given.services, given.stalled, given.trusted
+
     def behaviour(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         with Exchange(name, context) as exchange:
             principal, origin = exchange.identify(services, trusted)
-            with slow.watching(context):
+            with stalled.watching(context, address_group(origin.address)):
                 body = exchange.receive(requests, services.limits, MAX_STRANGERS_BYTES)
             return answer(principal, origin, body)
 
     return grpc.stream_unary_rpc_method_handler(behaviour)
 
 
-def _streaming(
-    services: Services, slow: SlowBodies, trusted: Sequence[Network], name: str, answer: Streaming
-) -> "grpc.RpcMethodHandler[bytes, bytes]":
+def _streaming(given: _Given, name: str, answer: Streaming) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    services, slow, trusted, turns = given.services, given.slow, given.trusted, given.turns
+
     def behaviour(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         with Exchange(name, context) as exchange:
             exchange.announce()
             call = exchange.authenticate(services, trusted)
-            with slow.watching(context):
-                body = exchange.receive(requests, services.limits)
-            yield from answer(call, body)
+            with services.concurrency.stream(call.principal):
+                with slow.watching(context):
+                    body = exchange.receive(requests, services.limits)
+                answers = answer(call, body)
+                while (message := _next(answers, turns)) is not None:
+                    # The block lasts until grpc has sent the message.
+                    with slow.watching(context, len(message)):
+                        yield message
 
     return grpc.stream_stream_rpc_method_handler(behaviour)
+
+
+def _next(answers: Iterator[bytes], turns: threading.BoundedSemaphore) -> bytes | None:
+    with turns:
+        return next(answers, None)
 
 
 class GracefulServer(grpc.Server):
@@ -205,7 +245,7 @@ class GracefulServer(grpc.Server):
         self,
         inner: grpc.Server,
         pools: Sequence[ThreadPoolExecutor],
-        slow: SlowBodies,
+        watches: Sequence[SlowBodies | StalledCalls],
         health: Health,
         reflection: Reflection,
         home: Home | None = None,
@@ -213,7 +253,7 @@ class GracefulServer(grpc.Server):
         self._home = home
         self._inner = inner
         self._pools = pools
-        self._slow = slow
+        self._watches = watches
         self._health = health
         self._reflection = reflection
 
@@ -245,13 +285,15 @@ class GracefulServer(grpc.Server):
             self._home.call(self._inner.start)
 
     def stop(self, grace: float | None = None) -> threading.Event:
-        """Take no more calls; give those in flight `grace` seconds, or with None cancel them and wait for that.
+        """Take no more calls; give those in flight `grace` seconds, or with None cancel them. Do not wait for that.
 
         Returns:
             An event that is set when every call is over. Stopping twice is fine.
         """
         self._health.leave()
-        stopped = self._inner.stop(grace)
+        self._reflection.leave()
+        # grpc's own None waits without a limit.
+        stopped = self._inner.stop(0 if grace is None else grace)
         threading.Thread(target=self._release, args=(stopped,), name="rpc-release", daemon=True).start()
         return stopped
 
@@ -260,7 +302,8 @@ class GracefulServer(grpc.Server):
         stopped.wait()
         self._health.close()
         self._reflection.close()
-        self._slow.close()
+        for watch in self._watches:
+            watch.close()
         for pool in self._pools:
             pool.shutdown(wait=False)
 

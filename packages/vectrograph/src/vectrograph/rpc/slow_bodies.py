@@ -1,37 +1,46 @@
-"""Calls whose message does not come: they are ended, so that they cannot keep threads from those who have something to
-say.
+"""Calls of known callers whose message does not come, or whose answer is not taken: they are ended, so that they cannot
+keep threads from others. Calls that strangers may make are bounded in number too: `stalled_calls`.
 """
 
 import itertools
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 import grpc
 
+# Seconds more for each byte of an answer: 256 KiB a second, which a slow line takes.
+_SECONDS_PER_BYTE: Final = 1 / (256 * 1024)
+
 
 class Watch:
-    """A context for as long as a call waits for its message."""
+    """A context for as long as a call waits for its caller."""
 
-    __slots__ = ("_context", "_number", "_waiting")
+    __slots__ = ("_context", "_extra", "_number", "_waiting")
 
     def __init__(
-        self, waiting: dict[int, tuple[float, grpc.ServicerContext]], number: int, context: grpc.ServicerContext
+        self,
+        waiting: dict[int, tuple[float, grpc.ServicerContext]],
+        number: int,
+        context: grpc.ServicerContext,
+        extra: float,
     ) -> None:
         self._waiting = waiting
         self._number = number
         self._context = context
+        self._extra = extra
 
     def __enter__(self) -> None:
         # A dictionary changes in one step, whichever thread does it.
-        self._waiting[self._number] = (time.monotonic(), self._context)
+        self._waiting[self._number] = (time.monotonic() + self._extra, self._context)
 
     def __exit__(self, *_: object) -> None:
         self._waiting.pop(self._number, None)
 
 
 class SlowBodies:
-    """Watches calls that wait for their message.
+    """Watches calls that wait for their message, or for an answer to be taken.
 
     A call that has waited for `patience` seconds is cancelled. While calls wait for a thread, `grace` seconds are
     enough for that: a message that was sent is there within a round trip.
@@ -48,9 +57,14 @@ class SlowBodies:
         self._thread = threading.Thread(target=self._look, name="rpc-slow-bodies", daemon=True)
         self._thread.start()
 
-    def watching(self, context: grpc.ServicerContext) -> "Watch":
-        """Cancel the call when the block, which waits for its message, takes too long."""
-        return Watch(self._waiting, next(self._numbers), context)
+    def watching(self, context: grpc.ServicerContext, answer_bytes: int = 0) -> "Watch":
+        """Cancel the call when the block, which waits for its caller, takes too long.
+
+        Args:
+            context: of the call.
+            answer_bytes: that the caller has to take meanwhile: each adds a moment.
+        """
+        return Watch(self._waiting, next(self._numbers), context, answer_bytes * _SECONDS_PER_BYTE)
 
     def close(self) -> None:
         """Stop watching."""

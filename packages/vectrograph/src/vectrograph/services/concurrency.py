@@ -47,6 +47,24 @@ class Concurrency:
             if leave is not None:
                 leave()
 
+    @property
+    def max_streams(self) -> int:
+        """Streams of one caller that may be under way at once."""
+        return self._limits["streams"]
+
+    @contextmanager
+    def stream(self, principal: Principal) -> Iterator[None]:
+        """Count a stream for as long as the block runs.
+
+        Raises:
+            RateLimited: the caller reads as many as are allowed.
+        """
+        name = self.enter_stream(principal)
+        try:
+            yield
+        finally:
+            self.leave(name)
+
     def enter_stream(self, principal: Principal) -> tuple[str, str]:
         """Count a stream until `leave` is called with what this returns.
 
