@@ -29,7 +29,7 @@ class ServerProcess:
         self._rest = b""
         self.lines: list[str] = []
 
-    def read_until(self, word: str, seconds: float = 30) -> str:
+    def read_until(self, word: str, seconds: float = 120) -> str:
         """The first line from here on that contains `word`."""
         deadline = time.monotonic() + seconds
         with selectors.DefaultSelector() as selector:

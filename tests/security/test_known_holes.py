@@ -122,13 +122,14 @@ def test_s4_nothing_is_open_but_what_is_meant_to_be(server: RunningServer) -> No
         assert httpx2.request(method, f"{server.http_url}{path}").status_code in (401, 404), line
 
 
-def test_s5_a_header_buys_no_attempts(server: RunningServer) -> None:
-    login = f"{server.http_url}/api/v1/auth/login"
+def test_s5_a_header_buys_no_attempts() -> None:
     codes = []
-    for number in range(8):
-        headers = {"X-Forwarded-For": f"10.0.0.{number}", "X-Real-IP": f"10.0.0.{number}", "X-API-Key": f"k{number}"}
-        body = {"username": "viewer", "password": "wrong"}
-        codes.append(httpx2.post(login, json=body, headers=headers).status_code)
+    with running() as server, httpx2.Client(base_url=server.http_url) as client:
+        for number in range(8):
+            address = f"10.0.0.{number}"
+            headers = {"X-Forwarded-For": address, "X-Real-IP": address, "X-API-Key": f"k{number}"}
+            body = {"username": "viewer", "password": "wrong"}
+            codes.append(client.post("/api/v1/auth/login", json=body, headers=headers).status_code)
     assert codes[:5] == [401] * 5
     assert 429 in codes[5:]
 

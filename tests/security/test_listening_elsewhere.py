@@ -14,6 +14,8 @@ import pytest
 from tests.e2e.processes import FREE_PORTS, VECTROGRAPH, serve
 from tests.security.authorities import Authority
 from vectrograph import running
+from vectrograph.domain.access import ALL_SCOPES, Role
+from vectrograph.services.call import Call, Principal
 
 HEALTH = "/grpc.health.v1.Health/Check"
 
@@ -162,10 +164,8 @@ def test_forwarded_addresses_are_believed_from_the_proxy_only(tmp_path: Path) ->
         with running(trusted_proxy=(proxy,)) as server:
             login = f"{server.http_url}/api/v1/auth/login"
             httpx2.post(login, json=wrong, headers={"X-Forwarded-For": "6.6.6.6, 203.0.113.9"})
-            with server.neurograph(username="admin", password="admin123") as client:
-                client.health.status()
-            admin = httpx2.post(login, json={"username": "admin", "password": "admin123"}).json()["access_token"]
-            headers = {"Authorization": f"Bearer {admin}"}
+            admin = Principal("admin", "admin", Role.ADMIN, ALL_SCOPES)
+            headers = {"X-API-Key": server.server.services.keys.create(Call(admin, "r"), "k", ["logs:admin"], 1).secret}
             entries = httpx2.get(f"{server.http_url}/api/v1/audit", headers=headers).json()["entries"]
             failed = [entry for entry in entries if entry["outcome"] == "INVALID_CREDENTIALS"]
             assert [entry["address"] for entry in failed] == [seen]

@@ -51,6 +51,16 @@ def new_account(wire: Wire) -> str:
     return email
 
 
+def set_role(server: RunningServer, wire: Wire, email: str, role: str) -> tuple[str, dict[str, str]]:
+    """Give an account a role; returns its URL and the headers of an administrator."""
+    admin = {"Authorization": f"Bearer {login(wire, 'admin@neurograph.dev', 'admin123')}"}
+    users = f"{server.http_url}/api/v1/users"
+    found = next(user for user in httpx2.get(users, headers=admin).json()["users"] if user["email"] == email)
+    account = f"{users}/{found['user_id']}"
+    httpx2.post(f"{account}/role", json={"role": role}, headers=admin)
+    return account, admin
+
+
 def new_key(wire: Wire, credential: str) -> Any:
     return wire.call("CreateAPIKey", auth.CreateAPIKeyRequest(name="k"), credential)
 
@@ -113,14 +123,12 @@ def test_3_1_algorithm_end_issuer_audience_and_kind_are_all_asked_for(wire: Wire
 def test_3_1_what_a_login_may_do_is_asked_of_the_account_not_of_the_token(wire: Wire, server: RunningServer) -> None:
     email = new_account(wire)
     token = login(wire, email, PASSWORD)
+    set_role(server, wire, email, "viewer")
     create = pb.CreateCollectionRequest(name=f"c{uuid.uuid4().hex[:8]}", dimension=2)
     assert wire.refusal("CreateCollection", create, token)[0] == "PERMISSION_DENIED"
-    admin = {"Authorization": f"Bearer {login(wire, 'admin@neurograph.dev', 'admin123')}"}
-    users = f"{server.http_url}/api/v1/users"
-    found = next(u for u in httpx2.get(users, headers=admin).json()["users"] if u["email"] == email)
-    httpx2.post(f"{users}/{found['user_id']}/role", json={"role": "developer"}, headers=admin)
+    account, admin = set_role(server, wire, email, "developer")
     assert wire.refusal("CreateCollection", create, token)[0] == "OK"
-    httpx2.delete(f"{users}/{found['user_id']}", headers=admin)
+    httpx2.delete(account, headers=admin)
     assert wire.refusal("ListCollections", credential=token)[0] == "UNAUTHENTICATED"
 
 

@@ -30,7 +30,9 @@ from vectrograph.rest.app import build_http_app
 from vectrograph.rpc.server import build_grpc_server
 from vectrograph.services import Services
 from vectrograph.services.assembly import assemble
+from vectrograph.services.call import Call, Principal
 from vectrograph.services.concurrency import Concurrency
+from vectrograph.services.development import Development
 from vectrograph.services.rate_limits import RateLimits
 from vectrograph.services.waiting import worker_threads
 from vectrograph.settings import Settings
@@ -92,8 +94,33 @@ class Server:
 
     @property
     def default_passwords(self) -> list[str]:
-        """Usernames whose published password is in force; only on loopback are there any."""
-        return default_password_in_force(self._store)
+        """Usernames whose published password works; there are some in development mode only."""
+        return self.services.development.usable_passwords()
+
+    def new_api_key(self, username: str, name: str) -> str:
+        """Make an API key of an account, for whoever owns this process: no password is asked for.
+
+        Raises:
+            StartupError: there is no such account.
+        """
+        user = self._store.accounts.find(username)
+        if user is None:
+            raise StartupError(f"There is no account {username} in {self.settings.data}; give credentials of another.")
+        owner = Principal(user.user_id, user.username, user.role, user.scopes, tenant=user.tenant)
+        return self.services.keys.create(Call(owner, "in-process"), name, None, None).secret
+
+    @property
+    def advice(self) -> str | None:
+        """What an operator must do before anybody can log in; None where nothing is missing."""
+        if not self._store.has_users():
+            return "there is no account yet: make the first administrator with `vectrograph init`"
+        published = default_password_in_force(self._store)
+        if not published or self.default_passwords:
+            return None
+        return (
+            f"development mode is over ({self.services.development.reason()}): the documented passwords of "
+            f"{', '.join(published)} do not work; set others with `vectrograph users set-password NAME`"
+        )
 
     @classmethod
     def start(cls, settings: Settings, *, control_template: Path | None = None) -> Self:
@@ -170,9 +197,6 @@ def _open_store(settings: Settings, stack: ExitStack, control_template: Path | N
         ControlStore.copy_of(control_template, path)
     store = ControlStore.open(control_url(settings), settings.data)
     stack.callback(store.close)
-    # Once every published password is gone, no start brings one back: neither a deleted account nor a changed one.
-    if settings.loopback and (not store.has_users() or default_password_in_force(store)):
-        seed_development_accounts(store)
     _refuse_unsafe_address(settings, store)
     return store
 
@@ -185,7 +209,7 @@ def _open_services(settings: Settings, engine: Engine, store: ControlStore, stac
         secret_file=settings.data / SECRET_FILE,
         limits=settings.limits,
         version=VERSION,
-        open_registration=settings.loopback,
+        development=Development.start(store, settings.reached_by_others),
         rate_limits=RateLimits(
             identity=settings.rate_limit, address=settings.address_rate_limit, storage=settings.rate_limit_storage
         ),
@@ -229,7 +253,8 @@ def _refuse_unsafe_address(settings: Settings, store: ControlStore) -> None:
     if names:
         raise StartupError(
             f"Refusing to listen on {settings.host}: the default password of {', '.join(names)} is in force. "
-            "Start on 127.0.0.1, change it (POST /api/v1/auth/change-password), then start again."
+            "Set another with `vectrograph users set-password NAME`, or remove the account with "
+            "`vectrograph users delete NAME`, then start again."
         )
     if not store.has_users():
         raise StartupError(

@@ -139,8 +139,10 @@ def _serve(settings: Settings) -> None:
         if names := server.default_passwords:
             log.warning(
                 f"development mode: {', '.join(names)} have their documented passwords until changed; "
-                "only this machine can connect"
+                "the mode ends with the first account of your own, and with the first request through a proxy"
             )
+        elif advice := server.advice:
+            log.warning(advice)
         asked.wait()
         log.info("stopping", seconds_at_most=settings.shutdown_seconds)
     finally:

@@ -49,21 +49,25 @@ class RunningServer:
     @cached_property
     def api_key(self) -> str:
         """An API key of the account `developer`, made at first use."""
-        with self.neurograph() as client:
-            created = client.api_keys.create(name="in-process")
-        return created.api_key
+        return self.server.new_api_key(_USER, "in-process")
 
     def neurograph(self, **options: Any) -> "NeuroGraphClient":
-        """A synchronous NeuroGraph client, logged in as `developer` unless credentials are given."""
+        """A synchronous NeuroGraph client, logged in as `developer` unless credentials are given.
+
+        Where development mode is over, the client has an API key of that account instead.
+        """
         from neurograph import NeuroGraphClient
 
-        return NeuroGraphClient(self.http_url, **_with_account(options))
+        return NeuroGraphClient(self.http_url, **self._with_account(options))
 
     def async_neurograph(self, **options: Any) -> "AsyncNeuroGraphClient":
-        """An asynchronous NeuroGraph client, logged in as `developer` unless credentials are given."""
+        """An asynchronous NeuroGraph client, logged in as `developer` unless credentials are given.
+
+        Where development mode is over, the client has an API key of that account instead.
+        """
         from neurograph import AsyncNeuroGraphClient
 
-        return AsyncNeuroGraphClient(self.http_url, **_with_account(options))
+        return AsyncNeuroGraphClient(self.http_url, **self._with_account(options))
 
     def vectron(self, **options: Any) -> "VectronClient":
         """A synchronous Vectron client with an API key of `developer` unless one is given."""
@@ -77,11 +81,12 @@ class RunningServer:
 
         return AsyncVectronClient(self.grpc_address, **{"api_key": self.api_key, **options})
 
-
-def _with_account(options: dict[str, Any]) -> dict[str, Any]:
-    if options.keys() & {"username", "password", "api_key"}:
-        return options
-    return {"username": _USER, "password": _PASSWORD, **options}
+    def _with_account(self, options: dict[str, Any]) -> dict[str, Any]:
+        if options.keys() & {"username", "password", "api_key"}:
+            return options
+        if _USER in self.server.default_passwords:
+            return {"username": _USER, "password": _PASSWORD, **options}
+        return {"api_key": self.api_key, **options}
 
 
 @contextmanager

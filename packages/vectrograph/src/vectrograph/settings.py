@@ -84,7 +84,9 @@ class Settings(BaseSettings):
         default=None,
         description="SQLAlchemy URL of the database of accounts; a SQLite file in `data` unless given.",
     )
-    rate_limit: int = Field(default=0, ge=0, description="Requests a second of one account or API key; 0 is no limit.")
+    rate_limit: int = Field(
+        default=0, ge=0, description="Requests a second of one account, all its API keys together; 0 is no limit."
+    )
     address_rate_limit: int = Field(default=0, ge=0, description="Requests a second from one address; 0 is no limit.")
     rate_limit_storage: str = Field(
         default="memory://", description="Where these are counted: `memory://` or redis://."
@@ -134,10 +136,12 @@ class Settings(BaseSettings):
         description="Most multiplications of one search: queries times points looked at times components.",
     )
     max_concurrent: int = Field(
-        default=0, ge=0, description="Requests of one account or API key that are worked on at once; 0 is no limit."
+        default=0,
+        ge=0,
+        description="Requests of one account, all its keys together, that are worked on at once; 0 is no limit.",
     )
     max_streams: int = Field(
-        default=16, ge=1, description="Streamed answers that one account or API key may read at once."
+        default=16, ge=1, description="Streamed answers that one account, all its keys together, may read at once."
     )
     max_page: int = Field(default=_DEFAULTS.max_page, ge=1, description="Largest `limit` of a list.")
     max_dimension: int = Field(
@@ -193,6 +197,21 @@ class Settings(BaseSettings):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def reached_by_others(self) -> str | None:
+        """The setting that lets others than people at this machine reach the server; None when there is none.
+
+        Development mode never runs with such a setting.
+        """
+        if not self.loopback:
+            return f"the server listens on {self.host}"
+        if self.trusted_proxy:
+            return "the setting trusted_proxy names a proxy"
+        for name in self.allowed_hosts:
+            if name.lower().strip("[]").removesuffix(".") not in LOOPBACK_NAMES:
+                return f"the setting allowed_hosts names {name}"
+        return None
 
     @property
     def tls(self) -> bool:

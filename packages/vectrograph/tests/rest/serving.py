@@ -116,7 +116,7 @@ def starting(template: Path, directory: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start(
-            *, limits: Limits = LIMITS, hosts: Sequence[str] = HOSTS, open_registration: bool = True, **replaced: Any
+            *, limits: Limits = LIMITS, hosts: Sequence[str] = HOSTS, development: bool = True, **replaced: Any
         ) -> Served:
             home = directory / str(len(list(directory.iterdir())))
             home.mkdir()
@@ -131,8 +131,9 @@ def starting(template: Path, directory: Path) -> Iterator[Start]:
                 secret_file=home / "signing.key",
                 limits=limits,
                 version=VERSION,
-                open_registration=open_registration,
             )
+            if not development:
+                services.development.end("the test says so")
             services.tokens.ensure()
             services = replace(services, **replaced)
             app = build_http_app(services, allowed_hosts=hosts, version=VERSION)

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from rest.serving import VERSION, Served, Start
 
+from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.rest.gateway.errors import RpcStatus
 from vectrograph.rest.gateway.routes import GATEWAY_OPERATIONS
 from vectrograph.rest.operation import Operation
+from vectrograph.services.call import Call, Principal
 
 names = (f"gateway-{number}" for number in count())
 PASSWORD = "Correct-horse-7"
@@ -292,9 +294,11 @@ def test_the_life_of_a_key(served: Served, anonymous: httpx2.Client) -> None:
 
 
 def test_closed_registration_takes_administrators_only(start: Start) -> None:
-    served = start(open_registration=False)
+    served = start(development=False)
     body = {"email": "new@example.org", "password": PASSWORD}
-    with served.client() as stranger, served.client(served.login("admin")) as admin:
+    owner = Principal("admin", "admin", Role.ADMIN, ROLE_SCOPES[Role.ADMIN])
+    key = served.services.keys.create(Call(owner, "test"), "key", sorted(ROLE_SCOPES[Role.ADMIN]), None).secret
+    with served.client() as stranger, served.client(key) as admin:
         failed(stranger.post("/v1/users/register", json=body), 403, 7)
         assert admin.post("/v1/users/register", json=body).json()["user"]["email"] == "new@example.org"
 

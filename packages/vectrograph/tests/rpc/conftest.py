@@ -66,7 +66,6 @@ def services(store: ControlStore, tmp_path_factory: pytest.TempPathFactory) -> S
         secret_file=tmp_path_factory.mktemp("rpc-secret") / "signing.key",
         limits=Limits(max_top_k=100, max_body_bytes=MAX_MESSAGE_BYTES),
         version="test",
-        open_registration=True,
     )
     services.tokens.ensure()
     return services

@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,12 +13,14 @@ import pytest
 
 from vectrograph.control.passwords import Passwords
 from vectrograph.control.store import ControlStore
+from vectrograph.domain.access import Role
 from vectrograph.rpc._pb import auth_pb as pb
 from vectrograph.rpc._pb import vectron_pb
 from vectrograph.rpc._pb.methods import AUTH_SERVICE_METHODS
 from vectrograph.services import Services
 from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call
+from vectrograph.services.development import Development
 from vectrograph.services.lockout import Lockout
 from vectrograph.services.registration import Registration
 
@@ -74,7 +77,8 @@ def test_lifetimes_are_those_of_the_contract(send: Send, developer: str, made: A
     assert send("auth.GetUserProfile", credential=renewed.jwt_token).user.id == "developer"
 
 
-def test_a_new_account_is_a_viewer_with_the_free_plan(send: Send) -> None:
+def test_a_new_account_is_a_developer_with_the_free_plan(send: Send) -> None:
+    """FINDINGS A6: in development mode; by invitation it is a viewer, see below."""
     email = new_email()
     request = pb.RegisterUserRequest(email=f"  {email.upper()} ", password=PASSWORD)
     user = send("auth.RegisterUser", request, credential="").user
@@ -83,8 +87,7 @@ def test_a_new_account_is_a_viewer_with_the_free_plan(send: Send) -> None:
     token = login(send, email.title(), PASSWORD)
     assert send("auth.GetUserProfile", credential=token).user == user
     assert "tokens" in send("ListCollections", credential=token).collections
-    create = vectron_pb.CreateCollectionRequest(name="no", dimension=2)
-    assert code_of(lambda: send("CreateCollection", create, credential=token))[0] == "PERMISSION_DENIED"
+    send("CreateCollection", vectron_pb.CreateCollectionRequest(name="of-a-new-account", dimension=2), credential=token)
     assert code_of(lambda: send("auth.RegisterUser", request, credential=""))[0] == "ALREADY_EXISTS"
 
 
@@ -112,11 +115,13 @@ def test_what_registration_refuses(send: Send, email: str, password: str, field:
 
 
 def test_registration_is_by_invitation_where_it_is_not_open(
-    serve: Callable[..., Any], services: Services, store: ControlStore, send: Send
+    serve: Callable[..., Any], services: Services, control_template: Path, tmp_path: Path, send: Send
 ) -> None:
-    closed = replace(
-        services, registration=Registration(store, Passwords(), Audit(store.audit), Lockout(), is_open=False)
-    )
+    ControlStore.copy_of(control_template, tmp_path / "control.sqlite")
+    store = ControlStore.open(f"sqlite:///{tmp_path / 'control.sqlite'}")
+    store.development.end("the test says so")
+    registration = Registration(store, Passwords(), Audit(store.audit), Lockout(), Development(store))
+    closed = replace(services, registration=registration)
     stub = serve(closed)[1].unary_unary(
         AUTH_SERVICE_METHODS["RegisterUser"].path, response_deserializer=pb.RegisterUserResponse.FromString
     )
@@ -132,7 +137,9 @@ def test_registration_is_by_invitation_where_it_is_not_open(
         answers.add(code_of(lambda email=email: register(email)))  # type: ignore[misc]
         answers.add(code_of(lambda email=email: register(email, ("authorization", tokens["developer"]))))  # type: ignore[misc]
     assert [code for code, _ in answers] == ["PERMISSION_DENIED"]
-    assert register(new_email(), ("authorization", tokens["admin"])).user.id.startswith("user-")
+    invited = register(new_email(), ("authorization", tokens["admin"])).user.id
+    assert store.accounts.get(invited).role is Role.VIEWER
+    store.close()
 
 
 def test_a_login_never_tells_whether_an_account_exists(send: Send) -> None:

@@ -45,7 +45,6 @@ class Place:
             secret_file=directory / "signing.key",
             limits=LIMITS,
             version="1",
-            open_registration=True,
         )
         services.tokens.ensure()
         services.catalog.tidy()

@@ -291,9 +291,9 @@ def test_only_the_owner_rotates_a_key(house: House, admin: Call) -> None:
 
 def test_a_tenant_sees_nothing_of_another(house: House, admin: Call) -> None:
     users = house.services.users
+    developer = house.login()
     users.create(admin, username="boss", password=GOOD, role="admin", tenant="acme")
     boss = log_in(house, "boss", GOOD)
-    developer = house.login()
     catalog = house.services.catalog
     catalog.create(developer, "docs", 2, "cosine")
     secret = house.services.tokens.create(developer, "a secret of default")

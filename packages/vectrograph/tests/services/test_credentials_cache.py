@@ -1,3 +1,4 @@
+import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -116,6 +117,22 @@ def test_memory_of_credentials_is_bounded(house: House, monkeypatch: pytest.Monk
         house.services.sessions.authenticate(secret)
     assert len(house.services.sessions._credentials._remembered) == 3
     assert not any(secret in repr(house.services.sessions._credentials._remembered) for secret in secrets)
+
+
+def test_an_account_with_many_tokens_forgets_its_own_and_none_of_others(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FINDINGS B8: a sibling of the lockout's table."""
+    monkeypatch.setattr(credentials, "MAX_REMEMBERED_OF_ACCOUNT", 3)
+    kept = house.services.keys.create(house.login("admin"), "k", None, None).secret
+    house.services.sessions.authenticate(kept)
+    for _ in range(9):
+        house.login()
+    memory = house.services.sessions._credentials
+    remembered = [entry.principal.user_id for entry in memory._remembered.values()]
+    assert remembered.count("developer") == 3
+    assert hashlib.sha256(kept.encode()).digest() in memory._remembered
+    assert sum(map(len, memory._of_account.values())) == len(memory._remembered)
 
 
 def test_a_revocation_in_another_process_is_seen_in_a_shared_database(house: House) -> None:

@@ -1,9 +1,13 @@
 """Who waits after failed logins, how long, and who does not."""
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vectrograph.domain.errors import RateLimited
-from vectrograph.services.lockout import FOR_ACCOUNT, FOR_ADDRESS, FOR_PAIR, Lockout
+from vectrograph.services.lockout import CAPACITY, FOR_ACCOUNT, FOR_ADDRESS, FOR_PAIR, FailureTable, Lockout
 
 HOME = "198.51.100.7"
 
@@ -113,3 +117,67 @@ def test_failures_are_forgotten_after_an_hour(lockout: Lockout, time: HandTime) 
         lockout.begin("ada", HOME)
     time.at += 3601
     assert [wait_of(lockout, "ada", HOME) for _ in range(FOR_PAIR.free)] == [0.0] * FOR_PAIR.free
+
+
+REAL = [(f"user{number}", f"192.0.2.{number}") for number in range(4)]
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("real"), st.integers(0, len(REAL) - 1)),
+        st.tuples(st.just("junk"), st.integers(1, 60)),
+        st.tuples(st.just("many failures of one invented name"), st.integers(1, 12)),
+        st.tuples(st.just("time"), st.sampled_from([0, 1, 3, 30, 1_000])),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=STEPS)
+def test_junk_changes_nothing_for_accounts_that_exist(steps: list[tuple[str, int]]) -> None:
+    """FINDINGS B8: 16 entries and any amount of invented names and addresses, against a model that sees no junk."""
+    clock = HandTime()
+    bounded, model = Lockout(clock, capacity=16), Lockout(clock)
+    junk = 0
+    for kind, number in steps:
+        if kind == "real":
+            assert wait_of(bounded, *REAL[number]) == wait_of(model, *REAL[number])
+        elif kind == "time":
+            clock.at += number
+        else:
+            for _ in range(number):
+                junk += kind == "junk"
+                with suppress(RateLimited):
+                    bounded.begin(f"junk{junk}", f"198.51.{junk // 250 % 250}.{junk % 250}", exists=False)
+        assert max(len(bounded._pairs), len(bounded._accounts), len(bounded._addresses)) <= 16
+
+
+def test_a_wait_outlives_twenty_thousand_junk_logins(lockout: Lockout) -> None:
+    """FINDINGS B8, as it was seen: with names that exist as well, each tried once."""
+    for _ in range(FOR_PAIR.free):
+        lockout.begin("ada", HOME)
+    for number in range(CAPACITY + 2_000):
+        lockout.begin(f"name{number}", f"2001:db8:{number // 9:x}:{number % 9}::1", exists=number % 2 == 0)
+    assert wait_of(lockout, "ada", HOME) > 0
+
+
+def test_where_an_account_logs_in_from_is_not_pushed_out_by_another(lockout: Lockout) -> None:
+    lockout.succeed("ada", HOME)
+    for number in range(CAPACITY + 2_000):
+        lockout.succeed("eve", f"2001:db8:{number // 9:x}:{number % 9}::1")
+    assert len(lockout._known) <= 2 * CAPACITY
+    for number in range(FOR_ACCOUNT.free + 1):
+        wait_of(lockout, "ada", f"203.0.113.{number}")
+    assert wait_of(lockout, "ada", "192.0.2.200") > 0
+    assert wait_of(lockout, "ada", HOME) == 0
+
+
+def test_a_table_full_of_waits_refuses_new_names_and_forgets_none(time: HandTime) -> None:
+    table: FailureTable[str] = FailureTable(FOR_PAIR, capacity=3)
+    for name in "abc":
+        for _ in range(FOR_PAIR.free):
+            assert table.make_room(name, time.at)
+            table.fail(name, time.at, True)
+    assert not table.make_room("d", time.at)
+    assert all(table.wait(name, time.at) > 0 for name in "abc")
+    assert table.make_room("d", time.at + 2)
+    assert len(table) == 2

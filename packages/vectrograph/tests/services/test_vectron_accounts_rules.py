@@ -38,9 +38,8 @@ def admin(house: House) -> Call:
 
 @pytest.fixture
 def registration(house: House) -> Registration:
-    """An open one, as in development mode, that shares everything with the house."""
-    closed = house.services.registration
-    return Registration(closed._store, closed._passwords, closed._audit, closed._lockout, is_open=True)
+    """The one of development mode, which the house is in until somebody ends it."""
+    return house.services.registration
 
 
 def entries(house: House, admin: Call, action: str) -> list[AuditRecord]:
@@ -91,8 +90,9 @@ def test_logins_and_registrations_are_recorded_whence_and_how_they_ended(
     user = registration.register(None, "Ada@Example.org", PASSWORD, HERE)
     with pytest.raises(AlreadyExists):
         registration.register(None, "ada@example.org", PASSWORD, HERE)
+    house.services.development.end("the test says so")
     with pytest.raises(PermissionDenied):
-        house.services.registration.register(None, "eve@example.org", PASSWORD, ELSEWHERE)
+        registration.register(None, "eve@example.org", PASSWORD, ELSEWHERE)
     house.services.logins.login("ada@example.org", PASSWORD, HERE)
     fails(lambda: house.services.logins.login("ada@example.org", "Wrong-horse-7", ELSEWHERE), 1)
     fails(lambda: house.services.logins.login("hunter2@example.org", "x", ELSEWHERE), 1)
@@ -119,7 +119,7 @@ def test_an_administrator_of_a_tenant_registers_into_it(house: House, admin: Cal
     boss = house.as_bearer(house.services.sessions.login("boss", phrase).access_token)
     made = house.services.registration.register(boss.principal, "bob@acme.org", PASSWORD)
     assert (made.tenant, made.role.value) == ("acme", "viewer")
-    assert "bob@acme.org" not in {user.email for user in house.services.users.list(house.login("admin"))} - {made.email}
+    assert "bob@acme.org" not in {user.email for user in house.services.users.list(admin)} - {made.email}
     login = house.services.logins.login("bob@acme.org", PASSWORD, HERE)
     assert house.as_bearer(login.token).principal.tenant == "acme"
     assert {one.tenant for one in entries(house, boss, "session.login")} == {"acme"}

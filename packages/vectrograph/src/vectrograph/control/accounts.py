@@ -8,16 +8,24 @@ from sqlalchemy.orm import Session
 
 from vectrograph.control.clock import Clock
 from vectrograph.control.database import Database
+from vectrograph.control.development import end_development, end_for_administrator, is_development
 from vectrograph.control.models import ApiKey, LoginSession, User
 from vectrograph.control.records import StoredPassword, UserRecord
 from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.collections import DEFAULT_TENANT
-from vectrograph.domain.errors import AlreadyExists, Conflict, InvalidCredentials, UserNotFound
+from vectrograph.domain.errors import AlreadyExists, Conflict, InvalidCredentials, PermissionDenied, UserNotFound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewUser:
-    """An account to be made. `encoded_password` is an argon2 hash; `password_is_default` marks a published password."""
+    """An account to be made.
+
+    Attributes:
+        encoded_password: an argon2 hash.
+        password_is_default: marks a published password.
+        registered_in_development: marks an account that its owner made without anybody's leave, which development mode
+            alone allows. Every other account without a published password ends the mode.
+    """
 
     user_id: str
     username: str
@@ -26,6 +34,7 @@ class NewUser:
     email: str | None = None
     full_name: str | None = None
     password_is_default: bool = False
+    registered_in_development: bool = False
     tenant: str = DEFAULT_TENANT
 
 
@@ -37,10 +46,11 @@ class Accounts:
         self._clock = clock
 
     def create(self, new: NewUser) -> UserRecord:
-        """Store an account.
+        """Store an account. One that an administrator makes ends development mode in the same transaction.
 
         Raises:
             AlreadyExists: id, username or email is taken.
+            PermissionDenied: it registers itself, and development mode has ended meanwhile.
         """
         at = self._clock()
         user = User(
@@ -65,6 +75,11 @@ class Accounts:
                 raise AlreadyExists(
                     f"An account with the username or email of {new.username!r} exists already; choose others."
                 ) from error
+            if new.registered_in_development:
+                if not is_development(session):
+                    raise PermissionDenied("Registration here is by invitation; ask an administrator to register you.")
+            elif not new.password_is_default:
+                end_development(session, f"an administrator made the account {new.username}", at)
             return user_record(user)
 
     def get(self, user_id: str, tenant: str | None = None) -> UserRecord:
@@ -136,6 +151,7 @@ class Accounts:
             user.password_hash = new_encoded
             user.password_is_default = False
             user.updated_at = self._clock()
+            end_for_administrator(session, user, user.updated_at)
             session.execute(delete(LoginSession).where(LoginSession.user_id == user_id))
 
     def set_plan(self, user_id: str, plan: str) -> UserRecord:
@@ -178,6 +194,7 @@ class Accounts:
                 keep_an_administrator(session, user)
             user.role = role.value
             user.updated_at = self._clock()
+            end_for_administrator(session, user, user.updated_at)
             return user_record(user)
 
     def set_password(self, user_id: str, encoded: str, tenant: str | None = None) -> UserRecord:
@@ -191,6 +208,7 @@ class Accounts:
             user.password_hash = encoded
             user.password_is_default = False
             user.updated_at = self._clock()
+            end_for_administrator(session, user, user.updated_at)
             session.execute(delete(LoginSession).where(LoginSession.user_id == user_id))
             return user_record(user)
 
@@ -224,6 +242,7 @@ def user_record(user: User) -> UserRecord:
         plan=user.plan,
         created_at=user.created_at,
         tenant=user.tenant,
+        password_is_published=user.password_is_default,
     )
 
 

@@ -142,6 +142,17 @@ class CollectionOwner(Base):
     created_at: Mapped[int] = mapped_column(BigInteger)
 
 
+class Development(Base):
+    """One row: whether development mode is on, and why it ended."""
+
+    __tablename__ = "development"
+
+    row_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(String(512))
+    changed_at: Mapped[int] = mapped_column(BigInteger)
+
+
 class Epoch(Base):
     """One row: a number that rises whenever credentials that were good may have ceased to be."""
 

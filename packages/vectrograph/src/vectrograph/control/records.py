@@ -21,6 +21,7 @@ class UserRecord:
         plan: "FREE", "PAID" or "" (unspecified); changes no limit.
         created_at: microseconds.
         tenant: whose collections the account sees.
+        password_is_published: whether its password is a documented one, which works in development mode only.
     """
 
     user_id: str
@@ -33,6 +34,7 @@ class UserRecord:
     plan: str
     created_at: int
     tenant: str = DEFAULT_TENANT
+    password_is_published: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,10 @@ DEFAULT_PASSWORDS: Final = frozenset(password for _, password, _, _ in _ACCOUNTS
 
 
 def seed_development_accounts(store: ControlStore) -> None:
-    """Make the accounts admin, developer and viewer where they are missing; existing ones keep what they have."""
+    """Make the accounts admin, developer and viewer where they are missing, and turn development mode on.
+
+    Existing accounts keep what they have.
+    """
     passwords = Passwords()
     for username, password, email, role in _ACCOUNTS:
         if store.accounts.password(username) is not None:
@@ -36,8 +39,9 @@ def seed_development_accounts(store: ControlStore) -> None:
         except AlreadyExists:
             # Another server on the same database seeded at the same moment.
             continue
+    store.development.begin()
 
 
 def default_password_in_force(store: ControlStore) -> list[str]:
-    """Usernames whose published password is in force; while there are any, only loopback is safe to listen on."""
+    """Return the usernames whose password is still the published one; while there are any, only loopback is safe."""
     return store.accounts.usernames_with_default_password()

@@ -12,6 +12,7 @@ from vectrograph.control.api_keys import ApiKeys
 from vectrograph.control.audit import AuditLog
 from vectrograph.control.clock import Clock, now
 from vectrograph.control.database import Database
+from vectrograph.control.development import DevelopmentStore
 from vectrograph.control.feedback import FeedbackLog
 from vectrograph.control.mailboxes import Mailboxes
 from vectrograph.control.owners import CollectionOwners
@@ -31,6 +32,7 @@ class ControlStore:
         feedback: what was said about search results.
         audit: what was done, by whom; only grows.
         owners: who made which collection.
+        development: whether development mode is on.
     """
 
     def __init__(self, database: Database, audit: AuditLog, clock: Clock = now) -> None:
@@ -42,6 +44,7 @@ class ControlStore:
         self.feedback = FeedbackLog(database, clock)
         self.audit = audit
         self.owners = CollectionOwners(database, clock)
+        self.development = DevelopmentStore(database, clock)
 
     @classmethod
     def open(

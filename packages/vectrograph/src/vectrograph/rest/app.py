@@ -71,7 +71,7 @@ def build_http_app(
     refusals = Refusals("http")
     app = Failures(app, refusals)
     app = AccessLog(_for_browsers(app, cors_origins), services.health.count_request)
-    app = Forwarded(app, trusted_proxies)
+    app = Forwarded(app, trusted_proxies, services.development)
     refusal = _for_browsers(Refusal(refusals, services.health.count_request), cors_origins)
     app = Door(app, refusal, (*OPERATIONS, *GATEWAY_OPERATIONS), workers)
     return RequestId(app)

@@ -69,6 +69,7 @@ class Exchange:
         services.health.count_request()
         deadline = self._deadline()
         address = caller_address(self._context, trusted_proxies)
+        services.development.look(address, self._given)
         services.rate_limits.admit_address(address)
         principal = services.sessions.authenticate(credential_of(self._given))
         services.rate_limits.admit_caller(principal)
@@ -90,6 +91,7 @@ class Exchange:
         """
         services.health.count_request()
         origin = Origin(caller_address(self._context, trusted_proxies), self.request_id)
+        services.development.look(origin.address, self._given)
         services.rate_limits.admit_address(origin.address)
         try:
             principal = services.sessions.authenticate(credential_of(self._given))

@@ -8,6 +8,7 @@ from vectrograph.services.audit import Audit
 from vectrograph.services.bulk import Bulk
 from vectrograph.services.catalog import Catalog
 from vectrograph.services.concurrency import Concurrency
+from vectrograph.services.development import Development
 from vectrograph.services.embeddings import Embeddings
 from vectrograph.services.feedback import Feedback
 from vectrograph.services.health import Health
@@ -40,6 +41,7 @@ class Services:
     audit: Audit
     feedback: Feedback
     health: Health
+    development: Development
     limits: Limits
     rate_limits: RateLimits = field(default_factory=RateLimits)
     concurrency: Concurrency = field(default_factory=Concurrency)

@@ -1,5 +1,6 @@
 """All services of one server, put together over what they are given."""
 
+from functools import partial
 from pathlib import Path
 
 from vectrograph.control.clock import Clock, now
@@ -16,6 +17,7 @@ from vectrograph.services.bulk import Bulk
 from vectrograph.services.catalog import Catalog
 from vectrograph.services.concurrency import Concurrency
 from vectrograph.services.credentials import Credentials
+from vectrograph.services.development import Development
 from vectrograph.services.embeddings import Embeddings
 from vectrograph.services.feedback import Feedback
 from vectrograph.services.health import Health
@@ -40,7 +42,7 @@ def assemble(
     secret_file: Path,
     limits: Limits,
     version: str,
-    open_registration: bool = False,
+    development: Development | None = None,
     rate_limits: RateLimits | None = None,
     concurrency: Concurrency | None = None,
     quantisation: Quantisation = Quantisation.INT8,
@@ -55,7 +57,7 @@ def assemble(
         secret_file: holds the signing secret; made when missing.
         limits: enforced and advertised.
         version: of the server.
-        open_registration: whether strangers may make themselves accounts; otherwise administrators do.
+        development: development mode as it was decided at the start; None takes it from the store as it is.
         rate_limits: requests a second; None limits nothing but what an API key says of itself.
         concurrency: requests and streams of one caller at once; None is no limit but 16 streams.
         quantisation: how indexes of new collections store components, unless their makers say.
@@ -71,6 +73,7 @@ def assemble(
     audit = Audit(store.audit)
     # One count of failures for both ways in, so that neither gives a guesser fresh attempts.
     lockout = Lockout()
+    development = development or Development(store)
     tokens = Tokens(engine, embedder, limits, audit)
     return Services(
         catalog=Catalog(engine, limits, audit, store.owners, quantisation),
@@ -79,16 +82,22 @@ def assemble(
         bulk=Bulk(engine, limits, audit),
         tokens=tokens,
         embeddings=Embeddings(embedder, limits),
-        sessions=Sessions(store, signer, credentials, passwords, audit, lockout),
-        logins=Logins(store, signer, credentials, passwords, audit, lockout, clock),
-        registration=Registration(store, passwords, audit, lockout, is_open=open_registration),
+        sessions=Sessions(store, signer, credentials, passwords, audit, lockout, development),
+        logins=Logins(store, signer, credentials, passwords, audit, lockout, development, clock),
+        registration=Registration(store, passwords, audit, lockout, development),
         keys=Keys(store.api_keys, usage, audit, limits, clock),
         users=Users(store.accounts, passwords, audit, tokens.ensure),
         audit=audit,
         feedback=Feedback(store.feedback, limits),
         health=Health(engine, version),
+        development=development,
         limits=limits,
         rate_limits=rate_limits or RateLimits(),
         concurrency=concurrency or Concurrency(),
-        close=usage.close,
+        close=partial(_close, usage, development),
     )
+
+
+def _close(usage: KeyUsage, development: Development) -> None:
+    development.close()
+    usage.close()

@@ -1,4 +1,4 @@
-"""How many requests and streams of one caller are under way at once."""
+"""How many requests and streams of one account are under way at once."""
 
 import threading
 from collections import Counter
@@ -15,7 +15,10 @@ _RETRY_SECONDS: Final = 1.0
 
 
 class Concurrency:
-    """Counts, in this process, what is worked on for each account and each API key. A limit of 0 is none."""
+    """Counts, in this process, what is worked on for each account. A limit of 0 is none.
+
+    An account has one limit for all its API keys and tokens, so that making keys gains nothing.
+    """
 
     def __init__(self, *, requests: int = 0, streams: int = MAX_STREAMS) -> None:
         """`requests` are those that a thread works on; `streams` those whose answer is being sent bit by bit."""
@@ -79,13 +82,13 @@ class Concurrency:
         Raises:
             RateLimited: there are as many as are allowed.
         """
-        name = (kind, principal.key_id or principal.user_id)
+        name = (kind, principal.user_id)
         limit = self._limits[kind]
         with self._lock:
             if limit and self._under_way[name] >= limit:
                 raise RateLimited(
-                    f"This account or key has {limit} {kind} under way already, which is the limit; wait for one to "
-                    "end.",
+                    f"This account has {limit} {kind} under way already, all its API keys together, "
+                    "which is the limit; wait for one to end.",
                     details={"limit": limit, "unit": kind},
                     retry_after=_RETRY_SECONDS,
                 )

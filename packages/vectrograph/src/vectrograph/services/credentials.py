@@ -19,6 +19,8 @@ from vectrograph.services.usage import KeyUsage
 
 API_KEY_MARKS: Final = ("ng_", "vkey-")
 MAX_REMEMBERED: Final = 10_000
+MAX_REMEMBERED_OF_ACCOUNT: Final = 256
+"""Credentials of one account in memory. One that makes tokens without end forgets its own and never those of others."""
 MAX_CREDENTIAL_CHARACTERS: Final = 4096
 
 
@@ -44,6 +46,7 @@ class Credentials:
         self._clock = clock
         self._lock = threading.Lock()
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
+        self._of_account: dict[str, OrderedDict[bytes, None]] = {}
 
     def authenticate(self, credential: str) -> Principal:
         """The caller that a raw API key, an access token, a login token or an SDK token stands for.
@@ -71,10 +74,23 @@ class Credentials:
 
     def _remember(self, name: bytes, entry: _Remembered) -> None:
         with self._lock:
+            self._forget(name)
             self._remembered[name] = entry
-            self._remembered.move_to_end(name)
-            while len(self._remembered) > MAX_REMEMBERED:
-                self._remembered.popitem(last=False)
+            own = self._of_account.setdefault(entry.principal.user_id, OrderedDict())
+            own[name] = None
+            if len(own) > MAX_REMEMBERED_OF_ACCOUNT:
+                self._forget(next(iter(own)))
+            elif len(self._remembered) > MAX_REMEMBERED:
+                self._forget(next(iter(self._remembered)))
+
+    def _forget(self, name: bytes) -> None:
+        entry = self._remembered.pop(name, None)
+        if entry is None:
+            return
+        own = self._of_account[entry.principal.user_id]
+        del own[name]
+        if not own:
+            del self._of_account[entry.principal.user_id]
 
     def _check(self, credential: str, epoch: int) -> _Remembered:
         if credential.startswith(API_KEY_MARKS):

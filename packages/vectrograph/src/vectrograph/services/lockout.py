@@ -1,11 +1,15 @@
-"""Guessing passwords is made slow: after a few failures each further attempt must wait longer, whoever it is for."""
+"""Guessing passwords is made slow: after a few failures each further attempt must wait longer, whoever it is for.
+
+What is remembered is bounded, and what does the least harm is forgotten first (see `FailureTable`).
+"""
 
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from itertools import islice
+from typing import Final, Generic, TypeVar
 
 from vectrograph.domain.errors import RateLimited
 from vectrograph.services.addresses import address_group
@@ -28,15 +32,137 @@ FOR_ACCOUNT: Final = Patience(free=50, longest_seconds=8.0)
 FIRST_DELAY_SECONDS: Final = 1.0
 FORGOTTEN_AFTER_SECONDS: Final = 3600.0
 KNOWN_FOR_SECONDS: Final = 30 * 86_400.0
-_MAX_REMEMBERED: Final = 20_000
+CAPACITY: Final = 20_000
+"""Entries of each table, about 250 bytes each. Two passwords are hashed at once, some 80 a second: within the longest
+wait of 900 seconds that makes 14,400 waits of five failures, so that a table is never full of waits alone."""
+_FULL_SECONDS: Final = 1.0
+_LOOKED_AT: Final = 64
 Name = TypeVar("Name")
 
 
 @dataclass(slots=True)
 class _Failures:
+    is_real: bool
     count: int = 0
     last: float = 0.0
     free_from: float = 0.0
+
+
+class FailureTable(Generic[Name]):
+    """Failures by name, at most `capacity` of them. The harmless are forgotten first.
+
+    Those of accounts that do not exist go first, because nobody guesses their passwords. Next go names that failed
+    less often than makes them wait, oldest first, and then those whose wait is over. Whoever has to wait is never
+    forgotten: when there is nothing else left, `make_room` says so. Not thread-safe.
+    """
+
+    def __init__(self, patience: Patience, capacity: int = CAPACITY) -> None:
+        self._patience = patience
+        self._capacity = capacity
+        # By how harmless they are, each with the longest ago first: invented, real but few, real and many.
+        self._invented: OrderedDict[Name, _Failures] = OrderedDict()
+        self._few: OrderedDict[Name, _Failures] = OrderedDict()
+        self._many: OrderedDict[Name, _Failures] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._invented) + len(self._few) + len(self._many)
+
+    def wait(self, name: Name, at: float) -> float:
+        """Return how many seconds a name still has to wait; 0 or less for none."""
+        failures = self._find(name)
+        return 0.0 if failures is None or _is_old(failures, at) else failures.free_from - at
+
+    def make_room(self, name: Name, at: float) -> bool:
+        """Forget something harmless where a new name needs room. Return False when all that is left has to wait."""
+        if len(self) < self._capacity or self._find(name) is not None:
+            return True
+        for queue in (self._invented, self._few):
+            if queue:
+                queue.popitem(last=False)
+                return True
+        for other, failures in islice(self._many.items(), _LOOKED_AT):
+            if failures.free_from <= at:
+                del self._many[other]
+                return True
+        return False
+
+    def fail(self, name: Name, at: float, is_real: bool) -> None:
+        """Count a failure. `is_real` says whether it is of an account that exists."""
+        failures = self._pop(name)
+        if failures is None or _is_old(failures, at):
+            failures = _Failures(is_real or (failures is not None and failures.is_real))
+        failures.is_real |= is_real
+        failures.count += 1
+        failures.last = at
+        if failures.count >= self._patience.free:
+            doublings = min(failures.count - self._patience.free, 30)
+            longest = self._patience.longest_seconds
+            failures.free_from = at + min(longest, FIRST_DELAY_SECONDS * 2**doublings)
+        self._put(name, failures)
+
+    def take_back(self, name: Name) -> None:
+        """Undo one failure."""
+        failures = self._pop(name)
+        if failures is not None:
+            failures.count = max(0, failures.count - 1)
+            failures.free_from = 0.0 if failures.count < self._patience.free else failures.free_from
+            self._put(name, failures)
+
+    def forget(self, name: Name) -> None:
+        """Forget all failures of a name."""
+        self._pop(name)
+
+    def _find(self, name: Name) -> _Failures | None:
+        return self._many.get(name) or self._few.get(name) or self._invented.get(name)
+
+    def _pop(self, name: Name) -> _Failures | None:
+        for queue in (self._many, self._few, self._invented):
+            if name in queue:
+                return queue.pop(name)
+        return None
+
+    def _put(self, name: Name, failures: _Failures) -> None:
+        if not failures.is_real:
+            self._invented[name] = failures
+        elif failures.count < self._patience.free:
+            self._few[name] = failures
+        else:
+            self._many[name] = failures
+
+
+class KnownAddresses:
+    """Where accounts logged in before, within 30 days. Not thread-safe.
+
+    The last address of each account is kept apart from all others, so that nobody who logs in from many addresses can
+    push out where somebody else logs in from.
+    """
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._last: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._others: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._last) + len(self._others)
+
+    def add(self, account: str, origin: str, at: float) -> None:
+        """Remember that an account logged in from an address."""
+        before = self._last.pop(account, None)
+        if before is not None and before[0] != origin:
+            self._others.pop((account, before[0]), None)
+            self._others[account, before[0]] = before[1]
+        self._others.pop((account, origin), None)
+        self._last[account] = (origin, at)
+        if len(self._last) > self._capacity:
+            self._last.popitem(last=False)
+        if len(self._others) > self._capacity:
+            self._others.popitem(last=False)
+
+    def has(self, account: str, origin: str, at: float) -> bool:
+        """Return whether an account logged in from an address before."""
+        last = self._last.get(account)
+        since = last[1] if last is not None and last[0] == origin else self._others.get((account, origin))
+        return since is not None and at - since < KNOWN_FOR_SECONDS
 
 
 class Lockout:
@@ -51,79 +177,64 @@ class Lockout:
     Addresses of one IPv6 customer count as one.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, capacity: int = CAPACITY) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._pairs: OrderedDict[tuple[str, str], _Failures] = OrderedDict()
-        self._addresses: OrderedDict[str, _Failures] = OrderedDict()
-        self._accounts: OrderedDict[str, _Failures] = OrderedDict()
-        self._known: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._pairs: FailureTable[tuple[str, str]] = FailureTable(FOR_PAIR, capacity)
+        self._addresses: FailureTable[str] = FailureTable(FOR_ADDRESS, capacity)
+        self._accounts: FailureTable[str] = FailureTable(FOR_ACCOUNT, capacity)
+        self._known = KnownAddresses(capacity)
 
-    def begin(self, username: str, address: str) -> None:
+    def begin(self, username: str, address: str, *, exists: bool = True) -> None:
         """Go on with an attempt, or refuse it without looking at the password.
+
+        Args:
+            username: of the account.
+            address: of the caller.
+            exists: whether there is such an account; failures of others are forgotten first where memory is short.
 
         Raises:
             RateLimited: too many failures; `retry_after` says when the next attempt is let through.
         """
         at = self._clock()
         account, origin = _folded(username), address_group(address)
+        pair = (account, origin)
         with self._lock:
-            counted = [(_of(self._pairs, (account, origin), at), FOR_PAIR)]
-            if not self._is_known((account, origin), at):
-                counted.append((_of(self._accounts, account, at), FOR_ACCOUNT))
+            alone = self._known.has(account, origin, at)
+            wait = self._pairs.wait(pair, at)
+            has_room = self._pairs.make_room(pair, at)
+            if not alone:
+                wait = max(wait, self._accounts.wait(account, at))
+                has_room &= self._accounts.make_room(account, at)
                 if origin:
-                    counted.append((_of(self._addresses, origin, at), FOR_ADDRESS))
-            wait = max(failures.free_from for failures, _ in counted) - at
-            if wait > 0:
+                    wait = max(wait, self._addresses.wait(origin, at))
+                    has_room &= self._addresses.make_room(origin, at)
+            if wait > 0 or not has_room:
+                wait = max(wait, 0.0 if has_room else _FULL_SECONDS)
                 raise RateLimited(
                     f"Too many failed logins; try again in {max(1, round(wait))} seconds.", retry_after=wait
                 )
-            for failures, patience in counted:
-                _fail(failures, patience, at)
+            self._pairs.fail(pair, at, exists)
+            if not alone:
+                self._accounts.fail(account, at, exists)
+                if origin:
+                    self._addresses.fail(origin, at, True)
 
     def succeed(self, username: str, address: str) -> None:
-        """The attempt was no failure: forget those of the account from here, and take this one back elsewhere."""
+        """Take the attempt back, and forget the failures of the account from this address."""
         at = self._clock()
         account, origin = _folded(username), address_group(address)
         with self._lock:
-            self._pairs.pop((account, origin), None)
-            if not self._is_known((account, origin), at):
-                _take_back(self._accounts.get(account), FOR_ACCOUNT)
-                _take_back(self._addresses.get(origin), FOR_ADDRESS)
+            self._pairs.forget((account, origin))
+            if not self._known.has(account, origin, at):
+                self._accounts.take_back(account)
+                self._addresses.take_back(origin)
             if origin:
-                self._known[account, origin] = at
-                self._known.move_to_end((account, origin))
-                while len(self._known) > _MAX_REMEMBERED:
-                    self._known.popitem(last=False)
-
-    def _is_known(self, pair: tuple[str, str], at: float) -> bool:
-        """Whether the account logged in from there before."""
-        since = self._known.get(pair)
-        return since is not None and at - since < KNOWN_FOR_SECONDS
+                self._known.add(account, origin, at)
 
 
-def _of(known: OrderedDict[Name, _Failures], name: Name, at: float) -> _Failures:
-    failures = known.get(name)
-    if failures is None or at - failures.last > FORGOTTEN_AFTER_SECONDS:
-        failures = known[name] = _Failures(last=at)
-    known.move_to_end(name)
-    while len(known) > _MAX_REMEMBERED:
-        known.popitem(last=False)
-    return failures
-
-
-def _fail(failures: _Failures, patience: Patience, at: float) -> None:
-    failures.count += 1
-    failures.last = at
-    if failures.count >= patience.free:
-        doublings = min(failures.count - patience.free, 30)
-        failures.free_from = at + min(patience.longest_seconds, FIRST_DELAY_SECONDS * 2**doublings)
-
-
-def _take_back(failures: _Failures | None, patience: Patience) -> None:
-    if failures is not None:
-        failures.count = max(0, failures.count - 1)
-        failures.free_from = 0.0 if failures.count < patience.free else failures.free_from
+def _is_old(failures: _Failures, at: float) -> bool:
+    return at - failures.last > FORGOTTEN_AFTER_SECONDS
 
 
 def _folded(username: str) -> str:

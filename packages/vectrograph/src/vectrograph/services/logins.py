@@ -21,6 +21,7 @@ from vectrograph.services.account_rules import MAX_EMAIL_CHARACTERS, plain_email
 from vectrograph.services.audit import Audit
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin
 from vectrograph.services.credentials import API_KEY_MARKS, Credentials
+from vectrograph.services.development import Development
 from vectrograph.services.lockout import Lockout
 
 _LIFETIME: Final = LOGIN_SECONDS * SECOND
@@ -55,6 +56,7 @@ class Logins:
         passwords: Passwords,
         audit: Audit,
         lockout: Lockout,
+        development: Development,
         clock: Clock = now,
     ) -> None:
         self._store = store
@@ -63,6 +65,7 @@ class Logins:
         self._passwords = passwords
         self._audit = audit
         self._lockout = lockout
+        self._development = development
         self._clock = clock
 
     def login(self, email: str, password: str, origin: Origin = UNKNOWN_ORIGIN) -> Login:
@@ -78,19 +81,21 @@ class Logins:
         stored = self._store.mailboxes.password(address) if len(address) <= MAX_EMAIL_CHARACTERS else None
         # Failures count for the account, however it is named, so that email and username share their attempts.
         name = address if stored is None else stored.user.username
-        self._lockout.begin(name, origin.address)
+        self._lockout.begin(name, origin.address, exists=stored is not None)
         target = "(no such account)" if stored is None else stored.user.username
         actor = "" if stored is None else stored.user.user_id
         tenant = DEFAULT_TENANT if stored is None else stored.user.tenant
         with self._audit.noting_stranger("session.login", target, origin, actor=actor, tenant=tenant):
-            login = self._begin(stored, password)
+            login = self._begin(stored, password, origin)
         self._lockout.succeed(name, origin.address)
         return login
 
-    def _begin(self, stored: StoredPassword | None, password: str) -> Login:
+    def _begin(self, stored: StoredPassword | None, password: str, origin: Origin) -> Login:
         encoded = stored.encoded if stored is not None else None
         matches = self._passwords.matches(encoded, password[:_MAX_PASSWORD_CHARACTERS])
         if stored is None or not matches or len(password) > _MAX_PASSWORD_CHARACTERS:
+            raise InvalidCredentials("Incorrect email or password.")
+        if self._development.refuses(stored, password, origin):
             raise InvalidCredentials("Incorrect email or password.")
         if stored.user.disabled:
             raise PermissionDenied(f"The account {stored.user.username} is disabled; ask an administrator.")
@@ -110,10 +115,13 @@ class Logins:
         session_id = call.principal.session_id
         if session_id is None or not call.principal.renewable:
             raise PermissionDenied("Only a token of AuthService.Login can be renewed here; log in with the email.")
-        session = self._store.sessions.prolong(session_id, _LIFETIME)
+        user = self._store.accounts.get(call.principal.user_id)
+        session = None
+        if not self._development.ends_session(user):
+            session = self._store.sessions.prolong(session_id, _LIFETIME)
         if session is None:
             raise InvalidToken("The session of this token is over; log in again.")
-        return self._login(session, self._store.accounts.get(session.user_id))
+        return self._login(session, user)
 
     def sdk_token(self, call: Call, prefix: str) -> str:
         """A token for 7 days that does what an API key of the caller's does, and dies with it.

@@ -1,4 +1,4 @@
-"""How many requests a second a caller and a network address may send."""
+"""How many requests a second an account, an API key and a network address may send."""
 
 import logging
 import threading
@@ -31,7 +31,10 @@ class Allowance:
 
 
 class RateLimits:
-    """Requests a second per identity (account or API key) and per address. A limit of 0 is none.
+    """Requests a second per account and per address. A limit of 0 is none.
+
+    An account has one allowance for all its API keys and tokens, so that making keys gains nothing. An API key may have
+    a narrower limit of its own besides.
 
     The counts are in this process, or in Redis for several servers. When Redis does not answer, each server counts for
     itself until it does: a limiter that is down neither stops the service nor opens the gates.
@@ -41,7 +44,7 @@ class RateLimits:
         """Prepare the counts.
 
         Args:
-            identity: requests a second for each account and each API key.
+            identity: requests a second for each account, over all its keys and tokens.
             address: requests a second from each address.
             storage: `memory://` or a URL of Redis.
 
@@ -78,7 +81,7 @@ class RateLimits:
         """
         allowance = None
         if self._identity is not None:
-            allowance = self._hit(self._identity, "identity", principal.key_id or principal.user_id)
+            allowance = self._hit(self._identity, "identity", principal.user_id)
         if principal.rate_limit is not None and principal.key_id is not None:
             own = self._hit(RateLimitItemPerSecond(principal.rate_limit), "key", principal.key_id)
             if allowance is None or own.remaining <= allowance.remaining:
@@ -94,7 +97,9 @@ class RateLimits:
             passed, allowance = _count(self._in_memory(), item, kind, name)
         if passed:
             return allowance
-        whose = {"address": "from this address", "key": "with this API key"}.get(kind, "from this account or key")
+        whose = {"address": "from this address", "key": "with this API key"}.get(
+            kind, "from this account, all its API keys together"
+        )
         raise RateLimited(
             f"More than {item.amount} requests a second came {whose}; slow down.",
             details={"limit": item.amount, "remaining": 0, "reset_seconds": allowance.reset},

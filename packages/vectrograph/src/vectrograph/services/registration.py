@@ -13,6 +13,7 @@ from vectrograph.domain.errors import InvalidArgument, PermissionDenied
 from vectrograph.services.account_rules import MAX_PASSWORD_BYTES, admit_email, admit_registered_password
 from vectrograph.services.audit import Audit
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin, Principal
+from vectrograph.services.development import Development
 from vectrograph.services.lockout import Lockout
 from vectrograph.services.password_policy import admit_new_password
 
@@ -20,20 +21,21 @@ _MAX_USERNAME_CHARACTERS: Final = 64
 
 
 class Registration:
-    """Registers accounts by email. A new account is a viewer until an administrator says more.
+    """Registers accounts by email.
 
-    Open to everyone in development mode; elsewhere only an administrator registers others. In the closed case a
-    stranger is refused before anything is looked up, so that nothing tells who has an account.
+    In development mode registration is open, and a new account is a developer: the demos of both clients register, then
+    write. Otherwise only an administrator registers others, and a new account is a viewer until an administrator says
+    more. A stranger is then refused before anything is looked up, so that nothing tells who has an account.
     """
 
     def __init__(
-        self, store: ControlStore, passwords: Passwords, audit: Audit, lockout: Lockout, *, is_open: bool
+        self, store: ControlStore, passwords: Passwords, audit: Audit, lockout: Lockout, development: Development
     ) -> None:
         self._store = store
         self._passwords = passwords
         self._audit = audit
         self._lockout = lockout
-        self._is_open = is_open
+        self._development = development
 
     def register(
         self, caller: Principal | None, email: str, password: str, origin: Origin = UNKNOWN_ORIGIN
@@ -63,12 +65,13 @@ class Registration:
             return user
 
     def _register(self, caller: Principal | None, email: str, password: str, tenant: str) -> UserRecord:
-        if not self._is_open and (caller is None or "users:admin" not in caller.scopes):
+        is_open = self._development.is_on()
+        if not is_open and (caller is None or "users:admin" not in caller.scopes):
             raise PermissionDenied(
                 "Registration here is by invitation; ask an administrator to register you.",
                 details={"required_scope": "users:admin"},
             )
-        wider = [] if self._is_open or caller is None else sorted(ROLE_SCOPES[Role.VIEWER] - caller.scopes)
+        wider = [] if is_open or caller is None else sorted(ROLE_SCOPES[Role.VIEWER] - caller.scopes)
         if wider:
             raise PermissionDenied(
                 f"A viewer can do more than the caller, who lacks {', '.join(wider)}; ask one who has them.",
@@ -82,9 +85,10 @@ class Registration:
             NewUser(
                 user_id=user_id,
                 username=address if len(address) <= _MAX_USERNAME_CHARACTERS else user_id,
-                role=Role.VIEWER,
+                role=Role.DEVELOPER if is_open else Role.VIEWER,
                 email=address,
                 encoded_password=self._passwords.encode(password),
+                registered_in_development=is_open,
                 tenant=tenant,
             )
         )

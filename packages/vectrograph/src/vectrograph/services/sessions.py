@@ -20,6 +20,7 @@ from vectrograph.domain.errors import (
 from vectrograph.services.audit import Audit
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin, Principal
 from vectrograph.services.credentials import Credentials
+from vectrograph.services.development import Development
 from vectrograph.services.lockout import Lockout
 from vectrograph.services.password_policy import admit_new_password
 
@@ -54,6 +55,7 @@ class Sessions:
         passwords: Passwords,
         audit: Audit,
         lockout: Lockout,
+        development: Development,
     ) -> None:
         self._store = store
         self._signer = signer
@@ -61,6 +63,7 @@ class Sessions:
         self._passwords = passwords
         self._audit = audit
         self._lockout = lockout
+        self._development = development
 
     def login(self, username: str, password: str, origin: Origin = UNKNOWN_ORIGIN) -> TokenPair:
         """Begin a session. An unknown username takes as long to refuse as a wrong password and reads the same.
@@ -71,19 +74,20 @@ class Sessions:
             RateLimited: too many failures for this username or from this address; the password was not looked at.
             Unavailable: too many logins at once.
         """
-        self._lockout.begin(username, origin.address)
         stored = self._store.accounts.password(username) if len(username) <= _MAX_USERNAME_CHARACTERS else None
+        self._lockout.begin(username, origin.address, exists=stored is not None)
         # A username that nobody has may be a password in the wrong field, and is not written down.
         target = "(no such account)" if stored is None else stored.user.username
         actor = "" if stored is None else stored.user.user_id
         tenant = DEFAULT_TENANT if stored is None else stored.user.tenant
         with self._audit.noting_stranger("session.login", target, origin, actor=actor, tenant=tenant):
-            pair = self._begin(stored, password)
+            pair = self._begin(stored, password, origin)
         self._lockout.succeed(username, origin.address)
         return pair
 
-    def _begin(self, stored: StoredPassword | None, password: str) -> TokenPair:
-        if not self._matches(stored, password) or stored is None:
+    def _begin(self, stored: StoredPassword | None, password: str, origin: Origin) -> TokenPair:
+        matches = self._matches(stored, password)
+        if stored is None or not matches or self._development.refuses(stored, password, origin):
             raise InvalidCredentials("Incorrect username or password.")
         if stored.user.disabled:
             raise PermissionDenied(f"The account {stored.user.username} is disabled; ask an administrator.")
@@ -109,7 +113,7 @@ class Sessions:
         if session is None:
             raise InvalidToken("The session of this refresh token is over; log in again.")
         user = self._store.accounts.get(session.user_id)
-        if user.disabled:
+        if user.disabled or self._development.ends_session(user):
             raise InvalidToken("The session of this refresh token is over; log in again.")
         return self._pair(session, user)
 

@@ -2,16 +2,23 @@
 
 from collections.abc import Sequence
 
+from anyio import to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vectrograph.services.addresses import Network, client_address
+from vectrograph.services.development import Development, sign_of_others
 
 
 class Forwarded:
-    """Takes the address from `X-Forwarded-For` on connections from trusted proxies, and from no others."""
+    """Takes the address from `X-Forwarded-For` on connections from trusted proxies, and from no others.
 
-    def __init__(self, app: ASGIApp, trusted: Sequence[Network]) -> None:
+    Development mode is told of every request until it ends: one that others sent ends it, before the request is looked
+    at any further.
+    """
+
+    def __init__(self, app: ASGIApp, trusted: Sequence[Network], development: Development) -> None:
         self._app = app
+        self._development = development
         self._trusted = tuple(trusted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -21,4 +28,8 @@ class Forwarded:
             said = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
             address = client_address(client[0], ",".join(said) if said else None, self._trusted)
             scope = {**scope, "client": (address, client[1])}
+        if self._development.is_watching and client is not None:
+            sign = sign_of_others(client[0], [name.decode("latin-1") for name, _ in scope["headers"]])
+            if sign is not None:
+                await to_thread.run_sync(self._development.end, sign)
         await self._app(scope, receive, send)
