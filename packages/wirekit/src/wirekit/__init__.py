@@ -1,6 +1,6 @@
 """Retry, deadlines, paging, batching and vectors for network clients: pure functions and generators.
 
-Standard library only, no I/O, no threads.
+Standard library only, no threads, and no I/O but one: `options.file` looks whether a file can be read.
 
 The modules:
     deadline: a point in time by which a call must be over.
@@ -11,4 +11,6 @@ The modules:
     batching: a stream of items cut by count and bytes.
     paging: a walk over all pages of a list that is safe against concurrent deletes.
     vectors: any vector to float32 bytes or to floats, and back.
+    options: the options of a client, each checked once.
+    secrets: credentials, kept out of messages.
 """
