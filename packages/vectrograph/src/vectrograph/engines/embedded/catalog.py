@@ -9,6 +9,7 @@ copy that the SQLite file holds.
 import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -32,6 +33,7 @@ from vectrograph.domain.errors import (
 )
 from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.collection import Collection
+from vectrograph.engines.embedded.commit_record import recorded_seq, was_acknowledged
 from vectrograph.engines.embedded.content import Content
 from vectrograph.engines.embedded.durable import make_directory, sync_directory
 from vectrograph.engines.embedded.failures import DAMAGE, Damaged, quarantined, storage_errors
@@ -117,6 +119,7 @@ class Catalog:
         store = Store.create(directory, spec, now, self._vfs)
         sync_directory(directory)
         Manifest(spec, CollectionState.READY, now).save(directory)
+        store.acknowledged()
         files = DerivedFiles(directory, spec)
         return Collection(directory, spec, now, Content(store, spec, files), self._background, files)
 
@@ -150,7 +153,11 @@ class Catalog:
             collection = self.find(ref)
             told = _damage(collection)
             if told is None:
-                return True, f"{collection.info().count} points are as they were written; nothing to repair"
+                whole = f"{collection.info().count} points are as they were written"
+                if collection.record_holds():
+                    return True, f"{whole}; nothing to repair"
+                collection.renew_record()
+                return True, f"{whole}; the record of the last commit was damaged and is written anew"
             try:
                 manifest = Manifest.load(collection.directory)
             except DamagedManifest as damage:
@@ -164,14 +171,14 @@ class Catalog:
                 self._open(collection.directory, manifest)
 
     def _repaired(self, collection: Collection, manifest: Manifest, told: str, now: int) -> tuple[bool, str]:
-        seen = _seen_by_index(collection.files)
         salvaged = None
         if told != DERIVED_DAMAGE:
+            seen = max(_seen_by_index(collection.files), recorded_seq(collection.directory))
             salvaged = salvage(collection.directory, manifest.spec, manifest.created_at, now, seen)
         collection.files.discard()
         if salvaged is None:
             return True, "the files of the index were damaged and are built anew"
-        return not salvaged.lost, f"{told} {salvaged}"
+        return salvaged.complete, f"{told} {salvaged}"
 
     def close(self, reason: Callable[[], DomainError]) -> None:
         """Close all files in good order; later calls of collections raise `reason()`."""
@@ -186,11 +193,14 @@ class Catalog:
         try:
             manifest = Manifest.load(directory)
         except DamagedManifest as damage:
-            if (directory / DATA_FILE).exists():
+            if (directory / DATA_FILE).exists() or was_acknowledged(directory):
                 self._recover_from_data(directory, damage)
             elif not self._read_only:
                 # Made, but the first manifest was not yet written: nothing was acknowledged.
                 _remove(directory)
+            return
+        if manifest.state is CollectionState.CREATING and was_acknowledged(directory):
+            self._recover_from_data(directory, DamagedManifest("it is older than the collection"))
             return
         if manifest.state is not CollectionState.READY:
             if not self._read_only:
@@ -220,7 +230,9 @@ class Catalog:
             finish_repair(directory)
         files = DerivedFiles(directory, manifest.spec, read_only=self._read_only)
         try:
-            content = _open_content(directory, manifest.spec, files, self._vfs)
+            content = _open_content(directory, manifest, files, self._vfs)
+            if not manifest.recorded and not self._read_only:
+                replace(manifest, recorded=True).save(directory)
         except (apsw.Error, *DAMAGE, OSError) as error:
             problem = f"{type(error).__name__}: {error}"
             _log.error("collection %s is quarantined: %s", manifest.spec.ref, problem)
@@ -250,11 +262,11 @@ def refuse_newer_formats(root: Path) -> None:
             raise unsupported(directory / DATA_FILE, number)
 
 
-def _open_content(directory: Path, spec: CollectionSpec, files: DerivedFiles, vfs: str | None) -> Content:
+def _open_content(directory: Path, manifest: Manifest, files: DerivedFiles, vfs: str | None) -> Content:
     store = Store(directory, vfs, read_only=files.read_only)
     try:
-        store.recover()
-        return Content(store, spec, files)
+        store.recover(recorded=manifest.recorded)
+        return Content(store, manifest.spec, files)
     except BaseException:
         store.abandon()
         raise
