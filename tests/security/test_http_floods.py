@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
@@ -72,6 +73,36 @@ def test_a_flood_takes_no_memory_and_stops_nobody(process: tuple[ServerProcess, 
         answered += is_answered(other)
     assert answered >= 1
     assert peak_kib(started) - before < SPARE_KIB
+
+
+@pytest.mark.parametrize("element", [b"[]", b"{}", b'{"a":"b"}'])
+@pytest.mark.parametrize("path", ["/api/v1/tokens/batch", "/v1/collections/docs/points"])
+def test_a_body_of_empty_things_takes_no_more_than_itself(
+    process: tuple[ServerProcess, int, str], path: str, element: bytes
+) -> None:
+    """FINDINGS B6: 18 MB took up to 150 seconds and gigabytes, and nobody else was answered."""
+    started, port, token = process
+    field = b"points" if "docs" in path else b"tokens"
+    count = 18_000_000 // (len(element) + 1)
+    body = b'{"%b":[%b]}' % (field, b",".join([element] * count))
+    before = peak_kib(started)
+    with (
+        httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client,
+        socket.create_connection(("127.0.0.1", port)) as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        other.settimeout(60)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        sent = pool.submit(client.post, path, content=body, headers=headers)
+        answered = int(is_answered(other))
+        while not sent.done():
+            answered += is_answered(other)
+        answer = sent.result()
+    assert answer.status_code == 413
+    assert "2000000" in answer.text
+    assert answered >= 1
+    # The body itself is there twice while its parts are put together.
+    assert peak_kib(started) - before < SPARE_KIB + 2 * len(body) // 1024
 
 
 def is_answered(other: socket.socket) -> bool:

@@ -108,7 +108,7 @@ def test_what_protobuf_writes_is_read_as_it_was_meant(kind: type[msgspec.Struct]
         "use_integers_for_enums": data.draw(st.booleans(), label="enums as numbers"),
     }
     written = json_format.MessageToJson(message, **styles).encode()
-    found = read_message(kind, written)
+    found = read_message(kind, written, Limits())
     assert REQUESTS[kind](**as_read(found, REQUESTS[kind].DESCRIPTOR)) == message
 
 

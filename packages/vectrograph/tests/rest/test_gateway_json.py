@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from vectrograph.domain import errors as domain
 from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.limits import Limits
 from vectrograph.rest.errors import MethodNotAllowed, RouteNotFound, UnsupportedMediaType
 from vectrograph.rest.gateway import messages
 from vectrograph.rest.gateway.errors import HTTP_STATUS, gateway_error_answer, number_of
@@ -49,7 +50,7 @@ def test_it_reads_what_googles_own_parser_reads(fields: dict[str, Any]) -> None:
     except json_format.ParseError:
         expected = None
     try:
-        found = read_message(messages.SearchRequest, text.encode())
+        found = read_message(messages.SearchRequest, text.encode(), Limits())
     except InvalidArgument:
         assert expected is None or not beyond_dispute(fields)
         return

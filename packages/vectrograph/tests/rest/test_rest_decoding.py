@@ -10,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.json_budget import JsonBudget
+from vectrograph.domain.limits import Limits
 from vectrograph.rest import bodies
 from vectrograph.rest.decoding import as_vector, decode, decode_id, decode_query
 
+BUDGET = JsonBudget.of(Limits())
 BATCH = msgspec.json.Decoder(bodies.TokenBatch)
 UPDATE = msgspec.json.Decoder(bodies.TokenUpdate)
 LOGIN = msgspec.json.Decoder(bodies.Login)
@@ -21,7 +24,7 @@ ANY: list[msgspec.json.Decoder[Any]] = [BATCH, UPDATE, LOGIN, msgspec.json.Decod
 
 def refusal(decoder: msgspec.json.Decoder[Any], body: bytes) -> dict[str, str]:
     with pytest.raises(InvalidArgument) as caught:
-        decode(decoder, body)
+        decode(decoder, body, BUDGET)
     (entry,) = caught.value.details["errors"]
     assert isinstance(entry, dict)
     return entry
@@ -62,14 +65,14 @@ def test_a_length_is_a_wrong_value_not_a_wrong_type() -> None:
 
 
 def test_absent_and_null_differ() -> None:
-    update = decode(UPDATE, b'{"text":null}')
+    update = decode(UPDATE, b'{"text":null}', BUDGET)
     assert update.text is None
     assert update.embedding is msgspec.UNSET
     assert update.metadata is msgspec.UNSET
 
 
 def test_reprs_of_bodies_with_secrets_show_none() -> None:
-    body = decode(LOGIN, b'{"username":"u","password":"swordfish"}')
+    body = decode(LOGIN, b'{"username":"u","password":"swordfish"}', BUDGET)
     assert body.password == "swordfish"
     assert "swordfish" not in repr(body)
     assert "swordfish" not in repr(bodies.PasswordChange(old_password="swordfish", new_password="swordfish2"))
@@ -78,7 +81,7 @@ def test_reprs_of_bodies_with_secrets_show_none() -> None:
 @given(st.sampled_from(ANY), st.binary(max_size=200))
 def test_random_bytes_never_raise_anything_else(decoder: msgspec.json.Decoder[Any], body: bytes) -> None:
     try:
-        decode(decoder, body)
+        decode(decoder, body, BUDGET)
     except InvalidArgument as error:
         assert len(error.details["errors"]) == 1
 
@@ -93,7 +96,7 @@ JSON = st.recursive(
 @given(st.sampled_from(ANY), st.dictionaries(st.sampled_from(["tokens", "text", "username", "x.`y`[0]"]), JSON))
 def test_random_json_never_raises_anything_else(decoder: msgspec.json.Decoder[Any], value: dict[str, Any]) -> None:
     try:
-        decode(decoder, json.dumps(value).encode())
+        decode(decoder, json.dumps(value).encode(), BUDGET)
     except InvalidArgument as error:
         (entry,) = error.details["errors"]
         assert entry["field"]
@@ -103,7 +106,7 @@ def test_random_json_never_raises_anything_else(decoder: msgspec.json.Decoder[An
 @given(st.dictionaries(st.text(max_size=5), JSON, max_size=4))
 def test_metadata_arrives_as_it_was_sent(metadata: dict[str, Any]) -> None:
     sent = json.dumps({"tokens": [{"text": "a", "metadata": metadata}]}).encode()
-    assert decode(BATCH, sent).tokens[0].metadata == metadata
+    assert decode(BATCH, sent, BUDGET).tokens[0].metadata == metadata
 
 
 def test_a_query_string_is_typed() -> None:

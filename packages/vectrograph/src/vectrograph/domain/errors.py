@@ -35,7 +35,20 @@ tables complete. The tree::
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+# Characters of a field's name, and of what is said about it, that an error repeats.
+MAX_FIELD: Final = 256
+MAX_MESSAGE: Final = 1_024
+
+
+def clipped(text: str, most: int) -> str:
+    """Return the beginning of a text that is too long to repeat.
+
+    >>> clipped("a" * 10, 4)
+    'aaa…'
+    """
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 class DomainError(Exception):
@@ -76,6 +89,8 @@ class InvalidArgument(DomainError):
         >>> InvalidArgument.of("top_k", "must be at most 1000").details["errors"]
         [{'field': 'top_k', 'message': 'must be at most 1000', 'type': 'value_error'}]
         """
+        # What is wrong may be megabytes of the caller's own text.
+        field, message = clipped(field, MAX_FIELD), clipped(message, MAX_MESSAGE)
         return cls(f"{field}: {message}", errors=[{"field": field, "message": message, "type": kind}])
 
 

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.json_budget import JsonBudget
 from vectrograph.domain.points import Vector
 from vectrograph.rest.errors import dotted
 
@@ -17,16 +18,18 @@ _LOCATED = re.compile(r"(?P<what>.*) - at `(?P<where>.*)`", re.DOTALL)
 _NAMED = re.compile(r"Object (?P<fault>missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
 
 
-def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """A request body as its struct.
+def decode(decoder: msgspec.json.Decoder[T], body: bytes, budget: JsonBudget) -> T:
+    """Return a request body as its struct.
 
     Raises:
+        TooLarge: the struct would take more than the budget; nothing of it was built.
         InvalidArgument: not JSON (type `json_invalid`), a missing, unknown or wrongly typed field (`missing`,
             `extra_forbidden`, `type_error`). Names the field with a dotted path such as `tokens.0.text`, and the body
             itself as `body`.
     """
     if not body.strip():
         raise InvalidArgument.of("body", "the request has no body; send a JSON object", "missing")
+    budget.admit(body, "body")
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:

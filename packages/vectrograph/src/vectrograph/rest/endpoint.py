@@ -18,6 +18,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive, Scope, Send
 
 from vectrograph.domain.errors import DomainError
+from vectrograph.domain.json_budget import JsonBudget
 from vectrograph.rest.context import NDJSON, Application, Context, Lines, Page
 from vectrograph.rest.credentials import (
     IDEMPOTENCY_HEADER,
@@ -243,14 +244,17 @@ class Endpoint:
         """What the handler gets as its second argument."""
         operation = self._operation
         if request.framed and self._frame_decoder is not None:
-            return decode(self._frame_decoder, request.body)
+            return decode(self._frame_decoder, request.body, self._budget())
         if self._decoder is not None:
             if not operation.body_required and not request.body.strip():
                 return self._decoder.decode(b"{}")
-            return decode(self._decoder, request.body)
+            return decode(self._decoder, request.body, self._budget())
         if operation.query is not None:
             return decode_query(operation.query, dict(QueryParams(request.query)))
         return None
+
+    def _budget(self) -> JsonBudget:
+        return JsonBudget.of(self._application.services.limits)
 
 
 class PathEndpoint:
@@ -279,18 +283,20 @@ class PathEndpoint:
 
 
 async def _read(receive: Receive, limit: int | None = None) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
+    whole = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnected
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if limit is not None and size > limit:
+        part: bytes = message.get("body", b"")
+        if limit is not None and len(whole) + len(part) > limit:
             raise body_too_large(limit)
         if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            if not whole:
+                return part
+            whole += part
+            return bytes(whole)
+        whole += part
 
 
 async def _cancel_when_gone(receive: Receive, running: anyio.CancelScope) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 
 from vectrograph.domain.errors import InvalidArgument
@@ -13,6 +12,7 @@ from vectrograph.domain.points import Vector
 from vectrograph.domain.queries import Include
 from vectrograph.rest import answers, bodies
 from vectrograph.rest.context import Context, Lines
+from vectrograph.services.filter_text import filter_of
 from vectrograph.services.token_queries import WHOLE, TokenHit, TokenQuestion
 
 _PARTS: Final = ("text", "metadata", "embedding")
@@ -77,13 +77,10 @@ def filter_of_text(text: str | None) -> Filter | None:
     """
     if text is None:
         return None
-    try:
-        document = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
-        raise InvalidArgument.of("filter", f"is not JSON: {error}", "json_invalid") from error
-    except RecursionError as error:
-        raise InvalidArgument.of("filter", "is nested too deeply", "json_invalid") from error
-    return parse(document)
+    found = filter_of(text, "filter")
+    if found is None:
+        raise InvalidArgument.of("filter", "is not JSON: it is empty", "json_invalid")
+    return found
 
 
 def include_of_text(text: str | None) -> Include:

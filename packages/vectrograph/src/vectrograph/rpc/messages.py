@@ -15,6 +15,8 @@ from google.protobuf.message import DecodeError, Message
 
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters import Filter
+from vectrograph.domain.json_budget import JsonBudget
+from vectrograph.domain.limits import Limits
 from vectrograph.domain.points import Payload, Point, Put, Vector
 from vectrograph.domain.queries import Include, SearchResult
 from vectrograph.rpc._pb import bytesview_pb, vectron_pb
@@ -120,8 +122,9 @@ def _lossless(view: Message, buffers: Sequence[bytes], body: bytes) -> bool:
 
 
 def _puts(points: Sequence[AnyPoint], vectors: Sequence[Vector]) -> list[Put]:
+    budget = JsonBudget.of(Limits())
     return [
-        Put(id=point.id, vector=vector, payload=_payload(point, position))
+        Put(id=point.id, vector=vector, payload=_payload(point, position, budget))
         for position, (point, vector) in enumerate(zip(points, vectors, strict=True))
     ]
 
@@ -135,11 +138,12 @@ def puts_of(points: Sequence[vectron_pb.Point]) -> list[Put]:
     return _puts(points, [np.array(point.vector, _FLOAT) for point in points])
 
 
-def _payload(point: AnyPoint, position: int) -> Payload:
+def _payload(point: AnyPoint, position: int, budget: JsonBudget) -> Payload:
     """`payload_json` when it is there, else the map of strings."""
     if not point.payload_json:
         # Asking whether the map holds anything takes a tenth of copying an empty one.
         return dict(point.payload) if point.payload else {}
+    budget.admit(point.payload_json, f"points[{position}].payload_json")
     try:
         payload = msgspec.json.decode(point.payload_json)
     except (ValueError, RecursionError) as error:

@@ -10,6 +10,7 @@ from msgspec import UNSET
 from vectrograph.control.records import FeedbackItem
 from vectrograph.domain.collections import CollectionState
 from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.json_budget import JsonBudget
 from vectrograph.domain.points import Put, Vector
 from vectrograph.domain.queries import Include
 from vectrograph.rest.context import Context
@@ -122,24 +123,28 @@ def puts_of(context: Context, points: Sequence[messages.Point]) -> list[Put]:
 
     Raises:
         InvalidArgument: a `payload_json` is malformed, or a row is not there; names the point's position.
+        TooLarge: the payloads together would take too much memory.
     """
+    budget = JsonBudget.of(context.services.limits)
     return [
         Put(
             id=point.id,
             vector=vector_of(context, point.vector, f"points[{position}].vector"),
-            payload=_payload(point, position),
+            payload=_payload(point, position, budget),
         )
         for position, point in enumerate(points)
     ]
 
 
-def _payload(point: messages.Point, position: int) -> dict[str, Any]:
+def _payload(point: messages.Point, position: int, budget: JsonBudget) -> dict[str, Any]:
     """`payloadJson` when it is there, else the strings."""
     if not point.payload_json:
         return dict(point.payload)
     field = f"points[{position}].payload_json"
+    text = read_bytes(point.payload_json, field)
+    budget.admit(text, field)
     try:
-        payload = msgspec.json.decode(read_bytes(point.payload_json, field))
+        payload = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidArgument.of(field, "must be valid JSON") from error
     if not isinstance(payload, dict):

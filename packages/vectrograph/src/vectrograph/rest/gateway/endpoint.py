@@ -44,7 +44,7 @@ class GatewayEndpoint(Endpoint):
         kind = self._operation.frame if request.framed else self._operation.body
         if kind is None:
             return None
-        message = read_message(kind, request.body)
+        message = read_message(kind, request.body, self._application.services.limits)
         known = {field.name for field in msgspec.structs.fields(kind)}
         return msgspec.structs.replace(message, **{name: request.path[name] for name in request.path if name in known})
 

@@ -20,6 +20,9 @@ from msgspec import Meta
 from starlette.datastructures import QueryParams
 
 from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.json_budget import JsonBudget
+from vectrograph.domain.limits import Limits
+from vectrograph.services.admission import admit_batch
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 UInt32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
@@ -35,21 +38,37 @@ _SPECIAL: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf
 _MAX_DIGITS: Final = 40
 
 
-def read_message(kind: type[S], body: bytes) -> S:
-    """A request body as its struct; an empty body is an empty message.
+def read_message(kind: type[S], body: bytes, limits: Limits) -> S:
+    """Return a request body as its struct; an empty body is an empty message.
 
     Raises:
+        TooLarge: a list has more than `max_batch` items, or the whole would take too much memory.
         InvalidArgument: it is not JSON, or a field is not of its type; names the field as the .proto file does.
     """
     if not body.strip():
         return kind()
+    JsonBudget.of(limits).admit(body, "body")
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidArgument.of("body", f"not valid JSON: {error}", "json_invalid") from error
     except RecursionError as error:
         raise InvalidArgument.of("body", "the JSON is nested too deeply", "json_invalid") from error
+    if isinstance(document, dict):
+        for key, value in document.items():
+            # Reading an item takes longer than counting it. Vectors have a limit of their own.
+            if isinstance(value, list) and key in _batches(kind):
+                admit_batch(value, key, limits)
     return _read_struct(kind, document, "")
+
+
+@cache
+def _batches(kind: type[msgspec.Struct]) -> frozenset[str]:
+    """Both spellings of the fields that are lists of anything but numbers."""
+    hints = get_type_hints(kind, include_extras=True)
+    fields = [field for field in msgspec.structs.fields(kind) if get_origin(hints[field.name]) is list]
+    lists = [field for field in fields if get_args(hints[field.name]) != (float,)]
+    return frozenset(spelling for field in lists for spelling in (field.name, field.encode_name))
 
 
 def read_query(kind: type[S], query: bytes) -> S:
