@@ -92,7 +92,7 @@ lock: setup  ## resolve the files in requirements/ anew
 	$(COMPILE) --upgrade --python-version 3.11 requirements/installer.in -o requirements/installer.txt
 	$(COMPILE) --upgrade --python-version 3.11 --extra cli --extra clients $(PROJECTS) -o requirements/run.lock
 	$(COMPILE) --upgrade --python-version 3.11 --all-extras --group dev --constraints requirements/run.lock $(PROJECTS) -o requirements/dev.lock
-	$(COMPILE) --upgrade --python-version 3.10 requirements/build.in -o requirements/build.lock
+	$(COMPILE) --upgrade --python-version 3.10 --constraints requirements/dev.lock requirements/build.in -o requirements/build.lock
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

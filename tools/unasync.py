@@ -76,6 +76,7 @@ RULES = Rules(
 
 _NEUROGRAPH = "packages/neurograph-python/src/neurograph"
 _NEUROGRAPH_TESTS = "packages/neurograph-python/tests"
+_SERVED_TESTS = "tests/clients/neurograph"
 _VECTRON = "packages/vectron-client/src/vectron_client"
 PAIRS: tuple[Pair, ...] = (
     Pair(f"{_NEUROGRAPH}/async_client.py", f"{_NEUROGRAPH}/client.py"),
@@ -92,22 +93,22 @@ PAIRS: tuple[Pair, ...] = (
     Pair(f"{_NEUROGRAPH_TESTS}/async_client_setup.py", f"{_NEUROGRAPH_TESTS}/client_setup.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_failures.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_failures.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_login.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_login.py"),
-    Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_once.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_once.py"),
+    Pair(f"{_SERVED_TESTS}/test_async_neurograph_once.py", f"{_SERVED_TESTS}/test_neurograph_once.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_bulk.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_bulk.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_causes.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_causes.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_hooks.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_hooks.py"),
     Pair(
         f"{_NEUROGRAPH_TESTS}/test_async_neurograph_telemetry.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_telemetry.py"
     ),
-    Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_surface.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_surface.py"),
-    Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_requests.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_requests.py"),
+    Pair(f"{_SERVED_TESTS}/test_async_neurograph_surface.py", f"{_SERVED_TESTS}/test_neurograph_surface.py"),
+    Pair(f"{_NEUROGRAPH_TESTS}/test_async_client.py", f"{_NEUROGRAPH_TESTS}/test_client.py"),
     Pair(f"{_VECTRON}/async_auth_client.py", f"{_VECTRON}/auth_client.py"),
     Pair(f"{_VECTRON}/async_caller.py", f"{_VECTRON}/caller.py"),
-    Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_journal.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_journal.py"),
+    Pair(f"{_SERVED_TESTS}/test_async_neurograph_journal.py", f"{_SERVED_TESTS}/test_neurograph_journal.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_timeouts.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_timeouts.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_http2.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_http2.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_promises.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_promises.py"),
-    Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_vectors.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_vectors.py"),
+    Pair(f"{_SERVED_TESTS}/test_async_neurograph_vectors.py", f"{_SERVED_TESTS}/test_neurograph_vectors.py"),
     Pair(f"{_VECTRON}/async_client.py", f"{_VECTRON}/client.py"),
     Pair(f"{_VECTRON}/async_extensions.py", f"{_VECTRON}/extensions.py"),
     Pair(f"{_VECTRON}/async_pool.py", f"{_VECTRON}/pool.py"),
@@ -288,7 +289,8 @@ def orphans(root: Path = ROOT, pairs: Sequence[Pair] = PAIRS) -> list[str]:
     targets = {pair.target for pair in pairs}
     marked = (
         path.relative_to(root).as_posix()
-        for path in sorted((root / "packages").rglob("*.py"))
+        for folder in ("packages", "tests")
+        for path in sorted((root / folder).rglob("*.py"))
         if _BANNER_LINE.match(path.read_text(encoding="utf-8"))
     )
     return [path for path in marked if path not in targets]

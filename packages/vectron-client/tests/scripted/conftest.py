@@ -1,6 +1,7 @@
 """A real gRPC server on loopback that answers as it is told, and clients of both kinds to call it with."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -147,7 +148,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in
 class _Awaited:
     """An asynchronous client whose methods can be called as if they were synchronous."""
 
-    def __init__(self, client: AsyncVectronClient, runner: asyncio.Runner) -> None:
+    def __init__(self, client: AsyncVectronClient, runner: asyncio.AbstractEventLoop) -> None:
         self._client = client
         self._runner = runner
 
@@ -158,7 +159,11 @@ class _Awaited:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             result = method(*args, **kwargs)
-            return self._iterated(result) if isinstance(result, AsyncGenerator) else self._runner.run(result)
+            return (
+                self._iterated(result)
+                if isinstance(result, AsyncGenerator)
+                else self._runner.run_until_complete(result)
+            )
 
         return call
 
@@ -167,10 +172,10 @@ class _Awaited:
             return await anext(items, self)
 
         try:
-            while (item := self._runner.run(take())) is not self:
+            while (item := self._runner.run_until_complete(take())) is not self:
                 yield item
         finally:
-            self._runner.run(items.aclose())
+            self._runner.run_until_complete(items.aclose())
 
 
 @pytest.fixture
@@ -223,7 +228,7 @@ Connect = Callable[..., VectronClient]
 def connect(request: pytest.FixtureRequest, server: ScriptedServer) -> Iterator[Connect]:
     """Makes clients of the server, once with each kind of client behind the synchronous methods."""
     clients: list[VectronClient] = []
-    with asyncio.Runner() as runner:
+    with contextlib.closing(asyncio.new_event_loop()) as runner:
 
         def make(api_key: str | None = "key-1", address: str = server.address, **options: Any) -> VectronClient:
             configured = ClientOptions(**{"retry_initial_backoff_ms": 5, **options})

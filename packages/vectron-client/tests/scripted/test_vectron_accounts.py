@@ -1,6 +1,7 @@
 """The auth client: what it sends on whose behalf, what it takes over from answers, and what it keeps to itself."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -34,19 +35,19 @@ SECRETS = ("Password-1", "jwt-secret", "vkey-secret", "ada@example.org")
 class Awaited:
     """The asynchronous client with synchronous methods."""
 
-    def __init__(self, client: AsyncVectronAuthClient, runner: asyncio.Runner) -> None:
+    def __init__(self, client: AsyncVectronAuthClient, runner: asyncio.AbstractEventLoop) -> None:
         self._client = client
         self._runner = runner
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._client, name)
-        return lambda *args, **kwargs: self._runner.run(method(*args, **kwargs))
+        return lambda *args, **kwargs: self._runner.run_until_complete(method(*args, **kwargs))
 
 
 @pytest.fixture(params=["sync", "async"])
 def auth(request: pytest.FixtureRequest, server: "ScriptedServer") -> Iterator[VectronAuthClient]:
     options = ClientOptions(retry_initial_backoff_ms=5, retry_on_writes=True, hedged_reads=True, hedge_delay_ms=0)
-    with asyncio.Runner() as runner:
+    with contextlib.closing(asyncio.new_event_loop()) as runner:
         client: Any
         if request.param == "sync":
             client = VectronAuthClient(server.address, "first", options)

@@ -1,4 +1,4 @@
-"""What importing costs and brings along, and life without numpy."""
+"""Importing brings little along, and numpy is not needed."""
 
 import subprocess
 import sys
@@ -11,21 +11,14 @@ if TYPE_CHECKING:
     from scripted.conftest import RunScript, ScriptedServer
 
 
-def test_importing_is_quick_and_leaves_numpy_alone() -> None:
+def test_importing_leaves_numpy_alone() -> None:
     script = """
-        import sys, time
-        begun = time.process_time()  # other programs may keep the machine busy
+        import sys
         import vectron_client
-        print(time.process_time() - begun, "numpy" in sys.modules)
+        print("numpy" in sys.modules)
     """
-    printed = [
-        subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True
-        ).stdout.split()
-        for _ in range(3)
-    ]
-    assert {numpy for _, numpy in printed} == {"False"}
-    assert min(float(seconds) for seconds, _ in printed) < 0.25
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_importing_loads_little_beyond_grpc_and_protobuf() -> None:

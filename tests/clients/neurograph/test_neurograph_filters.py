@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -15,7 +15,7 @@ from vectrograph.domain.filter_json import parse
 from vectrograph.domain.filter_nodes import NODES
 from vectrograph.domain.filter_nodes import Filter as Node
 
-NOON = datetime(2025, 1, 1, 12, tzinfo=timezone.utc)
+NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 YEAR, TAGS = field("year"), field("tags")
 PAIRS: list[tuple[Filter, dict[str, Any]]] = [
     (YEAR == 1990, {"path": "year", "eq": 1990}),

@@ -16,7 +16,7 @@ from neurograph.cli.exits import MEANINGS, ExitCode
 from vectrograph import RunningServer
 
 NOBODY: dict[str, str] = {}
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[3] / "packages" / "neurograph-python"
 
 
 @pytest.fixture

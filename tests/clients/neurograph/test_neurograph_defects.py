@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+FOLDERS = (HERE, HERE.parents[2] / "packages" / "neurograph-python" / "tests")
 
 DEFECTS: dict[str, tuple[str, ...]] = {
     "C1 the asynchronous client never refreshes": (
@@ -40,10 +41,10 @@ DEFECTS: dict[str, tuple[str, ...]] = {
     "C10 error texts are raw JSON": ("test_neurograph_reading.py::test_error_shapes",),
     "C11 list drops the total, no iterator": (
         "test_neurograph_surface.py::test_pages_lead_to_the_next",
-        "test_neurograph_requests.py::test_iterate_walks_over_all_pages",
+        "test_client.py::test_iterate_walks_over_all_pages",
     ),
-    "C12 update cannot clear": ("test_neurograph_requests.py::test_updates_tell_leaving_from_clearing",),
-    "C13 keys are created with nulls": ("test_neurograph_requests.py::test_api_keys",),
+    "C12 update cannot clear": ("test_client.py::test_update_token_tells_leaving_from_clearing",),
+    "C13 keys are created with nulls": ("test_client.py::test_api_keys",),
     "C14 secrets in attributes, reprs and errors": (
         "test_neurograph_values.py::test_reprs_are_short_and_show_no_secret",
         "test_neurograph_session.py::test_nothing_shows_a_secret",
@@ -78,14 +79,14 @@ DEFECTS: dict[str, tuple[str, ...]] = {
     ),
     "C21 no request id, User-Agent, hooks or proxy": (
         "test_neurograph_hooks.py::test_errors_name_their_request_and_say_what_to_try",
-        "test_neurograph_requests.py::test_every_request_says_who_asks",
+        "test_client.py::test_every_request_says_who_asks",
         "test_neurograph_hooks.py::test_it_stands_around_every_attempt_the_first_outermost",
         "test_neurograph_hooks.py::test_a_proxy_gets_the_requests",
     ),
     "C22 queries are not validated, none by text, no embedding without a token": (
-        "test_neurograph_requests.py::test_wrong_arguments_are_refused_before_anything_is_sent",
+        "test_client.py::test_wrong_arguments_are_refused_before_anything_is_sent",
         "test_neurograph_surface.py::test_by_vector_text_and_token",
-        "test_neurograph_requests.py::test_embeddings_come_in_order",
+        "test_client.py::test_embeddings_come_in_order",
     ),
     "C23 no way to end a session, use after close undefined": (
         "test_neurograph_surface.py::test_a_logout_ends_the_session_and_the_next_call_begins_one",
@@ -98,7 +99,7 @@ DEFECTS: dict[str, tuple[str, ...]] = {
         "test_neurograph_values.py::test_what_cannot_work_is_refused_at_once",
         "test_neurograph_values.py::test_half_credentials_in_the_environment_are_refused",
     ),
-    "C26 ids are not quoted into paths": ("test_neurograph_requests.py::test_ids_stay_inside_their_path",),
+    "C26 ids are not quoted into paths": ("test_client.py::test_ids_stay_inside_their_path",),
 }
 
 
@@ -111,5 +112,6 @@ def test_every_defect_has_its_place() -> None:
 def test_the_tests_named_exist(defect: str, tests: tuple[str, ...]) -> None:
     for named in tests:
         file, _, function = named.partition("::")
-        source = (HERE / file).read_text(encoding="utf-8")
+        [path] = [folder / file for folder in FOLDERS if (folder / file).exists()]
+        source = path.read_text(encoding="utf-8")
         assert re.search(rf"^\s*(async )?def {function}\(", source, re.MULTILINE), f"{defect}: {named} is gone"

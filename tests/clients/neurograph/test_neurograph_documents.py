@@ -9,7 +9,7 @@ import pytest
 
 from vectrograph import RunningServer
 
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[3] / "packages" / "neurograph-python"
 EXAMPLES = sorted((PACKAGE / "examples").glob("*.py"))
 
 

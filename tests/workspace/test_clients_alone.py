@@ -1,0 +1,179 @@
+"""Each client installs alone, from folder, sdist, wheel and git subdirectory, and shares no file with the other.
+
+FINDINGS A2: both needed a distribution `wirekit` that nobody can install. Other packages come in the versions of the
+locks, so that a new release of one of them cannot fail these tests.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from vectrograph import RunningServer
+
+ROOT = Path(__file__).resolve().parents[2]
+UV = Path(sysconfig.get_path("scripts")) / "uv"
+CLIENTS = {"neurograph-python": "neurograph", "vectron-client": "vectron_client"}
+README_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    """Run a command to its end and return what it printed; fail with all of it when the command failed."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def fresh(folder: Path, python: str = sys.executable) -> Path:
+    """Make an environment with the pip that Python brings. Return its interpreter."""
+    run(python, "-m", "venv", folder)
+    return folder / "bin" / "python"
+
+
+@pytest.fixture(autouse=True)
+def _locked_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold pip to the versions of the locks, in its build environments too."""
+    texts = [(ROOT / "requirements" / name).read_text() for name in ("dev.lock", "build.lock")]
+    pins = {line.rstrip("\\ ") for text in texts for line in text.splitlines() if re.match(r"[a-z0-9].*==", line)}
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text("\n".join(sorted(pins)), encoding="utf-8")
+    monkeypatch.setenv("PIP_CONSTRAINT", str(constraints))
+
+
+@dataclass(frozen=True)
+class Built:
+    """The artifacts of one distribution."""
+
+    wheel: Path
+    sdist: Path
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Built]:
+    """Return wheel and sdist of each distribution, each built in isolation with the locked build requirements."""
+    made = {}
+    for name in (*CLIENTS, "vectrograph"):
+        out = tmp_path_factory.mktemp(name)
+        constraints = ROOT / "requirements" / "build.lock"
+        run(UV, "build", "--quiet", "--build-constraints", constraints, "--out-dir", out, ROOT / "packages" / name)
+        [wheel], [sdist] = out.glob("*.whl"), out.glob("*.tar.gz")
+        made[name] = Built(wheel, sdist)
+    return made
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a git repository with this work tree in it, so that what is tested is what would be committed."""
+    folder = tmp_path_factory.mktemp("repository")
+    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", cwd=ROOT)
+    for name in filter(None, listed.split("\0")):
+        if name.startswith("packages/") and (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    identity = ("-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false")
+    run("git", "init", "--quiet", cwd=folder)
+    run("git", "add", "--all", cwd=folder)
+    run("git", *identity, "commit", "--quiet", "--message", "Everything", cwd=folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+@pytest.mark.parametrize("source", ["folder", "sdist", "wheel", "git"])
+def test_a_client_installs_alone(
+    name: str, source: str, built: Mapping[str, Built], repository: Path, tmp_path: Path
+) -> None:
+    python = fresh(tmp_path / "venv")
+    what = {
+        "folder": str(repository / "packages" / name),
+        "sdist": str(built[name].sdist),
+        "wheel": str(built[name].wheel),
+        "git": f"git+file://{repository}#subdirectory=packages/{name}",
+    }[source]
+    run(python, "-m", "pip", "install", "--quiet", what)
+    run(python, "-m", "pip", "check")
+    script = f"import {CLIENTS[name]} as client; print(client.__file__)"
+    assert str(tmp_path / "venv") in run(python, "-I", "-c", script, cwd=tmp_path)
+    other = next(package for package in CLIENTS.values() if package != CLIENTS[name])
+    for absent in (other, "vectrograph", "wirekit"):
+        found = run(python, "-I", "-c", f"import importlib.util as u; print(u.find_spec({absent!r}))", cwd=tmp_path)
+        assert found == "None\n"
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_the_readme_runs_from_another_environment_against_a_server(
+    name: str, built: Mapping[str, Built], vectrograph_server: RunningServer, tmp_path: Path
+) -> None:
+    python = fresh(tmp_path / "venv")
+    run(python, "-m", "pip", "install", "--quiet", f"{name}[numpy] @ {built[name].wheel.as_uri()}")
+    blocks = README_BLOCK.findall((ROOT / "packages" / name / "README.md").read_text(encoding="utf-8"))
+    assert len(blocks) >= 8
+    placed = "\n".join(blocks).replace("http://localhost:8000", vectrograph_server.http_url)
+    placed = placed.replace("localhost:8081", vectrograph_server.grpc_address)
+    placed = placed.replace("YOUR_API_KEY", vectrograph_server.api_key)
+    (tmp_path / "readme.py").write_text(placed, encoding="utf-8")
+    printed = run(python, "-I", tmp_path / "readme.py", cwd=tmp_path)
+    assert "failed" not in printed.lower()
+    assert "error occurred" not in printed
+    assert {"neurograph-python": "hello world: 1.00", "vectron-client": "['alien']"}[name] in printed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", CLIENTS)
+def test_the_tests_of_a_client_pass_in_its_folder(name: str, repository: Path, tmp_path: Path) -> None:
+    """Run `pip install -e ".[dev]" && pytest` in the folder of a client; `make test` runs these tests only here."""
+    folder = repository / "packages" / name
+    python = fresh(tmp_path / "venv")
+    run(python, "-m", "pip", "install", "--quiet", "--editable", ".[dev]", cwd=folder)
+    printed = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder)
+    assert re.search(r"^\d{3,} passed", printed.splitlines()[-1]), printed[-2000:]
+
+
+def test_no_file_belongs_to_both_clients(built: Mapping[str, Built]) -> None:
+    files = {name: set(zipfile.ZipFile(built[name].wheel).namelist()) for name in (*CLIENTS, "vectrograph")}
+    first, second = (files[name] for name in CLIENTS)
+    assert first & second == set()
+    assert (first | second) & files["vectrograph"] == set()
+    for name, package in CLIENTS.items():
+        assert f"{package}/py.typed" in files[name]
+        assert f"{package}/_wirekit/retry.py" in files[name]
+        assert not [path for path in files[name] if path.startswith(("tests/", "wirekit/"))]
+
+
+@pytest.mark.parametrize("removed", CLIENTS)
+def test_one_client_works_when_the_other_is_removed(removed: str, built: Mapping[str, Built], tmp_path: Path) -> None:
+    python = fresh(tmp_path / "venv")
+    pip = (python, "-m", "pip")
+    run(*pip, "install", "--quiet", *(built[name].wheel for name in CLIENTS))
+    run(*pip, "check")
+    run(*pip, "uninstall", "--quiet", "--yes", removed)
+    [kept] = (package for name, package in CLIENTS.items() if name != removed)
+    script = (
+        "import importlib, pkgutil, sys\n"
+        f"package = importlib.import_module({kept!r})\n"
+        "for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "    if not module.name.endswith(('__main__', 'prometheus', 'tracing')) and '.cli' not in module.name:\n"
+        "        importlib.import_module(module.name)\n"
+        f"print(f'{{package.__name__}}._wirekit.retry' in sys.modules)\n"
+    )
+    assert run(python, "-I", "-c", script, cwd=tmp_path) == "True\n"
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_a_client_runs_on_the_oldest_supported_python(name: str, built: Mapping[str, Built], tmp_path: Path) -> None:
+    oldest = shutil.which("python3.10")
+    if oldest is None or subprocess.run([oldest, "--version"], capture_output=True).returncode:
+        pytest.skip("no Python 3.10 on this machine")
+    python = fresh(tmp_path / "venv", oldest)
+    run(python, "-m", "pip", "install", "--quiet", built[name].wheel)
+    script = f"import sys, {CLIENTS[name]}; print(*sys.version_info[:2])"
+    assert run(python, "-I", "-c", script, cwd=tmp_path) == "3 10\n"
