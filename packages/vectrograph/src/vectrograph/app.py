@@ -5,7 +5,6 @@ order.
 import socket
 import threading
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -16,6 +15,7 @@ from sqlalchemy import URL
 from starlette.types import ASGIApp
 
 from vectrograph.certificates import CertificateFiles, Certificates
+from vectrograph.closing import CLOSE_SECONDS, Closing
 from vectrograph.control.seeding import default_password_in_force, seed_development_accounts
 from vectrograph.control.store import ControlStore, sqlite_url
 from vectrograph.cores import Home
@@ -82,7 +82,7 @@ class Server:
         engine: Engine,
         services: Services,
         addresses: Addresses,
-        closing: ExitStack,
+        closing: Closing,
         store: ControlStore,
     ) -> None:
         self.settings = settings
@@ -134,16 +134,17 @@ class Server:
             StartupError: a port or the directory is taken, the data is of a newer format, or the address is not safe
             to listen on.
         """
-        with ExitStack() as stack:
+        closing = Closing(settings.shutdown_seconds + CLOSE_SECONDS)
+        try:
             certificates = _certificates(settings)
-            engine = _open_engine(settings, stack)
-            store = _open_store(settings, stack, control_template)
-            services = _open_services(settings, engine, store, stack)
-            http_sockets = [
-                stack.enter_context(bind(settings.host, settings.http_port, "http-port")),
-                stack.enter_context(bind(settings.host, settings.vectron_http_port, "vectron-http-port")),
-            ]
-            home = _home(settings, stack)
+            engine = _open_engine(settings, closing)
+            store = _open_store(settings, closing, control_template)
+            services = _open_services(settings, engine, store, closing)
+            http_sockets: list[socket.socket] = []
+            for port, knob in ((settings.http_port, "http-port"), (settings.vectron_http_port, "vectron-http-port")):
+                http_sockets.append(bind(settings.host, port, knob))
+                closing.add(f"socket of {knob}", http_sockets[-1].close)
+            home = _home(settings, closing)
             rpc_server = build_grpc_server(
                 services,
                 threads=settings.grpc_threads or worker_threads(),
@@ -160,48 +161,61 @@ class Server:
                 home=home,
             )
             http_server = _HttpServer(application, settings.shutdown_seconds, certificates, home)
-            stack.callback(_stop_together, http_server, rpc_server, settings.shutdown_seconds)
+            _stop_together(closing, http_server, rpc_server, settings.shutdown_seconds)
             http_server.start(http_sockets)
             rpc_server.start()
             ports = [sock.getsockname()[1] for sock in http_sockets]
             addresses = Addresses(settings.host, ports[0], ports[1], grpc_port, "https" if settings.tls else "http")
-            closing = stack.pop_all()
+        except BaseException:
+            closing.close()
+            raise
         return cls(settings, engine, services, addresses, closing, store)
 
-    def stop(self) -> None:
-        """Finish what is in flight within `shutdown_seconds`, then close everything. Stopping twice is fine."""
-        self._closing.close()
+    @property
+    def stopping(self) -> str | None:
+        """The part that `stop` waits for at this moment."""
+        return self._closing.under_way
+
+    def stop(self) -> list[str]:
+        """Finish what is in flight within `shutdown_seconds`, then close everything within four seconds more.
+
+        Stopping twice is fine.
+
+        Returns:
+            The names of parts that did not end in time and were left behind; the log has them too.
+        """
+        return self._closing.close()
 
 
-def _home(settings: Settings, stack: ExitStack) -> Home | None:
+def _home(settings: Settings, closing: Closing) -> Home | None:
     if not settings.home_core:
         return None
     home = Home()
     home.watch()
-    stack.callback(home.close)
+    closing.add("processor affinity", home.close, until=settings.shutdown_seconds + 1.5)
     return home
 
 
-def _open_engine(settings: Settings, stack: ExitStack) -> Engine:
+def _open_engine(settings: Settings, closing: Closing) -> Engine:
     settings.data.mkdir(parents=True, exist_ok=True)
     engine = EmbeddedEngine.open(
         settings.data, memory_bytes=settings.memory_bytes or None, ballast_bytes=settings.ballast_bytes
     )
-    stack.callback(engine.close)
+    closing.add("storage engine", engine.close)
     return engine
 
 
-def _open_store(settings: Settings, stack: ExitStack, control_template: Path | None) -> ControlStore:
+def _open_store(settings: Settings, closing: Closing, control_template: Path | None) -> ControlStore:
     path = settings.data / CONTROL_FILE
     if control_template is not None and not path.exists():
         ControlStore.copy_of(control_template, path)
     store = ControlStore.open(control_url(settings), settings.data)
-    stack.callback(store.close)
+    closing.add("account database", store.close, until=settings.shutdown_seconds + 3.0)
     _refuse_unsafe_address(settings, store)
     return store
 
 
-def _open_services(settings: Settings, engine: Engine, store: ControlStore, stack: ExitStack) -> Services:
+def _open_services(settings: Settings, engine: Engine, store: ControlStore, closing: Closing) -> Services:
     services = assemble(
         engine=engine,
         store=store,
@@ -216,7 +230,7 @@ def _open_services(settings: Settings, engine: Engine, store: ControlStore, stac
         concurrency=Concurrency(requests=settings.max_concurrent, streams=settings.max_streams),
         quantisation=settings.quantization,
     )
-    stack.callback(services.close)
+    closing.add("last uses of API keys", services.close, until=settings.shutdown_seconds + 2.5)
     for tenant in {DEFAULT_TENANT, *(user.tenant for user in store.accounts.list())}:
         services.tokens.ensure(tenant)
     if not store.shared:
@@ -284,12 +298,22 @@ def _bind_grpc(server: grpc.Server, settings: Settings, certificates: Certificat
     return int(port)
 
 
-def _stop_together(http_server: "_HttpServer", rpc_server: grpc.Server, seconds: float) -> None:
-    """Both transports drain at the same time, so that stopping takes one grace period, not two."""
-    http_server.ask_to_stop()
-    stopped = rpc_server.stop(seconds)
-    stopped.wait()
-    http_server.join()
+def _stop_together(closing: Closing, http_server: "_HttpServer", rpc_server: grpc.Server, seconds: float) -> None:
+    """Let both transports drain at the same time, so that stopping takes one grace period, not two."""
+    asked: list[threading.Event] = []
+
+    def ask() -> None:
+        http_server.ask_to_stop()
+        asked.append(rpc_server.stop(seconds))
+
+    def wait() -> None:
+        for stopped in asked:
+            stopped.wait()
+
+    # Last first.
+    closing.add("HTTP requests in flight", http_server.join, until=seconds + 1.5)
+    closing.add("gRPC calls in flight", wait, until=seconds + 1.0)
+    closing.add("news of the stop", ask, until=1.0)
 
 
 class _HttpServer:

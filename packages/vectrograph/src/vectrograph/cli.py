@@ -3,9 +3,7 @@
 import gc
 import signal
 import sys
-import threading
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import structlog
@@ -111,16 +109,16 @@ def serve(
 def _serve(settings: Settings) -> None:
     from vectrograph import logs
     from vectrograph.app import Server
+    from vectrograph.closing import EXIT_SECONDS, StopSignal, leave_at_once
 
     logs.configure(settings.log_level, settings.log_format)
     log = structlog.get_logger("vectrograph.cli")
-    asked = threading.Event()
-
-    def ask(signal_number: int, _: FrameType | None) -> None:
-        asked.set()
-
-    signal.signal(signal.SIGTERM, ask)
-    signal.signal(signal.SIGINT, ask)
+    server: Server | None = None
+    stop = StopSignal(
+        settings.shutdown_seconds + EXIT_SECONDS, lambda: "the start" if server is None else server.stopping
+    )
+    signal.signal(signal.SIGTERM, stop.ask)
+    signal.signal(signal.SIGINT, stop.ask)
     server = Server.start(settings)
     # What is there by now stays to the end, a hundred thousand objects: to go through them again and again stopped all
     # threads for some 35 ms each time.
@@ -143,9 +141,13 @@ def _serve(settings: Settings) -> None:
             )
         elif advice := server.advice:
             log.warning(advice)
-        asked.wait()
-        log.info("stopping", seconds_at_most=settings.shutdown_seconds)
+        stop.wait()
+        log.info("stopping", seconds_at_most=settings.shutdown_seconds + EXIT_SECONDS)
     finally:
-        server.stop()
+        stop.ask()
+        given_up = server.stop()
+    if given_up:
+        # Its threads would keep the process from its end.
+        leave_at_once(lambda: log.error("stopped without waiting any longer", gave_up_on=given_up))
     log.info("stopped")
     sys.stderr.flush()

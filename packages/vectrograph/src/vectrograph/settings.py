@@ -116,7 +116,10 @@ class Settings(BaseSettings):
         description="Keep the threads that run Python on one core, what takes long outside of it on any. Linux only.",
     )
     shutdown_seconds: float = Field(
-        default=8.0, gt=0, le=60, description="Time that requests in flight get to finish after SIGTERM."
+        default=8.0,
+        gt=0,
+        le=60,
+        description="Seconds that requests in flight get after SIGTERM. The process ends 5 seconds later at most.",
     )
     log_level: LogLevel = Field(default=LogLevel.INFO, description="Least severe line that is logged.")
     log_format: LogFormat = Field(

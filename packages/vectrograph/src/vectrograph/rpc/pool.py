@@ -8,6 +8,7 @@ that one holds the interpreter.
 import atexit
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,9 @@ from vectrograph.cores import anywhere
 from vectrograph.services.waiting import Queue
 
 _log: Final = logging.getLogger(__name__)
+
+# Seconds that threads get to end with the program. They are daemons: who takes longer is left behind.
+_EXIT_SECONDS: Final = 5.0
 
 Finished: TypeAlias = Callable[["Work"], object]
 
@@ -99,8 +103,8 @@ class Pool(ThreadPoolExecutor):
         self._mine = threading.local()
         self._started: list[threading.Thread] = []
         self._closed = False
-        # Programs may end without stopping their server, and a thread that comes out of faiss then aborts.
-        atexit.register(self.shutdown)
+        # Programs may end without stopping their server, and threads in the middle of native work should end before.
+        atexit.register(self._shut_down_at_exit)
 
     def submit(self, fn: Callable[..., object], /, *args: Any) -> Work:  # type: ignore[override]
         """Call the function on a thread as soon as one is free.
@@ -154,7 +158,7 @@ class Pool(ThreadPoolExecutor):
             wait: return when they have ended.
             cancel_futures: forget what no thread has begun.
         """
-        atexit.unregister(self.shutdown)
+        atexit.unregister(self._shut_down_at_exit)
         with self._lock:
             self._closed = True
             if cancel_futures:
@@ -164,6 +168,12 @@ class Pool(ThreadPoolExecutor):
         if wait:
             for thread in self._started:
                 thread.join()
+
+    def _shut_down_at_exit(self) -> None:
+        self.shutdown(wait=False)
+        deadline = time.monotonic() + _EXIT_SECONDS
+        for thread in self._started:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     @property
     def waiting(self) -> int:
