@@ -76,7 +76,7 @@ def test_what_is_no_filter_is_refused(make: Callable[[], Any]) -> None:
     with pytest.raises(InvalidArgumentError, match="filter") as caught:
         make()
     assert isinstance(caught.value, VectronError)
-    assert caught.value.details == {"field": "filter"}
+    assert caught.value.details["field"].startswith("filter")
 
 
 def test_a_filter_has_no_truth() -> None:

@@ -1,10 +1,12 @@
 """Vectors of every kind become the same bytes; every bad component is found and named."""
 
 import math
+import os
 import struct
 import subprocess
 import sys
 from array import array
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import wirekit
 from wirekit.vectors import VectorError, floats, pack, to_array, to_list
 
 float32s = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -137,7 +140,8 @@ def test_what_is_no_vector_is_refused(vector: Any, message: str) -> None:
 
 
 def test_numpy_is_neither_needed_nor_imported() -> None:
-    subprocess.run([sys.executable, "-c", WITHOUT_NUMPY], check=True)
+    source = str(Path(wirekit.__file__).parents[1])
+    subprocess.run([sys.executable, "-c", WITHOUT_NUMPY], check=True, env={**os.environ, "PYTHONPATH": source})
 
 
 def test_bytes_of_half_a_float_are_refused() -> None:

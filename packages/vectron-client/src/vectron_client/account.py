@@ -6,7 +6,7 @@ from typing import Any
 from vectron_client._pb import auth_pb
 from vectron_client._pb import vectron_pb as wire
 from vectron_client._pb.methods import VECTRON_SERVICE_METHODS as METHODS
-from vectron_client.arguments import invalid, listed, moment, text, whole
+from vectron_client.arguments import flag, invalid, listed, moment, text, whole
 from vectron_client.call import Call, confirm
 from vectron_client.models import FeedbackItem, UserProfile
 
@@ -116,7 +116,7 @@ def _item(place: str, item: Any) -> wire.FeedbackItem:
     return wire.FeedbackItem(
         result_id=text(f"{place}.result_id", item.result_id, empty=True),
         relevance_score=whole(f"{place}.relevance_score", item.relevance_score, 1, 5),
-        clicked=bool(item.clicked),
+        clicked=flag(f"{place}.clicked", item.clicked),
         position=whole(f"{place}.position", item.position, 0, 2**31 - 1),
         comment=text(f"{place}.comment", item.comment, empty=True),
     )

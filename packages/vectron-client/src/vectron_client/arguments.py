@@ -1,14 +1,15 @@
 """Checks of single arguments, which name the argument when they fail, and times as answers have them. Pure."""
 
-import operator
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from vectron_client._wirekit import values
 from vectron_client.exceptions import InvalidArgumentError
 
 
 def text(field: str, value: Any, *, empty: bool = False) -> str:
-    """Text that fits a message.
+    """Return text that fits a message.
 
     Args:
         field: name of the argument.
@@ -21,19 +22,14 @@ def text(field: str, value: Any, *, empty: bool = False) -> str:
     >>> text("name", "docs")
     'docs'
     """
-    if not isinstance(value, str):
-        raise invalid(field, f"must be text, not {type(value).__name__}")
-    if not value and not empty:
-        raise invalid(field, "must not be empty")
     try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise invalid(field, f"is not Unicode text: {error.reason}") from error
-    return value
+        return values.text(value, field, empty=empty)
+    except values.WrongValueError as error:
+        raise invalid(error.place, error.reason) from None
 
 
 def whole(field: str, value: Any, least: int, most: int | None = None) -> int:
-    """A whole number as a plain `int`.
+    """Return a whole number as a plain `int`.
 
     Raises:
         InvalidArgumentError: not a whole number, or out of its limits; names the field.
@@ -42,13 +38,25 @@ def whole(field: str, value: Any, least: int, most: int | None = None) -> int:
     10
     """
     try:
-        number = operator.index(value)  # numpy's whole numbers too
-    except TypeError:
-        raise invalid(field, f"must be a whole number, not {type(value).__name__}") from None
-    if number < least or (most is not None and number > most):
-        limits = f"{least} or more" if most is None or number < least else f"at most {most}"
-        raise invalid(field, f"must be {limits}, not {number}")
-    return number
+        return values.whole(value, field, least, most)
+    except values.WrongValueError as error:
+        raise invalid(error.place, error.reason) from None
+
+
+def flag(field: str, value: Any) -> bool:
+    """Return a switch as a plain `bool`; one of numpy is fine, anything else is a mistake.
+
+    Raises:
+        InvalidArgumentError: neither true nor false; names the field.
+
+    >>> flag("exact", True)
+    True
+    """
+    if type(value) is bool:
+        return value
+    if type(value).__module__ == "numpy" and getattr(getattr(value, "dtype", None), "kind", "") == "b":
+        return bool(value)
+    raise invalid(field, f"must be True or False, not {type(value).__name__}")
 
 
 def invalid(field: str, rule: str) -> InvalidArgumentError:
@@ -60,7 +68,7 @@ def invalid(field: str, rule: str) -> InvalidArgumentError:
     return InvalidArgumentError(f"{field} {rule}", details={"field": field})
 
 
-def listed(field: str, values: Any) -> list[Any]:
+def listed(field: str, items: Any) -> list[Any]:
     """The items of a list or another iterable that is no text.
 
     Raises:
@@ -69,13 +77,13 @@ def listed(field: str, values: Any) -> list[Any]:
     >>> listed("result_ids", ("a", "b"))
     ['a', 'b']
     """
+    if isinstance(items, (str, bytes, bytearray, Mapping)):
+        raise invalid(field, f"must be a list or another iterable, not {type(items).__name__}")
     try:
-        items = iter(() if isinstance(values, (str, bytes)) else values)
+        iterator = iter(items)
     except TypeError:
-        items = None
-    if items is None or isinstance(values, (str, bytes)):
-        raise invalid(field, f"must be a list or another iterable, not {type(values).__name__}")
-    return list(items)
+        raise invalid(field, f"must be a list or another iterable, not {type(items).__name__}") from None
+    return list(iterator)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

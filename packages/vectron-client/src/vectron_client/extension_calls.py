@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from vectron_client._pb import vectrograph_pb as extensions
 from vectron_client._pb.methods import VECTROGRAPH_SERVICE_METHODS as METHODS
 from vectron_client.answers import CollectionInfo, PointOutcome, ScrollPage, ServerLimits
-from vectron_client.arguments import invalid, moment, text, whole
+from vectron_client.arguments import flag, invalid, moment, text, whole
 from vectron_client.call import Call
 from vectron_client.calls import shares_of
 from vectron_client.filters import FilterLike, encode_filter
@@ -35,9 +35,9 @@ def scroll(
         limit=whole("page_size", page_size, 1, 2**32 - 1),
         filter_json=encode_filter(filter),
         order_by=order_by,
-        descending=bool(descending),
-        include_vectors=bool(include_vectors),
-        omit_payload=not include_payload,
+        descending=flag("descending", descending),
+        include_vectors=flag("include_vectors", include_vectors),
+        omit_payload=not flag("include_payload", include_payload),
     )
     head = request.SerializeToString()
 
@@ -100,7 +100,7 @@ def upsert_if(
     }
     head = extensions.UpsertIfRequest(
         collection=text("collection", collection),
-        if_absent=bool(if_absent),
+        if_absent=flag("if_absent", if_absent),
         if_version=versions,
         if_match_json=encode_filter(if_match, "if_match"),
     ).SerializeToString()

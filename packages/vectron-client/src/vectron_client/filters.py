@@ -13,7 +13,8 @@ from typing import TypeAlias
 
 from vectron_client import payloads
 from vectron_client._wirekit import filters
-from vectron_client.arguments import invalid, text
+from vectron_client._wirekit.values import WrongValueError, json_object
+from vectron_client.arguments import invalid
 from vectron_client.exceptions import InvalidArgumentError
 
 
@@ -82,7 +83,7 @@ def encode_filter(filter: FilterLike | None, name: str = "filter") -> str:
     if filter is None:
         return ""
     try:
-        encoded = payloads.json_text(filters.document(filter, lambda reason: invalid(name, reason)))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise invalid(name, f"is not JSON: {error}") from error
-    return text(name, encoded)
+        plain = json_object(filters.document(filter, lambda reason: invalid(name, reason)), name)
+    except WrongValueError as error:
+        raise invalid(error.place, error.reason) from None
+    return payloads.json_text(plain)

@@ -17,13 +17,18 @@ from vectron_client import payloads
 from vectron_client._pb import bytesview_pb as view
 from vectron_client._pb import vectrograph_pb as extensions
 from vectron_client._pb import vectron_pb as wire
-from vectron_client._wirekit.vectors import VectorError, pack, to_list
+from vectron_client._wirekit.values import WrongValueError, text
+from vectron_client._wirekit.vectors import VectorError, pack, settled, to_list
 from vectron_client.arguments import listed
 from vectron_client.exceptions import InvalidArgumentError, MessageTooLargeError
 from vectron_client.models import PackedVector, Point, given_vector
 
 #: Tags of `UpsertRequest.points`, `Point.id` and `Point.vector`: field numbers 2, 1 and 2, length-delimited.
 _POINTS_TAG, _ID_TAG, _VECTOR_TAG = (bytes([number << 3 | 2]) for number in (2, 1, 2))
+
+
+#: Characters of an id in a message; ids that a server takes are shorter, unless they are not ASCII.
+_SHOWN_ID = 512
 
 
 def encode_vector(vector: Any, dimension: int) -> bytes:
@@ -167,9 +172,10 @@ def _about(point: Any, position: int, error: Exception) -> InvalidArgumentError:
     """What is wrong with one of several points, with its name."""
     name = f"points[{position}]"
     facts = {**_facts(name, error), "position": position}
-    if isinstance(point, Point):
-        name = f"point {point.id!r} (position {position})"
-        facts["point_id"] = str(point.id)
+    if isinstance(point, Point) and isinstance(point.id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        shown = point.id if len(point.id) <= _SHOWN_ID else f"{point.id[:_SHOWN_ID]}…"
+        name = f"point {shown!r} (position {position})"
+        facts["point_id"] = point.id
     return InvalidArgumentError(f"{name}: {error}", details=facts)
 
 
@@ -185,9 +191,12 @@ def _checked_vector(point: Any) -> bytes:
     if not isinstance(point, Point):
         raise TypeError(f"is {type(point).__name__}; pass a vectron_client.Point")
     id: Any = point.id
-    if not isinstance(id, str) or not id:
-        raise TypeError("id must be a text that is not empty")
-    return _pack(given_vector(point))
+    if type(id) is not str or not id or not id.isascii():
+        point.id = text(id, "id")
+    vector = given_vector(point)
+    if hasattr(vector, "__next__"):  # an iterator yields once, and the point may be sent again
+        point.vector = vector = settled(vector)
+    return _pack(vector)
 
 
 def _share(point: Point, vector: bytes) -> bytes:
@@ -219,6 +228,8 @@ def _check_dimension(packed: bytes, dimension: int, reason: str) -> None:
 
 
 def _facts(field: str, error: Exception) -> dict[str, Any]:
+    if isinstance(error, WrongValueError):
+        return {"field": f"{field}.{error.place}"}
     component = getattr(error, "position", None)
     return {"field": field} if component is None else {"field": field, "component": component}
 

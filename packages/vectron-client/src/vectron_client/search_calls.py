@@ -9,7 +9,7 @@ from vectron_client._pb import bytesview_pb as view
 from vectron_client._pb import vectrograph_pb as extensions
 from vectron_client._pb.methods import VECTROGRAPH_SERVICE_METHODS, VECTRON_SERVICE_METHODS
 from vectron_client.answers import ExplainedSearch, SearchPlan
-from vectron_client.arguments import text, whole
+from vectron_client.arguments import flag, text, whole
 from vectron_client.call import Call
 from vectron_client.exceptions import VectronError
 from vectron_client.filters import FilterLike, encode_filter
@@ -45,19 +45,19 @@ def search(
     packed = encode_vector(vector, options.expected_vector_dim)
     filter_json = encode_filter(filter)
     # A server that does not know these fields would ignore them without a word; one that does tells its plan.
-    extended = bool(explain or filter_json or exact or ef)
+    extended = bool(explain or filter_json or flag("exact", exact) or whole("ef", ef, 0, _MOST))
     request = view.SearchRequest(
         collection=text("collection", collection),
         vector=packed,
         top_k=whole("top_k", top_k, 0, _MOST),
         query=text("query", query, empty=True),
         timeout_ms=milliseconds(budget, options),
-        include_vectors=bool(include_vectors),
+        include_vectors=flag("include_vectors", include_vectors),
         # The official server leaves payloads out unless asked for them, this project's unless told to omit them.
-        include_metadata=bool(include_payload),
-        omit_payload=not include_payload,
+        include_metadata=flag("include_payload", include_payload),
+        omit_payload=not flag("include_payload", include_payload),
         filter_json=filter_json,
-        exact=bool(exact),
+        exact=flag("exact", exact),
         ef=whole("ef", ef, 0, _MOST),
         explain=extended,
     )
@@ -120,10 +120,10 @@ def search_batch(
         vectors=vectors,
         queries=queries,
         top_k=whole("top_k", top_k, 0, _MOST),
-        include_vectors=bool(include_vectors),
-        omit_payload=not include_payload,
+        include_vectors=flag("include_vectors", include_vectors),
+        omit_payload=not flag("include_payload", include_payload),
         filter_json=encode_filter(filter),
-        exact=bool(exact),
+        exact=flag("exact", exact),
         ef=whole("ef", ef, 0, _MOST),
         timeout_ms=milliseconds(budget, options),
     )

@@ -10,6 +10,7 @@ The modules:
     call: one call from its first attempt to its answer or to giving up.
     batching: a stream of items cut by count and bytes.
     paging: a walk over all pages of a list that is safe against concurrent deletes.
+    values: checks of text, numbers, times and JSON values, the same in every client.
     vectors: any vector to float32 bytes or to floats, and back.
     options: the options of a client, each checked once.
     secrets: credentials, kept out of messages.

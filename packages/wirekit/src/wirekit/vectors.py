@@ -1,17 +1,24 @@
 """Any vector to float32 bytes or to plain floats, and back, without a Python loop over its components.
 
-A vector is a list or tuple of numbers, an `array.array`, a numpy array, or anything else that offers the
-buffer protocol or `__array__`. numpy is used when the program has it already and is never imported for you.
+A vector is a list or tuple of numbers, an iterator over them, an `array.array`, a numpy array, or anything else that
+offers the buffer protocol or `__array__`. Masked arrays are refused: their mask would be lost. numpy is used when the
+program has it already and is never imported for you.
 """
 
 import functools
 import importlib
+import itertools
 import math
 import struct
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import Any, SupportsFloat
+from typing import Any, Final, SupportsFloat
+
+from wirekit.values import is_masked
+
+#: Components read from an iterator. Far above the dimension of any model, it ends iterators that never end.
+MAX_COMPONENTS: Final = 1_000_000
 
 _LITTLE_ENDIAN = sys.byteorder == "little"
 _NATIVE_FLOAT32 = ("f", "<f", "=f", "@f") if _LITTLE_ENDIAN else ()
@@ -55,6 +62,8 @@ def pack(vector: Any, *, dimension: int | None = None, label: str = "vector") ->
     wirekit.vectors.VectorError: v[1] is nan; every component must be a finite number within float32
     """
     numpy = sys.modules.get("numpy")
+    if hasattr(vector, "__next__"):
+        vector = settled(vector, label)
     if isinstance(vector, (list, tuple)):
         packed = _packed(numpy, vector)
         if packed is not None and (dimension is None or len(vector) == dimension):
@@ -76,11 +85,30 @@ def floats(vector: Any, *, dimension: int | None = None, label: str = "vector") 
     [1.0, 2.5]
     """
     numpy = sys.modules.get("numpy")
+    if hasattr(vector, "__next__"):
+        vector = settled(vector, label)
     if numpy is not None and not isinstance(vector, (list, tuple)):
         return list(_checked_numpy(numpy, vector, dimension, label, None).tolist())
     values = _float64_array(vector, label)
     _check(values, dimension, label)
     return values.tolist()
+
+
+def settled(vector: Any, label: str = "vector") -> Any:
+    """Return the components of an iterator as a list, and any other vector as it is.
+
+    Raises:
+        VectorError: the iterator yields more than MAX_COMPONENTS.
+
+    >>> settled(iter((1.0, 2.0)))
+    [1.0, 2.0]
+    """
+    if not hasattr(vector, "__next__"):
+        return vector
+    components = list(itertools.islice(vector, MAX_COMPONENTS + 1))
+    if len(components) > MAX_COMPONENTS:
+        raise VectorError(label, f"yields more than {MAX_COMPONENTS} components")
+    return components
 
 
 def to_list(data: bytes | bytearray | memoryview) -> list[float]:
@@ -210,6 +238,8 @@ def _refuse_text(vector: Any, label: str) -> None:
     # Bytes offer the buffer protocol and would silently become numbers from 0 to 255.
     if isinstance(vector, (str, bytes, bytearray, dict, set, frozenset)):
         raise VectorError(label, f"is {type(vector).__name__}; pass a sequence of numbers")
+    if is_masked(vector):
+        raise VectorError(label, "is a masked array, whose mask would be lost; pass its filled() or compressed()")
 
 
 def _array_of(code: str, vector: Iterable[SupportsFloat], label: str) -> "array[float]":
