@@ -17,12 +17,15 @@ FREE_PORTS = ("--http-port", "0", "--vectron-http-port", "0", "--grpc-port", "0"
 
 
 class ServerProcess:
-    """A `vectrograph serve` of our own, with the lines it has logged so far."""
+    """A `vectrograph serve` of our own, with the lines it has logged so far; `open_files` is its hard limit."""
 
-    def __init__(self, data: Path, *options: str, **environment: str) -> None:
+    def __init__(self, data: Path, *options: str, open_files: int | None = None, **environment: str) -> None:
         command = [VECTROGRAPH, "serve", "--data", str(data), *FREE_PORTS, "--log-format", "json", *options]
         self.process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env={**os.environ, **environment}
+            command if open_files is None else ["sh", "-c", f'ulimit -n {open_files}; exec "$@"', "sh", *command],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, **environment},
         )
         assert self.process.stderr is not None
         self._stderr = self.process.stderr
@@ -70,9 +73,9 @@ class ServerProcess:
 
 
 @contextmanager
-def serve(data: Path, *options: str, **environment: str) -> Iterator[ServerProcess]:
+def serve(data: Path, *options: str, open_files: int | None = None, **environment: str) -> Iterator[ServerProcess]:
     """A server process that is gone after the block."""
-    process = ServerProcess(data, *options, **environment)
+    process = ServerProcess(data, *options, open_files=open_files, **environment)
     try:
         yield process
     finally:

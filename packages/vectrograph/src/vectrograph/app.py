@@ -23,7 +23,8 @@ from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import StartupError
 from vectrograph.embedding.wordllama import WordllamaEmbedder
 from vectrograph.engines.base import Engine
-from vectrograph.engines.embedded import EmbeddedEngine
+from vectrograph.engines.embedded import EmbeddedEngine, Quota
+from vectrograph.engines.embedded.memory import default_budget
 from vectrograph.listening import bind, port_in_use
 from vectrograph.patience import PatientProtocol
 from vectrograph.rest.app import build_http_app
@@ -199,7 +200,10 @@ def _home(settings: Settings, closing: Closing) -> Home | None:
 def _open_engine(settings: Settings, closing: Closing) -> Engine:
     settings.data.mkdir(parents=True, exist_ok=True)
     engine = EmbeddedEngine.open(
-        settings.data, memory_bytes=settings.memory_bytes or None, ballast_bytes=settings.ballast_bytes
+        settings.data,
+        memory_bytes=default_budget() if settings.memory_bytes is None else settings.memory_bytes or None,
+        ballast_bytes=settings.ballast_bytes,
+        quota=Quota(settings.max_collections, settings.max_tenant_collections),
     )
     closing.add("storage engine", engine.close)
     return engine

@@ -88,9 +88,14 @@ def serve(
     max_page: Annotated[int | None, _option("max_page")] = None,
     max_answer_bytes: Annotated[int | None, _option("max_answer_bytes")] = None,
     max_search_work: Annotated[int | None, _option("max_search_work")] = None,
+    max_filter_conditions: Annotated[int | None, _option("max_filter_conditions")] = None,
+    max_filter_paths: Annotated[int | None, _option("max_filter_paths")] = None,
+    max_filter_work: Annotated[int | None, _option("max_filter_work")] = None,
     max_concurrent: Annotated[int | None, _option("max_concurrent")] = None,
     max_streams: Annotated[int | None, _option("max_streams")] = None,
     max_dimension: Annotated[int | None, _option("max_dimension")] = None,
+    max_collections: Annotated[int | None, _option("max_collections")] = None,
+    max_tenant_collections: Annotated[int | None, _option("max_tenant_collections")] = None,
     max_text_bytes: Annotated[int | None, _option("max_text_bytes")] = None,
     max_payload_bytes: Annotated[int | None, _option("max_payload_bytes")] = None,
 ) -> None:
@@ -110,9 +115,11 @@ def _serve(settings: Settings) -> None:
     from vectrograph import logs
     from vectrograph.app import Server
     from vectrograph.closing import EXIT_SECONDS, StopSignal, leave_at_once
+    from vectrograph.open_files_limit import raise_open_files_limit
 
     logs.configure(settings.log_level, settings.log_format)
     log = structlog.get_logger("vectrograph.cli")
+    raise_open_files_limit(log)
     server: Server | None = None
     stop = StopSignal(
         settings.shutdown_seconds + EXIT_SECONDS, lambda: "the start" if server is None else server.stopping

@@ -11,6 +11,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from vectrograph.domain.cancellation import GONE
 from vectrograph.rest.errors import FramingRefused, MalformedFraming
 from vectrograph.rest.middleware.failures import FAULTS
 from vectrograph.rest.request_framing import RequestFraming, begun
@@ -66,6 +67,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._faults = []
         scope: Any = self.scope
         scope[FAULTS] = self._faults
+        scope[GONE] = self.transport.is_closing
 
     def on_headers_complete(self) -> None:
         """Wait no more: what follows has time limits of its own."""

@@ -91,10 +91,11 @@ class Settings(BaseSettings):
     rate_limit_storage: str = Field(
         default="memory://", description="Where these are counted: `memory://` or redis://."
     )
-    memory_bytes: int = Field(
-        default=0,
+    memory_bytes: int | None = Field(
+        default=None,
         ge=0,
-        description="Most memory for indexes and what else grows with the data; 0 is no limit. Writes beyond it fail.",
+        description="Most memory for indexes and what else grows with the data; writes beyond it fail. 0 is no limit. "
+        "Not given: half of what the machine, or the control group of the process, has.",
     )
     ballast_bytes: int = Field(
         default=16 << 20,
@@ -138,6 +139,18 @@ class Settings(BaseSettings):
         ge=1_000_000,
         description="Most multiplications of one search: queries times points looked at times components.",
     )
+    max_filter_conditions: int = Field(
+        default=_DEFAULTS.max_filter_conditions, ge=1, description="Most conditions of one filter."
+    )
+    max_filter_paths: int = Field(
+        default=_DEFAULTS.max_filter_paths, ge=1, description="Most distinct paths in one filter."
+    )
+    max_filter_work: int = Field(
+        default=_DEFAULTS.max_filter_work,
+        ge=1_000,
+        description="Most tests of one filter: points times conditions and paths, more for long texts. "
+        "A test takes about 100 ns.",
+    )
     max_concurrent: int = Field(
         default=0,
         ge=0,
@@ -149,6 +162,14 @@ class Settings(BaseSettings):
     max_page: int = Field(default=_DEFAULTS.max_page, ge=1, description="Largest `limit` of a list.")
     max_dimension: int = Field(
         default=_DEFAULTS.max_dimension, ge=1, le=8192, description="Most components of a vector."
+    )
+    max_collections: int = Field(
+        default=_DEFAULTS.max_collections, ge=1, description="Most collections, not counting those named `tokens`."
+    )
+    max_tenant_collections: int = Field(
+        default=_DEFAULTS.max_tenant_collections,
+        ge=1,
+        description="Most collections of one tenant, not counting `tokens`.",
     )
     max_text_bytes: int = Field(default=_DEFAULTS.max_text_bytes, ge=1, description="Longest text, in bytes of UTF-8.")
     max_payload_bytes: int = Field(
@@ -251,6 +272,11 @@ class Settings(BaseSettings):
             max_dimension=self.max_dimension,
             max_text_bytes=self.max_text_bytes,
             max_payload_bytes=self.max_payload_bytes,
+            max_filter_conditions=self.max_filter_conditions,
+            max_filter_paths=self.max_filter_paths,
+            max_filter_work=self.max_filter_work,
+            max_collections=self.max_collections,
+            max_tenant_collections=self.max_tenant_collections,
         )
 
 

@@ -1,4 +1,5 @@
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from services.house import DIMENSION, LIMITS, House, WordEmbedder, call_as
 
 from vectrograph.control.records import FeedbackItem
 from vectrograph.domain.access import Role
-from vectrograph.domain.collections import CollectionInfo, CollectionState
+from vectrograph.domain.collections import CollectionInfo, CollectionOutline, CollectionState
 from vectrograph.domain.errors import (
     DomainError,
     InvalidArgument,
@@ -157,10 +158,8 @@ def test_uptime_counts_from_the_start() -> None:
 class Quarantining(ReferenceEngine):
     """Has one damaged collection."""
 
-    def list(self, tenant):  # type: ignore[no-untyped-def]
-        good = super().list(tenant)[0]
-        fields = {name: getattr(good, name) for name in CollectionInfo.__slots__}
-        return [CollectionInfo(**{**fields, "state": CollectionState.QUARANTINED, "problem": "page 3 is damaged"})]
+    def outline(self, tenant: str) -> list[CollectionOutline]:
+        return [replace(outline, problem="page 3 is damaged") for outline in super().outline(tenant)]
 
 
 def test_a_damaged_collection_is_named_to_those_who_may_know(call: Call) -> None:

@@ -112,6 +112,11 @@ class ServerLimits:
         max_name_bytes: name of a collection, as UTF-8.
         max_page: points of one page.
         max_id_bytes: id of a point, as UTF-8.
+        max_filter_conditions: conditions of one filter.
+        max_filter_paths: distinct paths in one filter.
+        max_filter_work: tests of one filter, points times conditions and paths, more for long texts.
+        max_collections: collections of the server, those named `tokens` not counted.
+        max_tenant_collections: collections of one tenant, `tokens` not counted.
     """
 
     max_message_bytes: int
@@ -125,3 +130,8 @@ class ServerLimits:
     max_name_bytes: int
     max_page: int
     max_id_bytes: int
+    max_filter_conditions: int
+    max_filter_paths: int
+    max_filter_work: int
+    max_collections: int
+    max_tenant_collections: int

@@ -143,3 +143,18 @@ class CollectionInfo:
     indexed: int = 0
     problem: str | None = None
     index_problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionOutline:
+    """A collection by name, without its sizes: cheap for thousands.
+
+    Attributes:
+        problem: what is damaged, in a collection that is set aside.
+        checked: whether its files were looked at since the start; damage of others shows at their first use, or when
+            the background check comes to them.
+    """
+
+    spec: CollectionSpec
+    problem: str | None = None
+    checked: bool = True

@@ -19,10 +19,12 @@ tables complete. The tree::
     ├── AlreadyExists
     ├── Conflict                 the state of the thing forbids it
     │   ├── ReservedCollection       the collection `tokens` cannot be dropped or re-created
-    │   └── IdempotencyConflict      same key, other body
+    │   ├── IdempotencyConflict      same key, other body
+    │   └── QuotaExceeded            there is as much of it as there may be; something has to go first
     ├── TooLarge                 a body, batch or payload over the advertised limit
     ├── RateLimited
     ├── DeadlineExceeded
+    ├── Cancelled                the caller has left; nobody reads the answer
     ├── Unavailable              try again later, or elsewhere
     │   ├── OutOfSpace               the disk is full; reads and deletes go on
     │   ├── StorageReadOnly          the disk refuses writes; reads go on
@@ -184,6 +186,12 @@ class IdempotencyConflict(Conflict):
     code = "IDEMPOTENCY_KEY_REUSED"
 
 
+class QuotaExceeded(Conflict):
+    """There are as many as there may be: trying again changes nothing until some are removed or the limit is raised."""
+
+    code = "QUOTA_EXCEEDED"
+
+
 class TooLarge(DomainError):
     """A body, batch, text or payload over the advertised limit; `details` has `limit` and `unit`."""
 
@@ -202,6 +210,12 @@ class DeadlineExceeded(DomainError):
 
     code = "DEADLINE_EXCEEDED"
     retryable = True
+
+
+class Cancelled(DomainError):
+    """The caller has left before its answer was there: nobody reads this."""
+
+    code = "CANCELLED"
 
 
 class Unavailable(DomainError):

@@ -64,6 +64,7 @@ from vectrograph.domain.filter_nodes import (
     bounds_of,
     kind_of,
 )
+from vectrograph.domain.filter_size import FilterSize, is_small, measured
 
 __all__ = [
     "MAX_DEPTH",
@@ -78,6 +79,7 @@ __all__ = [
     "DateRange",
     "Exists",
     "Filter",
+    "FilterSize",
     "In",
     "IsNull",
     "NoElement",
@@ -89,7 +91,9 @@ __all__ = [
     "Scalar",
     "Substring",
     "instant",
+    "is_small",
     "matches",
+    "measured",
     "predicate",
     "value_at",
 ]
@@ -112,7 +116,6 @@ def matches(filter: Filter, payload: Mapping[str, Any]) -> bool:
     return predicate(filter)(payload)
 
 
-@lru_cache(maxsize=256)
 def predicate(filter: Filter) -> Predicate:
     """The filter as a function of a decoded JSON value: what to call when many payloads are asked.
 
@@ -120,15 +123,24 @@ def predicate(filter: Filter) -> Predicate:
     >>> [is_red(p) for p in ({"tags": ["blue", "red"]}, {"tags": "red"}, {})]
     [True, False, False]
     """
+    return _remembered_predicate(filter) if is_small(filter) else _predicate(filter)
+
+
+@lru_cache(maxsize=256)
+def _remembered_predicate(filter: Filter) -> Predicate:
+    return _predicate(filter)
+
+
+def _predicate(filter: Filter) -> Predicate:
     match filter:
         case And(filters):
-            parts = [predicate(f) for f in filters]
+            parts = [_predicate(f) for f in filters]
             return lambda value: all(part(value) for part in parts)
         case Or(filters):
-            parts = [predicate(f) for f in filters]
+            parts = [_predicate(f) for f in filters]
             return lambda value: any(part(value) for part in parts)
         case Not(inner):
-            negated = predicate(inner)
+            negated = _predicate(inner)
             return lambda value: not negated(value)
         case Compare() | In() | Range() | DateRange() | Exists() | IsNull() | Prefix() | Substring():
             return _at(filter.path, _test_of(filter))
@@ -234,7 +246,7 @@ def _comparison(leaf: Compare) -> Predicate:
 
 
 def _test_of_elements(node: Elements) -> Predicate:
-    inner = predicate(node.filter)
+    inner = _predicate(node.filter)
     match node:
         case AnyElement():
             return lambda v: isinstance(v, list | tuple) and any(inner(e) for e in v)

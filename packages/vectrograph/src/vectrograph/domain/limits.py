@@ -23,6 +23,11 @@ class Limits:
         max_name_bytes: name of a collection, as UTF-8.
         max_page: items of one page of a list.
         max_id_bytes: id of a point, as UTF-8.
+        max_filter_conditions: conditions of one filter.
+        max_filter_paths: distinct paths in one filter.
+        max_filter_work: tests of one filter, points times conditions and paths, more for long texts; about 100 ns each.
+        max_collections: collections of the server, those named `tokens` not counted.
+        max_tenant_collections: collections of one tenant, `tokens` not counted.
     """
 
     max_body_bytes: int = 64 * MIB
@@ -38,3 +43,8 @@ class Limits:
     max_name_bytes: int = 255
     max_page: int = 1_000
     max_id_bytes: int = 512
+    max_filter_conditions: int = 1_024
+    max_filter_paths: int = 64
+    max_filter_work: int = 500_000_000
+    max_collections: int = 10_000
+    max_tenant_collections: int = 5_000

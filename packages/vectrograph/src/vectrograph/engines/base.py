@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from vectrograph.domain.capabilities import Capabilities, MaintenanceReport, MaintenanceTask
-from vectrograph.domain.collections import CollectionInfo, CollectionRef, CollectionSpec
+from vectrograph.domain.collections import CollectionInfo, CollectionOutline, CollectionRef, CollectionSpec
 from vectrograph.domain.filters import Filter
 from vectrograph.domain.points import ChangePage, IdempotencyKey, Op, Point, Precondition, WriteResult
 from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest, SearchResult
 
 # Inside the protocol the name `list` is a verb, so the built-in type needs names of its own.
 Infos: TypeAlias = list[CollectionInfo]
+Outlines: TypeAlias = list[CollectionOutline]
 Points: TypeAlias = list[Point | None]
 Results: TypeAlias = list[SearchResult]
 
@@ -41,6 +42,7 @@ class Engine(Protocol):
         Raises:
             AlreadyExists: the tenant has a collection of that name.
             InvalidArgument: the dimension or distance is not among the capabilities.
+            QuotaExceeded: there are as many collections as there may be.
         """
         ...
 
@@ -54,6 +56,10 @@ class Engine(Protocol):
 
     def list(self, tenant: str) -> Infos:
         """All collections of a tenant, sorted by name, quarantined ones included."""
+        ...
+
+    def outline(self, tenant: str) -> Outlines:
+        """List all collections of a tenant by name, without what must be read first; cheap for thousands."""
         ...
 
     def describe(self, ref: CollectionRef) -> CollectionInfo:

@@ -280,6 +280,7 @@ class Status(Struct, frozen=True, kw_only=True):
     engine: str
     engine_versions: dict[str, str]
     quarantined: Annotated[dict[str, str], Meta(description="Damaged collection to what is wrong with it.")]
+    unchecked: Annotated[int, Meta(description="Collections not yet looked through for damage since the start.")]
 
 
 class LimitsAdvertised(Struct, frozen=True, kw_only=True):
@@ -298,6 +299,11 @@ class LimitsAdvertised(Struct, frozen=True, kw_only=True):
     max_name_bytes: int
     max_page: int
     max_id_bytes: int
+    max_filter_conditions: int
+    max_filter_paths: int
+    max_filter_work: int
+    max_collections: int
+    max_tenant_collections: int
     embedding_model: str
     embedding_dimension: int
     vector_media_type: Annotated[str, Meta(description="What bodies with vectors can be besides JSON; see the docs.")]

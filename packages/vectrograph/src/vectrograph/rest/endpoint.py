@@ -17,6 +17,7 @@ import msgspec
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive, Scope, Send
 
+from vectrograph.domain.cancellation import GONE, cancel_when
 from vectrograph.domain.errors import DomainError
 from vectrograph.domain.json_budget import JsonBudget
 from vectrograph.rest.context import NDJSON, Application, Context, Lines, Page
@@ -107,6 +108,8 @@ class Endpoint:
             ClientDisconnected: there is nobody left to answer.
         """
         self._workers.refuse_when_full(self._lane)
+        if (gone := scope.get(GONE)) is not None:
+            cancel_when(gone)
         headers = Headers(scope=scope)
         framed = self._is_framed(headers, scope["method"])
         deadline = deadline_of(headers, time.monotonic())

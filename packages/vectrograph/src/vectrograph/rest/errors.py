@@ -26,6 +26,7 @@ STATUS: Final[Mapping[type[domain.DomainError], int]] = MappingProxyType(
         domain.TooLarge: 413,
         domain.RateLimited: 429,
         domain.DeadlineExceeded: 504,
+        domain.Cancelled: 499,
         domain.Unavailable: 503,
         domain.OutOfSpace: 507,
         domain.InternalError: 500,

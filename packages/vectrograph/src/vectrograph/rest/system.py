@@ -70,6 +70,7 @@ def status(context: Context, _: None) -> answers.Status:
         engine=report.engine,
         engine_versions=report.engine_versions,
         quarantined=report.quarantined,
+        unchecked=report.unchecked,
     )
 
 

@@ -161,6 +161,11 @@ class VectrographService:
             max_id_bytes=limits.max_id_bytes,
             max_answer_bytes=limits.max_answer_bytes,
             max_search_work=limits.max_search_work,
+            max_filter_conditions=limits.max_filter_conditions,
+            max_filter_paths=limits.max_filter_paths,
+            max_filter_work=limits.max_filter_work,
+            max_collections=limits.max_collections,
+            max_tenant_collections=limits.max_tenant_collections,
         ).SerializeToString()
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import grpc
 
 from vectrograph.cores import Home, anywhere
+from vectrograph.domain.cancellation import CancelledWhen
 from vectrograph.rpc._pb.methods import (
     AUTH_SERVICE,
     AUTH_SERVICE_METHODS,
@@ -196,7 +197,8 @@ def _unary(given: _Given, name: str, answer: Unary) -> "grpc.RpcMethodHandler[by
             call = exchange.authenticate(services, trusted)
             with slow.watching(context):
                 body = exchange.receive(requests, services.limits)
-            return answer(call, body)
+            with CancelledWhen(lambda: not context.is_active()):
+                return answer(call, body)
 
     return grpc.stream_unary_rpc_method_handler(behaviour)
 
@@ -225,7 +227,7 @@ def _streaming(given: _Given, name: str, answer: Streaming) -> "grpc.RpcMethodHa
                 with slow.watching(context):
                     body = exchange.receive(requests, services.limits)
                 answers = answer(call, body)
-                while (message := _next(answers, turns)) is not None:
+                while (message := _next(answers, turns, context)) is not None:
                     # The block lasts until grpc has sent the message.
                     with slow.watching(context, len(message)):
                         yield message
@@ -233,8 +235,8 @@ def _streaming(given: _Given, name: str, answer: Streaming) -> "grpc.RpcMethodHa
     return grpc.stream_stream_rpc_method_handler(behaviour)
 
 
-def _next(answers: Iterator[bytes], turns: threading.BoundedSemaphore) -> bytes | None:
-    with turns:
+def _next(answers: Iterator[bytes], turns: threading.BoundedSemaphore, context: grpc.ServicerContext) -> bytes | None:
+    with turns, CancelledWhen(lambda: not context.is_active()):
         return next(answers, None)
 
 

@@ -11,6 +11,7 @@ from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_payload
 from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call
+from vectrograph.services.cost import admit_filter
 from vectrograph.services.naming import naming_fields
 
 DEFAULT_PAGE = 100
@@ -41,6 +42,7 @@ class Bulk:
             PermissionDenied: the read scope of that collection is missing.
             CollectionNotFound: there is no such collection.
             InvalidArgument: `limit` is over `max_page`, or cursor or order is not acceptable.
+            TooLarge: the filter would cost too much.
         """
         ref = call.require_collection(collection, "read")
         largest = self._limits.max_page
@@ -49,6 +51,7 @@ class Bulk:
         request = ScrollRequest(
             limit=limit or min(DEFAULT_PAGE, largest), cursor=cursor, filter=filter, order=order, include=include
         )
+        admit_filter(filter, self._engine, ref, self._limits)
         return self._engine.scroll(ref, request, deadline=call.deadline)
 
     def count(self, call: Call, collection: str, filter: Filter | None = None) -> int:
@@ -59,6 +62,7 @@ class Bulk:
             CollectionNotFound: there is no such collection.
         """
         ref = call.require_collection(collection, "read")
+        admit_filter(filter, self._engine, ref, self._limits)
         return self._engine.count(ref, filter, deadline=call.deadline)
 
     def delete_where(
@@ -72,9 +76,11 @@ class Bulk:
             PermissionDenied: the delete scope of that collection is missing.
             CollectionNotFound: there is no such collection.
             IdempotencyConflict: the name was used with another body.
+            TooLarge: the filter would cost too much.
         """
         with self._audit.deleting(call, f"{collection} (by filter)"):
             ref = call.require_collection(collection, "delete")
+            admit_filter(filter, self._engine, ref, self._limits)
             ops = [DeleteWhere(filter=filter)]
             written = self._engine.write(ref, ops, idempotency=idempotency, deadline=call.deadline)
             return len(written.outcomes)
@@ -106,6 +112,7 @@ class Bulk:
         for position, point in enumerate(points):
             if point.payload is not KEEP:
                 admit_payload(point.payload, f"points[{position}].payload", self._limits)
+        admit_filter(condition.if_match, self._engine, ref, self._limits, points=len(points))
         with naming_fields(sequence="points"):
             written = self._engine.write(
                 ref, points, precondition=condition, idempotency=idempotency, deadline=call.deadline

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from vectrograph.domain.access import Role
+from vectrograph.domain.cancellation import refuse_cancelled
 from vectrograph.domain.collections import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionRef
 from vectrograph.domain.errors import DeadlineExceeded, PermissionDenied
 from vectrograph.domain.points import IdempotencyKey
@@ -88,11 +89,13 @@ class Call(NamedTuple):
         return self._replace(deadline=own if self.deadline is None else min(own, self.deadline))
 
     def refuse_late(self) -> None:
-        """Go on only before the deadline: no stage of the work begins after it.
+        """Go on only before the deadline, and while the caller is there: no stage of the work begins after that.
 
         Raises:
             DeadlineExceeded: it has passed.
+            Cancelled: the caller has left.
         """
+        refuse_cancelled()
         if self.deadline is not None and time.monotonic() >= self.deadline:
             raise DeadlineExceeded("The deadline passed before the work was done. Allow more time.")
 

@@ -8,6 +8,7 @@ from vectrograph.control.owners import CollectionOwners
 from vectrograph.domain.collections import (
     TOKENS_COLLECTION,
     CollectionInfo,
+    CollectionOutline,
     CollectionRef,
     CollectionSpec,
     Distance,
@@ -69,6 +70,7 @@ class Catalog:
             ReservedCollection: the name is `tokens`.
             InvalidArgument: name, dimension, distance or quantization is not acceptable.
             AlreadyExists: the name is taken.
+            QuotaExceeded: the tenant, or the server, has as many collections as it may have.
         """
         ref = call.require_collection(name, "write")
         _refuse_reserved(name, "created")
@@ -131,8 +133,8 @@ class Catalog:
         except DomainError as error:
             _log.warning("the owner of %s, which is gone, is forgotten at the next start: %s", ref, error.message)
 
-    def list(self, call: Call) -> list[CollectionInfo]:
-        """The collections that the caller may read, sorted by name.
+    def list(self, call: Call) -> list[CollectionOutline]:
+        """The collections that the caller may read, sorted by name, without their sizes.
 
         Raises:
             PermissionDenied: the caller may read none at all, neither `tokens` nor others.
@@ -146,10 +148,10 @@ class Catalog:
         reached = call.principal.collections
         collections_too, tokens_too = (scope in scopes for scope in _READ_SCOPES)
         return [
-            info
-            for info in self._engine.list(call.principal.tenant)
-            if (tokens_too if info.spec.ref.name == TOKENS_COLLECTION else collections_too)
-            and (reached is None or info.spec.ref.name in reached)
+            outline
+            for outline in self._engine.outline(call.principal.tenant)
+            if (tokens_too if outline.spec.ref.name == TOKENS_COLLECTION else collections_too)
+            and (reached is None or outline.spec.ref.name in reached)
         ]
 
     def describe(self, call: Call, name: str) -> CollectionInfo:

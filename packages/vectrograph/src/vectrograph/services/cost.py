@@ -1,16 +1,28 @@
-"""What a search would cost, estimated before it begins; one that costs too much is refused with the number."""
+"""What a request would cost, estimated before it begins; one that costs too much is refused with the number."""
 
 from collections.abc import Callable
 from typing import Final
 
-from vectrograph.domain.collections import CollectionInfo
+from vectrograph.domain.collections import CollectionInfo, CollectionRef
 from vectrograph.domain.errors import TooLarge
+from vectrograph.domain.filters import Filter, measured
 from vectrograph.domain.limits import Limits
+from vectrograph.engines.base import Engine
 
 _FLOAT_BYTES: Final = 4
 # How many points a graph search looks at for each that it keeps in mind; the breadth that engines begin with.
 _LOOKED_AT: Final = 32
 _USUAL_BREADTH: Final = 128
+
+MAX_NEEDLE_BYTES: Final = 1_024
+"""Bytes of a text that is looked for within strings: Python may compare each with each character of a value."""
+MAX_FILTER_TEXT_BYTES: Final = 1 << 20
+"""Bytes of all constants of a filter: room for ten thousand ids of a hundred characters."""
+_SHORT_NEEDLE_BYTES: Final = 64
+_COMPARED_PER_TEST: Final = 256
+"""Characters compared in the time of one test, 100 ns, at worst."""
+_VALUES_PER_TEST: Final = 64
+"""Values of a list that make one test more: they are looked up in a set."""
 
 
 def admit_answer(hits: int, dimension: int, limits: Limits) -> None:
@@ -63,4 +75,48 @@ def admit_work(
             f"The {queries} queries could take {cost} multiplications and the limit max_search_work is "
             f"{limits.max_search_work}; send fewer queries at once.",
             details={"field": "vectors", "cost": cost, "limit": limits.max_search_work, "unit": "multiplications"},
+        )
+
+
+def admit_filter(
+    filter: Filter | None, engine: Engine, ref: CollectionRef, limits: Limits, *, points: int | None = None
+) -> None:
+    """Accept a filter that can be evaluated in reasonable time.
+
+    Args:
+        filter: what is asked; None costs nothing.
+        engine: has the collection.
+        ref: the collection.
+        limits: `max_filter_conditions`, `max_filter_paths` and `max_filter_work` are the bounds.
+        points: to how many it is applied; None for all of the collection.
+
+    Raises:
+        CollectionNotFound, CollectionQuarantined.
+        TooLarge: it cannot; `details` has cost, limit and unit.
+    """
+    if filter is None:
+        return
+    size = measured(filter)
+    bounds = (
+        (size.conditions, limits.max_filter_conditions, "conditions", "max_filter_conditions"),
+        (size.paths, limits.max_filter_paths, "distinct paths", "max_filter_paths"),
+        (size.text_bytes, MAX_FILTER_TEXT_BYTES, "bytes of constants", ""),
+        (size.needle_bytes, MAX_NEEDLE_BYTES, "bytes in a prefix or substring", ""),
+    )
+    for number, most, unit, name in bounds:
+        if number > most:
+            limit = f"the limit {name} is {most}" if name else f"at most {most} are taken"
+            raise TooLarge(
+                f"The filter has {number} {unit}, and {limit}; ask for less at once.",
+                details={"field": "filter", "cost": number, "limit": most, "unit": unit},
+            )
+    applied = engine.count(ref) if points is None else points
+    cost = applied * (size.conditions + size.paths + size.values // _VALUES_PER_TEST)
+    if size.needle_bytes > _SHORT_NEEDLE_BYTES:
+        cost += size.needle_bytes * engine.describe(ref).bytes_on_disk // _COMPARED_PER_TEST
+    if cost > limits.max_filter_work:
+        raise TooLarge(
+            f"The filter could take {cost} tests and the limit max_filter_work is {limits.max_filter_work}; use fewer "
+            "conditions and paths, or shorter texts.",
+            details={"field": "filter", "cost": cost, "limit": limits.max_filter_work, "unit": "tests"},
         )

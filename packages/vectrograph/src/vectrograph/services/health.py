@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from vectrograph.domain.collections import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionInfo, CollectionState
+from vectrograph.domain.collections import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionOutline, CollectionRef
 from vectrograph.domain.errors import DomainError
 from vectrograph.engines.base import Engine
 from vectrograph.services.call import Call
@@ -61,6 +61,7 @@ class SystemStatus:
         memory_usage_mb: resident memory of the process, in MiB.
         requests_total: requests answered since this server started.
         quarantined: collections set aside, with what is wrong.
+        unchecked: collections that nobody has used since the start and that were not yet looked through for damage.
     """
 
     status: Wellness
@@ -73,6 +74,7 @@ class SystemStatus:
     memory_usage_mb: float
     requests_total: int
     quarantined: dict[str, str]
+    unchecked: int
 
 
 class Health:
@@ -116,36 +118,39 @@ class Health:
             engine=self._engine.capabilities.name,
             engine_versions=dict(self._engine.capabilities.versions),
             uptime_seconds=self._uptime(),
-            tokens_count=sum(info.count for info in collections if info.spec.ref.name == TOKENS_COLLECTION),
+            tokens_count=self._tokens(call.principal.tenant),
             collections_count=len(collections),
             memory_usage_mb=memory_usage_mb(),
             requests_total=self._requests,
             quarantined=_quarantined(collections),
+            unchecked=sum(not outline.checked for outline in collections),
         )
 
     def _uptime(self) -> float:
         return round(self._clock() - self._started, 3)
 
-    def _collections(self, tenant: str) -> list[CollectionInfo] | None:
+    def _tokens(self, tenant: str) -> int:
+        try:
+            return self._engine.describe(CollectionRef(tenant, TOKENS_COLLECTION)).count
+        except DomainError:
+            return 0
+
+    def _collections(self, tenant: str) -> list[CollectionOutline] | None:
         """None when storage does not answer: that is the finding, not a failure of the report."""
         try:
-            return self._engine.list(tenant)
+            return self._engine.outline(tenant)
         except DomainError:
             return None
 
 
-def _wellness(collections: list[CollectionInfo] | None) -> Wellness:
+def _wellness(collections: list[CollectionOutline] | None) -> Wellness:
     if collections is None:
         return Wellness.UNHEALTHY
     return Wellness.DEGRADED if _quarantined(collections) else Wellness.HEALTHY
 
 
-def _quarantined(collections: list[CollectionInfo]) -> dict[str, str]:
-    return {
-        info.spec.ref.name: info.problem or "its file is damaged"
-        for info in collections
-        if info.state is CollectionState.QUARANTINED
-    }
+def _quarantined(collections: list[CollectionOutline]) -> dict[str, str]:
+    return {outline.spec.ref.name: outline.problem for outline in collections if outline.problem is not None}
 
 
 def memory_usage_mb() -> float:

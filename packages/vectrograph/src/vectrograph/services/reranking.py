@@ -9,7 +9,7 @@ before and after, under every metric.
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +20,10 @@ from vectrograph.domain.queries import Hit
 DEFAULT_WEIGHT: Final = 0.3
 CANDIDATES_PER_HIT: Final = 4
 MAX_WEIGHT: Final = 100.0
+MAX_QUERY_WORDS: Final = 256
+"""Distinct words: each is looked for in every candidate. A question has ten, a page some two hundred."""
+MAX_BOOSTED_FIELDS: Final = 64
+"""Fields that are looked through in every candidate: as many as a filter may name paths."""
 _NEUTRAL: Final = 3
 # Scores are 32-bit floats on the wire.
 _LARGEST: Final = 3.4028234663852886e38
@@ -63,10 +67,19 @@ def admit_rerank(rerank: Rerank) -> None:
     """Accept what can be ranked by.
 
     Raises:
-        InvalidArgument: there is no query text, or a weight or boost is negative, not finite or over 100.
+        InvalidArgument: there is no query text, there are too many words or boosts, or a weight or boost is negative,
+            not finite or over 100.
     """
-    if not _words(rerank.query):
+    words = _words(rerank.query)
+    if not words:
         raise InvalidArgument.of("query", "must hold words to rerank by", "string_too_short")
+    counted = (
+        ("query", len(words), MAX_QUERY_WORDS, "words"),
+        ("rerank.field_boosts", len(rerank.field_boosts), MAX_BOOSTED_FIELDS, "fields"),
+    )
+    for name, count, most, unit in counted:
+        if count > most:
+            raise InvalidArgument.of(name, f"has {count} {unit} to rerank by and may have {most}", "too_long")
     numbers = {
         "rerank.keyword_weight": rerank.keyword_weight,
         "rerank.feedback_weight": rerank.feedback_weight,
@@ -77,18 +90,24 @@ def admit_rerank(rerank: Rerank) -> None:
             raise InvalidArgument.of(name, f"is {number:g} and must be from 0 to {MAX_WEIGHT:g}", "out_of_range")
 
 
-def reranked(hits: Sequence[Hit], rerank: Rerank, judgements: Iterable[tuple[str, int]]) -> list[Hit]:
+def reranked(
+    hits: Sequence[Hit],
+    rerank: Rerank,
+    judgements: Iterable[tuple[str, int]],
+    check: Callable[[], None] = lambda: None,
+) -> list[Hit]:
     """All hits in their new order, the new score ascending, equal ones as they were; each keeps its distance.
 
     Args:
         hits: candidates with payload and text, closest first.
         rerank: how.
         judgements: id of a point and relevance score, 1 to 5.
+        check: called for each hit; may raise to stop.
     """
     if not hits:
         return []
     keyword_weight, feedback_weight = rerank.weights
-    keywords = _keyword_shares([hit.point for hit in hits], rerank)
+    keywords = _keyword_shares([hit.point for hit in hits], rerank, check)
     opinions = feedback_shares(judgements)
     spread = (hits[-1].score - hits[0].score) or 1.0
     moved = []
@@ -111,10 +130,14 @@ def feedback_shares(judgements: Iterable[tuple[str, int]]) -> dict[str, float]:
     return {result: total / (count + _PRIOR) for result, (total, count) in sums.items()}
 
 
-def _keyword_shares(points: Sequence[Point], rerank: Rerank) -> list[float]:
+def _keyword_shares(points: Sequence[Point], rerank: Rerank, check: Callable[[], None]) -> list[float]:
     """For each point the share of the query that it holds, 0 to 1; words that no candidate has do not count."""
-    found = [_boosts_of_words(point, rerank.field_boosts) for point in points]
-    having = {word: sum(word in boosts for boosts in found) for word in sorted(_words(rerank.query))}
+    found, wanted = [], _words(rerank.query)
+    for point in points:
+        check()
+        boosts = _boosts_of_words(point, rerank.field_boosts)
+        found.append({word: boosts[word] for word in wanted & boosts.keys()})
+    having = {word: sum(word in boosts for boosts in found) for word in sorted(wanted)}
     weights = {word: rarity(number, len(points)) for word, number in having.items() if number}
     most = sum(weights.values()) * max(rerank.field_boosts.values(), default=1.0)
     if not most:

@@ -12,7 +12,7 @@ from vectrograph.domain.queries import DenseLeg, Hit, Include, SearchRequest, Se
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_top_k
 from vectrograph.services.call import Call
-from vectrograph.services.cost import admit_answer, admit_work
+from vectrograph.services.cost import admit_answer, admit_filter, admit_work
 from vectrograph.services.reranking import CANDIDATES_PER_HIT, Rerank, admit_rerank, reranked
 
 
@@ -59,7 +59,8 @@ class Search:
             CollectionNotFound: there is no such collection.
             InvalidArgument: `top_k`, `ef` or a weight is out of range, there is no text to rerank by, or a vector has
                 the wrong dimension, NaN or infinities.
-            TooLarge: there are more than `max_batch` query vectors, or the search or its answer would cost too much.
+            TooLarge: there are more than `max_batch` query vectors, or the search, its filter or its answer would
+                cost too much.
             DeadlineExceeded: the deadline passed; no stage begins after it.
         """
         ref = call.require_collection(collection, "read")
@@ -75,6 +76,7 @@ class Search:
         call.refuse_late()
         admit_answer(k * len(vectors), vectors.shape[1] if include.vector else 0, self._limits)
         whole = exact or filter is not None
+        admit_filter(filter, self._engine, ref, self._limits)
         admit_work(len(vectors), k, lambda: self._engine.describe(ref), self._limits, whole=whole, ef=ef)
         request = SearchRequest(
             legs=(DenseLeg(vectors=np.ascontiguousarray(vectors, dtype=np.float32)),),
@@ -103,14 +105,11 @@ class Search:
             found = sorted({hit.point.id for result in results for hit in result.hits})
             judgements = self._feedback.relevance(ref.tenant, ref.name, rerank.query, found)
         call.refuse_late()
-        return [
-            result._replace(
-                hits=tuple(
-                    _with_parts(hit, request.include) for hit in reranked(result.hits, rerank, judgements)[: request.k]
-                ),
-            )
-            for result in results
-        ]
+        answers = []
+        for result in results:
+            best = reranked(result.hits, rerank, judgements, call.refuse_late)[: request.k]
+            answers.append(result._replace(hits=tuple(_with_parts(hit, request.include) for hit in best)))
+        return answers
 
 
 def _with_parts(hit: Hit, include: Include) -> Hit:

@@ -17,7 +17,7 @@ from vectrograph.domain.queries import DenseLeg, Include, SearchRequest
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_texts, admit_top_k
 from vectrograph.services.call import Call
-from vectrograph.services.cost import admit_answer, admit_work
+from vectrograph.services.cost import admit_answer, admit_filter, admit_work
 from vectrograph.services.naming import naming_fields
 from vectrograph.services.token_changes import missing_token
 
@@ -121,6 +121,7 @@ class TokenQueries:
         asked = question.include
         admit_answer(top_k * len(vectors), vectors.shape[-1] if asked.vector else 0, self._limits)
         whole = question.filter is not None
+        admit_filter(question.filter, self._engine, ref, self._limits)
         admit_work(len(vectors), top_k, lambda: self._engine.describe(ref), self._limits, whole=whole)
         largest = self._engine.capabilities.limits.max_k - spare
         if not 0 <= question.offset <= largest - top_k:

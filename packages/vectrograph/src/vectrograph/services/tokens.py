@@ -31,6 +31,7 @@ from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_payload, admit_text
 from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call
+from vectrograph.services.cost import admit_filter
 from vectrograph.services.naming import naming_fields
 from vectrograph.services.reservation import ensure_tokens
 from vectrograph.services.token_changes import TokenChange, TokenChanges, missing_token
@@ -168,6 +169,7 @@ class Tokens:
             raise InvalidArgument.of("limit", f"is {limit} and must be from 1 to {largest}", "out_of_range")
         if not 0 <= offset <= MAX_SERIAL_ID:
             raise InvalidArgument.of("offset", f"is {offset} and must be from 0 to {MAX_SERIAL_ID}", "out_of_range")
+        admit_filter(filter, self._engine, ref, self._limits)
         page = self._engine.scroll(
             ref,
             ScrollRequest(limit=limit, offset=offset, order=Order(key="id"), filter=filter, include=include),
@@ -255,6 +257,7 @@ class Tokens:
         """
         with self._audit.deleting(call, f"{TOKENS_COLLECTION} (by filter)"):
             ref = call.require_collection(TOKENS_COLLECTION, "delete")
+            admit_filter(filter, self._engine, ref, self._limits)
             deletes = [DeleteWhere(filter=filter)]
             written = self._engine.write(ref, deletes, idempotency=idempotency, deadline=call.deadline)
         deleted = sum(outcome.status is OutcomeStatus.DELETED for outcome in written.outcomes)
@@ -269,6 +272,7 @@ class Tokens:
             PermissionDenied: tokens:read is missing; raised before the first page is asked for.
         """
         ref = call.require_collection(TOKENS_COLLECTION, "read")
+        admit_filter(filter, self._engine, ref, self._limits)
         return self._pages(call, ref, filter, include, page_size)
 
     def _pages(

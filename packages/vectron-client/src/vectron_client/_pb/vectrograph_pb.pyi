@@ -186,7 +186,17 @@ class GetLimitsResponse(Message):
     max_answer_bytes: int
     MAX_SEARCH_WORK_FIELD_NUMBER: ClassVar[int]
     max_search_work: int
-    def __init__(self, *, max_message_bytes: int | None = ..., max_batch: int | None = ..., max_top_k: int | None = ..., default_top_k: int | None = ..., max_hits: int | None = ..., max_dimension: int | None = ..., max_text_bytes: int | None = ..., max_payload_bytes: int | None = ..., max_name_bytes: int | None = ..., max_page: int | None = ..., max_id_bytes: int | None = ..., max_answer_bytes: int | None = ..., max_search_work: int | None = ...) -> None: ...
+    MAX_COLLECTIONS_FIELD_NUMBER: ClassVar[int]
+    max_collections: int
+    MAX_TENANT_COLLECTIONS_FIELD_NUMBER: ClassVar[int]
+    max_tenant_collections: int
+    MAX_FILTER_CONDITIONS_FIELD_NUMBER: ClassVar[int]
+    max_filter_conditions: int
+    MAX_FILTER_PATHS_FIELD_NUMBER: ClassVar[int]
+    max_filter_paths: int
+    MAX_FILTER_WORK_FIELD_NUMBER: ClassVar[int]
+    max_filter_work: int
+    def __init__(self, *, max_message_bytes: int | None = ..., max_batch: int | None = ..., max_top_k: int | None = ..., default_top_k: int | None = ..., max_hits: int | None = ..., max_dimension: int | None = ..., max_text_bytes: int | None = ..., max_payload_bytes: int | None = ..., max_name_bytes: int | None = ..., max_page: int | None = ..., max_id_bytes: int | None = ..., max_answer_bytes: int | None = ..., max_search_work: int | None = ..., max_collections: int | None = ..., max_tenant_collections: int | None = ..., max_filter_conditions: int | None = ..., max_filter_paths: int | None = ..., max_filter_work: int | None = ...) -> None: ...
 
 class ListFeedbackRequest(Message):
     COLLECTION_FIELD_NUMBER: ClassVar[int]

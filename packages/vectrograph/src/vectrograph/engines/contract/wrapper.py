@@ -7,7 +7,7 @@ from vectrograph.domain.collections import CollectionInfo, CollectionRef, Collec
 from vectrograph.domain.filters import Filter
 from vectrograph.domain.points import ChangePage, IdempotencyKey, Op, Precondition, WriteResult
 from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest
-from vectrograph.engines.base import Engine, Infos, Points, Results
+from vectrograph.engines.base import Engine, Infos, Outlines, Points, Results
 
 
 class Wrapper:
@@ -36,6 +36,10 @@ class Wrapper:
     def list(self, tenant: str) -> Infos:
         """See `Engine.list`."""
         return self.inner.list(tenant)
+
+    def outline(self, tenant: str) -> Outlines:
+        """See `Engine.outline`."""
+        return self.inner.outline(tenant)
 
     def describe(self, ref: CollectionRef) -> CollectionInfo:
         """See `Engine.describe`."""

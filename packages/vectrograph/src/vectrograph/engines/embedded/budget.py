@@ -8,7 +8,8 @@ needs room, caches of SQLite (8 MB a connection), and what a request needs while
 import weakref
 from threading import RLock
 from types import TracebackType
-from typing import Final
+from typing import Final, Protocol
+from weakref import WeakSet
 
 from vectrograph.domain.errors import OutOfSpace
 
@@ -17,6 +18,14 @@ _MARGIN: Final = 8
 
 class OverBudget(Exception):
     """There is not that much left."""
+
+
+class Reclaimable(Protocol):
+    """Somebody who has memory that can be made anew, such as columns for filters."""
+
+    def give_up(self) -> bool:
+        """Give it back, unless it is in use. Never waits."""
+        ...
 
 
 class Budget:
@@ -36,6 +45,7 @@ class Budget:
     def __init__(self, limit: int | None = None) -> None:
         self.limit = limit
         self._used = 0
+        self._reclaimable: WeakSet[Reclaimable] = WeakSet()
         # A finalizer may run at any allocation, also of the thread that is in here.
         self._lock = RLock()
 
@@ -49,12 +59,28 @@ class Budget:
         """Bytes left, None when there is no limit."""
         return None if self.limit is None else max(0, self.limit - self._used)
 
+    def reclaimable(self, holder: "Reclaimable") -> None:
+        """Ask a holder to give up what it has when others find nothing left."""
+        with self._lock:
+            self._reclaimable.add(holder)
+
+    def _reclaim(self, amount: int) -> None:
+        """Let holders give up memory until so many bytes are free, or none has any; the lock is not held."""
+        with self._lock:
+            holders = list(self._reclaimable)
+        for holder in holders:
+            if self.free is None or self.free >= amount:
+                return
+            holder.give_up()
+
     def reserve(self, amount: int, *, leaving: int = 0) -> "Reservation":
         """Take so many bytes, if so many are left to others then.
 
         Raises:
             OverBudget: there are not so many left; nothing was taken.
         """
+        if self.free is not None and amount + leaving > self.free:
+            self._reclaim(amount + leaving)
         with self._lock:
             if self.free is not None and amount + leaving > self.free:
                 kept = f", of which {leaving} are kept for writers" if leaving else ""
@@ -77,6 +103,8 @@ class Budget:
         )
 
     def _change(self, amount: int, *, anyway: bool = False) -> None:
+        if not anyway and amount > 0 and self.free is not None and amount > self.free:
+            self._reclaim(amount)
         with self._lock:
             if not anyway and amount > 0 and self.limit is not None and self._used + amount > self.limit:
                 raise OverBudget(f"{amount} bytes are wanted and {max(0, self.limit - self._used)} are left")

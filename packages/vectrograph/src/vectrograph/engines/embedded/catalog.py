@@ -1,5 +1,8 @@
 """The collections of a database directory, and how they survive a crash in the middle of being made or dropped.
 
+Collections are opened when they are first used. Those that nobody uses are looked through in the background, one at a
+time, so that damage is found all the same.
+
 There is no central list that could be lost or disagree: each collection's directory has a manifest. creating is written
 first and becomes ready when the SQLite file is on disk; dropping is written before anything is removed. At open, what
 is creating was never acknowledged and goes, what is dropping goes too, and a damaged manifest is written anew from the
@@ -8,8 +11,8 @@ copy that the SQLite file holds.
 
 import logging
 import shutil
+import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -29,11 +32,11 @@ from vectrograph.domain.errors import (
     CollectionNotFound,
     CollectionQuarantined,
     DomainError,
+    Overloaded,
     Unavailable,
 )
 from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.collection import Collection
-from vectrograph.engines.embedded.commit_record import recorded_seq, was_acknowledged
 from vectrograph.engines.embedded.content import Content
 from vectrograph.engines.embedded.durable import make_directory, sync_directory
 from vectrograph.engines.embedded.failures import DAMAGE, Damaged, quarantined, storage_errors
@@ -41,6 +44,8 @@ from vectrograph.engines.embedded.files import DerivedFiles
 from vectrograph.engines.embedded.graph.damage import DamagedIndex
 from vectrograph.engines.embedded.manifest import FILE_NAME as MANIFEST_FILE
 from vectrograph.engines.embedded.manifest import FORMAT, DamagedManifest, Manifest, require_known_format, unsupported
+from vectrograph.engines.embedded.open_files import OpenFiles
+from vectrograph.engines.embedded.quota import UNLIMITED, Quota
 from vectrograph.engines.embedded.salvage import finish as finish_repair
 from vectrograph.engines.embedded.salvage import salvage
 from vectrograph.engines.embedded.schema import FILE_NAME as DATA_FILE
@@ -49,6 +54,8 @@ from vectrograph.engines.embedded.store import Store
 from vectrograph.engines.embedded.verify import verify, verify_derived
 
 DIRECTORY: Final = "collections"
+_FOLD_SECONDS: Final = 2.0
+"""Time for folding logs when the engine is closed: a quarter of what a server has to stop in, by default."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,9 +68,20 @@ class Catalog:
         vfs: name of the SQLite VFS to use, None for the usual one.
         background: keeps the indexes.
         read_only: the disk takes no writes: what is half made or half dropped is left alone, and not listed.
+        quota: how many collections there may be.
     """
 
-    def __init__(self, root: Path, vfs: str | None, background: Background, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        vfs: str | None,
+        background: Background,
+        *,
+        read_only: bool = False,
+        quota: Quota = UNLIMITED,
+    ) -> None:
+        self._quota = quota
+        self._open_files = OpenFiles()
         self._read_only = read_only
         self._directory = root / DIRECTORY
         self._vfs = vfs
@@ -74,6 +92,14 @@ class Catalog:
         self._collections: dict[CollectionRef, Collection] = {}
         for directory in sorted(self._directory.iterdir()):
             self._recover(directory)
+        self._checking = _Checking(self)
+        if self._collections:
+            background.worker.schedule(self._checking, background.rhythm.idle_seconds)
+
+    @property
+    def open_files(self) -> OpenFiles:
+        """The descriptors that the collections share."""
+        return self._open_files
 
     def all(self) -> list[Collection]:
         """Every collection, quarantined ones included, in no particular order."""
@@ -95,6 +121,7 @@ class Catalog:
 
         Raises:
             AlreadyExists: the name is taken.
+            QuotaExceeded: the tenant, or the database, has as many as it may have.
             OutOfSpace, StorageReadOnly, InternalError: the disk refuses; nothing is left behind.
         """
         with self._lock:
@@ -103,6 +130,7 @@ class Catalog:
                     f"A collection {str(spec.ref)!r} exists already; choose another name or drop it first.",
                     details={"collection": str(spec.ref)},
                 )
+            self._quota.admit(spec.ref, self._collections)
             directory = self._directory / uuid4().hex
             try:
                 with storage_errors(self._directory, str(spec.ref), lambda _: None):
@@ -116,10 +144,9 @@ class Catalog:
     def _make(self, directory: Path, spec: CollectionSpec, now: int) -> Collection:
         make_directory(directory)
         Manifest(spec, CollectionState.CREATING, now).save(directory)
-        store = Store.create(directory, spec, now, self._vfs)
+        store = Store.create(directory, spec, now, self._vfs, self._open_files)
         sync_directory(directory)
         Manifest(spec, CollectionState.READY, now).save(directory)
-        store.acknowledged()
         files = DerivedFiles(directory, spec)
         return Collection(directory, spec, now, Content(store, spec, files), self._background, files)
 
@@ -153,11 +180,7 @@ class Catalog:
             collection = self.find(ref)
             told = _damage(collection)
             if told is None:
-                whole = f"{collection.info().count} points are as they were written"
-                if collection.record_holds():
-                    return True, f"{whole}; nothing to repair"
-                collection.renew_record()
-                return True, f"{whole}; the record of the last commit was damaged and is written anew"
+                return True, f"{collection.info().count} points are as they were written; nothing to repair"
             try:
                 manifest = Manifest.load(collection.directory)
             except DamagedManifest as damage:
@@ -171,20 +194,26 @@ class Catalog:
                 self._open(collection.directory, manifest)
 
     def _repaired(self, collection: Collection, manifest: Manifest, told: str, now: int) -> tuple[bool, str]:
+        seen = _seen_by_index(collection.files)
         salvaged = None
         if told != DERIVED_DAMAGE:
-            seen = max(_seen_by_index(collection.files), recorded_seq(collection.directory))
             salvaged = salvage(collection.directory, manifest.spec, manifest.created_at, now, seen)
         collection.files.discard()
         if salvaged is None:
             return True, "the files of the index were damaged and are built anew"
-        return salvaged.complete, f"{told} {salvaged}"
+        return not salvaged.lost, f"{told} {salvaged}"
 
     def close(self, reason: Callable[[], DomainError]) -> None:
-        """Close all files in good order; later calls of collections raise `reason()`."""
+        """Close all files in good order; later calls of collections raise `reason()`.
+
+        Logs that cannot be folded into their files within a few seconds are left to the next open: nothing is lost.
+        """
+        self._background.worker.cancel(self._checking)
         with self._lock:
+            late = time.monotonic() + _FOLD_SECONDS
             for collection in self.all():
-                collection.end(reason, keep=True)
+                collection.end(reason, keep=True, fold=time.monotonic() < late)
+        self._open_files.close()
 
     # ------------------------------------------------------------ recovery
 
@@ -193,14 +222,11 @@ class Catalog:
         try:
             manifest = Manifest.load(directory)
         except DamagedManifest as damage:
-            if (directory / DATA_FILE).exists() or was_acknowledged(directory):
+            if (directory / DATA_FILE).exists():
                 self._recover_from_data(directory, damage)
             elif not self._read_only:
                 # Made, but the first manifest was not yet written: nothing was acknowledged.
                 _remove(directory)
-            return
-        if manifest.state is CollectionState.CREATING and was_acknowledged(directory):
-            self._recover_from_data(directory, DamagedManifest("it is older than the collection"))
             return
         if manifest.state is not CollectionState.READY:
             if not self._read_only:
@@ -225,21 +251,16 @@ class Catalog:
         if manifest.spec.ref in self._collections:
             self._set_aside(directory, f"a second collection is called {manifest.spec.ref}")
             return
-        content, problem = None, None
-        if not self._read_only:
-            finish_repair(directory)
         files = DerivedFiles(directory, manifest.spec, read_only=self._read_only)
-        try:
-            content = _open_content(directory, manifest, files, self._vfs)
-            if not manifest.recorded and not self._read_only:
-                replace(manifest, recorded=True).save(directory)
-        except (apsw.Error, *DAMAGE, OSError) as error:
-            problem = f"{type(error).__name__}: {error}"
-            _log.error("collection %s is quarantined: %s", manifest.spec.ref, problem)
-        collection = Collection(
-            directory, manifest.spec, manifest.created_at, content, self._background, files, problem
+
+        def open_content() -> Content:
+            if not self._read_only:
+                finish_repair(directory)
+            return _open_content(directory, manifest.spec, files, self._vfs, self._open_files)
+
+        self._collections[manifest.spec.ref] = Collection(
+            directory, manifest.spec, manifest.created_at, None, self._background, files, opener=open_content
         )
-        self._collections[manifest.spec.ref] = collection
 
     def _set_aside(self, directory: Path, problem: str) -> None:
         """Keep a directory that says nothing of itself in the list, under a name made from its own."""
@@ -262,11 +283,31 @@ def refuse_newer_formats(root: Path) -> None:
             raise unsupported(directory / DATA_FILE, number)
 
 
-def _open_content(directory: Path, manifest: Manifest, files: DerivedFiles, vfs: str | None) -> Content:
-    store = Store(directory, vfs, read_only=files.read_only)
+class _Checking:
+    """The job that looks for damage in the collections that nobody has used since the start, one at a time."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._waiting = iter(catalog.all())
+
+    def run(self, between: Callable[[], None]) -> float | None:
+        """Check the next one; see `Job.run`."""
+        collection = next(self._waiting, None)
+        if collection is None:
+            return None
+        try:
+            collection.check()
+        except Overloaded as error:
+            _log.warning("collection %s was not checked for damage: %s", collection.spec.ref, error)
+        return 0.0
+
+
+def _open_content(
+    directory: Path, spec: CollectionSpec, files: DerivedFiles, vfs: str | None, open_files: OpenFiles
+) -> Content:
+    store = Store(directory, vfs, read_only=files.read_only, open_files=open_files)
     try:
-        store.recover(recorded=manifest.recorded)
-        return Content(store, manifest.spec, files)
+        store.recover()
+        return Content(store, spec, files)
     except BaseException:
         store.abandon()
         raise

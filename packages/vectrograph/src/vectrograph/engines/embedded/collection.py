@@ -3,17 +3,27 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Condition, Lock
 from typing import Any, Final
 
 import apsw
 
+from vectrograph.domain.cancellation import refuse_cancelled
 from vectrograph.domain.capabilities import EngineLimits
-from vectrograph.domain.collections import CollectionInfo, CollectionSpec, CollectionState
-from vectrograph.domain.errors import DeadlineExceeded, DomainError, IdempotencyConflict, InternalError
+from vectrograph.domain.collections import CollectionInfo, CollectionOutline, CollectionSpec, CollectionState
+from vectrograph.domain.errors import (
+    CollectionNotFound,
+    CollectionQuarantined,
+    DeadlineExceeded,
+    DomainError,
+    IdempotencyConflict,
+    InternalError,
+    Overloaded,
+    Unavailable,
+)
 from vectrograph.domain.operations import Admitted, admit
 from vectrograph.domain.points import DeleteWhere, IdempotencyKey, Op, Precondition, Vector, WriteResult
 from vectrograph.engines.embedded.asked import Asked
@@ -22,9 +32,10 @@ from vectrograph.engines.embedded.batch import Reply
 from vectrograph.engines.embedded.columns.store import ColumnStore
 from vectrograph.engines.embedded.connections import PoolClosed
 from vectrograph.engines.embedded.content import Content
-from vectrograph.engines.embedded.failures import Damaged, quarantined, storage_errors
+from vectrograph.engines.embedded.failures import DAMAGE, Damaged, quarantined, storage_errors
 from vectrograph.engines.embedded.files import DerivedFiles
 from vectrograph.engines.embedded.judging import Judging
+from vectrograph.engines.embedded.open_files import exhausted, is_exhausted
 from vectrograph.engines.embedded.plan import Plan, needs_content
 from vectrograph.engines.embedded.remembered import Remembered
 from vectrograph.engines.embedded.store import Store
@@ -35,16 +46,20 @@ REPLAY_MICROSECONDS: Final = 24 * 3600 * 1_000_000
 """How long an idempotency record is kept."""
 
 _PUBLICATION_SECONDS: Final = 1.0
+_SMALL_ROWS: Final = 2_000
+"""Points up to which a collection is read again when it is used: it takes some milliseconds, and has no index."""
 
 _log = logging.getLogger(__name__)
 
 
 def check_deadline(deadline: float | None) -> None:
-    """Stop work whose time is over; `deadline` in `time.monotonic()` seconds.
+    """Stop work whose time is over, or whose caller has left; `deadline` in `time.monotonic()` seconds.
 
     Raises:
-        DeadlineExceeded: it is.
+        DeadlineExceeded: it is over.
+        Cancelled: the caller has left.
     """
+    refuse_cancelled()
     if deadline is not None and time.monotonic() >= deadline:
         raise DeadlineExceeded("The deadline passed before the work was done; nothing was written. Allow more time.")
 
@@ -60,6 +75,7 @@ class Collection:
         background: keeps the index.
         files: where derived data is kept.
         problem: what is damaged.
+        opener: opens the content of a collection that is not open yet, when it is first used or looked at.
     """
 
     def __init__(
@@ -71,7 +87,11 @@ class Collection:
         background: Background,
         files: DerivedFiles,
         problem: str | None = None,
+        opener: Callable[[], Content] | None = None,
     ) -> None:
+        self._opener = opener
+        self._opening = Lock()
+        self._seen = _Sizes()
         self.directory = directory
         self.spec = spec
         self._created_at = created_at
@@ -87,7 +107,11 @@ class Collection:
         self._judging = Judging(self.asked, self.writing)
         self.upkeep = Upkeep(spec, files, background, self.writing)
         if content is not None:
-            self.upkeep.opened(content)
+            self._adopt(content)
+
+    def _adopt(self, content: Content) -> None:
+        content.store.parkable(self._lock)
+        self.upkeep.opened(content)
 
     @property
     def uid(self) -> str:
@@ -103,21 +127,82 @@ class Collection:
         return self._serving().view
 
     def info(self) -> CollectionInfo:
-        """The collection as it stands; never raises for a damaged one."""
+        """The collection as it stands; never raises for a damaged one.
+
+        Raises:
+            Overloaded: there is no descriptor to open it with.
+        """
+        if self._content is None and self._opener is not None and not self._seen.checked:
+            with suppress(CollectionQuarantined):
+                self._opened()
+        return self.known()
+
+    def known(self) -> CollectionInfo:
+        """What is known of the collection without opening it: no sizes before it was opened, or checked."""
         content = self._content
-        healthy = content is not None and self._problem is None
         view = content.view if content is not None else None
+        healthy = self._problem is None and (content is not None or self._opener is not None)
         return CollectionInfo(
             spec=self.spec,
             state=CollectionState.READY if healthy else CollectionState.QUARANTINED,
-            count=view.count if view is not None else 0,
-            seq=view.seq if view is not None else 0,
+            count=view.count if view is not None else self._seen.count,
+            seq=view.seq if view is not None else self._seen.seq,
             created_at=self._created_at,
             bytes_on_disk=_bytes_in(self.directory),
-            indexed=self.upkeep.indexed(view) if view is not None else 0,
+            indexed=self.upkeep.indexed(view) if view is not None else self._seen.count,
             problem=self._problem,
             index_problem=self.upkeep.complaint,
         )
+
+    def outline(self) -> CollectionOutline:
+        """Name and state, as far as is known without reading anything."""
+        checked = self._content is not None or self._seen.checked or self._problem is not None
+        return CollectionOutline(self.spec, self._problem, checked)
+
+    # ------------------------------------------------------------ opening
+
+    def check(self) -> None:
+        """Look for damage in a collection that was not opened since the start, and close it again if it is small.
+
+        Raises:
+            Overloaded: there is no descriptor to open it with.
+        """
+        if self.outline().checked:
+            return
+        try:
+            self._opened(keep=False).store.park()
+        except Overloaded:
+            raise
+        except (CollectionNotFound, Unavailable) as error:
+            _log.debug("collection %s was not checked: %s", self.spec.ref, error)
+
+    def _opened(self, *, keep: bool = True) -> Content:
+        """The content, opened now if it is not open; unless `keep`, a small one is only looked at."""
+        with self._opening:
+            content = self._content
+            if content is not None:
+                return content
+            # It may have ended since it was looked at.
+            self._require_serving()
+            if self._opener is None:
+                raise Damaged(self._problem or "")
+            try:
+                content = self._opener()
+            except (apsw.Error, *DAMAGE, OSError) as error:
+                if is_exhausted(error):
+                    raise exhausted() from error
+                problem = f"{type(error).__name__}: {error}"
+                self._quarantine(problem)
+                raise quarantined(str(self.spec.ref), problem) from error
+            view = content.view
+            self._seen = _Sizes(view.count, view.seq, checked=True)
+            if not keep and len(view.labels) <= _SMALL_ROWS:
+                content.release()
+                content.store.abandon()
+                return content
+            self._adopt(content)
+            self._content = content
+            return content
 
     # ------------------------------------------------------------ writing
 
@@ -129,22 +214,33 @@ class Collection:
         deadline: float | None,
         limits: EngineLimits,
         now: int,
+        check: Callable[[], None],
     ) -> WriteResult:
-        """Apply operations as one transaction; see `Engine.write`. `now` in microseconds since 1970."""
+        """Apply operations as one transaction; see `Engine.write`.
+
+        Args:
+            ops: what to do.
+            precondition: of all of it.
+            key: the request's own name.
+            deadline: in `time.monotonic()` seconds.
+            limits: of the engine.
+            now: microseconds since 1970.
+            check: called now and then before the commit; may raise to stop.
+        """
         admitted = admit(ops, self.spec, limits)
         self.upkeep.admit(self.view(), len(ops), deadline)
         with self.writing(deadline) as content:
             expired = now - REPLAY_MICROSECONDS
             if key is not None and (reply := _replay(content.store, key, expired)) is not None:
                 return reply
-            plan = self._plan(content, admitted, precondition, now)
+            plan = self._plan(content, admitted, precondition, now, check)
             result = WriteResult(seq=plan.counters.seq, outcomes=tuple(plan.outcomes))
             batch = plan.batch(admitted, expired)
             if key is not None:
                 batch = replace(batch, reply=Reply(key, result))
             elif not batch.changes:
                 return result
-            check_deadline(deadline)
+            check()
             content.commit(batch, plan.counters)
             with self._published:
                 self._published.notify_all()
@@ -153,11 +249,13 @@ class Collection:
                 self._background.worker.schedule(self.folding)
             return result
 
-    def _plan(self, content: Content, admitted: Admitted, precondition: Precondition, now: int) -> Plan:
+    def _plan(
+        self, content: Content, admitted: Admitted, precondition: Precondition, now: int, check: Callable[[], None]
+    ) -> Plan:
         named = {op.id for op in admitted.ops if not isinstance(op, DeleteWhere) and op.id is not None}
         whole = any(needs_content(op, precondition) for op in admitted.ops)
         stored = content.store.lookup(sorted(named), content=whole)
-        plan = Plan(stored, content.matching, content.counters, self.spec.ids, now)
+        plan = Plan(stored, lambda condition: content.matching(condition, check), content.counters, self.spec.ids, now)
         plan.apply(admitted, precondition)
         return plan
 
@@ -180,16 +278,6 @@ class Collection:
                 yield content
         finally:
             self._lock.release()
-
-    def record_holds(self) -> bool:
-        """Whether the record of the last commit says on the disk what was written to it."""
-        with self.writing() as content:
-            return content.store.record is None or content.store.record.whole()
-
-    def renew_record(self) -> None:
-        """Write the record of the last commit anew."""
-        with self.writing() as content:
-            content.store.renew_record()
 
     # ------------------------------------------------------------ reading
 
@@ -265,11 +353,7 @@ class Collection:
         try:
             with storage_errors(self.directory, str(self.spec.ref), self._quarantine):
                 content = self._content
-                if content is None:
-                    # It may have ended since it was looked at.
-                    self._require_serving()
-                    raise Damaged(self._problem or "")
-                yield content
+                yield self._opened() if content is None else content
         except (PoolClosed, InternalError) as error:
             # Whatever failed because the files are gone or closed failed for that reason.
             if self._ended is not None:
@@ -289,20 +373,21 @@ class Collection:
 
     # ------------------------------------------------------------ the end
 
-    def end(self, reason: Callable[[], DomainError], *, keep: bool) -> None:
+    def end(self, reason: Callable[[], DomainError], *, keep: bool, fold: bool = True) -> None:
         """Serve no more: later calls raise `reason()`. A write in flight is finished, a read too if `keep`.
 
         Args:
             reason: makes the error of later calls.
             keep: whether the files stay and shall be closed in good order.
+            fold: False leaves the log of changes for the next open, which is quicker.
         """
         self._background.worker.cancel(self.folding)
         self._background.worker.cancel(self._judging)
         self.upkeep.stop()
-        if keep:
+        if keep and self._content is not None:
             self._save_index()
         self._ended = reason
-        with self._lock:
+        with self._lock, self._opening:
             content = self._content
             if content is None:
                 return
@@ -313,7 +398,7 @@ class Collection:
                 content.store.abandon()
                 return
             try:
-                content.store.close()
+                content.store.close(fold=fold)
             except apsw.Error as error:
                 # Nothing is lost: the log that could not be folded into the file is read at the next open.
                 _log.warning("collection %s was not closed in good order: %s", self.spec.ref, error)
@@ -333,6 +418,15 @@ class Collection:
         except (DomainError, OSError) as error:
             # Nothing is lost: the next open builds anew what is not there.
             _log.warning("the index of collection %s was not saved: %s", self.spec.ref, error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """What was seen when a collection was opened last; `checked` is False before."""
+
+    count: int = 0
+    seq: int = 0
+    checked: bool = False
 
 
 class _Folding:

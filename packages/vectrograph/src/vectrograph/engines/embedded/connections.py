@@ -1,6 +1,7 @@
 """Connections to one SQLite file: one that writes, and a pool of those that read."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Condition
@@ -14,6 +15,8 @@ _OLDEST_SQLITE: Final = (3, 51, 3)
 _IDLE_READERS: Final = 16
 _CACHE_KIB: Final = 8 * 1024
 _BUSY_MILLISECONDS: Final = 5_000
+CONNECTION_FILES: Final = 2
+"""Descriptors of a connection: of the file and of its log. The first one has the shared memory's too."""
 
 
 def open_writer(path: Path, vfs: str | None, *, page_bytes: int | None = None) -> apsw.Connection:
@@ -30,14 +33,18 @@ def open_writer(path: Path, vfs: str | None, *, page_bytes: int | None = None) -
         raise StartupError(f"SQLite {apsw.sqlite_lib_version()} is too old to be trusted; install a newer apsw.")
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if page_bytes else 0)
     connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
-    if page_bytes:
-        connection.pragma("page_size", page_bytes)
-    connection.pragma("journal_mode", "wal")
-    connection.pragma("synchronous", "full")
-    connection.pragma("wal_autocheckpoint", 0)
-    connection.pragma("cache_size", -_CACHE_KIB)
-    # Or the last to close a damaged file would fold its log in, for ever.
-    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    try:
+        if page_bytes:
+            connection.pragma("page_size", page_bytes)
+        connection.pragma("journal_mode", "wal")
+        connection.pragma("synchronous", "full")
+        connection.pragma("wal_autocheckpoint", 0)
+        connection.pragma("cache_size", -_CACHE_KIB)
+        # Or the last to close a damaged file would fold its log in, for ever.
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -69,15 +76,28 @@ class ReaderPool:
         path: of the file.
         vfs: name of the SQLite VFS to use, None for the usual one.
         read_only: the disk takes no writes.
+        opening: calls what opens a connection, once there are descriptors for it.
+        closed: told how many connections were closed.
     """
 
-    def __init__(self, path: Path, vfs: str | None, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        vfs: str | None,
+        *,
+        read_only: bool = False,
+        opening: Callable[[Callable[[], apsw.Connection]], apsw.Connection] = lambda connect: connect(),
+        closed: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._opening = opening
+        self._told_closed = closed
         self._path = path
         self._read_only = read_only
         self._vfs = vfs
         self._idle: list[apsw.Connection] = []
         self._borrowed = 0
         self._closed = False
+        self.used_at = 0.0
         self._changed = Condition()
 
     @contextmanager
@@ -92,8 +112,9 @@ class ReaderPool:
                 raise PoolClosed
             connection = self._idle.pop() if self._idle else None
             self._borrowed += 1
+            self.used_at = time.monotonic()
         try:
-            connection = connection or self._connect()
+            connection = connection or self._opening(self._connect)
             yield connection
         finally:
             self._give_back(connection)
@@ -102,8 +123,14 @@ class ReaderPool:
         if self._read_only:
             return open_still(self._path)
         connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY, vfs=self._vfs)
-        connection.set_busy_timeout(_BUSY_MILLISECONDS)
-        connection.pragma("cache_size", -_CACHE_KIB)
+        try:
+            connection.set_busy_timeout(_BUSY_MILLISECONDS)
+            connection.pragma("cache_size", -_CACHE_KIB)
+            # The log and the shared memory too: now, and not in the middle of the first statement.
+            connection.execute("PRAGMA schema_version").fetchall()
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _give_back(self, connection: apsw.Connection | None) -> None:
@@ -117,13 +144,28 @@ class ReaderPool:
             self._changed.notify_all()
         if connection is not None and not keep:
             connection.close()
+            self._told_closed(1)
+
+    def close_idle(self) -> bool:
+        """Close all connections, unless one is lent; whether they are closed. More can be borrowed afterwards."""
+        with self._changed:
+            if self._borrowed:
+                return False
+            idle, self._idle = self._idle, []
+        self._close(idle)
+        return True
+
+    def _close(self, connections: list[apsw.Connection]) -> None:
+        for connection in connections:
+            connection.close()
+        if connections:
+            self._told_closed(len(connections))
 
     def close(self, timeout: float) -> bool:
         """Lend no more, close what is idle, and wait for what is lent; whether all came back in time (seconds)."""
         with self._changed:
             self._closed = True
             idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        self._close(idle)
         with self._changed:
             return self._changed.wait_for(lambda: self._borrowed == 0, timeout)

@@ -1,5 +1,6 @@
 """What an undamaged collection has, and how a commit becomes the next View."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from vectrograph.domain.collections import CollectionSpec
@@ -50,10 +51,10 @@ class Content:
         """The newest state that was published."""
         return self.builder.view
 
-    def matching(self, condition: Filter) -> list[Record]:
+    def matching(self, condition: Filter, check: Callable[[], None]) -> list[Record]:
         """All stored points that match, without payload and text; for the holder of the lock."""
         with self.columns.updating_at_once() as alone:
-            return self.store.matching(condition, self.view, self.columns if alone else None)
+            return self.store.matching(condition, self.view, self.columns if alone else None, check)
 
     def commit(self, batch: Batch, counters: Counters) -> None:
         """Write a batch and publish the View that shows it."""
@@ -62,7 +63,6 @@ class Content:
         # Whatever interrupts the next lines, the next writer asks the file first what became of them.
         self._pending = _Pending(batch, added, counters)
         self.store.apply(batch)
-        self.store.recorded(batch)
         self._publish(self._pending)
 
     def settle(self) -> None:
@@ -75,9 +75,6 @@ class Content:
             return
         seq = self.store.header().counters.seq
         if seq == self._pending.counters.seq:
-            if seq > self.counters.seq:
-                # Where the number stays, the file does not tell whether the idempotency record is there.
-                self.store.recorded(self._pending.batch)
             self._publish(self._pending)
         elif seq == self.counters.seq:
             self.builder.forget()
@@ -89,6 +86,7 @@ class Content:
         """Take the memory from a budget from now on."""
         self.builder.charge(budget)
         self.columns = ColumnStore(held=budget.reserve(0))
+        budget.reclaimable(self.columns)
 
     def release(self) -> None:
         """Give up the derived file, and give the memory back to the budget."""

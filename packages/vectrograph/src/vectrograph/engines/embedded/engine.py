@@ -26,7 +26,7 @@ from vectrograph.domain.points import (
 )
 from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest
 from vectrograph.domain.requests import query_vectors, require_scroll, require_spec
-from vectrograph.engines.base import Infos, Points, Results
+from vectrograph.engines.base import Infos, Outlines, Points, Results
 from vectrograph.engines.embedded import reads
 from vectrograph.engines.embedded.background import USUAL, Background, Rhythm, Tune
 from vectrograph.engines.embedded.budget import Budget
@@ -41,6 +41,7 @@ from vectrograph.engines.embedded.lock import DirectoryLock
 from vectrograph.engines.embedded.maintenance import TASKS, fold, maintain
 from vectrograph.engines.embedded.manifest import require_known_format, save_format
 from vectrograph.engines.embedded.planner import Choice, Planner
+from vectrograph.engines.embedded.quota import UNLIMITED, Quota
 from vectrograph.engines.embedded.scan import Searcher
 from vectrograph.engines.embedded.search import search
 from vectrograph.engines.embedded.selecting import selecting
@@ -110,6 +111,7 @@ class EmbeddedEngine:
         vfs: str | None = None,
         memory_bytes: int | None = None,
         ballast_bytes: int = BALLAST_BYTES,
+        quota: Quota = UNLIMITED,
         rhythm: Rhythm = USUAL,
         tune: Tune = tune,
         choose: Choice = route,
@@ -127,6 +129,7 @@ class EmbeddedEngine:
             memory_bytes: what the engine may keep in memory (see `budget`), None for no limit. An index that does not
                 fit is not built, and writes that do not fit are refused.
             ballast_bytes: room on the disk kept for deleting when it is full (see `space`), 0 for none.
+            quota: how many collections there may be.
             rhythm: when indexes are worked on.
             tune: decides how new graphs are served.
             choose: decides which way a search takes.
@@ -160,7 +163,7 @@ class EmbeddedEngine:
                     reached=reached,
                 )
                 try:
-                    catalog = Catalog(root, vfs, background, read_only=read_only)
+                    catalog = Catalog(root, vfs, background, read_only=read_only, quota=quota)
                     return cls(lock, catalog, background, clock, Planner(choose), ballast)
                 except BaseException:
                     background.worker.close()
@@ -193,6 +196,12 @@ class EmbeddedEngine:
         own = [collection.info() for collection in self._catalog.all() if collection.spec.ref.tenant == tenant]
         return sorted(own, key=lambda info: info.spec.ref.name)
 
+    def outline(self, tenant: str) -> Outlines:
+        """All collections of a tenant by name, without opening any; see `Engine.outline`."""
+        self._require_open()
+        own = [collection.outline() for collection in self._catalog.all() if collection.spec.ref.tenant == tenant]
+        return sorted(own, key=lambda outline: outline.spec.ref.name)
+
     def describe(self, ref: CollectionRef) -> CollectionInfo:
         """One collection as it stands; see `Engine.describe`."""
         return self._find(ref).info()
@@ -213,7 +222,13 @@ class EmbeddedEngine:
 
         def act() -> WriteResult:
             return collection.write(
-                ops, precondition or Precondition(), idempotency, deadline, CAPABILITIES.limits, self._clock()
+                ops,
+                precondition or Precondition(),
+                idempotency,
+                deadline,
+                CAPABILITIES.limits,
+                self._clock(),
+                self._checking(deadline),
             )
 
         if all(isinstance(op, Delete | DeleteWhere) for op in ops):
@@ -229,21 +244,24 @@ class EmbeddedEngine:
         collection = self._find(ref)
         queries = query_vectors(request, collection.spec, CAPABILITIES.limits)
         self._background.foreground.touch()
-        check_deadline(deadline)
-        return search(collection, request, queries, self._searcher, lambda: check_deadline(deadline))
+        check = self._checking(deadline)
+        check()
+        return search(collection, request, queries, self._searcher, check)
 
     def scroll(self, ref: CollectionRef, request: ScrollRequest, *, deadline: float | None = None) -> ScrollPage:
         """One page of points; see `Engine.scroll`."""
         collection = self._find(ref)
         require_scroll(request, CAPABILITIES)
-        check_deadline(deadline)
-        return reads.scroll(collection, request, lambda: check_deadline(deadline))
+        check = self._checking(deadline)
+        check()
+        return reads.scroll(collection, request, check)
 
     def count(self, ref: CollectionRef, filter: Filter | None = None, *, deadline: float | None = None) -> int:
         """How many points match; see `Engine.count`."""
         collection = self._find(ref)
-        check_deadline(deadline)
-        return reads.count(collection, filter, lambda: check_deadline(deadline))
+        check = self._checking(deadline)
+        check()
+        return reads.count(collection, filter, check)
 
     def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
         """The log after a position; see `Engine.changes`."""
@@ -319,6 +337,16 @@ class EmbeddedEngine:
     def _find(self, ref: CollectionRef) -> Collection:
         self._require_open()
         return self._catalog.find(ref)
+
+    def _checking(self, deadline: float | None) -> Callable[[], None]:
+        """What long work calls between its pieces: it ends at the deadline, with the caller, and with the engine."""
+
+        def check() -> None:
+            if self._closed:
+                raise _closed()
+            check_deadline(deadline)
+
+        return check
 
     def _require_open(self) -> None:
         if self._closed:

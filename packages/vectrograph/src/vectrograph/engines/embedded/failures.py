@@ -11,6 +11,7 @@ from typing import Final
 import apsw
 
 from vectrograph.domain.errors import CollectionQuarantined, DomainError, InternalError, OutOfSpace, StorageReadOnly
+from vectrograph.engines.embedded.open_files import exhausted, is_exhausted
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -56,6 +57,8 @@ def quarantined(name: str, problem: str) -> CollectionQuarantined:
 
 
 def _translate(error: apsw.Error | OSError, directory: Path, name: str) -> DomainError:
+    if is_exhausted(error):
+        return exhausted()
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, apsw.FullError) or number in _FULL:
         return OutOfSpace(

@@ -19,6 +19,7 @@ from vectrograph.engines.embedded.files import DerivedFiles
 from vectrograph.engines.embedded.graph.damage import DamagedIndex
 from vectrograph.engines.embedded.graph.saving import SavedRows
 from vectrograph.engines.embedded.graph.vector_file import VectorFile
+from vectrograph.engines.embedded.open_files import is_exhausted
 from vectrograph.engines.embedded.plan import Counters
 from vectrograph.engines.embedded.store import Store
 from vectrograph.engines.embedded.view import Columns, Generation, Labels, Mask, ViewBuilder
@@ -55,6 +56,8 @@ def open_rows(store: Store, files: DerivedFiles, spec: CollectionSpec, counters:
             files.keep_only(saved.vectors)
             return Opened(_caught_up(store, builder, saved.seq, counters), saved.seq)
     except (DamagedIndex, OSError) as problem:
+        if is_exhausted(problem):
+            raise
         _log.warning("the index of collection %s is built anew: %s", spec.ref, problem)
     files.discard()
     return Opened(_caught_up(store, _empty(files, spec, counters), -1, counters), 0)

@@ -7,7 +7,7 @@ from typing import Any, Final
 import apsw
 import numpy as np
 
-from vectrograph.domain.filters import Filter, predicate
+from vectrograph.domain.filters import Filter, measured, predicate
 from vectrograph.domain.points import Change
 from vectrograph.domain.queries import Include
 from vectrograph.engines.embedded.batch import KINDS
@@ -16,7 +16,9 @@ from vectrograph.engines.embedded.records import Record, change_checksum, read_r
 from vectrograph.engines.embedded.view import Labels
 
 _IDS_AT_A_TIME: Final = 4096
-_PAYLOADS_AT_FIRST: Final = 256
+PAYLOADS_AT_FIRST: Final = 16
+_TESTS_AT_A_TIME: Final = 16_384
+"""Conditions evaluated between two checks: some milliseconds."""
 _CHUNK_CHARACTERS: Final = 1 << 19
 
 
@@ -30,18 +32,28 @@ def read_by_ids(connection: apsw.Connection, ids: Sequence[bytes], include: Incl
     ]
 
 
-def read_by_labels(connection: apsw.Connection, labels: Sequence[int], include: Include) -> list[Record]:
-    """The points of these labels, in no particular order; what is not there is left out."""
+def read_by_labels(
+    connection: apsw.Connection, labels: Sequence[int], include: Include, check: Callable[[], None] = lambda: None
+) -> list[Record]:
+    """The points of these labels, in no particular order; what is not there is left out.
+
+    Args:
+        connection: to read on.
+        labels: of the points.
+        include: parts of them to read.
+        check: called every few thousand points; may raise to stop.
+    """
     condition = "WHERE label IN (SELECT value FROM json_each(?))"
     return [
         record
-        for part in _parts(labels, _IDS_AT_A_TIME)
+        for part in _parts(labels, _IDS_AT_A_TIME, check)
         for record in _read(connection, condition, part, lambda each: json.dumps(list(each)), include)
     ]
 
 
-def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+def _parts(items: Sequence[Any], size: int, check: Callable[[], None] = lambda: None) -> Iterator[Sequence[Any]]:
     for start in range(0, len(items), size):
+        check()
         yield items[start : start + size]
 
 
@@ -73,15 +85,23 @@ def matching_labels(connection: apsw.Connection, condition: Filter, check: Calla
         check: called before every chunk of payloads; may raise to stop.
     """
     test = predicate(condition)
+    step = max(1, _TESTS_AT_A_TIME // measured(condition).terms)
     found: list[int] = []
     for labels, payloads in payloads_between(connection, -1):
-        check()
-        found.extend(label for label, payload in zip(labels, payloads, strict=True) if test(payload))
+        for start in range(0, len(labels), step):
+            check()
+            part = slice(start, start + step)
+            found.extend(label for label, payload in zip(labels[part], payloads[part], strict=True) if test(payload))
     return np.array(found, np.int64)
 
 
 def payloads_between(
-    connection: apsw.Connection, after: int, *, last: int | None = None, newer_than: int | None = None
+    connection: apsw.Connection,
+    after: int,
+    *,
+    last: int | None = None,
+    newer_than: int | None = None,
+    at_first: int = PAYLOADS_AT_FIRST,
 ) -> Iterator[tuple[list[int], list[Any]]]:
     """Labels and decoded payloads of points, a chunk of a few milliseconds at a time, by ascending label.
 
@@ -90,8 +110,9 @@ def payloads_between(
         after: labels above this one.
         last: and up to this one, None for all.
         newer_than: only points whose last change has a greater seq.
+        at_first: points of the first chunk.
     """
-    step = _PAYLOADS_AT_FIRST
+    step = at_first
     condition, bounds = "label > ?", list[int]()
     if last is not None:
         condition, bounds = condition + " AND label <= ?", [*bounds, last]
@@ -110,7 +131,7 @@ def payloads_between(
         labels = json.loads(row[0])
         yield labels, json.loads(row[1])
         after = labels[-1]
-        # Payloads are small or large: aim at chunks of a few milliseconds. The largest first chunk is 256 MB.
+        # Payloads are small or large: aim at chunks of a few milliseconds. The largest first chunk is 16 MB.
         step = max(1, step * 2 if len(row[1]) < _CHUNK_CHARACTERS else step // 2)
 
 

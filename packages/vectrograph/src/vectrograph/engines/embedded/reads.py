@@ -22,6 +22,8 @@ from vectrograph.engines.embedded.view import View
 
 _FILTER_CHUNK: Final = 512
 _FEW: Final = 4
+_MOST_SORTED: Final = 100_000
+"""Points read to be sorted: some 50 MB."""
 
 
 def get(collection: Collection, ids: Sequence[str], include: Include) -> list[Point | None]:
@@ -37,7 +39,7 @@ def count(collection: Collection, condition: Filter | None, check: Callable[[], 
     """How many points there are, or match; `check` is called now and then and may raise to stop."""
     if condition is None:
         return collection.view().count
-    _, selection = known_selection(collection, condition)
+    _, selection = known_selection(collection, condition, check)
     if selection is not None:
         return selection.count
     with selecting(collection, condition, check) as (_, _, selected):
@@ -53,14 +55,13 @@ def scroll(collection: Collection, request: ScrollRequest, check: Callable[[], N
     scope = scroll_scope(collection.uid, request)
     order = _Ordering(request.order, collection.spec.ids)
     after = None if request.cursor is None else order.position(unseal(scope, request.cursor, "cursor"))
-    wanted = request.offset + request.limit + 1
     if request.filter is None:
         with collection.reading() as (connection, _), _transaction(connection):
             found = order.page(connection, after, request.limit + 1, request.offset, BARE)
             whole = _whole(connection, found[: request.limit], request.include)
     else:
         with selecting(collection, request.filter, check) as (connection, view, selection):
-            found = _matching(connection, order, after, view, selection, wanted, check)[request.offset :]
+            found = _matching(connection, order, after, view, selection, request, check)
             whole = _whole(connection, found[: request.limit], request.include)
     page = found[: request.limit]
     points = tuple(whole[record.label].point(request.include) for record in page)
@@ -78,20 +79,25 @@ def _matching(
     after: tuple[object, ...] | None,
     view: View,
     selection: Selection,
-    wanted: int,
+    request: ScrollRequest,
     check: Callable[[], None],
 ) -> list[Record]:
-    """The first points after a position that match, up to `wanted`."""
-    if selection.count <= _FEW * wanted + _FILTER_CHUNK:
+    """The points after a position that match, without those to skip, and one more than a page has."""
+    skip, wanted = request.offset, request.limit + 1
+    if skip >= selection.count:
+        return []
+    if selection.count <= min(_MOST_SORTED, _FEW * (skip + wanted) + _FILTER_CHUNK):
         # Few match: read them all, rather than the many that lie between them.
-        records = read_by_labels(connection, view.labels[selection.mask].tolist(), BARE)
-        return order.sorted(records, after)[:wanted]
+        records = read_by_labels(connection, view.labels[selection.mask].tolist(), BARE, check)
+        return order.sorted(records, after)[skip : skip + wanted]
     found: list[Record] = []
     while len(found) < wanted:
         check()
         chunk = order.page(connection, after, _FILTER_CHUNK, 0, BARE)
         rows = view.rows_of(np.array([record.label for record in chunk], np.int64))
-        found.extend(record for record, right in zip(chunk, selection.mask[rows].tolist(), strict=True) if right)
+        right = [record for record, good in zip(chunk, selection.mask[rows].tolist(), strict=True) if good]
+        found.extend(right[skip:])
+        skip = max(0, skip - len(right))
         if len(chunk) < _FILTER_CHUNK:
             break
         after = order.position(order.key(chunk[-1]))

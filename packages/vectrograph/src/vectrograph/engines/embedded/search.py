@@ -35,7 +35,7 @@ def search(
     if request.filter is None:
         view, selection = collection.view(), None
     else:
-        view, selection = known_selection(collection, request.filter)
+        view, selection = known_selection(collection, request.filter, check)
     if request.filter is None or selection is not None:
         rankings = searcher.search(view, _question(collection, request, queries, selection), check)
         wanted = _labels(view, rankings, request)

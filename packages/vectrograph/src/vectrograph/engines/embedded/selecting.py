@@ -13,10 +13,12 @@ from vectrograph.engines.embedded.columns.store import Selection
 from vectrograph.engines.embedded.view import View
 
 
-def known_selection(collection: Collection, condition: Filter) -> tuple[View, Selection | None]:
+def known_selection(
+    collection: Collection, condition: Filter, check: Callable[[], None]
+) -> tuple[View, Selection | None]:
     """The View published last, and which of its rows match, None when that must be read first."""
     view = collection.view()
-    return view, collection.columns.ready(condition, view)
+    return view, collection.columns.ready(condition, view, check)
 
 
 @contextmanager
@@ -33,12 +35,14 @@ def selecting(
     columns = collection.columns
     with ExitStack() as stack:
         connection, view = stack.enter_context(collection.snapshot(check))
-        selection = columns.ready(condition, view)
-        if selection is None:
+        selection = columns.ready(condition, view, check)
+        while selection is None:
             stack.close()
-            # Columns first, then the snapshot: what is taken later is never older than the columns.
             place(math.inf)
+            # The turn first, then the snapshot: what is taken later is never older than the columns.
             with columns.updating(check):
                 connection, view = stack.enter_context(collection.snapshot(check))
-                selection = columns.select(connection, view, condition, check)
+                table = columns.prepare(connection, view, condition, check)
+            if table is not None:
+                selection = columns.answer(connection, view, condition, table, check)
         yield connection, view, selection

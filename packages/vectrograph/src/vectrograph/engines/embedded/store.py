@@ -2,10 +2,12 @@
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import apsw
@@ -16,21 +18,15 @@ from vectrograph.domain.filters import Filter
 from vectrograph.domain.points import IdempotencyKey, Outcome, OutcomeStatus, WriteResult
 from vectrograph.engines.embedded.batch import Batch
 from vectrograph.engines.embedded.columns.store import ColumnStore
-from vectrograph.engines.embedded.commit_record import CommitRecord, LastCommit, read_record
-from vectrograph.engines.embedded.connections import ReaderPool, open_still, open_writer
+from vectrograph.engines.embedded.connections import CONNECTION_FILES, ReaderPool, open_still, open_writer
 from vectrograph.engines.embedded.failures import Damaged
-from vectrograph.engines.embedded.log_check import folded_seq, require_whole_log
+from vectrograph.engines.embedded.log_check import require_whole_log
 from vectrograph.engines.embedded.manifest import FORMAT, spec_from_json, spec_to_json
+from vectrograph.engines.embedded.open_files import OpenFiles
 from vectrograph.engines.embedded.plan import Counters
 from vectrograph.engines.embedded.reading import read_by_ids, read_by_labels
 from vectrograph.engines.embedded.records import BARE, CONTENT, Record, reply_checksum, state_checksum, vector_checksum
-from vectrograph.engines.embedded.schema import (
-    APPLICATION_ID,
-    FILE_NAME,
-    INSERT_BATCH,
-    creation_script,
-    require_content,
-)
+from vectrograph.engines.embedded.schema import APPLICATION_ID, FILE_NAME, INSERT_BATCH, creation_script
 from vectrograph.engines.embedded.view import Addition, Labels, View
 
 _PAGE_BYTES: Final = 4096
@@ -41,6 +37,8 @@ _ROUNDS: Final = 3
 _LEFT_PAGES: Final = 256
 _LOAD_BYTES: Final = 16 << 20
 _LABELS_AT_A_TIME: Final = 100_000
+_WRITER_FILES: Final = CONNECTION_FILES + 1
+"""With the shared memory, of which a process has one descriptor for each file."""
 
 _log = logging.getLogger(__name__)
 
@@ -57,107 +55,162 @@ class Header:
 class Store:
     """One SQLite file. Whoever calls a method that writes holds the collection's lock.
 
+    Its connections are opened when they are needed, and closed when others need the descriptors: see `open_files`.
+
     Args:
         directory: of the collection.
         vfs: name of the SQLite VFS to use, None for the usual one.
         page_bytes: creates the file with pages of that size.
         read_only: the disk takes no writes.
+        open_files: whose descriptors are used; None for a limit of its own.
     """
 
     def __init__(
-        self, directory: Path, vfs: str | None, page_bytes: int | None = None, *, read_only: bool = False
+        self,
+        directory: Path,
+        vfs: str | None,
+        page_bytes: int | None = None,
+        *,
+        read_only: bool = False,
+        open_files: OpenFiles | None = None,
     ) -> None:
         self._path, self._vfs = directory / FILE_NAME, vfs
         self._read_only = read_only
-        self.record: CommitRecord | None = None
-        if page_bytes is None:
-            require_content(self._path)
-        self._writer = open_still(self._path) if read_only else open_writer(self._path, vfs, page_bytes=page_bytes)
-        self._folder: apsw.Connection | None = None
+        self._open_files = OpenFiles() if open_files is None else open_files
+        self._lock: Lock | None = None
+        self._used_at = 0.0
+        self._parked_seq: int | None = None
+        self._folding = False
         self._checkpointed = 0
-        self.readers = ReaderPool(self._path, vfs, read_only=read_only)
+        self._open_writer: apsw.Connection | None = None
+        self.readers = ReaderPool(
+            self._path,
+            vfs,
+            read_only=read_only,
+            opening=self._open_reader,
+            closed=lambda count: self._open_files.give_back(self, CONNECTION_FILES * count),
+        )
+        self._connect_writer(page_bytes)
+
+    # ------------------------------------------------------------ descriptors
+
+    def parkable(self, lock: Lock) -> None:
+        """Let the connections be closed while nobody uses them; `lock` is the collection's."""
+        self._lock = lock
+
+    @property
+    def used_at(self) -> float:
+        """When a connection was used last, in `time.monotonic()` seconds."""
+        return max(self._used_at, self.readers.used_at)
+
+    def park(self) -> bool:
+        """Close all connections, unless one is in use; see `Owner.park`."""
+        lock = self._lock
+        if lock is None or not lock.acquire(blocking=False):
+            return False
+        try:
+            # Writers last: who only reads cannot leave the log in order.
+            if self._folding or self._open_writer is None or not self.readers.close_idle():
+                return self._open_writer is None and self.readers.close_idle()
+            self._parked_seq = self._seq(self._open_writer)
+            self._close_writer()
+            return True
+        except apsw.Error as error:
+            _log.warning("the connections to %s were not closed: %s", self._path, error)
+            return False
+        finally:
+            lock.release()
+
+    @property
+    def _writer(self) -> apsw.Connection:
+        self._used_at = time.monotonic()
+        return self._connect_writer() if self._open_writer is None else self._open_writer
+
+    def _connect_writer(self, page_bytes: int | None = None) -> apsw.Connection:
+        def connect() -> apsw.Connection:
+            if self._read_only:
+                return open_still(self._path)
+            return open_writer(self._path, self._vfs, page_bytes=page_bytes)
+
+        writer = self._open_files.open(self, _WRITER_FILES, connect)
+        self._open_writer = writer
+        if self._parked_seq is not None:
+            self._require_all_of_parked(writer)
+            # The pages that lie in the log already.
+            self._checkpointed = self._pages_written() - _size(self._log_path) // _PAGE_BYTES
+        return writer
+
+    def _open_reader(self, connect: Callable[[], apsw.Connection]) -> apsw.Connection:
+        reader = self._open_files.open(self, CONNECTION_FILES, connect)
+        try:
+            self._require_all_of_parked(reader)
+        except BaseException:
+            reader.close()
+            self._open_files.give_back(self, CONNECTION_FILES)
+            raise
+        return reader
+
+    def _require_all_of_parked(self, connection: apsw.Connection) -> None:
+        """Compare what a new connection sees with what was there when the last one was closed.
+
+        Raises:
+            Damaged: something is missing.
+        """
+        parked = self._parked_seq
+        if parked is not None and (found := self._seq(connection)) < parked:
+            raise Damaged(f"its last change is {found}, and change {parked} was there when its file was closed")
+
+    @staticmethod
+    def _seq(connection: apsw.Connection) -> int:
+        rows: Any = connection.execute("SELECT seq FROM state").fetchall()
+        return int(rows[0][0]) if rows else 0
+
+    def _close_writer(self) -> None:
+        writer, self._open_writer = self._open_writer, None
+        if writer is not None:
+            writer.close()
+            self._open_files.give_back(self, _WRITER_FILES)
+
+    @property
+    def _log_path(self) -> Path:
+        return self._path.with_name(self._path.name + "-wal")
+
+    # ------------------------------------------------------------ opening
 
     @classmethod
-    def create(cls, directory: Path, spec: CollectionSpec, created_at: int, vfs: str | None) -> "Store":
+    def create(
+        cls,
+        directory: Path,
+        spec: CollectionSpec,
+        created_at: int,
+        vfs: str | None,
+        open_files: OpenFiles | None = None,
+    ) -> "Store":
         """A new, empty file, on disk with all of its tables."""
-        store = cls(directory, vfs, _PAGE_BYTES)
+        store = cls(directory, vfs, _PAGE_BYTES, open_files=open_files)
         store._writer.execute(creation_script(spec.ids, FORMAT))
         store._writer.execute(
             "INSERT INTO state VALUES (1, 0, 1, 0, ?, ?, ?)",
             (created_at, json.dumps(spec_to_json(spec)), state_checksum(0, 1, 0)),
         )
         store.checkpoint()
-        store.record = CommitRecord.create(directory, LastCommit(created_at))
         return store
 
-    def acknowledged(self) -> None:
-        """Record that the collection is there: from now on nothing but `drop` removes it."""
-        if self.record is not None:
-            self.record.update(replace(self.record.last, acknowledged=True))
-
-    def recover(self, *, recorded: bool) -> None:
-        """Make sure that everything acknowledged is there, and fold in the log that a dead process left.
-
-        Args:
-            recorded: False for a collection that was made before there were records of the last commit.
+    def recover(self) -> None:
+        """Make sure that the log a dead process left is whole, and fold it in.
 
         Raises:
             Damaged: commits that were acknowledged are missing.
             apsw.Error: it cannot be read.
         """
         if self._read_only:
-            if recorded:
-                self._require_all_of(read_record(self._path.parent)[1])
             return
         require_whole_log(self._writer, self._path)
-        header = self.header()
-        if recorded:
-            self.record = CommitRecord.open(self._path.parent)
-            self._require_all_of(self.record.last)
-        else:
-            self.record = CommitRecord.create(self._path.parent, LastCommit(header.created_at))
-        # One of the same time may be older than the data, after a power loss.
-        current = replace(self.record.last, seq=header.counters.seq, acknowledged=True)
         try:
             # What lies behind the good frames goes, before a second crash could make it look like lost commits.
-            if self.checkpoint():
-                current = replace(current, folded=header.counters.seq)
+            self.checkpoint()
         except (apsw.FullError, apsw.ReadOnlyError, apsw.IOError) as error:
             _log.warning("the log of %s is not folded in yet: %s", self._path, error)
-        self.record.renew(current)
-
-    def renew_record(self) -> None:
-        """Write the record of the last commit anew, from what was written to it."""
-        if (old := self.record) is not None:
-            self.record = CommitRecord.create(self._path.parent, old.last)
-            old.close()
-
-    def _require_all_of(self, last: LastCommit) -> None:
-        """Compare the file and its log with the record of the last commit.
-
-        Raises:
-            Damaged: the record knows of something that is not there.
-        """
-        header = self.header()
-        if header.created_at != last.created_at:
-            raise Damaged("the record of its last commit is that of another collection")
-        seq = header.counters.seq
-        if seq < last.seq:
-            raise Damaged(
-                f"its last change is {seq}, and change {last.seq} was acknowledged: its log or its file was lost, or "
-                "replaced by an older one; if that was done on purpose, repair takes it as it is"
-            )
-        folded = folded_seq(self._path)
-        if folded is not None and folded < last.folded:
-            raise Damaged(
-                f"the file without its log is that of change {folded}, and change {last.folded} was in it once: it was "
-                "replaced by an older one"
-            )
-        if (
-            last.reply_at
-            and not self._writer.execute("SELECT 1 FROM replies WHERE at = ?", (last.reply_at,)).fetchall()
-        ):
-            raise Damaged("its newest idempotency record was acknowledged and is missing")
 
     def header(self) -> Header:
         """Read what the file says about itself.
@@ -264,29 +317,27 @@ class Store:
         outcomes = tuple(Outcome(name, OutcomeStatus(status), version) for name, status, version in result["outcomes"])
         return body_hash, WriteResult(seq=result["seq"], outcomes=outcomes, replayed=True)
 
-    def matching(self, condition: Filter, view: View, columns: ColumnStore | None) -> list[Record]:
+    def matching(
+        self, condition: Filter, view: View, columns: ColumnStore | None, check: Callable[[], None]
+    ) -> list[Record]:
         """All stored points that match, without payload and text.
 
         Args:
             condition: the filter.
             view: of what the file holds.
             columns: to evaluate it over; None when somebody else is busy with them.
+            check: called now and then; may raise to stop.
         """
         if columns is None:
-            selection = ColumnStore.by_payload(self._writer, view, condition, lambda: None)
+            selection = ColumnStore.by_payload(self._writer, view, condition, check)
         else:
-            known = columns.ready(condition, view)
-            selection = known or columns.select(self._writer, view, condition, lambda: None)
-        return read_by_labels(self._writer, view.labels[selection.mask].tolist(), BARE)
+            known = columns.ready(condition, view, check)
+            selection = known or columns.select(self._writer, view, condition, check)
+        return read_by_labels(self._writer, view.labels[selection.mask].tolist(), BARE, check)
 
     def apply(self, batch: Batch) -> None:
         """Commit a batch: when this returns it is on disk; when it raises, `header` tells whether it is."""
         self._writer.execute(INSERT_BATCH, batch.bindings())
-
-    def recorded(self, batch: Batch) -> None:
-        """Record a batch that is on disk as the last commit."""
-        if self.record is not None:
-            self.record.advance(batch.seq, batch.at if batch.reply is not None else None, batch.expired)
 
     @property
     def checkpoint_due(self) -> bool:
@@ -302,17 +353,27 @@ class Store:
         Args:
             writing: takes the lock of the collection.
         """
-        if self._folder is None:
-            self._folder = open_writer(self._path, self._vfs)
+        self._folding = True
+        try:
+            folder = self._open_files.open(self, CONNECTION_FILES, lambda: open_writer(self._path, self._vfs))
+            try:
+                self._fold(folder, writing)
+            finally:
+                folder.close()
+                self._open_files.give_back(self, CONNECTION_FILES)
+        finally:
+            self._folding = False
+
+    def _fold(self, folder: apsw.Connection, writing: Callable[[], AbstractContextManager[object]]) -> None:
         for _ in range(_ROUNDS):
-            log, folded = self._folder.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            log, folded = folder.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             if log - folded <= _LEFT_PAGES:
                 break
         with writing():
             large = self._pages_written() - self._checkpointed >= _RESTART_PAGES
-            self._folder.set_busy_timeout(_RESTART_MILLISECONDS)
+            folder.set_busy_timeout(_RESTART_MILLISECONDS)
             mode = apsw.SQLITE_CHECKPOINT_RESTART if large else apsw.SQLITE_CHECKPOINT_PASSIVE
-            self._checkpoint(self._folder, mode)
+            self._checkpoint(folder, mode)
 
     def checkpoint(self) -> bool:
         """Fold the whole log into the file and empty it; False when readers were in the way for too long."""
@@ -326,25 +387,25 @@ class Store:
             return False
         if log == folded:
             self._checkpointed = self._pages_written()
-            if self.record is not None:
-                # All of the log is in the file, and the file was synced. A batch that is not recorded yet is too.
-                self.record.update(replace(self.record.last, folded=self.record.last.seq))
         return log == folded
 
     def _pages_written(self) -> int:
         return self._writer.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)[0]
 
-    def close(self) -> None:
-        """Empty the log and let go of the file, waiting up to ten seconds for readers."""
-        if self._read_only:
+    def close(self, *, fold: bool = True) -> None:
+        """Empty the log and let go of the file, waiting up to ten seconds for readers.
+
+        Args:
+            fold: False leaves the log for the next open, which is quicker.
+        """
+        parked = self._open_writer is None
+        if self._read_only or not fold or (parked and not _size(self._log_path)):
             self.abandon()
             return
         self.readers.close(timeout=10.0)
-        self._close_folder()
         self.checkpoint()
         self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
-        self._writer.close()
-        self._close_record()
+        self._close_writer()
 
     def abandon(self) -> None:
         """Let go of a file that is damaged or about to be removed, leaving file and log as they are.
@@ -352,15 +413,12 @@ class Store:
         Readers finish on what they have open.
         """
         self.readers.close(timeout=0.0)
-        self._close_folder()
-        self._writer.close()
-        self._close_record()
+        self._close_writer()
 
-    def _close_record(self) -> None:
-        record, self.record = self.record, None
-        if record is not None:
-            record.close()
 
-    def _close_folder(self) -> None:
-        if self._folder is not None:
-            self._folder.close()
+def _size(path: Path) -> int:
+    """Bytes of a file, 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

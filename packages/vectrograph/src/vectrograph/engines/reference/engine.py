@@ -7,14 +7,14 @@ from typing import Final
 from uuid import uuid4
 
 from vectrograph.domain.capabilities import Capabilities, EngineLimits, MaintenanceReport, MaintenanceTask
-from vectrograph.domain.collections import CollectionInfo, CollectionRef, CollectionSpec, Distance
+from vectrograph.domain.collections import CollectionInfo, CollectionOutline, CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.errors import AlreadyExists, CollectionNotFound, DeadlineExceeded, InvalidArgument, Unavailable
 from vectrograph.domain.filters import NODES, Filter
 from vectrograph.domain.operations import admit
 from vectrograph.domain.points import ChangePage, IdempotencyKey, Op, Precondition, WriteResult
 from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest
 from vectrograph.domain.requests import query_vectors, require_scroll, require_spec
-from vectrograph.engines.base import Infos, Points, Results
+from vectrograph.engines.base import Infos, Outlines, Points, Results
 from vectrograph.engines.reference.collection import Collection
 
 CAPABILITIES: Final = Capabilities(
@@ -92,6 +92,10 @@ class ReferenceEngine:
             self._require_open()
             own = [c for ref, c in self._collections.items() if ref.tenant == tenant]
             return sorted((c.info() for c in own), key=lambda info: info.spec.ref.name)
+
+    def outline(self, tenant: str) -> Outlines:
+        """All collections of a tenant, without their sizes; see `Engine.outline`."""
+        return [CollectionOutline(info.spec) for info in self.list(tenant)]
 
     def describe(self, ref: CollectionRef) -> CollectionInfo:
         """One collection as it stands; see `Engine.describe`."""

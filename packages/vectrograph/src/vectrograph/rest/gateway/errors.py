@@ -35,6 +35,7 @@ NUMBERS: Final[Mapping[type[domain.DomainError], int]] = MappingProxyType(
         domain.PermissionDenied: 7,
         domain.TooLarge: 8,
         domain.RateLimited: 8,
+        domain.Cancelled: 1,
         domain.OutOfSpace: 8,
         domain.Conflict: 9,
         domain.StorageReadOnly: 9,

@@ -167,15 +167,21 @@ class GetLimitsResponse(GatewayMessage, frozen=True, kw_only=True):
     max_id_bytes: UInt32
     max_answer_bytes: Int64
     max_search_work: Int64
+    max_filter_conditions: UInt32
+    max_filter_paths: UInt32
+    max_filter_work: Int64
+    max_collections: UInt32
+    max_tenant_collections: UInt32
 
     @classmethod
     def of(cls, limits: Limits) -> "GetLimitsResponse":
         """From the limits in force."""
-        large = ("max_message_bytes", "max_answer_bytes", "max_search_work")
+        large = ("max_message_bytes", "max_answer_bytes", "max_search_work", "max_filter_work")
         return cls(
             max_message_bytes=str(limits.max_body_bytes),
             max_answer_bytes=str(limits.max_answer_bytes),
             max_search_work=str(limits.max_search_work),
+            max_filter_work=str(limits.max_filter_work),
             **{name: getattr(limits, name) for name in cls.__struct_fields__ if name not in large},
         )
 

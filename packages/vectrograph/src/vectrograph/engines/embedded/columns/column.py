@@ -3,14 +3,14 @@
 A column is immutable for its readers; `extended` and `patched` make the next one, which shares what it can.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vectrograph.domain.filters import Compare, Comparison
+from vectrograph.domain.filters import MISSING, Compare, Comparison
 from vectrograph.engines.embedded.columns.buffers import appended, held, replaced
 from vectrograph.engines.embedded.columns.dictionary import NUMBER, Dictionary
 from vectrograph.engines.embedded.columns.numbers import Numbers, holds
@@ -21,6 +21,8 @@ Codes: TypeAlias = NDArray[np.int32]
 
 SLACK: Final = 1024
 """Values that a column may hold in vain, besides as many as it has rows."""
+OBJECT_BYTES: Final = 2_048
+"""Memory of a column without rows: its Python objects and its key, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class ScalarColumn:
         dictionary: of the codes; shared with the columns before and after this one.
         codes: shape (size,); None while every value is a number or missing.
         numbers: shape (size,), NaN for what is no number; None while no value is one.
+
+    A path that leads nowhere in every row costs no memory a row.
     """
 
     size: int
@@ -47,7 +51,7 @@ class ScalarColumn:
     @property
     def nbytes(self) -> int:
         """Memory taken, about."""
-        return held(self.codes) + held(self.numbers) + self.dictionary.nbytes
+        return OBJECT_BYTES + held(self.codes) + held(self.numbers) + self.dictionary.nbytes
 
     @property
     def wasteful(self) -> bool:
@@ -56,6 +60,8 @@ class ScalarColumn:
 
     def extended(self, values: Sequence[Any]) -> "ScalarColumn":
         """With rows of these values behind; MISSING where there is none."""
+        if self.codes is None and self.numbers is None and values.count(MISSING) == len(values):
+            return ScalarColumn(self.size + len(values), self.dictionary, None, None)
         codes, numbers = self._encode(values)
         wide = self._widened(codes, numbers)
         return ScalarColumn(
@@ -92,23 +98,23 @@ class ScalarColumn:
             kept = np.zeros(self.size, np.int32)
             if counted is not None:
                 kept[~np.isnan(counted)] = NUMBER
-        if counted is None and (kept is None or bool((codes == NUMBER).any())):
+        if counted is None and bool((codes == NUMBER).any()):
             counted = np.full(self.size, np.nan)
         return ScalarColumn(self.size, self.dictionary, kept, counted)
 
-    def holds(self, leaf: Any) -> Mask:
-        """Of which rows a leaf about this path holds."""
+    def holds(self, leaf: Any, check: Callable[[], None]) -> Mask:
+        """Of which rows a leaf about this path holds; `check` is called now and then and may raise to stop."""
         mask = None if self.numbers is None else holds(leaf, self.numbers)
         if self.codes is None:
             return np.zeros(self.size, np.bool_) if mask is None else mask
-        others = self._of_codes(leaf, self.codes)
+        others = self._of_codes(leaf, self.codes, check)
         return others if mask is None else np.logical_or(mask, others, out=others)
 
-    def _of_codes(self, leaf: Any, codes: Codes) -> Mask:
+    def _of_codes(self, leaf: Any, codes: Codes, check: Callable[[], None]) -> Mask:
         if isinstance(leaf, Compare) and leaf.op is Comparison.EQ and isinstance(leaf.value, str):
             code = self.dictionary.code_of(leaf.value)
             return np.zeros(self.size, np.bool_) if code is None else codes == code
-        truth = self.dictionary.truth(leaf)
+        truth = self.dictionary.truth(leaf, check)
         true = np.flatnonzero(truth)
         if len(true) <= 1:
             return codes == true[0] if len(true) else np.zeros(self.size, np.bool_)

@@ -4,7 +4,7 @@ Fixed codes stand for what has no value of its own: nothing there, a number (kep
 array, any object; no leaf tells two arrays, or two objects, apart.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vectrograph.domain.filter_nodes import bounds_of
-from vectrograph.domain.filters import MISSING, DateRange, Filter, instant, predicate
+from vectrograph.domain.filters import MISSING, DateRange, Filter, instant, is_small, predicate
 
 Truth: TypeAlias = NDArray[np.bool_]
 
@@ -26,6 +26,9 @@ _FALSE: Final = 4
 _REMEMBERED: Final = 32
 _VALUE_BYTES: Final = 160
 """A string or large number with its places in a list and a dictionary, besides its characters."""
+_VALUES_BETWEEN: Final = 8_192
+"""Values asked about between two checks: a millisecond or two."""
+_CHARACTERS_BETWEEN: Final = 1 << 20
 _NO_DATE: Final = np.iinfo(np.int64).min
 
 
@@ -85,35 +88,55 @@ class Dictionary:
         """The code of a string, None when it never occurred."""
         return self._codes.get(value)
 
-    def truth(self, leaf: Any) -> Truth:
-        """Whether a leaf holds of each value, by code; numbers under `NUMBER` excepted, of which it says False."""
+    def truth(self, leaf: Any, check: Callable[[], None]) -> Truth:
+        """Whether a leaf holds of each value, by code; numbers under `NUMBER` excepted, of which it says False.
+
+        Args:
+            leaf: about the value itself.
+            check: called now and then; may raise to stop.
+        """
         known = self._truths.get(leaf)
         size = len(self._values)
         if known is not None and len(known) >= size:
             return known
         start = 0 if known is None else len(known)
-        more = self._ask(leaf, start, size)
+        more = self._ask(leaf, start, size, check)
         truth = more if known is None else np.concatenate([known, more])
         truth[: NUMBER + 1] = False
-        while len(self._truths) >= _REMEMBERED:
-            self._truths.pop(next(iter(self._truths)), None)
-        self._truths[leaf] = truth
+        if is_small(leaf):
+            while len(self._truths) >= _REMEMBERED:
+                self._truths.pop(next(iter(self._truths)), None)
+            self._truths[leaf] = truth
         return truth
 
-    def _ask(self, leaf: Any, start: int, end: int) -> Truth:
+    def _ask(self, leaf: Any, start: int, end: int, check: Callable[[], None]) -> Truth:
         if isinstance(leaf, DateRange):
-            return _within(leaf, self._dates(end)[start:end])
+            return _within(leaf, self._dates(end, check)[start:end])
         test = predicate(replace(leaf, path=()))
-        return np.fromiter((test(value) for value in self._values[start:end]), np.bool_, end - start)
+        truth = np.empty(end - start, np.bool_)
+        values, asked = self._values, 0
+        while asked < end - start:
+            check()
+            # Values are short or long: a needle is looked for in so many characters between two checks.
+            characters, first = 0, asked
+            while asked < end - start and asked - first < _VALUES_BETWEEN and characters < _CHARACTERS_BETWEEN:
+                value = values[start + asked]
+                truth[asked] = test(value)
+                characters += len(value) if isinstance(value, str) else 1
+                asked += 1
+        return truth
 
-    def _dates(self, end: int) -> NDArray[np.int64]:
+    def _dates(self, end: int, check: Callable[[], None]) -> NDArray[np.int64]:
         """Microseconds since 1970 of each value that is a date, the least integer for others."""
         known = self._instants
-        if len(known) < end:
-            values = self._values[len(known) : end]
+        while len(known) < end:
+            check()
+            upto = min(end, len(known) + _VALUES_BETWEEN)
+            values = self._values[len(known) : upto]
             more = (_NO_DATE if not isinstance(v, str) or (at := instant(v)) is None else at for v in values)
             known = np.concatenate([known, np.fromiter(more, np.int64, len(values))])
-            self._instants = known
+            if len(known) > len(self._instants):
+                self._instants = known
         return known
 
 

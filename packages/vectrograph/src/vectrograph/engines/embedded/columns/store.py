@@ -3,35 +3,53 @@
 Writes cost nothing here. A column knows the seq up to which it is true, and before it is used what changed since is
 read from the file: new rows by their labels, which rise, and patched ones by their version, of which there is an index.
 So the work is the same whether a column is new, some writes behind, or was left half built by a deadline.
+
+One thread at a time works on the columns, for some milliseconds: then the next one that waits has its turn. A filter
+over many new paths does not hold up a search whose columns are there already, or nearly. Masks are computed, and
+payloads read one by one, outside of these turns.
 """
 
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
+from threading import Event, Lock
 from typing import Final, TypeAlias
 
 import apsw
 import numpy as np
 
-from vectrograph.domain.filters import Filter
+from vectrograph.domain.filters import Filter, is_small
 from vectrograph.engines.embedded.budget import Budget, OverBudget, Reservation
 from vectrograph.engines.embedded.columns.column import Mask
 from vectrograph.engines.embedded.columns.keys import Key, keys_of
 from vectrograph.engines.embedded.columns.table import Column, Table, empty_column, evaluate, values_at
-from vectrograph.engines.embedded.reading import matching_labels, payloads_between
-from vectrograph.engines.embedded.view import Labels, View
+from vectrograph.engines.embedded.reading import PAYLOADS_AT_FIRST, matching_labels, payloads_between
+from vectrograph.engines.embedded.view import Labels, Rows, View
 
 COLUMN_BYTES: Final = 256 << 20
 """Memory that the columns of a collection may take."""
+MOST_COLUMNS: Final = 256
+"""Columns of a collection, those of paths that lead nowhere included: they are free but for their names."""
 
+_TURN_SECONDS: Final = 0.02
+"""How long one thread works on the columns while others wait: some times what the snapshot costs that begins it."""
 _WAIT_SECONDS: Final = 0.02
+_VALUES_AT_A_TIME: Final = 16_384
+"""Values that are put into columns between two looks at the clock: some milliseconds."""
 _SELECTIONS: Final = 16
 _SELECTION_SHARE: Final = 8
+_REFUSALS: Final = 64
+"""Sets of columns that did not fit and are remembered."""
 _MORE: Final = 1.5
 """How much a collection may grow, or shrink, before columns that did not fit are tried again."""
 
 Check: TypeAlias = Callable[[], None]
+
+
+def _go_on() -> None:
+    """Stop nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +73,57 @@ class _Entry:
     seq: int
     labels: Labels
 
+    @property
+    def nbytes(self) -> int:
+        return self.column.nbytes
+
     def suits(self, view: View) -> bool:
         return self.seq == view.seq and _same_rows(self.labels, view.labels)
+
+
+class _Turns:
+    """Lets threads in one at a time, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._taken = False
+        self._waiting: deque[Event] = deque()
+
+    def take(self, check: Check) -> None:
+        """Wait for the turn of this thread; `check` is called meanwhile and may raise to stop."""
+        mine = Event()
+        with self._lock:
+            if not self._taken:
+                self._taken = True
+                return
+            self._waiting.append(mine)
+        try:
+            while not mine.wait(_WAIT_SECONDS):
+                check()
+        except BaseException:
+            with self._lock:
+                still_waiting = mine in self._waiting
+                if still_waiting:
+                    self._waiting.remove(mine)
+            if not still_waiting:
+                self.give()
+            raise
+
+    def take_at_once(self) -> bool:
+        """Take it unless somebody has it."""
+        with self._lock:
+            if self._taken:
+                return False
+            self._taken = True
+            return True
+
+    def give(self) -> None:
+        """Let the next one in."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._taken = False
 
 
 class ColumnStore:
@@ -73,16 +140,16 @@ class ColumnStore:
         self._entries: dict[Key, _Entry] = {}
         self._selections: dict[Filter, tuple[int, Labels, Selection]] = {}
         self._refused: dict[frozenset[Key], int] = {}
-        self._lock = Lock()
+        self._turns = _Turns()
+        self._at_a_time = PAYLOADS_AT_FIRST
         self._choosing = Lock()
 
     @property
     def nbytes(self) -> int:
         """Memory taken, about."""
-        columns = sum(entry.column.nbytes for entry in list(self._entries.values()))
-        return columns + sum(len(each.mask) for _, _, each in list(self._selections.values()))
+        return sum(entry.nbytes for entry in list(self._entries.values())) + self._selected_bytes()
 
-    def ready(self, filter: Filter, view: View) -> Selection | None:
+    def ready(self, filter: Filter, view: View, check: Check = _go_on) -> Selection | None:
         """What matches, when that can be told without reading; else None."""
         known = self._selections.get(filter)
         if known is not None and known[0] == view.seq and _same_rows(known[1], view.labels):
@@ -94,34 +161,33 @@ class ColumnStore:
             if entry is None or not entry.suits(view):
                 return None
             columns[key] = entry.column
-        return self._select(filter, view, Table(len(view.labels), columns))
+        return self.evaluated(filter, view, Table(len(view.labels), columns), check)
 
     @contextmanager
     def updating(self, check: Check) -> Iterator[None]:
-        """The right to call `select`; take it before the transaction, so that columns are never newer than that.
+        """The right to call `prepare`; take it before the transaction, so that columns are never newer than that.
 
         Args:
             check: called while waiting; may raise to stop.
         """
-        while not self._lock.acquire(timeout=_WAIT_SECONDS):
-            check()
+        self._turns.take(check)
         try:
             yield
         finally:
-            self._lock.release()
+            self._turns.give()
 
     @contextmanager
     def updating_at_once(self) -> Iterator[bool]:
         """The same for those who must not wait: whether there is nobody in the way."""
-        taken = self._lock.acquire(blocking=False)
+        taken = self._turns.take_at_once()
         try:
             yield taken
         finally:
             if taken:
-                self._lock.release()
+                self._turns.give()
 
     def select(self, connection: apsw.Connection, view: View, filter: Filter, check: Check) -> Selection:
-        """What matches, after bringing the columns up to date.
+        """What matches, after bringing the columns up to date, however long that takes.
 
         Args:
             connection: in a transaction that sees exactly the state of `view`.
@@ -129,18 +195,58 @@ class ColumnStore:
             filter: what is asked.
             check: called between chunks of a few milliseconds; may raise to stop, what was done is kept.
         """
-        keys = keys_of(filter)
-        rows = len(view.labels)
+        table = None
+        while table is None:
+            table = self.prepare(connection, view, filter, check)
+        return self.answer(connection, view, filter, table, check)
+
+    def answer(self, connection: apsw.Connection, view: View, filter: Filter, table: Table, check: Check) -> Selection:
+        """What matches, by the table that `prepare` gave; arguments as of `select`."""
+        if table.columns or not keys_of(filter):
+            return self.evaluated(filter, view, table, check)
+        return self.by_payload(connection, view, filter, check)
+
+    def prepare(self, connection: apsw.Connection, view: View, filter: Filter, check: Check) -> Table | None:
+        """Bring the columns of a filter up to date, or nearer to it; for whoever has the turn.
+
+        Args:
+            connection: in a transaction that sees exactly the state of `view`.
+            view: the newest.
+            filter: what is asked.
+            check: called between chunks of a few milliseconds; may raise to stop, what was done is kept.
+
+        Returns:
+            The columns; a table without columns when they do not fit, and payloads are to be read; None when the turn
+            is over before the work is done.
+        """
+        keys, rows = keys_of(filter), len(view.labels)
         refused = self._refused.get(keys)
-        if refused is not None and refused / _MORE < rows < refused * _MORE:
-            return self.by_payload(connection, view, filter, check)
-        for key in sorted(keys, key=repr):
-            self._update(key, connection, view, check)
+        if len(keys) > MOST_COLUMNS or (refused is not None and refused / _MORE < rows < refused * _MORE):
+            return Table(rows, {})
+        for key in keys:
+            entry = self._entries.get(key)
+            if entry is not None and (entry.column.wasteful or entry.seq > view.seq):
+                entry = None
+            self._entries[key] = _on_rows_of(view, entry or _Entry(empty_column(key), view.seq, view.labels[:0]))
+        self._patch(keys, connection, view, check)
+        # Time of this thread, so that a turn is worth its snapshot also while other processes take the cores.
+        late = time.thread_time() + _TURN_SECONDS
+        for part in self._extend(keys, connection, view, check):
             if not self._make_room(keys):
-                self._refused[keys] = max(1, rows)
-                return self.by_payload(connection, view, filter, check)
+                self._refuse(keys, rows)
+                return Table(rows, {})
+            if part and time.thread_time() >= late:
+                return None
+        if not self._make_room(keys):
+            self._refuse(keys, rows)
+            return Table(rows, {})
         self._refused.pop(keys, None)
-        return self._select(filter, view, Table(rows, {key: self._entries[key].column for key in keys}))
+        return Table(rows, {key: self._entries[key].column for key in keys})
+
+    def _refuse(self, keys: frozenset[Key], rows: int) -> None:
+        while len(self._refused) >= _REFUSALS:
+            self._refused.pop(next(iter(self._refused)))
+        self._refused[keys] = max(1, rows)
 
     @staticmethod
     def by_payload(connection: apsw.Connection, view: View, filter: Filter, check: Check) -> Selection:
@@ -152,38 +258,59 @@ class ColumnStore:
 
     # ------------------------------------------------------------ keeping up to date
 
-    def _update(self, key: Key, connection: apsw.Connection, view: View, check: Check) -> None:
-        """Make the column of a key true of a View."""
-        entry = self._entries.get(key)
-        if entry is not None and (entry.column.wasteful or entry.seq > view.seq):
-            entry = None
-        entry = _on_rows_of(view, entry or _Entry(empty_column(key), 0, view.labels[:0]))
-        if len(entry.labels) and entry.seq < view.seq:
-            entry = self._patch(key, entry, connection, view, check)
-        last = int(entry.labels[-1]) if len(entry.labels) else -1
-        self._entries[key] = entry = _Entry(entry.column, view.seq, entry.labels)
-        for labels, payloads in payloads_between(connection, last):
-            check()
-            entry = self._entries[key] = _append(entry, key, view, labels, payloads)
-            if entry.column.nbytes > self._limit:
-                return
-        # Rows behind the last live one.
-        rest = len(view.labels) - len(entry.labels)
-        if rest:
-            entry = _Entry(entry.column.extended(values_at(key, [None] * rest)), view.seq, view.labels)
-        self._entries[key] = _Entry(entry.column, view.seq, view.labels)
+    def _patch(self, keys: frozenset[Key], connection: apsw.Connection, view: View, check: Check) -> None:
+        """Bring the rows that columns have already up to the state of a View."""
+        behind: dict[tuple[int, int], list[Key]] = {}
+        for key in keys:
+            entry = self._entries[key]
+            if entry.seq < view.seq:
+                last = int(entry.labels[-1]) if len(entry.labels) else -1
+                behind.setdefault((entry.seq, last), []).append(key)
+        for (seq, last), group in behind.items():
+            rows: list[int] = []
+            values: dict[Key, list[object]] = {key: [] for key in group}
+            for labels, payloads in payloads_between(connection, -1, last=last, newer_than=seq) if last >= 0 else ():
+                rows += view.rows_of(np.array(labels, np.int64)).tolist()
+                for key in group:
+                    check()
+                    values[key] += values_at(key, payloads)
+            for key in group:
+                entry = self._entries[key]
+                column = entry.column.patched(np.array(rows, np.int64), values[key]) if rows else entry.column
+                self._entries[key] = _Entry(column, view.seq, entry.labels)
 
-    @staticmethod
-    def _patch(key: Key, entry: _Entry, connection: apsw.Connection, view: View, check: Check) -> _Entry:
-        last = int(entry.labels[-1])
-        rows: list[int] = []
-        values: list[object] = []
-        for labels, payloads in payloads_between(connection, -1, last=last, newer_than=entry.seq):
-            check()
-            rows += view.rows_of(np.array(labels, np.int64)).tolist()
-            values += values_at(key, payloads)
-        column = entry.column.patched(np.array(rows, np.int64), values) if rows else entry.column
-        return _Entry(column, view.seq, entry.labels)
+    def _extend(self, keys: frozenset[Key], connection: apsw.Connection, view: View, check: Check) -> Iterator[bool]:
+        """Add the rows that columns lack, reading each payload once for all of them; a few milliseconds a step.
+
+        Yields:
+            Whether there may be more to do.
+        """
+        rows = len(view.labels)
+        while True:
+            covered = sorted({len(self._entries[key].labels) for key in keys} - {rows})
+            if not covered:
+                return
+            # Those that are the furthest behind catch up with the next ones first.
+            start, end = covered[0], covered[1] if len(covered) > 1 else rows
+            group = [key for key in keys if len(self._entries[key].labels) == start]
+            last, bound = int(view.labels[start - 1]) if start else -1, int(view.labels[end - 1])
+            step = max(1, _VALUES_AT_A_TIME // len(group))
+            for labels, payloads in payloads_between(connection, last, last=bound, at_first=self._at_a_time):
+                self._at_a_time = max(PAYLOADS_AT_FIRST, len(labels))
+                found = view.rows_of(np.array(labels, np.int64))
+                for first in range(0, len(labels), step):
+                    part = slice(first, first + step)
+                    for key in group:
+                        check()
+                        self._entries[key] = _append(self._entries[key], key, view, found[part], payloads[part])
+                    yield True
+            for key in group:
+                entry = self._entries[key]
+                rest = end - len(entry.labels)
+                if rest:
+                    # Rows behind the last live one.
+                    column = entry.column.extended(values_at(key, [None] * rest))
+                    self._entries[key] = _Entry(column, entry.seq, view.labels[:end])
 
     def _make_room(self, keys: frozenset[Key]) -> bool:
         """Drop the columns that were not used for longest until the rest fits; those of `keys` last, and all at once.
@@ -204,33 +331,50 @@ class ColumnStore:
         return True
 
     def _fits(self) -> bool:
-        total = sum(entry.column.nbytes for entry in self._entries.values())
-        if total > self._limit:
+        columns = sum(entry.nbytes for entry in self._entries.values())
+        if columns > self._limit or len(self._entries) > MOST_COLUMNS:
             return False
         try:
-            self._held.resize(total)
+            self._held.resize(columns + self._selected_bytes())
         except OverBudget:
             return False
         return True
 
+    def _selected_bytes(self) -> int:
+        return sum(len(each.mask) for _, _, each in list(self._selections.values()))
+
+    def give_up(self) -> bool:
+        """Forget the columns, because others need the memory; False when somebody works on them at the moment."""
+        with self.updating_at_once() as alone:
+            if not alone or not self._held.amount:
+                return False
+            self._forget()
+            return True
+
     def release(self) -> None:
         """Forget everything, and give the memory back to the budget; nobody asks any more."""
-        with self._lock:
-            self._entries.clear()
-            with self._choosing:
-                self._selections.clear()
+        with self.updating(_go_on):
+            self._forget()
             self._held.release()
+
+    def _forget(self) -> None:
+        # Others may be reading the dictionary.
+        self._entries = {}
+        with self._choosing:
+            self._selections.clear()
+        self._held.resize(0)
 
     # ------------------------------------------------------------ answers
 
-    def _select(self, filter: Filter, view: View, table: Table) -> Selection:
-        mask = evaluate(filter, table)
+    def evaluated(self, filter: Filter, view: View, table: Table, check: Check) -> Selection:
+        """What matches, by the columns that `prepare` gave."""
+        mask = evaluate(filter, table, check)
         if view.count < len(view.labels):
             mask = np.logical_and(mask, view.live)
         mask.flags.writeable = False
         selection = Selection(mask, int(np.count_nonzero(mask)))
         selections = self._selections
-        if len(mask) * _SELECTIONS * _SELECTION_SHARE <= self._limit:
+        if len(mask) * _SELECTIONS * _SELECTION_SHARE <= self._limit and is_small(filter):
             # Also called by those who need not wait for columns.
             with self._choosing:
                 while len(selections) >= _SELECTIONS:
@@ -257,11 +401,9 @@ def _on_rows_of(view: View, entry: _Entry) -> _Entry:
     return _Entry(entry.column.taken(np.searchsorted(entry.labels, labels)), entry.seq, labels)
 
 
-def _append(entry: _Entry, key: Key, view: View, labels: list[int], payloads: list[object]) -> _Entry:
-    """With the rows up to the last of some labels; dead rows between them have no values."""
-    start = len(entry.labels)
-    rows = view.rows_of(np.array(labels, np.int64))
-    end = int(rows[-1]) + 1
+def _append(entry: _Entry, key: Key, view: View, rows: Rows, payloads: list[object]) -> _Entry:
+    """With the rows up to the last of some; dead rows between them have no values."""
+    start, end = len(entry.labels), int(rows[-1]) + 1
     values = values_at(key, payloads)
     if end - start > len(rows):
         sparse = values_at(key, [None] * (end - start))

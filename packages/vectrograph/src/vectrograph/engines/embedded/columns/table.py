@@ -18,7 +18,7 @@ from vectrograph.domain.filters import (
     value_at,
 )
 from vectrograph.engines.embedded.columns.buffers import appended, held, replaced
-from vectrograph.engines.embedded.columns.column import SLACK, Codes, Mask, Rows, ScalarColumn
+from vectrograph.engines.embedded.columns.column import OBJECT_BYTES, SLACK, Codes, Mask, Rows, ScalarColumn
 from vectrograph.engines.embedded.columns.keys import ArrayKey, Key, ScalarKey, keys_of
 
 
@@ -27,49 +27,63 @@ class ArrayColumn:
     """The elements of the array at a path in each row, as a table of their own.
 
     Attributes:
-        starts: number of the first element of each row, shape (size,).
-        counts: of elements; -1 where there is no array.
+        size: rows.
+        starts: number of the first element of each row, shape (size,); None while no row has an array.
+        counts: of elements; -1 where there is no array; None with `starts`.
         elements: columns over all elements, those of rows that have changed since included.
     """
 
-    starts: Rows
-    counts: Codes
+    size: int
+    starts: Rows | None
+    counts: Codes | None
     elements: "Table"
 
     @classmethod
     def empty(cls, key: ArrayKey) -> "ArrayColumn":
         """No rows."""
-        return cls(np.empty(0, np.int64), np.empty(0, np.int32), Table.empty(key.inner))
-
-    @property
-    def size(self) -> int:
-        """Rows."""
-        return len(self.counts)
+        return cls(0, None, None, Table.empty(key.inner))
 
     @property
     def nbytes(self) -> int:
         """Memory taken, about."""
-        return held(self.starts) + held(self.counts) + self.elements.nbytes
+        return OBJECT_BYTES + held(self.starts) + held(self.counts) + self.elements.nbytes
 
     @property
     def wasteful(self) -> bool:
         """Whether most of what it holds is of rows that have changed since."""
-        living = int(np.maximum(self.counts, 0).sum(dtype=np.int64))
+        living = 0 if self.counts is None else int(np.maximum(self.counts, 0).sum(dtype=np.int64))
         return self.elements.size > 2 * living + SLACK or self.elements.wasteful
 
     def extended(self, values: Sequence[Any]) -> "ArrayColumn":
         """With rows of these values behind."""
         starts, counts, elements = self._with_elements(values)
-        return ArrayColumn(appended(self.starts, starts), appended(self.counts, counts), elements)
+        size = self.size + len(values)
+        own = self._arrays(counts)
+        if own is None:
+            return ArrayColumn(size, None, None, elements)
+        return ArrayColumn(size, appended(own[0], starts), appended(own[1], counts), elements)
 
     def patched(self, rows: Rows, values: Sequence[Any]) -> "ArrayColumn":
         """With other values in some rows; copies twelve bytes a row."""
         starts, counts, elements = self._with_elements(values)
-        return ArrayColumn(replaced(self.starts, rows, starts), replaced(self.counts, rows, counts), elements)
+        own = self._arrays(counts)
+        if own is None:
+            return ArrayColumn(self.size, None, None, elements)
+        return ArrayColumn(self.size, replaced(own[0], rows, starts), replaced(own[1], rows, counts), elements)
 
     def taken(self, rows: Rows) -> "ArrayColumn":
         """With these rows only, in this order."""
-        return ArrayColumn(self.starts[rows], self.counts[rows], self.elements)
+        if self.starts is None or self.counts is None:
+            return ArrayColumn(len(rows), None, None, self.elements)
+        return ArrayColumn(len(rows), self.starts[rows], self.counts[rows], self.elements)
+
+    def _arrays(self, counts: Codes) -> tuple[Rows, Codes] | None:
+        """Its arrays, made when the first row with an array comes; None before."""
+        if self.starts is not None and self.counts is not None:
+            return self.starts, self.counts
+        if not bool((counts >= 0).any()):
+            return None
+        return np.zeros(self.size, np.int64), np.full(self.size, -1, np.int32)
 
     def _with_elements(self, values: Sequence[Any]) -> tuple[Rows, Codes, "Table"]:
         arrays = [value if isinstance(value, list) else None for value in values]
@@ -78,9 +92,11 @@ class ArrayColumn:
         starts = self.elements.size + np.cumsum(lengths) - lengths
         return starts, counts, self.elements.extended([element for array in arrays for element in array or ()])
 
-    def holds(self, node: AnyElement | AllElements | NoElement) -> Mask:
-        """Of which rows a statement about the elements holds."""
-        before = np.concatenate([[0], np.cumsum(evaluate(node.filter, self.elements), dtype=np.int64)])
+    def holds(self, node: AnyElement | AllElements | NoElement, check: Callable[[], None]) -> Mask:
+        """Of which rows a statement about the elements holds; `check` as of `evaluate`."""
+        if self.starts is None or self.counts is None:
+            return np.zeros(self.size, np.bool_)
+        before = np.concatenate([[0], np.cumsum(evaluate(node.filter, self.elements, check), dtype=np.int64)])
         counts = np.maximum(self.counts, 0)
         hits = before[self.starts + counts] - before[self.starts]
         if isinstance(node, AnyElement):
@@ -135,29 +151,42 @@ class Table:
         return Table(self.size + len(payloads), columns)
 
 
-def evaluate(filter: Filter, table: Table) -> Mask:
-    """Which rows of a table match; it has the columns of `keys_of(filter)`."""
+def evaluate(filter: Filter, table: Table, check: Callable[[], None]) -> Mask:
+    """Which rows of a table match.
+
+    Args:
+        filter: what is asked.
+        table: has the columns of `keys_of(filter)`.
+        check: called between conditions, and within those that take long; may raise to stop.
+    """
+    check()
     match filter:
         case And(filters):
-            return _together(np.logical_and, True, filters, table)
+            return _together(np.logical_and, True, filters, table, check)
         case Or(filters):
-            return _together(np.logical_or, False, filters, table)
+            return _together(np.logical_or, False, filters, table, check)
         case Not(inner):
-            return ~evaluate(inner, table)
+            return ~evaluate(inner, table, check)
         case AnyElement() | AllElements() | NoElement():
             column = table.columns[ArrayKey(filter.path, keys_of(filter.filter))]
             assert isinstance(column, ArrayColumn)  # noqa: S101 - by its key
-            return column.holds(filter)
+            return column.holds(filter, check)
         case _:
             column = table.columns[ScalarKey(filter.path)]
             assert isinstance(column, ScalarColumn)  # noqa: S101 - by its key
-            return column.holds(filter)
+            return column.holds(filter, check)
 
 
-def _together(combine: Callable[[Mask, Mask], Mask], neutral: bool, filters: Sequence[Filter], table: Table) -> Mask:
+def _together(
+    combine: Callable[[Mask, Mask], Mask],
+    neutral: bool,
+    filters: Sequence[Filter],
+    table: Table,
+    check: Callable[[], None],
+) -> Mask:
     if not filters:
         return np.full(table.size, neutral)
-    mask = evaluate(filters[0], table)
+    mask = evaluate(filters[0], table, check)
     for each in filters[1:]:
-        mask = combine(mask, evaluate(each, table))
+        mask = combine(mask, evaluate(each, table, check))
     return mask

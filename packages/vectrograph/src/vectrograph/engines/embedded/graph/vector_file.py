@@ -10,11 +10,11 @@ name, CRC-32 of all that), then float32 rows without padding, then room to grow:
 """
 
 import errno
-import mmap
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ import numpy as np
 
 from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.graph.damage import DamagedIndex
+from vectrograph.engines.embedded.graph.mapping import mapped
 
 FORMAT: Final = 1
 HEADER_BYTES: Final = 4096
@@ -38,17 +39,18 @@ _READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 class VectorFile:
     """Appended to by one thread at a time, read by any number; arrays that were handed out stay valid for ever.
 
+    It is open only while something is done with it, so that collections that are left alone cost no descriptors.
+
     Args:
         path: of the file.
-        descriptor: open for reading, and for writing unless `writable` is False; owned from now on.
         dimension: of the vectors.
         rows: how many to keep; what lies behind is forgotten.
         writable: whether vectors can be appended.
     """
 
-    def __init__(self, path: Path, descriptor: int, dimension: int, rows: int, *, writable: bool = True) -> None:
+    def __init__(self, path: Path, dimension: int, rows: int, *, writable: bool = True) -> None:
         self.path = path
-        self._descriptor = descriptor
+        self._closed = False
         self._writable = writable
         self._row_bytes = 4 * dimension
         self._dimension = dimension
@@ -56,7 +58,8 @@ class VectorFile:
         self._capacity = 0
         self._everything: Vector = np.empty((0, dimension), np.float32)
         self._summed, self._checksum = 0, 0
-        self._reserve(rows)
+        with self._opened() as descriptor:
+            self._reserve(descriptor, rows)
 
     @classmethod
     def create(cls, path: Path, collection: str, dimension: int) -> "VectorFile":
@@ -68,10 +71,12 @@ class VectorFile:
         path.unlink(missing_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            _write(descriptor, _header(collection, dimension), 0)
-            return cls(path, descriptor, dimension, 0)
+            try:
+                _write(descriptor, _header(collection, dimension), 0)
+            finally:
+                os.close(descriptor)
+            return cls(path, dimension, 0)
         except BaseException:
-            os.close(descriptor)
             path.unlink(missing_ok=True)
             raise
 
@@ -95,10 +100,9 @@ class VectorFile:
                 raise DamagedIndex(f"{path} is damaged, or of another collection, dimension or format")
             if os.fstat(descriptor).st_size < HEADER_BYTES + rows * 4 * dimension:
                 raise DamagedIndex(f"{path} has fewer than {rows} rows")
-            return cls(path, descriptor, dimension, rows, writable=writable)
-        except BaseException:
+        finally:
             os.close(descriptor)
-            raise
+        return cls(path, dimension, rows, writable=writable)
 
     @property
     def rows(self) -> int:
@@ -126,9 +130,10 @@ class VectorFile:
         if not self._writable:
             raise OSError(errno.EROFS, "the vectors were opened for reading", str(self.path))
         first = self._rows
-        self._reserve(first + len(vectors))
         content = np.ascontiguousarray(vectors, np.float32).data.cast("B")
-        _write(self._descriptor, content, HEADER_BYTES + first * self._row_bytes)
+        with self._opened() as descriptor:
+            self._reserve(descriptor, first + len(vectors))
+            _write(descriptor, content, HEADER_BYTES + first * self._row_bytes)
         # Readers of the new length find the bytes in the same page cache that pwrite filled.
         self._rows = first + len(vectors)
         return first
@@ -148,7 +153,8 @@ class VectorFile:
             OSError: the disk refuses.
         """
         checksum = self._sum(rows, between)
-        os.fsync(self._descriptor)
+        with self._opened() as descriptor:
+            os.fsync(descriptor)
         return checksum
 
     def verify(self, checksum: int, between: Callable[[], None] = lambda: None) -> None:
@@ -165,10 +171,8 @@ class VectorFile:
             raise DamagedIndex(f"the first {self._rows} rows of {self.path} are not what was written")
 
     def close(self) -> None:
-        """Give up the descriptor; arrays that were handed out stay valid."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Append no more; arrays that were handed out stay valid."""
+        self._closed = True
 
     def discard(self) -> None:
         """Close and remove the file; arrays that were handed out stay valid."""
@@ -184,7 +188,17 @@ class VectorFile:
             self._summed = end
         return self._checksum
 
-    def _reserve(self, rows: int) -> None:
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        if self._closed:
+            raise ValueError(f"{self.path} is closed")
+        descriptor = os.open(self.path, (os.O_RDWR if self._writable else os.O_RDONLY) | os.O_CLOEXEC)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _reserve(self, descriptor: int, rows: int) -> None:
         """Make the file and the map long enough, with room for half as many again."""
         if rows <= self._capacity and self._capacity:
             return
@@ -192,9 +206,9 @@ class VectorFile:
         length = HEADER_BYTES + capacity * self._row_bytes
         if self._writable:
             # Room is a hole: taking blocks is left to pwrite, which can say that the disk is full; a map could not.
-            os.ftruncate(self._descriptor, length)
-        mapped = mmap.mmap(self._descriptor, length, mmap.MAP_SHARED, mmap.PROT_READ)
-        everything = np.frombuffer(mapped, np.float32, offset=HEADER_BYTES)
+            os.ftruncate(descriptor, length)
+        everything = np.frombuffer(mapped(descriptor, length), np.float32, offset=HEADER_BYTES)
+        everything.flags.writeable = False
         self._everything = everything.reshape(capacity, self._dimension)
         self._capacity = capacity
 

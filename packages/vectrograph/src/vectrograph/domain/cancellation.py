@@ -1,0 +1,56 @@
+"""Stopping work that nobody waits for any more: the caller has left, or the server ends.
+
+Whoever serves a request sets the cancellation of its thread, and long work asks for it between pieces of some
+milliseconds. It is looked up only there, so that short requests pay next to nothing for it.
+"""
+
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from typing import Final
+
+from vectrograph.domain.errors import Cancelled
+
+Gone = Callable[[], bool]
+"""Tells whether the caller has left; called by the thread that works for it, every few milliseconds."""
+
+GONE: Final = "vectrograph.gone"
+"""Key of an ASGI scope under which a `Gone` is handed on."""
+
+_current: Final[ContextVar[Gone | None]] = ContextVar("cancellation", default=None)
+
+
+class CancelledWhen:
+    """A block whose work ends when the caller has left.
+
+    Args:
+        gone: tells it.
+    """
+
+    __slots__ = ("_gone", "_token")
+
+    def __init__(self, gone: Gone) -> None:
+        self._gone = gone
+        self._token: Token[Gone | None] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._gone)
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _current.reset(self._token)
+
+
+def cancel_when(gone: Gone) -> None:
+    """Let all work of the current task, and of threads that it starts, end when the caller has left."""
+    _current.set(gone)
+
+
+def refuse_cancelled() -> None:
+    """Stop when the caller of the current thread has left.
+
+    Raises:
+        Cancelled: it has.
+    """
+    gone = _current.get()
+    if gone is not None and gone():
+        raise Cancelled("The caller has left, and the work for it was given up.")
