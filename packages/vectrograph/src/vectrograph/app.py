@@ -2,6 +2,7 @@
 order.
 """
 
+import logging
 import socket
 import threading
 import time
@@ -16,11 +17,12 @@ from starlette.types import ASGIApp
 
 from vectrograph.certificates import CertificateFiles, Certificates
 from vectrograph.closing import CLOSE_SECONDS, Closing
+from vectrograph.control.safekeeping import RECORD
 from vectrograph.control.seeding import default_password_in_force, seed_development_accounts
 from vectrograph.control.store import ControlStore, sqlite_url
 from vectrograph.cores import Home
 from vectrograph.domain.collections import DEFAULT_TENANT
-from vectrograph.domain.errors import StartupError
+from vectrograph.domain.errors import OutOfSpace, StartupError, StorageReadOnly
 from vectrograph.embedding.wordllama import WordllamaEmbedder
 from vectrograph.engines.base import Engine
 from vectrograph.engines.embedded import EmbeddedEngine, Quota
@@ -42,6 +44,8 @@ from vectrograph.version import VERSION
 CONTROL_FILE = "control.sqlite"
 SECRET_FILE = "signing.key"  # noqa: S105  (a file name)
 _READY_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,15 +215,17 @@ def _open_engine(settings: Settings, closing: Closing) -> Engine:
 
 def _open_store(settings: Settings, closing: Closing, control_template: Path | None) -> ControlStore:
     path = settings.data / CONTROL_FILE
-    if control_template is not None and not path.exists():
+    if control_template is not None and not path.exists() and not (settings.data / RECORD).exists():
         ControlStore.copy_of(control_template, path)
-    store = ControlStore.open(control_url(settings), settings.data)
+    store = ControlStore.open(control_url(settings), settings.data, watched=True)
     closing.add("account database", store.close, until=settings.shutdown_seconds + 3.0)
     _refuse_unsafe_address(settings, store)
     return store
 
 
 def _open_services(settings: Settings, engine: Engine, store: ControlStore, closing: Closing) -> Services:
+    if store.began_before and not (settings.data / SECRET_FILE).exists():
+        _log.warning("%s was missing and is made anew: everyone has to log in again, API keys go on", SECRET_FILE)
     services = assemble(
         engine=engine,
         store=store,
@@ -235,10 +241,13 @@ def _open_services(settings: Settings, engine: Engine, store: ControlStore, clos
         quantisation=settings.quantization,
     )
     closing.add("last uses of API keys", services.close, until=settings.shutdown_seconds + 2.5)
-    for tenant in {DEFAULT_TENANT, *(user.tenant for user in store.accounts.list())}:
-        services.tokens.ensure(tenant)
-    if not store.shared:
-        services.catalog.tidy()
+    try:
+        for tenant in {DEFAULT_TENANT, *(user.tenant for user in store.accounts.list())}:
+            services.tokens.ensure(tenant)
+        if not store.shared:
+            services.catalog.tidy()
+    except (OutOfSpace, StorageReadOnly) as error:
+        _log.warning("a collection of tokens is missing and cannot be made: %s", error.message)
     return services
 
 

@@ -48,6 +48,7 @@ app.command("init")(cli_accounts.init)
 app.command("audit")(cli_accounts.audit)
 app.command("rotate-signing-key")(cli_accounts.rotate_signing_key)
 app.add_typer(cli_accounts.users, name="users")
+app.add_typer(cli_accounts.accounts, name="accounts")
 
 
 def _option(name: str) -> Any:

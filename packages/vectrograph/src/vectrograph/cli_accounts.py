@@ -19,6 +19,12 @@ PASSWORD_VARIABLE = f"{ENV_PREFIX}PASSWORD"
 
 users = typer.Typer(help="Accounts of a data directory.", no_args_is_help=True, add_completion=False)
 
+accounts = typer.Typer(
+    help="The database of accounts: its copies, and what to do when it is lost.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
 _Data = Annotated[Path | None, typer.Option("--data", help="Data directory of the server.")]
 _ControlUrl = Annotated[str | None, typer.Option("--control-url", help="URL of the accounts, if elsewhere.")]
 _PasswordFile = Annotated[
@@ -30,17 +36,24 @@ _Role = Annotated[str, typer.Option("--role", help="admin, developer, viewer or 
 
 
 @contextmanager
+def _told() -> Iterator[None]:
+    """End the command with one line when it fails."""
+    try:
+        yield
+    except (StartupError, DomainError) as error:
+        typer.echo(f"vectrograph: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+@contextmanager
 def _desk(data: Path | None, control_url: str | None) -> Iterator[tuple["OperatorDesk", Any]]:
     from vectrograph.app import control_url as url_of
     from vectrograph.operator_access import OPERATOR, operator_desk
 
-    try:
+    with _told():
         settings = Settings.load(data=data, control_url=control_url)
         with operator_desk(url_of(settings), settings.data) as desk:
             yield desk, OPERATOR
-    except (StartupError, DomainError) as error:
-        typer.echo(f"vectrograph: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 def _chosen_password(file: Path | None) -> tuple[str, bool]:
@@ -168,6 +181,63 @@ def audit(
             target = entry.target.encode("unicode_escape").decode("ascii")
             fields = (entry.entry_id, at, entry.actor or "-", entry.action, target or "-", entry.outcome)
             typer.echo("\t".join(map(str, (*fields, entry.address or "-", entry.request_id or "-"))))
+
+
+@accounts.command("copies")
+def list_copies(data: _Data = None, control_url: _ControlUrl = None) -> None:
+    """Show the copies of the accounts: time, state, file."""
+    from vectrograph.app import control_url as url_of
+    from vectrograph.operator_access import copies_of_accounts
+
+    with _told():
+        settings = Settings.load(data=data, control_url=control_url)
+        for copy, whole in copies_of_accounts(url_of(settings), settings.data):
+            typer.echo(f"{copy.when}\t{'whole' if whole else 'damaged'}\t{copy.path}")
+
+
+@accounts.command("restore")
+def restore(
+    copy: Annotated[Path | None, typer.Option("--copy", help="Which copy; the newest whole one unless given.")] = None,
+    revoke_keys: Annotated[
+        bool, typer.Option("--revoke-keys", help="Revoke every API key: some may have been revoked since the copy.")
+    ] = False,
+    data: _Data = None,
+    control_url: _ControlUrl = None,
+) -> None:
+    """Bring back the accounts from a copy, while no server runs. Everyone has to log in again."""
+    from vectrograph.app import control_url as url_of
+    from vectrograph.operator_access import restore_accounts
+
+    with _told():
+        settings = Settings.load(data=data, control_url=control_url)
+        done = restore_accounts(url_of(settings), settings.data, copy, revoke_keys=revoke_keys)
+    typer.echo(f"restored the accounts as they were at {done.copy.when}; all sessions are ended")
+    if done.replaced is not None:
+        typer.echo(f"what was there is now {done.replaced}")
+    if done.missing == 0:
+        typer.echo("nothing that was acknowledged is missing")
+        return
+    count = "changes" if done.missing is None else f"{done.missing} changes (sessions and audit entries among them)"
+    typer.echo(
+        f"{count} made after that time may be missing: accounts, keys, passwords, entries of the audit record. "
+        f"Keys that were revoked and accounts that were disabled or deleted since are in force again: "
+        f"{done.keys} API keys are in force.",
+        err=True,
+    )
+    if not revoke_keys:
+        typer.echo("To be safe, run it again with --revoke-keys, or look through `vectrograph users list`.", err=True)
+
+
+@accounts.command("accept")
+def accept(data: _Data = None, control_url: _ControlUrl = None) -> None:
+    """Go on with the accounts as they are: a backup of your own was put in place, or there are to be none."""
+    from vectrograph.app import control_url as url_of
+    from vectrograph.operator_access import accept_accounts
+
+    with _told():
+        settings = Settings.load(data=data, control_url=control_url)
+        there = accept_accounts(url_of(settings), settings.data)
+    typer.echo("the accounts are taken as they are" if there else "the next start begins without accounts")
 
 
 def rotate_signing_key(data: _Data = None) -> None:

@@ -3,15 +3,19 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import URL
 
 from vectrograph.control.passwords import Passwords
-from vectrograph.control.store import ControlStore
+from vectrograph.control.safekeeping import COPIES, Copy, Safekeeping, is_whole
+from vectrograph.control.store import ControlStore, safekeeping_of
 from vectrograph.domain.access import ALL_SCOPES, Role
 from vectrograph.domain.errors import StartupError
+from vectrograph.engines.embedded.engine import LOCK_FILE
+from vectrograph.engines.embedded.lock import DirectoryLock
 from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call, Principal
 from vectrograph.services.users import Users
@@ -49,11 +53,92 @@ def operator_desk(url: str | URL, directory: Path) -> Iterator[OperatorDesk]:
         StartupError: it cannot be used.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    store = ControlStore.open(url, directory, operator=True)
+    store = ControlStore.open(url, directory, operator=True, watched=True)
     try:
         yield OperatorDesk(store)
     finally:
         store.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What restoring the accounts did.
+
+    Attributes:
+        copy: what was put in place.
+        replaced: where the database is that was there before, None when there was none.
+        missing: changes that the data directory knows of and the copy lacks; None when it knows of none.
+        keys: API keys in force now.
+    """
+
+    copy: Copy
+    replaced: Path | None
+    missing: int | None
+    keys: int
+
+
+def restore_accounts(url: str | URL, directory: Path, chosen: Path | None = None, *, revoke_keys: bool) -> Restored:
+    """Put a copy in the place of the account database, while no server runs on the directory.
+
+    Args:
+        url: of the accounts.
+        directory: the data directory.
+        chosen: one of its copies; the newest whole one unless given.
+        revoke_keys: whether to revoke every API key: what was revoked after the copy was made is in force again.
+
+    Raises:
+        StartupError: a server runs, there is no such copy, or the disk refuses.
+    """
+    keeping = _keeping(url, directory)
+    with _alone(directory):
+        copies = [copy for copy in keeping.copies() if chosen is None or copy.path == chosen.absolute()]
+        if not copies:
+            raise StartupError(
+                f"There is no such copy in {directory / COPIES}; `vectrograph accounts copies` lists them."
+            )
+        copy = copies[0] if chosen is not None else next((each for each in copies if is_whole(each)), copies[0])
+        record = keeping.recorded()
+        missing = None if record is None or record.database != copy.database else record.generation - copy.generation
+        replaced = keeping.restore(copy)
+        with operator_desk(url, directory) as desk, desk.audit.noting(OPERATOR, "accounts.restore", copy.when):
+            keys = desk.store.after_restoring(revoke_keys=revoke_keys)
+        return Restored(copy=copy, replaced=replaced, missing=missing, keys=keys)
+
+
+def accept_accounts(url: str | URL, directory: Path) -> bool:
+    """Take the account database as it is, or that there is none (False), for the right one.
+
+    Raises:
+        StartupError: a server runs, or the database is damaged.
+    """
+    keeping = _keeping(url, directory)
+    with _alone(directory):
+        return keeping.accept()
+
+
+def copies_of_accounts(url: str | URL, directory: Path) -> list[tuple[Copy, bool]]:
+    """The copies of the account database, newest first, and whether each is whole."""
+    return [(copy, is_whole(copy)) for copy in _keeping(url, directory).copies()]
+
+
+def _keeping(url: str | URL, directory: Path) -> Safekeeping:
+    keeping = safekeeping_of(url, directory)
+    if keeping is None:
+        raise StartupError(
+            "These accounts are in a database of your own, which is not SQLite: restore it with its tools."
+        )
+    return keeping
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    if not directory.is_dir():
+        raise StartupError(f"There is no data directory {directory}.")
+    lock = DirectoryLock(directory / LOCK_FILE)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def random_password() -> str:

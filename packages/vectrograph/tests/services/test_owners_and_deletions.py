@@ -1,6 +1,7 @@
 """Who made what, and the record of deletions and of what administrators read."""
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,9 +132,9 @@ def test_entries_written_at_once_are_all_there_and_share_trips_to_the_disk(house
     database = house.store.audit._database
     whole = database.write
 
-    def counted() -> object:
+    def counted(**options: Any) -> object:
         writes.append(1)
-        return whole()
+        return whole(**options)
 
     house.store.audit.move()
     with pytest.MonkeyPatch.context() as patch:
@@ -151,7 +152,7 @@ def test_entries_written_at_once_are_all_there_and_share_trips_to_the_disk(house
 
 
 def test_an_entry_that_the_database_refuses_now_is_there_later(house: House, admin: Call) -> None:
-    def broken() -> object:
+    def broken(**_: Any) -> object:
         raise Unavailable("no")
 
     with pytest.MonkeyPatch.context() as patch:

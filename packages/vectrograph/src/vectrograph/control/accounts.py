@@ -11,6 +11,7 @@ from vectrograph.control.database import Database
 from vectrograph.control.development import end_development, end_for_administrator, is_development
 from vectrograph.control.models import ApiKey, LoginSession, User
 from vectrograph.control.records import StoredPassword, UserRecord
+from vectrograph.control.reserve import RESERVE_PAGES
 from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import AlreadyExists, Conflict, InvalidCredentials, PermissionDenied, UserNotFound
@@ -67,7 +68,7 @@ class Accounts:
             updated_at=at,
             tenant=new.tenant,
         )
-        with self._database.write() as session:
+        with self._database.write(leaving=RESERVE_PAGES) as session:
             session.add(user)
             try:
                 session.flush()
@@ -132,7 +133,7 @@ class Accounts:
 
     def rehash_password(self, user_id: str, old_encoded: str, new_encoded: str) -> None:
         """Store the same password under newer hash parameters, unless it was changed meanwhile."""
-        with self._database.write() as session:
+        with self._database.write(routine=True) as session:
             user = session.get(User, user_id, with_for_update=True)
             if user is not None and user.password_hash == old_encoded:
                 user.password_hash = new_encoded

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import exc, select, update
+from sqlalchemy import delete, exc, select, update
 from sqlalchemy.orm import Session
 
 from vectrograph.control.accounts import user_record
 from vectrograph.control.clock import Clock
 from vectrograph.control.database import Database
-from vectrograph.control.models import ApiKey, User
+from vectrograph.control.models import ApiKey, LoginSession, User
 from vectrograph.control.records import ApiKeyRecord, StoredKey
+from vectrograph.control.reserve import RESERVE_PAGES
 from vectrograph.domain.errors import ApiKeyNotFound, Conflict, Unavailable, UserNotFound
 
 KEY_MARK: Final = "ng_live_"
@@ -117,7 +118,9 @@ class ApiKeys:
                 rate_limit=new.rate_limit,
             )
             try:
-                with self._database.write(invalidates=also is not None) as session:
+                with self._database.write(
+                    invalidates=also is not None, leaving=RESERVE_PAGES if also is None else 0
+                ) as session:
                     if session.get(User, new.owner_id) is None:
                         raise UserNotFound(
                             f"Account {new.owner_id!r} does not exist.", details={"user_id": new.owner_id}
@@ -181,6 +184,14 @@ class ApiKeys:
             key.expires_at = at if key.expires_at is None else min(at, key.expires_at)
             return self._record(key)
 
+    def after_restoring(self, *, revoke: bool) -> int:
+        """End every login session, and revoke every key if wanted; answers how many keys are in force."""
+        with self._database.write(invalidates=True) as session:
+            session.execute(delete(LoginSession))
+            if revoke:
+                session.execute(update(ApiKey).where(ApiKey.revoked_at.is_(None)).values(revoked_at=self._clock()))
+        return sum(record.is_active for record in self.list(None))
+
     def delete(self, key_id: str, owner: str | None) -> None:
         """Remove a key for good.
 
@@ -192,7 +203,7 @@ class ApiKeys:
 
     def record_use(self, last_used: Mapping[str, int]) -> None:
         """Store when keys were last used, in one transaction; keys that are gone are passed over."""
-        with self._database.write() as session:
+        with self._database.write(routine=True) as session:
             for key_id, at in last_used.items():
                 session.execute(update(ApiKey).where(ApiKey.key_id == key_id).values(last_used_at=at))
 

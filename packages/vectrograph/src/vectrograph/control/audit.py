@@ -24,6 +24,7 @@ from vectrograph.control.clock import Clock
 from vectrograph.control.database import Database
 from vectrograph.control.models import AuditEntry
 from vectrograph.control.records import AuditRecord
+from vectrograph.control.reserve import AUDIT_PAGES
 from vectrograph.domain.errors import DomainError, OutOfSpace, StorageReadOnly, Unavailable
 
 INTERRUPTED: Final = "INTERRUPTED"
@@ -38,7 +39,7 @@ _GATHER_SECONDS: Final = 0.25
 _GATHER_ENTRIES: Final = SLOTS // 4
 _ROOM_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 5.0
-_CLOSE_SECONDS: Final = 5.0
+_CLOSE_SECONDS: Final = 1.5
 _LATELY: Final = 4 * SLOTS * _JOURNALS
 """Newest entries of the database among which one that a dead process had moved already is looked for."""
 
@@ -170,7 +171,7 @@ class AuditLog:
                 moving = self._finished[:]
             if not moving:
                 return
-            with self._database.write() as session:
+            with self._database.write(leaving=AUDIT_PAGES, routine=True) as session:
                 session.add_all(_row(intent) for intent in sorted(moving, key=lambda each: each.entry.at))
             slots = [intent.slot for intent in moving if intent.slot is not None]
             if self._journal is not None:
@@ -304,7 +305,7 @@ class AuditLog:
             if self._journal is not None and intent.slot is not None:
                 self._journal.free(intent.slot)
                 self._release([intent.slot])
-        with self._database.write() as session:
+        with self._database.write(leaving=AUDIT_PAGES, routine=True) as session:
             rows = [intent for _, intent in left if _key(intent) not in known]
             session.add_all(_row(intent) for intent in sorted(rows, key=lambda each: each.entry.at))
         for other, intent in left:
@@ -353,8 +354,8 @@ def _refused(error: OSError) -> Unavailable:
         )
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return StorageReadOnly(
-            "The data directory cannot be written, so nothing that has to be recorded can be done; reading goes on. "
-            "Make it writable and start the server again."
+            "The data directory cannot be written, so logging in and all else that has to be recorded is refused; "
+            "reading with an API key goes on. Make it writable and start the server again."
         )
     return Unavailable(
         f"The audit record cannot be written ({error.strerror}), and what cannot be recorded is not done."

@@ -1,10 +1,12 @@
 """One connection pool, its transactions, and its failures translated to domain errors."""
 
+import errno
+import logging
 import mmap
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -15,12 +17,22 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from vectrograph.control.models import Epoch
-from vectrograph.domain.errors import InvalidArgument, OutOfSpace, StartupError, StorageReadOnly, Unavailable
+from vectrograph.control.reserve import JOURNAL_BYTES, Reserve
+from vectrograph.domain.errors import (
+    DomainError,
+    InvalidArgument,
+    OutOfSpace,
+    StartupError,
+    StorageReadOnly,
+    Unavailable,
+)
 
 BUSY_SECONDS: Final = 10.0
 _HEADER_BYTES: Final = 100
 _EPOCH_ID: Final = 1
 _PRIMARY_CODE: Final = 0xFF
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Database:
@@ -57,8 +69,27 @@ class Database:
         self._writer = self._engine.execution_options(vectrograph_writes=True)
         self._writing = threading.Lock()
         self._epoch = 0
-        self._changes = ChangeCounter(Path(str(self.url.database))) if self._on_sqlite and os.name != "nt" else None
+        in_a_file = self._on_sqlite and os.name != "nt" and "uri" not in self.url.query
+        self._changes = ChangeCounter(Path(str(self.url.database))) if in_a_file else None
+        self._reserve: Reserve | None = None
+        self.on_commit: Callable[[int, bool], object] | None = None
         self._seen: tuple[int, int] = (-1, 0)
+
+    def prepare(self) -> None:
+        """Take the room that is kept for a full disk (see `reserve`). Without it, or on a read-only disk, go on."""
+        descriptor = None if self._changes is None else self._changes.writable()
+        if descriptor is None:
+            return
+        reserve = Reserve(Path(str(self.url.database)), descriptor)
+        try:
+            with self.read() as session:
+                whole = reserve.is_whole(session.connection())
+            if not whole:
+                with self.connection() as connection:
+                    reserve.prepare(connection)
+        except (DomainError, OSError) as error:
+            _log.warning("no room could be kept for accounts on a full disk: %s", error)
+        self._reserve = reserve
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -67,8 +98,11 @@ class Database:
         Raises:
             Unavailable: see `translated`.
         """
-        with self._writing, translated(), self._writer.begin() as connection:
-            yield connection
+        with self._writing, translated():
+            with self._writer.begin() as connection:
+                yield connection
+            if self.on_commit is not None:
+                self.on_commit(self.changes(), False)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -81,11 +115,14 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self, *, invalidates: bool = False) -> Iterator[Session]:
+    def write(self, *, invalidates: bool = False, leaving: int = 0, routine: bool = False) -> Iterator[Session]:
         """One transaction, committed and on disk when the block ends without an error.
 
         Args:
             invalidates: credentials that were good may be so no more; the epoch rises in the same transaction.
+            leaving: pages of the reserve that it may not use: all of them where it adds data, none where it must work
+                on a full disk too.
+            routine: it changes no account and no key: the copy of the database may come later.
 
         Raises:
             OutOfSpace, StorageReadOnly, Unavailable: see `translated`; nothing was written.
@@ -95,12 +132,21 @@ class Database:
                 yield session
                 if invalidates:
                     session.execute(update(Epoch).where(Epoch.epoch_id == _EPOCH_ID).values(value=Epoch.value + 1))
+                if leaving and self._reserve is not None:
+                    session.flush()
+                    self._reserve.keep(session.connection(), leaving)
                 session.commit()
+                if self.on_commit is not None:
+                    self.on_commit(self.changes(), routine)
             finally:
                 # Also after a commit whose outcome is unknown: a needless rise costs a look-up, a missing one keeps
                 # a dead key alive.
                 if invalidates:
                     self._epoch += 1
+
+    def changes(self) -> int:
+        """How often the file was changed; 0 where that is not counted."""
+        return 0 if self._changes is None else self._changes.read()
 
     def epoch(self) -> int:
         """A number that differs from every earlier one once a revocation has been acknowledged."""
@@ -141,6 +187,7 @@ class ChangeCounter:
         self._path = path
         self._lock = threading.Lock()
         self._descriptor: int | None = None
+        self._can_write = False
         self._header: mmap.mmap | None = None
 
     def read(self) -> int:
@@ -153,10 +200,26 @@ class ChangeCounter:
                 return 0
         return int.from_bytes(header[24:28], "big")
 
+    def writable(self) -> int | None:
+        """A descriptor of the file that can be written, closed by `close`; None where the disk takes no writes."""
+        with self._lock:
+            if self._descriptor is None:
+                self._open()
+            return self._descriptor if self._can_write else None
+
+    def _open(self) -> None:
+        try:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            self._can_write = True
+        except OSError:
+            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+
     def _mapped(self) -> mmap.mmap | None:
         """The first bytes of the file; None while it has none."""
         if self._descriptor is None:
-            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            self._open()
+        if self._descriptor is None:
+            return None
         if os.fstat(self._descriptor).st_size < _HEADER_BYTES:
             return None
         return mmap.mmap(self._descriptor, _HEADER_BYTES, access=mmap.ACCESS_READ)
@@ -224,12 +287,17 @@ def _make_private(url: URL) -> None:
     except PermissionError:
         return  # A file that can only be read: opening it goes on, and a write says so.
     except OSError as error:
+        if error.errno == errno.EROFS and path.exists():
+            return
         raise StartupError(f"Cannot open the control database {path}: {error.strerror}.") from error
 
 
 def _configure_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=DELETE")
+    # The journal keeps its blocks between transactions, for the day the disk is full.
+    cursor.execute("PRAGMA journal_mode=PERSIST")
+    cursor.execute(f"PRAGMA journal_size_limit={2 * JOURNAL_BYTES}")
+    cursor.execute("PRAGMA temp_store=MEMORY")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()

@@ -11,6 +11,7 @@ from vectrograph.control.clock import Clock
 from vectrograph.control.database import Database
 from vectrograph.control.models import FeedbackJudgement, FeedbackSession
 from vectrograph.control.records import FeedbackItem, FeedbackRecord
+from vectrograph.control.reserve import RESERVE_PAGES
 
 
 class FeedbackLog:
@@ -57,7 +58,7 @@ class FeedbackLog:
             )
             for ordinal, item in enumerate(items)
         ]
-        with self._database.write() as session:
+        with self._database.write(leaving=RESERVE_PAGES, routine=True) as session:
             session.add(submission)
             session.flush()
             session.add_all(judgements)

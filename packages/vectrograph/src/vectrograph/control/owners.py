@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from vectrograph.control.clock import Clock
 from vectrograph.control.database import Database
 from vectrograph.control.models import CollectionOwner, FeedbackSession
+from vectrograph.control.reserve import RESERVE_PAGES
 
 
 class CollectionOwners:
@@ -24,7 +25,7 @@ class CollectionOwners:
             Unavailable: the database does not take it.
         """
         row = CollectionOwner(tenant=tenant, name=name, owner_id=owner, created_at=self._clock())
-        with self._database.write() as session:
+        with self._database.write(leaving=RESERVE_PAGES) as session:
             session.merge(row)
             _forget_feedback(session, tenant, name)
 

@@ -45,7 +45,7 @@ class LoginSessions:
             created_at=at,
             expires_at=at + lifetime,
         )
-        with self._database.write() as session:
+        with self._database.write(routine=True) as session:
             user = session.get(User, login.user_id, with_for_update=True)
             if user is None or user.disabled or user.password_hash != checked.encoded:
                 raise InvalidCredentials("Incorrect username or password.")
@@ -71,7 +71,7 @@ class LoginSessions:
         someone may have copied it, and the caller is to end the whole session, for the thief and for the owner.
         """
         at = self._clock()
-        with self._database.write() as session:
+        with self._database.write(routine=True) as session:
             login = session.get(LoginSession, session_id, with_for_update=True)
             if login is None or login.expires_at <= at:
                 return Rotation.ENDED, None
@@ -84,7 +84,7 @@ class LoginSessions:
     def prolong(self, session_id: str, lifetime: int) -> SessionRecord | None:
         """Let a session last at least `lifetime` microseconds from now; None when it is over."""
         at = self._clock()
-        with self._database.write() as session:
+        with self._database.write(routine=True) as session:
             login = session.get(LoginSession, session_id, with_for_update=True)
             if login is None or login.expires_at <= at:
                 return None
@@ -93,7 +93,7 @@ class LoginSessions:
 
     def end(self, session_id: str) -> None:
         """End a session; all its tokens cease to work at once. One that is over is no error."""
-        with self._database.write(invalidates=True) as session:
+        with self._database.write(invalidates=True, routine=True) as session:
             session.execute(delete(LoginSession).where(LoginSession.session_id == session_id))
 
 

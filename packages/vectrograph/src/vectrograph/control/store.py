@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import URL
+from sqlalchemy import URL, exc, make_url
 
 from vectrograph.control.accounts import Accounts
 from vectrograph.control.api_keys import ApiKeys
@@ -16,6 +16,7 @@ from vectrograph.control.development import DevelopmentStore
 from vectrograph.control.feedback import FeedbackLog
 from vectrograph.control.mailboxes import Mailboxes
 from vectrograph.control.owners import CollectionOwners
+from vectrograph.control.safekeeping import Safekeeping
 from vectrograph.control.schema import bring_to_head
 from vectrograph.control.sessions import LoginSessions
 from vectrograph.domain.errors import StartupError
@@ -35,8 +36,11 @@ class ControlStore:
         development: whether development mode is on.
     """
 
-    def __init__(self, database: Database, audit: AuditLog, clock: Clock = now) -> None:
+    def __init__(
+        self, database: Database, audit: AuditLog, clock: Clock = now, safekeeping: Safekeeping | None = None
+    ) -> None:
         self._database = database
+        self._safekeeping = safekeeping
         self.accounts = Accounts(database, clock)
         self.mailboxes = Mailboxes(database)
         self.sessions = LoginSessions(database, clock)
@@ -55,6 +59,7 @@ class ControlStore:
         shared: bool | None = None,
         clock: Clock = now,
         operator: bool = False,
+        watched: bool = False,
     ) -> Self:
         """Open a control database, creating or upgrading its tables.
 
@@ -66,20 +71,29 @@ class ControlStore:
                 database a revocation made elsewhere is seen at once too, for one query for each authentication.
             clock: microseconds since 1970-01-01 UTC.
             operator: this is a command beside a server, which has the first journal.
+            watched: keep record and copies of a SQLite file in `directory`; see `safekeeping`.
 
         Raises:
+            StartupError: `watched`, and the database is not the one that was there, or not whole.
             StartupError: the URL cannot be used, or is not SQLite and there is no `directory`.
             UnsupportedFormat: a newer version wrote the database.
             Unavailable: the database does not answer.
         """
+        safekeeping = safekeeping_of(url, directory) if watched and directory is not None else None
+        if safekeeping is not None:
+            safekeeping.require()
         database = Database(url, shared=shared)
         try:
             bring_to_head(database)
+            database.prepare()
+            if safekeeping is not None:
+                safekeeping.adopt(database.changes)
+                database.on_commit = safekeeping.committed
             audit = AuditLog(database, directory or _beside(database), clock, first_journal=int(operator))
         except BaseException:
             database.close()
             raise
-        return cls(database, audit, clock)
+        return cls(database, audit, clock, safekeeping)
 
     @staticmethod
     def copy_of(template: Path, path: Path) -> None:
@@ -88,7 +102,7 @@ class ControlStore:
         Raises:
             StartupError: `path` exists already, or the template is missing or was not closed.
         """
-        if template.with_name(f"{template.name}-journal").exists():
+        if _is_hot(template.with_name(f"{template.name}-journal")):
             raise StartupError(f"The prepared control database {template} was not closed; close it before copying it.")
         try:
             with template.open("rb") as source:
@@ -111,6 +125,19 @@ class ControlStore:
         """Whether servers with other data may use the same database."""
         return self._database.shared
 
+    @property
+    def began_before(self) -> bool:
+        """Whether the data directory had accounts before this start; False where nobody watches over the database."""
+        return self._safekeeping is not None and self._safekeeping.began_before
+
+    def after_restoring(self, *, revoke_keys: bool) -> int:
+        """End every session, which may have been ended after the copy was made, and every key if wanted.
+
+        Returns:
+            How many keys are in force.
+        """
+        return self.api_keys.after_restoring(revoke=revoke_keys)
+
     def has_users(self) -> bool:
         """Whether there is any account at all."""
         return self.accounts.any()
@@ -118,12 +145,34 @@ class ControlStore:
     def close(self) -> None:
         """Move what the audit record still owes the database, and release both."""
         self.audit.close()
+        if self._safekeeping is not None:
+            self._safekeeping.close()
         self._database.close()
 
 
 def sqlite_url(path: Path) -> URL:
     """The URL of a SQLite file whatever its path holds: `%`, `?`, `#` and the like mean themselves."""
     return URL.create("sqlite", database=str(path.absolute()))
+
+
+def safekeeping_of(url: str | URL, directory: Path) -> Safekeeping | None:
+    """What watches over the database of a URL; None where it is no SQLite file, and its own operator does."""
+    try:
+        parsed = make_url(url)
+    except exc.ArgumentError:
+        return None
+    if parsed.get_backend_name() != "sqlite" or "uri" in parsed.query or parsed.database in (None, "", ":memory:"):
+        return None
+    return Safekeeping(Path(str(parsed.database)).absolute(), directory.absolute())
+
+
+def _is_hot(journal: Path) -> bool:
+    """Whether a rollback journal belongs to a transaction that did not end; one that begins with a zero does not."""
+    try:
+        with journal.open("rb") as file:
+            return file.read(1) not in (b"", b"\0")
+    except FileNotFoundError:
+        return False
 
 
 def _beside(database: Database) -> Path:

@@ -7,6 +7,7 @@ address, or an account that is not the mode's own. Everything that depends on th
 
 import ipaddress
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -15,7 +16,7 @@ from vectrograph.control.development import DevelopmentState
 from vectrograph.control.records import StoredPassword, UserRecord
 from vectrograph.control.seeding import DEFAULT_PASSWORDS, default_password_in_force, seed_development_accounts
 from vectrograph.control.store import ControlStore
-from vectrograph.domain.errors import DomainError
+from vectrograph.domain.errors import DomainError, OutOfSpace, StorageReadOnly
 from vectrograph.services.call import Origin
 
 log = structlog.get_logger("vectrograph.development")
@@ -79,8 +80,10 @@ class Development:
         elif state is DevelopmentState.UNDECIDED:
             seed_development_accounts(store)
         elif state is DevelopmentState.ON:
-            # A directory of an earlier version is judged by its accounts; from now on the answer is stored.
-            store.development.begin()
+            # A directory of an earlier version is judged by its accounts; from now on the answer is stored, unless the
+            # disk takes no writes.
+            with suppress(StorageReadOnly, OutOfSpace):
+                store.development.begin()
         return cls(store, elsewhere)
 
     @property

@@ -1,0 +1,118 @@
+"""FINDINGS C6: a server on a disk that is full, and then read-only, does what docs/trust.md promises."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.e2e.processes import VECTROGRAPH, ServerProcess, serve
+
+DISK = "size=32m"
+
+
+def mount(*arguments: str) -> None:
+    done = subprocess.run(["mount", *arguments], capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount("-t", "tmpfs", "-o", DISK, "tmpfs", str(place))
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def fill(path: Path) -> None:
+    with path.open("ab", buffering=0) as file:
+        for size in (1 << 16, 1 << 12, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+
+
+class Caller:
+    """The REST API of one server."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.http = httpx2.Client(base_url=server.serving()["http"], timeout=60)
+
+    def login(self, username: str = "admin") -> httpx2.Response:
+        return self.http.post("/api/v1/auth/login", json={"username": username, "password": f"{username}123"})
+
+    def close(self) -> None:
+        self.http.close()
+
+    def send(self, method: str, path: str, credential: str, json: object = None) -> tuple[int, str]:
+        answer = self.http.request(method, path, headers={"Authorization": f"Bearer {credential}"}, json=json)
+        body = answer.json() if answer.content else {}
+        return answer.status_code, body.get("error", {}).get("code", "") if isinstance(body, dict) else ""
+
+
+def stops_well(server: ServerProcess) -> None:
+    assert server.terminate(60) == 0
+    rest = server._rest + server._stderr.read()
+    assert b"Traceback" not in rest
+    assert not any("Traceback" in line for line in server.lines)
+
+
+def test_a_full_disk_and_then_a_read_only_one(disk: Path) -> None:
+    data = disk / "data"
+    with serve(data, "--ballast-bytes", str(1 << 20)) as server:
+        api = Caller(server)
+        admin = api.login().json()["access_token"]
+        made = api.http.post(
+            "/api/v1/api-keys", json={"name": "k"}, headers={"Authorization": f"Bearer {admin}"}
+        ).json()
+        key = made["api_key"] if isinstance(made["api_key"], str) else made["api_key"]["api_key"]
+        for n in range(6):
+            assert api.send("POST", "/api/v1/tokens", key, {"text": f"text {n}"})[0] in (200, 201)
+        fill(disk / "filler")
+
+        texts = ({"text": f"more {n}"} for n in range(10_000))
+        refused = next(answer for text in texts if (answer := api.send("POST", "/api/v1/tokens", key, text))[0] != 201)
+        assert refused == (507, "OUT_OF_SPACE")
+        # What is deleted is answered as deleted, and recorded.
+        assert api.send("DELETE", "/api/v1/tokens/1", key)[0] in (200, 204)
+        assert api.send("GET", "/api/v1/tokens/1", key)[0] == 404
+        fill(disk / "filler")
+        again = api.login().json()["access_token"]
+        assert api.send("POST", "/api/v1/auth/logout", again)[0] in (200, 204)
+        assert api.send("GET", "/api/v1/auth/me", again)[0] == 401
+        # The operator's commands have their own journal.
+        command = subprocess.run(
+            [VECTROGRAPH, "users", "disable", "viewer", "--data", str(data)], capture_output=True, text=True
+        )
+        assert (command.returncode, command.stderr) == (0, "")
+        assert api.login("viewer").status_code in (401, 403)
+        api.close()
+        stops_well(server)
+
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with serve(data) as server:
+        api = Caller(server)
+        assert api.send("GET", "/api/v1/tokens/2", key)[0] == 200
+        assert api.send("GET", "/api/v1/tokens/1", key)[0] == 404
+        assert api.send("POST", "/api/v1/tokens", key, {"text": "new"}) == (503, "STORAGE_READ_ONLY")
+        assert api.send("DELETE", "/api/v1/tokens/2", key) == (503, "STORAGE_READ_ONLY")
+        turned_away = api.login()
+        assert (turned_away.status_code, turned_away.json()["error"]["code"]) == (503, "STORAGE_READ_ONLY")
+        assert "API key" in turned_away.json()["error"]["message"]
+        api.close()
+        stops_well(server)
+
+    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    (disk / "filler").unlink()
+    listed = subprocess.run([VECTROGRAPH, "audit", "--data", str(data)], capture_output=True, text=True, check=True)
+    for action, outcome in (
+        ("point.delete\ttokens/1", "ok"),
+        ("session.logout\tadmin", "ok"),
+        ("user.disable\tviewer", "ok"),
+    ):
+        assert f"{action}\t{outcome}" in listed.stdout
