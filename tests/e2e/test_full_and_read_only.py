@@ -6,8 +6,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from typer.testing import CliRunner
 
-from tests.e2e.processes import VECTROGRAPH, ServerProcess, serve
+from tests.e2e.processes import ServerProcess, serve
+from vectrograph.cli import app
 
 DISK = "size=32m"
 
@@ -62,6 +64,7 @@ def stops_well(server: ServerProcess) -> None:
     assert not any("Traceback" in line for line in server.lines)
 
 
+@pytest.mark.timeout(600)
 def test_a_full_disk_and_then_a_read_only_one(disk: Path) -> None:
     data = disk / "data"
     with serve(data, "--ballast-bytes", str(1 << 20)) as server:
@@ -86,10 +89,8 @@ def test_a_full_disk_and_then_a_read_only_one(disk: Path) -> None:
         assert api.send("POST", "/api/v1/auth/logout", again)[0] in (200, 204)
         assert api.send("GET", "/api/v1/auth/me", again)[0] == 401
         # The operator's commands have their own journal.
-        command = subprocess.run(
-            [VECTROGRAPH, "users", "disable", "viewer", "--data", str(data)], capture_output=True, text=True
-        )
-        assert command.returncode == 0, command.stderr
+        command = CliRunner().invoke(app, ["users", "disable", "viewer", "--data", str(data)])
+        assert command.exit_code == 0, command.stderr
         assert api.login("viewer").status_code in (401, 403)
         api.close()
         stops_well(server)
@@ -109,7 +110,7 @@ def test_a_full_disk_and_then_a_read_only_one(disk: Path) -> None:
 
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     (disk / "filler").unlink()
-    listed = subprocess.run([VECTROGRAPH, "audit", "--data", str(data)], capture_output=True, text=True, check=True)
+    listed = CliRunner().invoke(app, ["audit", "--data", str(data)])
     for action, outcome in (
         ("point.delete\ttokens/1", "ok"),
         ("session.logout\tadmin", "ok"),
