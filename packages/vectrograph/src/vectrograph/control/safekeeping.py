@@ -39,7 +39,10 @@ _SELDOM: Final = 3600.0
 """Seconds between routine changes and their copy."""
 
 _CLOSE_SECONDS: Final = 1.5
-"""What stopping waits for a copy that is being made; an unfinished one is made at the next start that changes anything."""
+"""What stopping waits for a copy that is being made; one that is not finished is made after the next start."""
+
+_AFTER_START: Final = 10.0
+"""Seconds after a start until changes are copied that were made before it, by a killed process say."""
 
 _REST: Final = 20
 """A copy is not begun before the last one's duration has passed this many times: at most 5 % of one core and disk."""
@@ -186,6 +189,8 @@ class Safekeeping:
             os.pwrite(self._file, self._record.encoded(), 0)
             os.fsync(self._file)
             _sync_directory(self._directory)
+            if counter is not None and generation != checked:
+                self._plan(_AFTER_START)
         except (OSError, sqlite3.Error) as error:
             _log.warning("the account database could not be recorded in %s: %s", self._record_path, error)
 
@@ -206,8 +211,12 @@ class Safekeeping:
                 os.pwrite(self._file, self._record.encoded(), 0)
             except OSError as error:
                 _log.error("%s could not be written: %s", self._record_path, error)
+        self._plan(_SELDOM if routine else _SOON)
+
+    def _plan(self, seconds: float) -> None:
+        """Make a copy in so many seconds at the latest."""
         with self._changed:
-            due = time.monotonic() + (_SELDOM if routine else _SOON)
+            due = time.monotonic() + seconds
             self._due = due if self._due is None else min(self._due, due)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="vectrograph-accounts-copy", daemon=True)
