@@ -125,7 +125,7 @@ def fingerprint(layout: object) -> str:
     return hashlib.sha256(json.dumps(layout).encode()).hexdigest()[:16]
 
 
-LAYOUTS = {1: "28b1773f050ffb4c"}
+LAYOUTS = {1: "410f16aeb1452ba7"}
 """The layout of manifests and SQLite files that each number stands for. Add a line, and never change one that was in a
 release: files of that layout are out there."""
 

@@ -1,14 +1,15 @@
-"""Spoilt bytes: files are flipped, cut, overwritten or emptied at random, and the database is opened on them.
+"""Spoilt files: deleted, emptied, cut, flipped, overwritten, swapped with an older copy, and the database is opened.
 
-Derived files may change no answer at all. Where SQLite's own files are spoilt, a collection is set aside or answers
-rightly, and all others serve; what slips through unread must be found by `verify`.
+Files that hold no truth may change no answer at all. Where SQLite's own files are spoilt, a collection is set aside or
+answers rightly, and all others serve; what slips through unread must be found by `verify`. No collection has fewer
+points than were acknowledged, or older ones, without being set aside.
 """
 
 import random
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,17 +21,40 @@ from vectrograph.domain.capabilities import MaintenanceTask
 from vectrograph.domain.collections import CollectionState
 from vectrograph.domain.errors import CollectionQuarantined
 from vectrograph.engines.embedded import EmbeddedEngine
+from vectrograph.engines.embedded.manifest import Manifest
 from vectrograph.engines.reference import ReferenceEngine
 
 STEPS: Final = 40
 _USED: Final = 4096 + 256 * 4 * DIMENSION
-DERIVED: Final = ("index.graph", "vectors-*.f32")
+_LOST: Final = "is older than what was acknowledged"
+_OLDER_STEP: Final = STEPS // 2
 _FINE: Final = ("set aside", "right")
-TRUTH: Final = ("points.sqlite", "points.sqlite-wal", "manifest.json")
+DERIVED: Final = ("index.graph", "vectors-*.f32")
+TRUTH: Final = ("points.sqlite", "points.sqlite-wal", "manifest.json", "last-commit")
+HARMLESS: Final = ("points.sqlite-shm", "LOCK", "ballast", "vectrograph.json")
+"""Files without which, or with old ones of which, everything is there all the same."""
+
+
+def kind_of(path: Path) -> str | None:
+    """The pattern that covers a file of an engine's directory, None for a kind of file that nobody has thought of."""
+    return next((kind for kind in (*DERIVED, *TRUTH, *HARMLESS) if path.match(kind)), None)
 
 
 class Wrong(AssertionError):
     """A wrong answer, or a crash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to lose a file, and what it does to one.
+
+    Attributes:
+        name: in words.
+        act: given the file and an older copy of it, which may not exist; False when there is nothing to lose so.
+    """
+
+    name: str
+    act: Callable[[Path, Path], bool]
 
 
 @dataclass(slots=True)
@@ -54,23 +78,47 @@ class Victim:
         self._model = ReferenceEngine(self._clock)
         self._states: list[dict[str, Any]] = []
         self.picture = home / "picture"
+        self.older = home / "older"
         story = Story(seed)
         with hastened(), closing(open_hastily(home / "data", self._clock)) as engine:
             for side in (engine, self._model):
                 story.begin(side)
             for self._clock.step in range(1, STEPS + 1):
+                if self._clock.step == STEPS:
+                    engine.maintain(MaintenanceTask.FLUSH)
+                    engine._background.worker.close()
+                    for collection in engine._catalog.all():
+                        collection.upkeep.save(lambda: None)
                 for side in (engine, self._model):
                     story.step(side, self._clock.step)
                 self._states.append(oracle.state(self._model))
-            engine.maintain(MaintenanceTask.FLUSH)
-            engine._background.worker.close()
-            for collection in engine._catalog.all():
-                collection.upkeep.save(lambda: None)
+                if self._clock.step == _OLDER_STEP:
+                    shutil.copytree(home / "data", self.older, copy_function=_copy_what_is_there)
             # The log has what came last, and the file has not.
             shutil.copytree(home / "data", self.picture)
         self.state = self._states[-1]
         self.answers = oracle.answers(self._model, seed, exact=True)
         self._seed = seed
+
+    def files(self) -> list[Path]:
+        """All files of the picture, relative to it, of collections only those of `docs`."""
+        files = [path for path in self.picture.rglob("*") if path.is_file()]
+        kept = [path for path in files if path.parent in (self.picture, self.picture / self.docs)]
+        return sorted(path.relative_to(self.picture) for path in kept)
+
+    @property
+    def docs(self) -> Path:
+        """The directory of the collection `docs`, relative to the picture."""
+        homes = self.picture.glob("collections/*")
+        found = [home for home in homes if Manifest.load(home).spec.ref == DOCS]
+        return found[0].relative_to(self.picture)
+
+    def lose(self, way: Way, *names: Path) -> Path | None:
+        """A fresh copy in which these files are lost in one way; None when that changes nothing."""
+        copy = self._home / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(self.picture, copy)
+        return copy if [way.act(copy / name, self.older / name) for name in names].count(True) else None
 
     def spoil(self, chance: random.Random, patterns: tuple[str, ...]) -> tuple[Path, Path, str]:
         """A fresh copy with one file spoilt; the copy, the file, and what was done to it."""
@@ -92,39 +140,42 @@ class Victim:
                 stack.enter_context(walking(engine))
             return state, oracle.answers(engine, self._seed, exact=False)
 
-    def judge(self, copy: Path) -> str:
-        """What became of a copy whose truth is spoilt: "right", "set aside", "as it was earlier", "found by verify".
+    def judge(self, copy: Path, *, searching: bool = True) -> str:
+        """What became of a copy whose truth is spoilt: "right", "set aside", "found by verify".
+
+        Args:
+            copy: of the database.
+            searching: compare the answers of searches too.
 
         Raises:
             Wrong: a wrong answer that verify does not find either.
         """
         with hastened(), closing(open_hastily(copy, Clock(STEPS))) as engine:
-            verdicts = {self._one(engine, str(ref), ref) for ref in (DOCS, NUMBERS)}
-            healthy = engine.maintain(MaintenanceTask.VERIFY).healthy
-        wrong = [verdict for verdict in verdicts if verdict not in (*_FINE, "as it was earlier")]
-        if wrong and healthy:
-            raise Wrong(wrong[0])
+            verdicts = {self._one(engine, str(ref), ref, searching) for ref in (DOCS, NUMBERS)}
+            wrong = [verdict for verdict in verdicts if verdict not in _FINE]
+            lost = any(_LOST in verdict for verdict in wrong)
+            if wrong and (lost or engine.maintain(MaintenanceTask.VERIFY).healthy):
+                raise Wrong(wrong[0])
         if wrong:
             return "found by verify"
-        return next(verdict for verdict in ("as it was earlier", *_FINE) if verdict in verdicts)
+        return next(verdict for verdict in _FINE if verdict in verdicts)
 
-    def _one(self, engine: EmbeddedEngine, name: str, ref: Any) -> str:
+    def _one(self, engine: EmbeddedEngine, name: str, ref: Any, searching: bool) -> str:
         listed = {str(info.spec.ref): info.state for info in engine.list("default")}
         if listed.get(name) is CollectionState.QUARANTINED:
             return "set aside"
         if name not in listed:
             aside = any(state is CollectionState.QUARANTINED for state in listed.values())
-            return "set aside" if aside else f"{name} is gone"
+            return "set aside" if aside else f"{name} {_LOST}"
         try:
             found = oracle.collection(engine, ref)
-            given = oracle.answers(engine, self._seed, exact=False, refs=(ref,))
+            given = oracle.answers(engine, self._seed, exact=False, refs=(ref,) if searching else ())
         except CollectionQuarantined:
             return "set aside"
         wanted = {question: hits for question, hits in self.answers.items() if question in given}
         unlike = oracle.difference(found, self.state[name]) or oracle.difference(given, wanted)
-        if unlike and any(oracle.difference(found, state.get(name)) is None for state in self._states):
-            # The last transaction of a log is as if the power had gone in it.
-            return "as it was earlier"
+        if unlike and (found["seq"] < self.state[name]["seq"] or found["counts"] < self.state[name]["counts"]):
+            return f"{name} {_LOST}: {unlike}"
         return f"{name}: {unlike}" if unlike else "right"
 
 
@@ -181,4 +232,92 @@ def spoil_truth(victim: Victim, chance: random.Random, count: int, progress: Cal
         except Wrong as wrong:
             raise Wrong(f"{path.name}, {way}: {wrong}") from wrong
         progress(number)
+    return outcomes
+
+
+def _copy_what_is_there(source: str, target: str) -> None:
+    """Copy a file, unless background work has just replaced it."""
+    with suppress(FileNotFoundError):
+        shutil.copy2(source, target)
+
+
+def _delete(path: Path, _: Path) -> bool:
+    path.unlink()
+    return True
+
+
+def _cut(share: float) -> Callable[[Path, Path], bool]:
+    def act(path: Path, _: Path) -> bool:
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.truncate(int(size * share))
+        return size > 0
+
+    return act
+
+
+def _cut_off_the_last_byte(path: Path, _: Path) -> bool:
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.truncate(max(0, size - 1))
+    return size > 0
+
+
+def _flip(share: float) -> Callable[[Path, Path], bool]:
+    def act(path: Path, _: Path) -> bool:
+        content = bytearray(path.read_bytes())
+        if content:
+            content[min(len(content) - 1, int(len(content) * share))] ^= 0x10
+            path.write_bytes(content)
+        return bool(content)
+
+    return act
+
+
+def _swap(path: Path, older: Path) -> bool:
+    if older.exists():
+        shutil.copyfile(older, path)
+        return True
+    return False
+
+
+def _swap_or_delete(path: Path, older: Path) -> bool:
+    return _swap(path, older) or _delete(path, older)
+
+
+DELETED: Final = Way("deleted", _delete)
+OLDER: Final = Way("swapped with an older copy", _swap)
+OLDER_OR_GONE: Final = Way("as it was earlier, or was not yet", _swap_or_delete)
+WAYS: Final = (
+    DELETED,
+    OLDER,
+    Way("emptied", _cut(0.0)),
+    *(Way(f"cut at {share:.0%}", _cut(share)) for share in (0.3, 0.7)),
+    Way("cut by a byte", _cut_off_the_last_byte),
+    *(Way(f"flipped at {share:.0%}", _flip(share)) for share in (0.0, 0.4, 1.0)),
+)
+
+
+def lose_each_file(victim: Victim) -> Outcomes:
+    """Lose every file of a directory in every way, one at a time.
+
+    Raises:
+        Wrong: a file is of no known kind, or its loss made an answer wrong, or was not noticed.
+    """
+    outcomes = Outcomes()
+    for name in victim.files():
+        kind = kind_of(name)
+        if kind is None:
+            raise Wrong(f"nobody has thought of the loss of {name}: add its kind, and what must come of its loss")
+        for way in WAYS:
+            copy = victim.lose(way, name)
+            if copy is None:
+                continue
+            try:
+                outcome = victim.judge(copy, searching=False)
+            except Exception as error:
+                raise Wrong(f"{name}, {way.name}: {error}") from error
+            if outcome != "right" and kind not in TRUTH:
+                raise Wrong(f"{name}, {way.name}: {outcome}")
+            outcomes.counts[f"{kind} {way.name}", outcome] += 1
     return outcomes

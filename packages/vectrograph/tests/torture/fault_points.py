@@ -45,6 +45,8 @@ CALLS: Final = (
     "unlink of points.sqlite-journal",
     "write of manifest.json.tmp",
     "rename of manifest.json.tmp",
+    "write of last-commit",
+    "sync of last-commit",
     "create of vectors.f32",
     "write of vectors.f32",
     "sync of vectors.f32",

@@ -26,6 +26,8 @@ RHYTHM: Final = Rhythm(
 _CHECKPOINT_PAGES: Final = 40
 _MEMORY_BYTES: Final = 512
 _LEAST_SAVED: Final = 8
+_BALLAST_BYTES: Final = 1 << 16
+"""Little, because directories are copied again and again."""
 
 
 @contextmanager
@@ -43,7 +45,9 @@ def open_hastily(
     directory: Path, clock: Clock, *, vfs: str | None = None, reached: Callable[[str], None] = lambda _: None
 ) -> EmbeddedEngine:
     """An engine that is always at its housekeeping; to be called inside `hastened`."""
-    return EmbeddedEngine.open(directory, clock=clock, vfs=vfs, rhythm=RHYTHM, reached=reached)
+    return EmbeddedEngine.open(
+        directory, clock=clock, vfs=vfs, rhythm=RHYTHM, reached=reached, ballast_bytes=_BALLAST_BYTES
+    )
 
 
 @contextmanager

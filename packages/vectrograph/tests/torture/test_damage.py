@@ -1,12 +1,26 @@
 """A few spoilt files; `make torture` spoils a thousand of each kind."""
 
+import os
 import random
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
-from torture.damage import Victim, Wrong, spoil_derived, spoil_truth
+from torture import damage
+from torture.damage import (
+    DELETED,
+    OLDER,
+    OLDER_OR_GONE,
+    Victim,
+    Way,
+    Wrong,
+    lose_each_file,
+    spoil_derived,
+    spoil_truth,
+)
 from torture.seeds import seed
 from vectrograph.engines.embedded import store
 from vectrograph.engines.embedded.files import DerivedFiles
@@ -19,10 +33,18 @@ def chance() -> random.Random:
     return random.Random(seed())
 
 
-@pytest.fixture
-def victim(tmp_path: Path, chance: random.Random) -> Victim:
-    """A database as a killed process left it."""
-    return Victim(tmp_path, chance.randrange(1 << 30))
+@pytest.fixture(scope="module")
+def victim(memory: Path) -> Victim:
+    """A database as a killed process left it; tests spoil copies."""
+    return Victim(memory, random.Random(seed()).randrange(1 << 30))
+
+
+@pytest.fixture(scope="module")
+def memory() -> Iterator[Path]:
+    """An empty directory, in memory where there is such a thing: nothing here asks whether it is durable."""
+    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="vectrograph-", dir=place) as directory:
+        yield Path(directory)
 
 
 def test_spoilt_derived_files_change_no_answer(victim: Victim, chance: random.Random) -> None:
@@ -31,6 +53,58 @@ def test_spoilt_derived_files_change_no_answer(victim: Victim, chance: random.Ra
 
 def test_spoilt_truth_is_set_aside_or_right(victim: Victim, chance: random.Random) -> None:
     assert spoil_truth(victim, chance, 40, lambda _: None).counts.total() == 40
+
+
+def test_no_loss_of_a_file_loses_points_unnoticed(victim: Victim) -> None:
+    """FINDINGS C2: every file there is, deleted, emptied, cut, flipped, swapped with an older copy."""
+    outcomes = lose_each_file(victim)
+    for loss in (
+        "points.sqlite-wal deleted",
+        "points.sqlite-wal emptied",
+        "points.sqlite-wal swapped with an older copy",
+        "points.sqlite deleted",
+        "points.sqlite emptied",
+        "points.sqlite swapped with an older copy",
+        "last-commit deleted",
+        "last-commit emptied",
+    ):
+        assert outcomes.counts[loss, "set aside"] == 1, loss
+    for loss in ("last-commit swapped with an older copy", "last-commit flipped at 0%", "manifest.json deleted"):
+        assert outcomes.counts[loss, "right"] == 1, loss
+
+
+def test_a_file_of_a_new_kind_needs_a_case(victim: Victim) -> None:
+    surprise = victim.picture / "surprise"
+    surprise.touch()
+    with (
+        mock.patch.object(damage, "WAYS", ()),
+        pytest.raises(Wrong, match="nobody has thought of the loss of surprise"),
+    ):
+        lose_each_file(victim)
+    surprise.unlink()
+
+
+@pytest.mark.parametrize("way", [DELETED, OLDER, OLDER_OR_GONE], ids=lambda way: way.name)
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("points.sqlite", "points.sqlite-wal"),
+        ("points.sqlite", "points.sqlite-wal", "points.sqlite-shm"),
+        ("points.sqlite-wal", "last-commit"),
+        ("points.sqlite", "index.graph"),
+        ("points.sqlite-wal", "index.graph"),
+        ("points.sqlite", "manifest.json"),
+        ("points.sqlite-wal", "manifest.json"),
+        ("last-commit", "manifest.json"),
+    ],
+    ids=" and ".join,
+)
+def test_files_that_are_lost_together(victim: Victim, files: tuple[str, ...], way: Way) -> None:
+    """FINDINGS C2."""
+    copy = victim.lose(way, *(victim.docs / name for name in files))
+    assert copy is not None
+    harmless = files == ("last-commit", "manifest.json") and way is not DELETED
+    assert victim.judge(copy, searching=False) == ("right" if harmless else "set aside")
 
 
 def test_believing_spoilt_vectors_is_noticed(tmp_path: Path) -> None:
@@ -42,9 +116,9 @@ def test_believing_spoilt_vectors_is_noticed(tmp_path: Path) -> None:
 def test_believing_a_spoilt_log_is_noticed(tmp_path: Path) -> None:
     """Whatever SQLite forgets silently: without both checks, older answers pass for new ones."""
     victim = Victim(tmp_path, 1)
-    victim._states.clear()
     with (
         mock.patch.object(store, "require_whole_log"),
+        mock.patch.object(store.Store, "_require_all_of"),
         mock.patch.object(DerivedFiles, "load", return_value=None),
     ):
         with pytest.raises(Wrong, match=r"points\.sqlite-wal"):

@@ -13,6 +13,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -37,6 +38,7 @@ from vectrograph.domain.errors import (
 )
 from vectrograph.engines.embedded.background import Background
 from vectrograph.engines.embedded.collection import Collection
+from vectrograph.engines.embedded.commit_record import recorded_seq, was_acknowledged
 from vectrograph.engines.embedded.content import Content
 from vectrograph.engines.embedded.durable import make_directory, sync_directory
 from vectrograph.engines.embedded.failures import DAMAGE, Damaged, quarantined, storage_errors
@@ -147,6 +149,7 @@ class Catalog:
         store = Store.create(directory, spec, now, self._vfs, self._open_files)
         sync_directory(directory)
         Manifest(spec, CollectionState.READY, now).save(directory)
+        store.acknowledged()
         files = DerivedFiles(directory, spec)
         return Collection(directory, spec, now, Content(store, spec, files), self._background, files)
 
@@ -180,7 +183,11 @@ class Catalog:
             collection = self.find(ref)
             told = _damage(collection)
             if told is None:
-                return True, f"{collection.info().count} points are as they were written; nothing to repair"
+                whole = f"{collection.info().count} points are as they were written"
+                if collection.record_holds():
+                    return True, f"{whole}; nothing to repair"
+                collection.renew_record()
+                return True, f"{whole}; the record of the last commit was damaged and is written anew"
             try:
                 manifest = Manifest.load(collection.directory)
             except DamagedManifest as damage:
@@ -194,14 +201,14 @@ class Catalog:
                 self._open(collection.directory, manifest)
 
     def _repaired(self, collection: Collection, manifest: Manifest, told: str, now: int) -> tuple[bool, str]:
-        seen = _seen_by_index(collection.files)
         salvaged = None
         if told != DERIVED_DAMAGE:
+            seen = max(_seen_by_index(collection.files), recorded_seq(collection.directory))
             salvaged = salvage(collection.directory, manifest.spec, manifest.created_at, now, seen)
         collection.files.discard()
         if salvaged is None:
             return True, "the files of the index were damaged and are built anew"
-        return not salvaged.lost, f"{told} {salvaged}"
+        return salvaged.complete, f"{told} {salvaged}"
 
     def close(self, reason: Callable[[], DomainError]) -> None:
         """Close all files in good order; later calls of collections raise `reason()`.
@@ -222,11 +229,14 @@ class Catalog:
         try:
             manifest = Manifest.load(directory)
         except DamagedManifest as damage:
-            if (directory / DATA_FILE).exists():
+            if (directory / DATA_FILE).exists() or was_acknowledged(directory):
                 self._recover_from_data(directory, damage)
             elif not self._read_only:
                 # Made, but the first manifest was not yet written: nothing was acknowledged.
                 _remove(directory)
+            return
+        if manifest.state is CollectionState.CREATING and was_acknowledged(directory):
+            self._recover_from_data(directory, DamagedManifest("it is older than the collection"))
             return
         if manifest.state is not CollectionState.READY:
             if not self._read_only:
@@ -256,7 +266,10 @@ class Catalog:
         def open_content() -> Content:
             if not self._read_only:
                 finish_repair(directory)
-            return _open_content(directory, manifest.spec, files, self._vfs, self._open_files)
+            content = _open_content(directory, manifest, files, self._vfs, self._open_files)
+            if not manifest.recorded and not self._read_only:
+                replace(manifest, recorded=True).save(directory)
+            return content
 
         self._collections[manifest.spec.ref] = Collection(
             directory, manifest.spec, manifest.created_at, None, self._background, files, opener=open_content
@@ -302,12 +315,12 @@ class _Checking:
 
 
 def _open_content(
-    directory: Path, spec: CollectionSpec, files: DerivedFiles, vfs: str | None, open_files: OpenFiles
+    directory: Path, manifest: Manifest, files: DerivedFiles, vfs: str | None, open_files: OpenFiles
 ) -> Content:
     store = Store(directory, vfs, read_only=files.read_only, open_files=open_files)
     try:
-        store.recover()
-        return Content(store, spec, files)
+        store.recover(recorded=manifest.recorded)
+        return Content(store, manifest.spec, files)
     except BaseException:
         store.abandon()
         raise

@@ -279,6 +279,16 @@ class Collection:
         finally:
             self._lock.release()
 
+    def record_holds(self) -> bool:
+        """Whether the record of the last commit says on the disk what was written to it."""
+        with self.writing() as content:
+            return content.store.record is None or content.store.record.whole()
+
+    def renew_record(self) -> None:
+        """Write the record of the last commit anew."""
+        with self.writing() as content:
+            content.store.renew_record()
+
     # ------------------------------------------------------------ reading
 
     @contextmanager

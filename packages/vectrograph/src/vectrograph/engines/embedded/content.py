@@ -63,6 +63,7 @@ class Content:
         # Whatever interrupts the next lines, the next writer asks the file first what became of them.
         self._pending = _Pending(batch, added, counters)
         self.store.apply(batch)
+        self.store.recorded(batch)
         self._publish(self._pending)
 
     def settle(self) -> None:
@@ -75,6 +76,9 @@ class Content:
             return
         seq = self.store.header().counters.seq
         if seq == self._pending.counters.seq:
+            if seq > self.counters.seq:
+                # Where the number stays, the file does not tell whether the idempotency record is there.
+                self.store.recorded(self._pending.batch)
             self._publish(self._pending)
         elif seq == self.counters.seq:
             self.builder.forget()

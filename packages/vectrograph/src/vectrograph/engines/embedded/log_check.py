@@ -43,7 +43,8 @@ def require_whole_log(connection: apsw.Connection, path: Path) -> None:
     except FileNotFoundError:
         return
     visible: Any = connection.execute("SELECT seq FROM state").fetchall()
-    if visible and (folded := _folded_seq(path)) > visible[0][0]:
+    folded = folded_seq(path)
+    if visible and folded is not None and folded > visible[0][0]:
         raise Damaged(f"its log ends at change {visible[0][0]}, and change {folded} was in it once")
 
 
@@ -80,16 +81,16 @@ def _checksum(data: bytes, *, big: bool) -> tuple[int, int]:
     return one, two
 
 
-def _folded_seq(path: Path) -> int:
-    """The last change in the file itself, without its log; 0 where that cannot be read."""
+def folded_seq(path: Path) -> int | None:
+    """Return the last change in the file itself, without its log; None where that cannot be read."""
     try:
         flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
         alone = apsw.Connection(f"{path.absolute().as_uri()}?immutable=1", flags=flags)
         try:
             rows: Any = alone.execute("SELECT seq FROM state").fetchall()
-            return int(rows[0][0]) if rows else 0
+            return int(rows[0][0]) if rows else None
         finally:
             alone.close()
     except (apsw.Error, ValueError, TypeError):
         # In the middle of a checkpoint the file alone makes no sense, and need not.
-        return 0
+        return None

@@ -47,13 +47,12 @@ def fold(collection: Collection) -> Finding:
 
 def _verify(collection: Collection) -> Finding:
     told = f"{verify(collection)} points are as they were written"
-    problem = verify_derived(collection.files)
-    if problem is None:
-        return True, told
-    return (
-        False,
-        f"{told}; the files of the index are damaged, repair builds them anew: {problem}",
-    )
+    problems = []
+    if not collection.record_holds():
+        problems.append("the record of the last commit is damaged, repair writes it anew")
+    if problem := verify_derived(collection.files):
+        problems.append(f"the files of the index are damaged, repair builds them anew: {problem}")
+    return not problems, "; ".join([told, *problems])
 
 
 def _flush(collection: Collection) -> Finding:

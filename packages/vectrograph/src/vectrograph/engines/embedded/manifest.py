@@ -33,11 +33,15 @@ class DamagedManifest(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a collection is: `state` is creating, ready or dropping; `created_at` in microseconds since 1970."""
+    """What a collection is: `state` is creating, ready or dropping; `created_at` in microseconds since 1970.
+
+    Without `recorded` it was made before there were records of the last commit, and may lack one.
+    """
 
     spec: CollectionSpec
     state: CollectionState
     created_at: int
+    recorded: bool = True
 
     def save(self, directory: Path) -> None:
         """Write it durably in place of an older one."""
@@ -46,6 +50,7 @@ class Manifest:
             "state": self.state.value,
             "created_at": self.created_at,
             "spec": spec_to_json(self.spec),
+            "recorded": self.recorded,
         }
         write_file(directory / FILE_NAME, json.dumps({**body, "checksum": _checksum(body)}, indent=1).encode())
 
@@ -60,7 +65,8 @@ class Manifest:
             body = json.loads((directory / FILE_NAME).read_bytes())
             if body.pop("checksum") != _checksum(body):
                 raise DamagedManifest("its checksum does not hold")
-            return cls(spec_from_json(body["spec"]), CollectionState(body["state"]), int(body["created_at"]))
+            spec, state = spec_from_json(body["spec"]), CollectionState(body["state"])
+            return cls(spec, state, int(body["created_at"]), bool(body.get("recorded", False)))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedManifest(f"it cannot be read ({error})") from error
 

@@ -18,6 +18,7 @@ from vectrograph.domain.collections import CollectionSpec, IdKind
 from vectrograph.domain.points import MAX_SERIAL_ID, ChangeKind
 from vectrograph.domain.queries import Include
 from vectrograph.engines.embedded.batch import KINDS
+from vectrograph.engines.embedded.commit_record import CommitRecord, LastCommit
 from vectrograph.engines.embedded.durable import make_directory, sync_directory
 from vectrograph.engines.embedded.failures import Damaged
 from vectrograph.engines.embedded.manifest import FORMAT, spec_to_json
@@ -29,7 +30,7 @@ from vectrograph.engines.embedded.records import (
     state_checksum,
     vector_checksum,
 )
-from vectrograph.engines.embedded.schema import FILE_NAME, creation_script
+from vectrograph.engines.embedded.schema import FILE_NAME, creation_script, require_content
 
 REPAIRED: Final = "repaired.sqlite"
 """A successor that is complete and on disk; putting it in place is finished at the next open if need be."""
@@ -53,20 +54,28 @@ class Salvaged:
         points: how many were read whole.
         lost: ids of points that were not, as far as they are known; None for one that is not.
         log_entries: of the log of changes.
+        missing: first and last of the changes that were acknowledged and of which nothing is there.
         aside: where the damaged file is.
     """
 
     points: int = 0
     lost: list[str | None] = field(default_factory=list)
     log_entries: int = 0
+    missing: tuple[int, int] | None = None
     aside: Path | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is known to be lost."""
+        return not self.lost and self.missing is None
 
     def __str__(self) -> str:
         names = [repr(name) for name in self.lost if name is not None]
         unknown = len(self.lost) - len(names)
         told = ", ".join([*names[:100], *([f"{len(names) - 100} more"] if len(names) > 100 else [])])
         loss = f"{len(self.lost)} lost" + (f": {told}" if told else "") + (f" ({unknown} unknown)" if unknown else "")
-        return f"{self.points} points salvaged, {loss}; the damaged file is kept in {self.aside}"
+        gap = f"; changes {self.missing[0]} to {self.missing[1]} are lost with all they wrote" if self.missing else ""
+        return f"{self.points} points salvaged, {loss}{gap}; the damaged file is kept in {self.aside}"
 
 
 def salvage(directory: Path, spec: CollectionSpec, created_at: int, now: int, least_seq: int) -> Salvaged:
@@ -86,6 +95,7 @@ def salvage(directory: Path, spec: CollectionSpec, created_at: int, now: int, le
     temporary = directory / f"{REPAIRED}.tmp"
     for suffix in ("", "-journal", "-wal", "-shm"):
         temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
+    require_content(directory / FILE_NAME)
     damaged = apsw.Connection(str(directory / FILE_NAME), flags=apsw.SQLITE_OPEN_READONLY)
     try:
         salvaged = _copy(damaged, temporary, spec, created_at, now, least_seq)
@@ -94,6 +104,9 @@ def salvage(directory: Path, spec: CollectionSpec, created_at: int, now: int, le
     _sync(temporary)
     temporary.replace(directory / REPAIRED)
     sync_directory(directory)
+    # Not before the successor is there: the old record is what tells that the damaged file is damaged.
+    last = LastCommit(created_at, least_seq, acknowledged=True)
+    CommitRecord.create(directory, last)
     salvaged.aside = finish(directory)
     return salvaged
 
@@ -144,7 +157,8 @@ def _copy(
         target.execute(creation_script(spec.ids, FORMAT))
         target.execute("BEGIN")
         taken = set()
-        highest = max([least_seq, *log, *_counter(damaged, "seq")])
+        seen = max([0, *log, *_counter(damaged, "seq")])
+        highest = max(least_seq, seen)
         for record in _readable(damaged, labels):
             if record.id not in taken:
                 taken.add(record.id)
@@ -174,6 +188,7 @@ def _copy(
     finally:
         target.close()
     salvaged.points, salvaged.lost, salvaged.log_entries = len(taken), gone, len(log)
+    salvaged.missing = (seen + 1, least_seq) if seen < least_seq else None
     return salvaged
 
 

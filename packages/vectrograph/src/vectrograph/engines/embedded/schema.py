@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from vectrograph.domain.collections import IdKind
+from vectrograph.engines.embedded.failures import Damaged
 
 FILE_NAME: Final = "points.sqlite"
 
@@ -99,3 +100,17 @@ def creation_script(ids: IdKind, user_version: int) -> str:
         f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {user_version};"
         f"BEGIN IMMEDIATE; {_TABLES} {by_number} {_BATCH} COMMIT;"
     )
+
+
+def require_content(path: Path) -> None:
+    """Refuse a file that SQLite would take for a new database: it would also remove its log.
+
+    Raises:
+        Damaged: there is no file, or it is empty.
+        OSError: the disk refuses.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise Damaged(f"its file {path.name} is empty")
+    except FileNotFoundError as error:
+        raise Damaged(f"its file {path.name} is missing") from error

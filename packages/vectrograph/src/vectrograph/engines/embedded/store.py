@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
@@ -18,15 +18,22 @@ from vectrograph.domain.filters import Filter
 from vectrograph.domain.points import IdempotencyKey, Outcome, OutcomeStatus, WriteResult
 from vectrograph.engines.embedded.batch import Batch
 from vectrograph.engines.embedded.columns.store import ColumnStore
+from vectrograph.engines.embedded.commit_record import CommitRecord, LastCommit, read_record
 from vectrograph.engines.embedded.connections import CONNECTION_FILES, ReaderPool, open_still, open_writer
 from vectrograph.engines.embedded.failures import Damaged
-from vectrograph.engines.embedded.log_check import require_whole_log
+from vectrograph.engines.embedded.log_check import folded_seq, require_whole_log
 from vectrograph.engines.embedded.manifest import FORMAT, spec_from_json, spec_to_json
 from vectrograph.engines.embedded.open_files import OpenFiles
 from vectrograph.engines.embedded.plan import Counters
 from vectrograph.engines.embedded.reading import read_by_ids, read_by_labels
 from vectrograph.engines.embedded.records import BARE, CONTENT, Record, reply_checksum, state_checksum, vector_checksum
-from vectrograph.engines.embedded.schema import APPLICATION_ID, FILE_NAME, INSERT_BATCH, creation_script
+from vectrograph.engines.embedded.schema import (
+    APPLICATION_ID,
+    FILE_NAME,
+    INSERT_BATCH,
+    creation_script,
+    require_content,
+)
 from vectrograph.engines.embedded.view import Addition, Labels, View
 
 _PAGE_BYTES: Final = 4096
@@ -37,8 +44,8 @@ _ROUNDS: Final = 3
 _LEFT_PAGES: Final = 256
 _LOAD_BYTES: Final = 16 << 20
 _LABELS_AT_A_TIME: Final = 100_000
-_WRITER_FILES: Final = CONNECTION_FILES + 1
-"""With the shared memory, of which a process has one descriptor for each file."""
+_WRITER_FILES: Final = CONNECTION_FILES + 2
+"""With the shared memory, of which a process has one descriptor for each file, and the record of the last commit."""
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +83,7 @@ class Store:
     ) -> None:
         self._path, self._vfs = directory / FILE_NAME, vfs
         self._read_only = read_only
+        self.record: CommitRecord | None = None
         self._open_files = OpenFiles() if open_files is None else open_files
         self._lock: Lock | None = None
         self._used_at = 0.0
@@ -128,6 +136,8 @@ class Store:
 
     def _connect_writer(self, page_bytes: int | None = None) -> apsw.Connection:
         def connect() -> apsw.Connection:
+            if page_bytes is None:
+                require_content(self._path)
             if self._read_only:
                 return open_still(self._path)
             return open_writer(self._path, self._vfs, page_bytes=page_bytes)
@@ -194,23 +204,76 @@ class Store:
             (created_at, json.dumps(spec_to_json(spec)), state_checksum(0, 1, 0)),
         )
         store.checkpoint()
+        store.record = CommitRecord.create(directory, LastCommit(created_at))
         return store
 
-    def recover(self) -> None:
-        """Make sure that the log a dead process left is whole, and fold it in.
+    def acknowledged(self) -> None:
+        """Record that the collection is there: from now on nothing but `drop` removes it."""
+        if self.record is not None:
+            self.record.update(replace(self.record.last, acknowledged=True))
+
+    def recover(self, *, recorded: bool) -> None:
+        """Make sure that everything acknowledged is there, and fold in the log that a dead process left.
+
+        Args:
+            recorded: False for a collection that was made before there were records of the last commit.
 
         Raises:
             Damaged: commits that were acknowledged are missing.
             apsw.Error: it cannot be read.
         """
         if self._read_only:
+            if recorded:
+                self._require_all_of(read_record(self._path.parent)[1])
             return
         require_whole_log(self._writer, self._path)
+        header = self.header()
+        if recorded:
+            self.record = CommitRecord.open(self._path.parent)
+            self._require_all_of(self.record.last)
+        else:
+            self.record = CommitRecord.create(self._path.parent, LastCommit(header.created_at))
+        # One of the same time may be older than the data, after a power loss.
+        current = replace(self.record.last, seq=header.counters.seq, acknowledged=True)
         try:
             # What lies behind the good frames goes, before a second crash could make it look like lost commits.
-            self.checkpoint()
+            if self.checkpoint():
+                current = replace(current, folded=header.counters.seq)
         except (apsw.FullError, apsw.ReadOnlyError, apsw.IOError) as error:
             _log.warning("the log of %s is not folded in yet: %s", self._path, error)
+        self.record.renew(current)
+
+    def renew_record(self) -> None:
+        """Write the record of the last commit anew, from what was written to it."""
+        if self.record is not None:
+            self.record = CommitRecord.create(self._path.parent, self.record.last)
+
+    def _require_all_of(self, last: LastCommit) -> None:
+        """Compare the file and its log with the record of the last commit.
+
+        Raises:
+            Damaged: the record knows of something that is not there.
+        """
+        header = self.header()
+        if header.created_at != last.created_at:
+            raise Damaged("the record of its last commit is that of another collection")
+        seq = header.counters.seq
+        if seq < last.seq:
+            raise Damaged(
+                f"its last change is {seq}, and change {last.seq} was acknowledged: its log or its file was lost, or "
+                "replaced by an older one; if that was done on purpose, repair takes it as it is"
+            )
+        folded = folded_seq(self._path)
+        if folded is not None and folded < last.folded:
+            raise Damaged(
+                f"the file without its log is that of change {folded}, and change {last.folded} was in it once: it was "
+                "replaced by an older one"
+            )
+        if (
+            last.reply_at
+            and not self._writer.execute("SELECT 1 FROM replies WHERE at = ?", (last.reply_at,)).fetchall()
+        ):
+            raise Damaged("its newest idempotency record was acknowledged and is missing")
 
     def header(self) -> Header:
         """Read what the file says about itself.
@@ -339,6 +402,11 @@ class Store:
         """Commit a batch: when this returns it is on disk; when it raises, `header` tells whether it is."""
         self._writer.execute(INSERT_BATCH, batch.bindings())
 
+    def recorded(self, batch: Batch) -> None:
+        """Record a batch that is on disk as the last commit."""
+        if self.record is not None:
+            self.record.advance(batch.seq, batch.at if batch.reply is not None else None, batch.expired)
+
     @property
     def checkpoint_due(self) -> bool:
         """Whether the log has grown by 16 MB since it was folded into the file; whoever asks holds the lock."""
@@ -387,6 +455,9 @@ class Store:
             return False
         if log == folded:
             self._checkpointed = self._pages_written()
+            if self.record is not None:
+                # All of the log is in the file, and the file was synced. A batch that is not recorded yet is too.
+                self.record.update(replace(self.record.last, folded=self.record.last.seq))
         return log == folded
 
     def _pages_written(self) -> int:
@@ -406,6 +477,7 @@ class Store:
         self.checkpoint()
         self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         self._close_writer()
+        self.record = None
 
     def abandon(self) -> None:
         """Let go of a file that is damaged or about to be removed, leaving file and log as they are.
@@ -414,6 +486,7 @@ class Store:
         """
         self.readers.close(timeout=0.0)
         self._close_writer()
+        self.record = None
 
 
 def _size(path: Path) -> int:
