@@ -204,7 +204,7 @@ def test_requests_of_one_caller_at_once_are_limited_where_that_is_asked_for() ->
             refused = httpx2.get(f"{server.http_url}/api/v1/tokens", headers={"X-API-Key": key})
             assert refused.status_code == 429
             assert refused.json()["error"]["details"] == {"limit": 1, "unit": "requests"}
-            assert wire.refusal("GetLimits", credential=key)[0] == "RESOURCE_EXHAUSTED"
+            assert wire.refusal("GetCollectionInfo", credential=key)[0] == "RESOURCE_EXHAUSTED"
             assert client.tokens.list().total == 0
             go_on.set()
             running_call.join()

@@ -112,8 +112,9 @@ def test_a_flipped_payload_byte_is_noticed_when_it_is_read(data: Path, homes: di
     flip_in_place(homes["docs"] / "points.sqlite", b'{"n":120}')
     engine = EmbeddedEngine.open(data)
     assert one(engine, DOCS, "7").payload == {"n": 7}
-    with pytest.raises(CollectionQuarantined, match="checksum"):
+    with pytest.raises(CollectionQuarantined) as raised:
         one(engine, DOCS, "120")
+    assert "checksum" in str(raised.value.problem)
     assert engine.describe(DOCS).state is CollectionState.QUARANTINED
     with pytest.raises(CollectionQuarantined):
         one(engine, DOCS, "7")
@@ -137,8 +138,9 @@ def test_a_flipped_byte_in_the_log_of_changes_is_damage(data: Path, homes: dict[
         connection.execute("UPDATE changes SET id = x'31ff' WHERE seq = 9")
     connection.close()
     engine = EmbeddedEngine.open(data)
-    with pytest.raises(CollectionQuarantined, match="change 9"):
+    with pytest.raises(CollectionQuarantined) as raised:
         engine.changes(DOCS)
+    assert "change 9" in str(raised.value.problem)
     engine.close()
 
 

@@ -9,8 +9,9 @@ import pytest
 from rest.envelope import error_of
 from rest.serving import DIMENSION, LIMITS, VERSION, Start
 
-from vectrograph.domain.collections import CollectionInfo, CollectionState
+from vectrograph.domain.collections import CollectionOutline
 from vectrograph.domain.errors import Unavailable
+from vectrograph.services.health import DAMAGE
 
 
 def test_health_is_flat_and_public(anonymous: httpx2.Client) -> None:
@@ -60,17 +61,16 @@ def test_a_damaged_collection_degrades_health_and_is_named_to_those_who_may_know
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = start()
-    listed = served.engine.list
+    listed = served.engine.outline
 
-    def damaged(tenant: str) -> list[CollectionInfo]:
-        (tokens,) = listed(tenant)
-        return [dataclasses.replace(tokens, state=CollectionState.QUARANTINED, problem="page 3 is torn")]
+    def damaged(tenant: str) -> list[CollectionOutline]:
+        return [dataclasses.replace(outline, problem="page 3 is torn") for outline in listed(tenant)]
 
-    monkeypatch.setattr(served.engine, "list", damaged)
+    monkeypatch.setattr(served.engine, "outline", damaged)
     with served.client(served.login("viewer")) as client:
         health = client.get("/api/v1/health")
         assert (health.status_code, health.json()["status"], health.json()["quarantined"]) == (200, "degraded", 1)
-        assert client.get("/api/v1/status").json()["quarantined"] == {"tokens": "page 3 is torn"}
+        assert client.get("/api/v1/status").json()["quarantined"] == {"tokens": DAMAGE}
         ready = client.get("/readyz")
         assert (ready.status_code, ready.json()) == (200, {"status": "ready", "quarantined": 1})
 

@@ -22,7 +22,7 @@ from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services import health as health_module
 from vectrograph.services.assembly import assemble
 from vectrograph.services.call import Call
-from vectrograph.services.health import Health, Wellness, memory_usage_mb
+from vectrograph.services.health import DAMAGE, Health, Wellness, memory_usage_mb
 from vectrograph.services.reservation import TOKENS, ensure_tokens
 
 
@@ -166,7 +166,7 @@ def test_a_damaged_collection_is_named_to_those_who_may_know(call: Call) -> None
     engine = Quarantining()
     ensure_tokens(engine, WordEmbedder())
     health = Health(engine, "1")
-    assert health.status(call).quarantined == {"tokens": "page 3 is damaged"}
+    assert health.status(call).quarantined == {"tokens": DAMAGE}
     report = health.check()
     assert (report.status, report.quarantined, report.ready) == (Wellness.DEGRADED, 1, True)
     assert "tokens" not in repr(report)

@@ -19,7 +19,7 @@ from torture.seam import Event, observed
 from torture.sqlite_seam import vfs
 from torture.story import Clock, Story
 from vectrograph.domain.capabilities import MaintenanceTask
-from vectrograph.domain.errors import DomainError
+from vectrograph.domain.errors import CollectionQuarantined, DomainError
 from vectrograph.domain.points import WriteResult
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.reference import ReferenceEngine
@@ -133,6 +133,8 @@ def _check(home: Path, kept: Record, story: Story, outage: Outage) -> None:
     try:
         with hastened(), closing(open_hastily(home, Clock(done + 1))) as engine:
             _compare(engine, kept, story, outage, done)
+    except CollectionQuarantined as error:
+        raise Lost(f"{outage}: after step {done}: {error.problem}") from error
     except DomainError as error:
         raise Lost(f"{outage}: after step {done}: {error}") from error
 

@@ -110,7 +110,7 @@ def _schemas(operations: Iterable[Operation]) -> dict[str, dict[str, Any]]:
         if struct in EXAMPLES:
             schemas[struct.__name__]["examples"] = [msgspec.to_builtins(EXAMPLES[struct])]
     for name, schema in schemas.items():
-        schema["description"] = inspect.cleandoc(schema["description"])
+        schema["description"] = inspect.cleandoc(schema.get("description", ""))  # python -OO keeps none
         if hasattr(answers, name) and name != answers.ErrorDetails.__name__:
             # A default only saves handlers from writing it: what is in an answer's struct is always sent.
             schema["required"] = list(schema["properties"])

@@ -9,12 +9,13 @@ from vectrograph.domain.queries import Include, Order
 from vectrograph.rpc import messages
 from vectrograph.rpc._pb import vectrograph_pb as pb
 from vectrograph.rpc._pb import vectron_pb
+from vectrograph.rpc.accounts import Public
 from vectrograph.rpc.fragments import encode_hits, repeated
 from vectrograph.rpc.messages import parse
 from vectrograph.rpc.profiles import seconds
 from vectrograph.rpc.vectron import Unary, reached
 from vectrograph.services import Services
-from vectrograph.services.call import Call
+from vectrograph.services.call import Call, Origin, Principal
 from vectrograph.services.filter_text import filter_of
 from vectrograph.services.query_bytes import query_matrix
 
@@ -34,9 +35,12 @@ class VectrographService:
             "DeleteWhere": self.delete_where,
             "UpsertIf": self.upsert_if,
             "GetCollectionInfo": self.get_collection_info,
-            "GetLimits": self.get_limits,
             "ListFeedback": self.list_feedback,
         }
+
+    def public_methods(self) -> Mapping[str, Public]:
+        """Return the methods that strangers may call, by name."""
+        return {"GetLimits": self.get_limits}
 
     def search_batch(self, call: Call, body: bytes) -> bytes:
         """Many searches of one collection."""
@@ -143,8 +147,8 @@ class VectrographService:
         feedback = [_feedback(record) for record in page.records]
         return pb.ListFeedbackResponse(feedback=feedback, cursor=page.cursor or "").SerializeToString()
 
-    def get_limits(self, call: Call, body: bytes) -> bytes:
-        """The largest things this server takes."""
+    def get_limits(self, _: Principal | None, __: Origin, body: bytes) -> bytes:
+        """Return the largest things that this server takes: clients need them before their first call."""
         parse(pb.GetLimitsRequest, body)
         limits = self._services.limits
         return pb.GetLimitsResponse(

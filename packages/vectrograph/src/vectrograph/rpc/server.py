@@ -181,6 +181,7 @@ def _auth_handler(given: _Given) -> "grpc.GenericRpcHandler[bytes, bytes]":
 def _own_handler(given: _Given) -> "grpc.GenericRpcHandler[bytes, bytes]":
     service = VectrographService(given.services)
     handlers = {name: _unary(given, name, answer) for name, answer in service.unary_methods().items()}
+    handlers |= {name: _public(given, name, answer) for name, answer in service.public_methods().items()}
     return grpc.method_handlers_generic_handler(VECTROGRAPH_SERVICE, handlers)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from vectrograph.domain.collections import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionOutline, CollectionRef
 from vectrograph.domain.errors import DomainError
@@ -14,6 +15,8 @@ from vectrograph.engines.base import Engine
 from vectrograph.services.call import Call
 
 _MIB = 1024 * 1024
+DAMAGE: Final = "its files are damaged; the log of the server says how"
+"""All that callers are told about a collection that is set aside."""
 
 
 class Wellness(StrEnum):
@@ -60,7 +63,7 @@ class SystemStatus:
         collections_count: collections, `tokens` included.
         memory_usage_mb: resident memory of the process, in MiB.
         requests_total: requests answered since this server started.
-        quarantined: collections set aside, with what is wrong.
+        quarantined: collections set aside, with a sentence for whoever asks.
         unchecked: collections that nobody has used since the start and that were not yet looked through for damage.
     """
 
@@ -150,7 +153,8 @@ def _wellness(collections: list[CollectionOutline] | None) -> Wellness:
 
 
 def _quarantined(collections: list[CollectionOutline]) -> dict[str, str]:
-    return {outline.spec.ref.name: outline.problem for outline in collections if outline.problem is not None}
+    # What is wrong in detail names files: it is for whoever reads the log.
+    return {outline.spec.ref.name: DAMAGE for outline in collections if outline.problem is not None}
 
 
 def memory_usage_mb() -> float:

@@ -359,7 +359,7 @@ def _damage(collection: Collection) -> str | None:
     try:
         verify(collection)
     except CollectionQuarantined as error:
-        return str(error.details.get("problem", error.message)) + "."
+        return (error.problem or error.message) + "."
     return None if verify_derived(collection.files) is None else DERIVED_DAMAGE
 
 

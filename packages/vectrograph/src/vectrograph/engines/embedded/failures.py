@@ -48,12 +48,14 @@ def storage_errors(directory: Path, name: str, on_damage: Callable[[str], None])
 
 
 def quarantined(name: str, problem: str) -> CollectionQuarantined:
-    """The error of a collection that is set aside."""
-    return CollectionQuarantined(
-        f"The data of collection {name!r} is damaged and set aside ({problem}); all others serve. "
-        "Restore it from a backup, or drop it.",
-        details={"collection": name, "problem": problem},
+    """Return the error of a collection that is set aside; callers are not told the problem, which may name files."""
+    error = CollectionQuarantined(
+        f"The data of collection {name!r} is damaged and set aside; all others serve. The server's log says what is "
+        "wrong. Restore it from a backup, or drop it.",
+        details={"collection": name},
     )
+    error.problem = problem
+    return error
 
 
 def _translate(error: apsw.Error | OSError, directory: Path, name: str) -> DomainError:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from vectrograph.domain.capabilities import MaintenanceReport, MaintenanceTask
-from vectrograph.domain.errors import DomainError
+from vectrograph.domain.errors import CollectionQuarantined, DomainError
 from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.space import Ballast
 from vectrograph.engines.embedded.verify import verify, verify_derived
@@ -31,6 +31,8 @@ def maintain(
     for collection in collections:
         try:
             finding = space.freeing(lambda: run(collection)) if space is not None else run(collection)  # noqa: B023
+        except CollectionQuarantined as error:
+            finding = False, error.problem or error.message
         except DomainError as error:
             finding = False, error.message
         results[str(collection.spec.ref)] = finding

@@ -147,7 +147,10 @@ _OWN: Final = (
         own_messages.ListFeedbackResponse, query=own_messages.ListFeedbackQuery, reach="write",
         raises=(errors.PermissionDenied,),
     ),
-    _route("GET", "/v1/limits", own.limits, "Get the largest things this server takes", own_messages.GetLimitsResponse),
+    _route(
+        "GET", "/v1/limits", own.limits, "Get the largest things this server takes", own_messages.GetLimitsResponse,
+        **_PUBLIC, work=Work.INLINE,
+    ),
 )  # fmt: skip
 
 GATEWAY_OPERATIONS: Final = (*_VECTRON, *_ACCOUNTS, *_OWN)
