@@ -2,11 +2,13 @@
 order.
 """
 
+import asyncio
 import logging
 import socket
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +19,7 @@ from starlette.types import ASGIApp
 
 from vectrograph.certificates import CertificateFiles, Certificates
 from vectrograph.closing import CLOSE_SECONDS, Closing
+from vectrograph.connection_limits import ConnectionLimits, event_loop_with
 from vectrograph.control.safekeeping import RECORD
 from vectrograph.control.seeding import default_password_in_force, seed_development_accounts
 from vectrograph.control.store import ControlStore, sqlite_url
@@ -154,6 +157,7 @@ class Server:
                 services,
                 threads=settings.grpc_threads or worker_threads(),
                 trusted_proxies=settings.proxies,
+                handshake_seconds=settings.handshake_seconds,
                 home=home,
             )
             grpc_port = _bind_grpc(rpc_server, settings, certificates)
@@ -165,11 +169,14 @@ class Server:
                 cors_origins=settings.cors_origins,
                 home=home,
             )
-            http_server = _HttpServer(application, settings.shutdown_seconds, certificates, home)
+            http_server = _HttpServer(application, settings, certificates, home)
             _stop_together(closing, http_server, rpc_server, settings.shutdown_seconds)
             http_server.start(http_sockets)
             rpc_server.start()
             ports = [sock.getsockname()[1] for sock in http_sockets]
+            limits = ConnectionLimits((*ports, grpc_port), settings.max_connections_per_address, settings.proxies)
+            closing.add("limits of connections", limits.close)
+            limits.start()
             addresses = Addresses(settings.host, ports[0], ports[1], grpc_port, "https" if settings.tls else "http")
         except BaseException:
             closing.close()
@@ -333,7 +340,7 @@ class _HttpServer:
     """Uvicorn in a thread of its own, on sockets that are bound already."""
 
     def __init__(
-        self, application: ASGIApp, shutdown_seconds: float, certificates: Certificates | None, home: Home | None
+        self, application: ASGIApp, settings: Settings, certificates: Certificates | None, home: Home | None
     ) -> None:
         config = uvicorn.Config(
             application,
@@ -344,8 +351,9 @@ class _HttpServer:
             proxy_headers=False,
             http=PatientProtocol,
             ssl_context_factory=None if certificates is None else lambda _, __: certificates.http_context(),
-            timeout_graceful_shutdown=max(1, int(shutdown_seconds)),
+            timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds)),
         )
+        self._handshake_seconds = settings.handshake_seconds
         self._server = uvicorn.Server(config)
         self._home = home
         self._thread: threading.Thread | None = None
@@ -362,7 +370,9 @@ class _HttpServer:
     def _run(self, sockets: list[socket.socket]) -> None:
         if self._home is not None:
             self._home.stay()
-        self._server.run(sockets)
+        new_loop = partial(event_loop_with, self._handshake_seconds)
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(self._server.serve(sockets))
 
     def ask_to_stop(self) -> None:
         self._server.should_exit = True

@@ -80,6 +80,8 @@ def serve(
     quantization: Annotated[Quantisation | None, _option("quantization")] = None,
     grpc_threads: Annotated[int | None, _option("grpc_threads")] = None,
     home_core: Annotated[bool | None, _option("home_core")] = None,
+    max_connections_per_address: Annotated[int | None, _option("max_connections_per_address")] = None,
+    handshake_seconds: Annotated[float | None, _option("handshake_seconds")] = None,
     shutdown_seconds: Annotated[float | None, _option("shutdown_seconds")] = None,
     log_level: Annotated[LogLevel | None, _option("log_level")] = None,
     log_format: Annotated[LogFormat | None, _option("log_format")] = None,

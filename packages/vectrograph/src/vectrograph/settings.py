@@ -116,6 +116,14 @@ class Settings(BaseSettings):
         default=True,
         description="Keep the threads that run Python on one core, what takes long outside of it on any. Linux only.",
     )
+    max_connections_per_address: int = Field(
+        default=1_000,
+        ge=0,
+        description="Connections that one address may hold, trusted proxies apart; 0 is no limit. Linux only.",
+    )
+    handshake_seconds: float = Field(
+        default=10.0, gt=0, le=120, description="Seconds in which a new connection must complete its TLS handshake."
+    )
     shutdown_seconds: float = Field(
         default=8.0,
         gt=0,

@@ -23,14 +23,14 @@ def client_address(peer: str, forwarded_for: str | None, trusted: Sequence[Netwo
     >>> client_address("198.51.100.7", "6.6.6.6", proxies)
     '198.51.100.7'
     """
-    if forwarded_for is None or not _is_one_of(peer, trusted):
+    if forwarded_for is None or not is_one_of(peer, trusted):
         return peer
     for hop in reversed(forwarded_for.split(",")[-_MAX_HOPS:]):
         address = _plain(hop)
         if address is None:
             return peer
         peer = address
-        if not _is_one_of(peer, trusted):
+        if not is_one_of(peer, trusted):
             return peer
     return peer
 
@@ -60,7 +60,8 @@ def _plain(hop: str) -> str | None:
         return None
 
 
-def _is_one_of(address: str, networks: Sequence[Network]) -> bool:
+def is_one_of(address: str, networks: Sequence[Network]) -> bool:
+    """Tell whether an address lies in one of the networks."""
     if not networks:
         return False
     try:
