@@ -89,8 +89,9 @@ def test_a_log_that_is_deleted_after_a_kill(scratch: Path) -> None:
         assert info.state is CollectionState.QUARANTINED
         assert info.problem is not None
         assert "change 5000 was acknowledged" in info.problem
-        with pytest.raises(CollectionQuarantined, match="change 5000"):
+        with pytest.raises(CollectionQuarantined) as raised:
             put(engine, DOCS, "new", [0.0] * 2)
+        assert "change 5000" in str(raised.value.problem)
         assert engine.count(OTHER) == 5000
         assert not engine.maintain(MaintenanceTask.VERIFY).healthy
         engine.drop(DOCS)
