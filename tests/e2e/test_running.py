@@ -69,3 +69,16 @@ def test_the_plugin_hands_each_test_a_server_of_its_own(pytester: pytest.Pyteste
         """
     )
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=4)
+
+
+def test_odd_characters_in_the_data_path_mean_themselves(tmp_path: Path) -> None:
+    """FINDINGS C4."""
+    folder = tmp_path / "beside"
+    folder.mkdir()
+    name = 'per%40cent%20?mode=ro&uri=true#f "quo\'te" ünï\nline'
+    with running(folder / name) as server, server.neurograph() as client:
+        token = client.tokens.create(text="hello").id
+    assert [path.name for path in folder.iterdir()] == [name]
+    with running(folder / name) as server, server.neurograph() as client:
+        assert client.tokens.get(token).text == "hello"
+    assert (folder / name / "control.sqlite").stat().st_size > 0
