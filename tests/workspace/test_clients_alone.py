@@ -22,6 +22,10 @@ from vectrograph import RunningServer
 ROOT = Path(__file__).resolve().parents[2]
 UV = Path(sysconfig.get_path("scripts")) / "uv"
 CLIENTS = {"neurograph-python": "neurograph", "vectron-client": "vectron_client"}
+EXTRAS = {
+    "neurograph-python": "numpy,prometheus,opentelemetry",
+    "vectron-client": "numpy",
+}  # those that the README shows
 README_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -34,19 +38,26 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
 
 
 def fresh(folder: Path, python: str = sys.executable) -> Path:
-    """Make an environment with the pip that Python brings. Return its interpreter."""
-    run(python, "-m", "venv", folder)
+    """Make an empty environment. Return its interpreter."""
+    run(UV, "venv", "--quiet", "--python", python, folder)
     return folder / "bin" / "python"
+
+
+def install(python: Path, *what: str | Path, cwd: Path | None = None) -> None:
+    """Install packages and check that nothing they require is missing."""
+    run(UV, "pip", "install", "--quiet", "--python", python, *what, cwd=cwd)
+    run(UV, "pip", "check", "--quiet", "--python", python)
 
 
 @pytest.fixture(autouse=True)
 def _locked_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hold pip to the versions of the locks, in its build environments too."""
+    """Hold pip and uv to the versions of the locks, in their build environments too."""
     texts = [(ROOT / "requirements" / name).read_text() for name in ("dev.lock", "build.lock")]
     pins = {line.rstrip("\\ ") for text in texts for line in text.splitlines() if re.match(r"[a-z0-9].*==", line)}
     constraints = tmp_path / "constraints.txt"
     constraints.write_text("\n".join(sorted(pins)), encoding="utf-8")
-    monkeypatch.setenv("PIP_CONSTRAINT", str(constraints))
+    for variable in ("PIP_CONSTRAINT", "UV_CONSTRAINT", "UV_BUILD_CONSTRAINT"):
+        monkeypatch.setenv(variable, str(constraints))
 
 
 @dataclass(frozen=True)
@@ -91,15 +102,19 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_client_installs_alone(
     name: str, source: str, built: Mapping[str, Built], repository: Path, tmp_path: Path
 ) -> None:
-    python = fresh(tmp_path / "venv")
     what = {
         "folder": str(repository / "packages" / name),
         "sdist": str(built[name].sdist),
         "wheel": str(built[name].wheel),
         "git": f"git+file://{repository}#subdirectory=packages/{name}",
     }[source]
-    run(python, "-m", "pip", "install", "--quiet", what)
-    run(python, "-m", "pip", "check")
+    python = tmp_path / "venv" / "bin" / "python"
+    if source == "git":  # as a newcomer does it, with the pip that Python brings
+        run(sys.executable, "-m", "venv", tmp_path / "venv")
+        run(python, "-m", "pip", "install", "--quiet", what)
+        run(python, "-m", "pip", "check")
+    else:
+        install(fresh(tmp_path / "venv"), what)
     script = f"import {CLIENTS[name]} as client; print(client.__file__)"
     assert str(tmp_path / "venv") in run(python, "-I", "-c", script, cwd=tmp_path)
     other = next(package for package in CLIENTS.values() if package != CLIENTS[name])
@@ -113,7 +128,7 @@ def test_the_readme_runs_from_another_environment_against_a_server(
     name: str, built: Mapping[str, Built], vectrograph_server: RunningServer, tmp_path: Path
 ) -> None:
     python = fresh(tmp_path / "venv")
-    run(python, "-m", "pip", "install", "--quiet", f"{name}[numpy] @ {built[name].wheel.as_uri()}")
+    install(python, f"{name}[{EXTRAS[name]}] @ {built[name].wheel.as_uri()}")
     blocks = README_BLOCK.findall((ROOT / "packages" / name / "README.md").read_text(encoding="utf-8"))
     assert len(blocks) >= 8
     placed = "\n".join(blocks).replace("http://localhost:8000", vectrograph_server.http_url)
@@ -133,7 +148,7 @@ def test_the_tests_of_a_client_pass_in_its_folder(name: str, repository: Path, t
     """Run `pip install -e ".[dev]" && pytest` in the folder of a client; `make test` runs these tests only here."""
     folder = repository / "packages" / name
     python = fresh(tmp_path / "venv")
-    run(python, "-m", "pip", "install", "--quiet", "--editable", ".[dev]", cwd=folder)
+    install(python, "--editable", ".[dev]", cwd=folder)
     printed = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder)
     assert re.search(r"^\d{3,} passed", printed.splitlines()[-1]), printed[-2000:]
 
@@ -152,10 +167,8 @@ def test_no_file_belongs_to_both_clients(built: Mapping[str, Built]) -> None:
 @pytest.mark.parametrize("removed", CLIENTS)
 def test_one_client_works_when_the_other_is_removed(removed: str, built: Mapping[str, Built], tmp_path: Path) -> None:
     python = fresh(tmp_path / "venv")
-    pip = (python, "-m", "pip")
-    run(*pip, "install", "--quiet", *(built[name].wheel for name in CLIENTS))
-    run(*pip, "check")
-    run(*pip, "uninstall", "--quiet", "--yes", removed)
+    install(python, *(built[name].wheel for name in CLIENTS))
+    run(UV, "pip", "uninstall", "--quiet", "--python", python, removed)
     [kept] = (package for name, package in CLIENTS.items() if name != removed)
     script = (
         "import importlib, pkgutil, sys\n"
@@ -174,6 +187,6 @@ def test_a_client_runs_on_the_oldest_supported_python(name: str, built: Mapping[
     if oldest is None or subprocess.run([oldest, "--version"], capture_output=True).returncode:
         pytest.skip("no Python 3.10 on this machine")
     python = fresh(tmp_path / "venv", oldest)
-    run(python, "-m", "pip", "install", "--quiet", built[name].wheel)
+    install(python, built[name].wheel)
     script = f"import sys, {CLIENTS[name]}; print(*sys.version_info[:2])"
     assert run(python, "-I", "-c", script, cwd=tmp_path) == "3 10\n"
