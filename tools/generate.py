@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import access_page
+import api_page
 import private_copies
 import protogen
 import unasync
@@ -24,9 +25,17 @@ def main() -> int:
         private_copies.write()
         unasync.write()
         access_page.write()
+        api_page.write()
         SETTINGS_PAGE.write_text(_settings_page(), encoding="utf-8")
         return 0
-    problems = [*protogen.check(), *private_copies.check(), *unasync.check(), *_check_settings(), *access_page.check()]
+    problems = [
+        *protogen.check(),
+        *private_copies.check(),
+        *unasync.check(),
+        *_check_settings(),
+        *access_page.check(),
+        *api_page.check(),
+    ]
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:
