@@ -4,6 +4,7 @@ order.
 
 import asyncio
 import logging
+import os
 import socket
 import threading
 import time
@@ -29,6 +30,8 @@ from vectrograph.domain.errors import OutOfSpace, StartupError, StorageReadOnly
 from vectrograph.embedding.wordllama import WordllamaEmbedder
 from vectrograph.engines.base import Engine
 from vectrograph.engines.embedded import EmbeddedEngine, Quota
+from vectrograph.engines.embedded.durable import make_directory
+from vectrograph.engines.embedded.engine import require_usable
 from vectrograph.engines.embedded.memory import default_budget
 from vectrograph.listening import bind, port_in_use
 from vectrograph.patience import PatientProtocol
@@ -98,6 +101,7 @@ class Server:
         self.services = services
         self.addresses = addresses
         self._closing = closing
+        self._owner = os.getpid()
         self._store = store
 
     @property
@@ -191,11 +195,14 @@ class Server:
     def stop(self) -> list[str]:
         """Finish what is in flight within `shutdown_seconds`, then close everything within four seconds more.
 
-        Stopping twice is fine.
+        Stopping twice is fine. A child of the process that started it has none of its threads: there this does
+        nothing.
 
         Returns:
             The names of parts that did not end in time and were left behind; the log has them too.
         """
+        if os.getpid() != self._owner:
+            return []
         return self._closing.close()
 
 
@@ -209,7 +216,6 @@ def _home(settings: Settings, closing: Closing) -> Home | None:
 
 
 def _open_engine(settings: Settings, closing: Closing) -> Engine:
-    settings.data.mkdir(parents=True, exist_ok=True)
     engine = EmbeddedEngine.open(
         settings.data,
         memory_bytes=default_budget() if settings.memory_bytes is None else settings.memory_bytes or None,
@@ -263,12 +269,40 @@ def control_url(settings: Settings) -> str | URL:
     return settings.control_url or sqlite_url(settings.data / CONTROL_FILE)
 
 
+def prepare_data_directory(path: Path) -> Path:
+    """Make a data directory where there is none.
+
+    Raises:
+        StartupError: it cannot be used.
+    """
+    root = require_usable(path)
+    try:
+        make_directory(root)
+    except OSError as error:
+        raise StartupError(f"The data directory {root} cannot be made: {error.strerror}.") from error
+    return root
+
+
 def _certificates(settings: Settings) -> Certificates | None:
+    for name in ("tls_cert", "tls_key", "tls_client_ca"):
+        path = getattr(settings, name)
+        if path is not None:
+            _require_readable(name, path)
     if settings.tls_cert is None or settings.tls_key is None:
         if settings.tls_cert is not None or settings.tls_key is not None or settings.tls_client_ca is not None:
             raise StartupError("TLS needs both --tls-cert and --tls-key.")
         return None
     return Certificates(CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
+
+
+def _require_readable(name: str, path: Path) -> None:
+    """Refuse a file of a setting that cannot be read, by the name of the setting."""
+    try:
+        if not path.is_file() and path.exists():
+            raise StartupError(f"Setting {name}: {path} is no regular file; name a PEM file.")
+        path.open("rb").close()
+    except OSError as error:
+        raise StartupError(f"Setting {name}: cannot read {path} ({error.strerror}); name a PEM file.") from error
 
 
 def prepare_control_database(path: Path) -> None:

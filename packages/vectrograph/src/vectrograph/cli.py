@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from vectrograph import cli_accounts
+from vectrograph import cli_accounts, cli_data
 from vectrograph.domain.collections import Quantisation
-from vectrograph.domain.errors import StartupError
+from vectrograph.domain.errors import DomainError, StartupError
 from vectrograph.settings import LogFormat, LogLevel, Settings
 from vectrograph.version import VERSION
 
@@ -49,6 +49,9 @@ app.command("audit")(cli_accounts.audit)
 app.command("rotate-signing-key")(cli_accounts.rotate_signing_key)
 app.add_typer(cli_accounts.users, name="users")
 app.add_typer(cli_accounts.accounts, name="accounts")
+app.command("verify")(cli_data.verify)
+app.command("repair")(cli_data.repair)
+app.command("recall")(cli_data.recall)
 
 
 def _option(name: str) -> Any:
@@ -109,7 +112,7 @@ def serve(
         given[name] = tuple(given[name]) if given[name] else None
     try:
         _serve(Settings.load(path, **given))
-    except StartupError as error:
+    except (StartupError, DomainError) as error:
         typer.echo(f"vectrograph: {error}", err=True)
         raise typer.Exit(1) from error
 

@@ -48,10 +48,12 @@ def _told() -> Iterator[None]:
 @contextmanager
 def _desk(data: Path | None, control_url: str | None) -> Iterator[tuple["OperatorDesk", Any]]:
     from vectrograph.app import control_url as url_of
+    from vectrograph.app import prepare_data_directory
     from vectrograph.operator_access import OPERATOR, operator_desk
 
     with _told():
         settings = Settings.load(data=data, control_url=control_url)
+        prepare_data_directory(settings.data)
         with operator_desk(url_of(settings), settings.data) as desk:
             yield desk, OPERATOR
 

@@ -7,8 +7,11 @@
 [1]
 """
 
+import os
+import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from neurograph import AsyncNeuroGraphClient, NeuroGraphClient
     from vectron_client import AsyncVectronClient, VectronClient
 
+_CONTROL_FILE = "control.sqlite"
 _USER, _PASSWORD = "developer", "developer123"
 
 
@@ -108,7 +112,9 @@ def running(path: str | Path | None = None, **settings: Any) -> Iterator[Running
     ports = {"http_port": 0, "vectron_http_port": 0, "grpc_port": 0}
     with ExitStack() as stack:
         if path is None:
-            path = stack.enter_context(tempfile.TemporaryDirectory(prefix="vectrograph-"))
+            temporary = _TemporaryDirectory("vectrograph-")
+            stack.callback(temporary.remove)
+            path = temporary.path
         chosen = Settings.load(**{**ports, "data": Path(path), **settings})
         server = Server.start(chosen, control_template=_template.path())
         stack.callback(server.stop)
@@ -122,14 +128,36 @@ class _Template:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._directory: _TemporaryDirectory | None = None
 
     def path(self) -> Path:
         with self._lock:
-            if self._directory is None:
-                self._directory = tempfile.TemporaryDirectory(prefix="vectrograph-template-")
-                prepare_control_database(Path(self._directory.name) / "control.sqlite")
-            return Path(self._directory.name) / "control.sqlite"
+            # Programs that tidy up temporary directories may have removed it.
+            if self._directory is None or not (self._directory.path / _CONTROL_FILE).exists():
+                self._directory = _TemporaryDirectory("vectrograph-template-")
+                prepare_control_database(self._directory.path / _CONTROL_FILE)
+            return self._directory.path / _CONTROL_FILE
+
+    def forget(self) -> None:
+        """Leave what there is to the process that made it, with a lock that nobody holds."""
+        self._lock, self._directory = threading.Lock(), None
+
+
+class _TemporaryDirectory:
+    """A temporary directory that is removed by the process that made it, and by no child of it.
+
+    It goes with `remove`, with the last reference, or at the end of the process.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix=prefix)).absolute()
+        self.remove = weakref.finalize(self, _remove_own, self.path, os.getpid())
+
+
+def _remove_own(path: Path, owner: int) -> None:
+    if os.getpid() == owner:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 _template = _Template()
+os.register_at_fork(after_in_child=_template.forget)

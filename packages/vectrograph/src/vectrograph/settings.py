@@ -5,12 +5,13 @@
 
 import ipaddress
 import os
+import stat
 import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -184,6 +185,19 @@ class Settings(BaseSettings):
         default=_DEFAULTS.max_payload_bytes, ge=2, description="Largest payload of a point, in bytes of JSON."
     )
 
+    @field_validator("data", "tls_cert", "tls_key", "tls_client_ca", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if isinstance(value, str) and not value:
+            raise ValueError("is empty; name a file or directory")
+        return value
+
+    @field_validator("data", "tls_cert", "tls_key", "tls_client_ca")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        """Make a path absolute once, so that it stays the same when the process changes its directory."""
+        return None if value is None else value.absolute()
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -290,6 +304,8 @@ class Settings(BaseSettings):
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
+        if stat.S_ISFIFO(path.stat().st_mode) and path.parent.name != "fd":
+            raise StartupError(f"The settings file {path} is a named pipe; name a TOML file.")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise StartupError(f"Cannot read the settings file {path}: {error.strerror}.") from error

@@ -24,6 +24,8 @@ from vectrograph.domain.points import Delete, IdempotencyKey, Put
 from vectrograph.engines.contract.subject import TENANT, everything, found, ids, make, put, put_many, vector
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.batch import Batch
+from vectrograph.engines.embedded.commit_record import CommitRecord, LastCommit
+from vectrograph.engines.embedded.manifest import Manifest
 from vectrograph.engines.embedded.plan import Plan
 
 DOCS = CollectionRef(TENANT, "docs")
@@ -76,6 +78,8 @@ def set_state(directory: Path, state: CollectionState) -> None:
 def test_half_made_and_half_dropped_collections_go(data: Path, homes: dict[str, Path], state: CollectionState) -> None:
     directory = homes["docs"]
     set_state(directory, state)
+    if state is CollectionState.CREATING:
+        CommitRecord.create(directory, LastCommit(Manifest.load(directory).created_at))
     engine = EmbeddedEngine.open(data)
     assert [info.spec.ref.name for info in engine.list(TENANT)] == ["other"]
     assert not directory.exists()

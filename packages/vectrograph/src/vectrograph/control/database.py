@@ -274,6 +274,9 @@ def _parsed(url: str | URL) -> URL:
         raise StartupError("The URL of the control database cannot be understood; write sqlite:///FILE.") from error
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise StartupError("The control database must be a file, such as sqlite:///control.sqlite, not memory.")
+    if parsed.get_backend_name() == "sqlite" and "uri" not in parsed.query:
+        # Connections are made later, and the process may have changed its directory by then.
+        return parsed.set(database=str(Path(str(parsed.database)).absolute()))
     return parsed
 
 

@@ -48,12 +48,10 @@ class Capabilities:
     """What differs from engine to engine. The conformance suite asks nothing else."""
 
     name: str
-    atomic_batches: bool
     conditional_writes: bool
     idempotency: bool
     changes: bool
     durable: bool
-    consistency: str
     filter_nodes: frozenset[str]
     orderings: frozenset[str]
     distances: frozenset[Distance]

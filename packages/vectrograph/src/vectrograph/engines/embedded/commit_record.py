@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from vectrograph.engines.embedded.durable import sync_directory
+from vectrograph.engines.embedded.durable import open_private, sync_directory
 from vectrograph.engines.embedded.failures import Damaged
 
 FILE_NAME: Final = "last-commit"
@@ -72,7 +72,7 @@ class CommitRecord:
             OSError: the disk refuses.
         """
         path = directory / FILE_NAME
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_private(path, os.O_WRONLY | os.O_CREAT)
         try:
             for turn in (0, 1):
                 os.pwrite(descriptor, _slot(last, turn), turn * _SLOT_BYTES)

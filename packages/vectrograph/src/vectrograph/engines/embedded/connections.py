@@ -1,5 +1,6 @@
 """Connections to one SQLite file: one that writes, and a pool of those that read."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Final
 import apsw
 
 from vectrograph.domain.errors import StartupError
+from vectrograph.engines.embedded.durable import open_private
 
 _OLDEST_SQLITE: Final = (3, 51, 3)
 _IDLE_READERS: Final = 16
@@ -31,6 +33,9 @@ def open_writer(path: Path, vfs: str | None, *, page_bytes: int | None = None) -
     """
     if tuple(int(part) for part in apsw.sqlite_lib_version().split(".")) < _OLDEST_SQLITE:
         raise StartupError(f"SQLite {apsw.sqlite_lib_version()} is too old to be trusted; install a newer apsw.")
+    if page_bytes:
+        # SQLite would follow the umask. Its log and shared memory get the mode of the file.
+        os.close(open_private(path, os.O_RDWR | os.O_CREAT))
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if page_bytes else 0)
     connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
     try:

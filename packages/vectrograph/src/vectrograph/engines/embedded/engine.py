@@ -1,12 +1,15 @@
 """The embedded engine: twelve verbs over a directory that one process owns."""
 
+import logging
 import os
+import stat
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
 import apsw
 import numpy as np
@@ -30,16 +33,17 @@ from vectrograph.engines.base import Infos, Outlines, Points, Results
 from vectrograph.engines.embedded import reads
 from vectrograph.engines.embedded.background import USUAL, Background, Rhythm, Tune
 from vectrograph.engines.embedded.budget import Budget
+from vectrograph.engines.embedded.catalog import DIRECTORY as COLLECTIONS
 from vectrograph.engines.embedded.catalog import Catalog, refuse_newer_formats
 from vectrograph.engines.embedded.collection import Collection, check_deadline
-from vectrograph.engines.embedded.durable import make_directory
+from vectrograph.engines.embedded.durable import make_directory, make_private
 from vectrograph.engines.embedded.foreground import Foreground
 from vectrograph.engines.embedded.graph.effort import route
 from vectrograph.engines.embedded.graph.recall import tune
 from vectrograph.engines.embedded.judging import SAMPLE, RecallReport, measure_recall
 from vectrograph.engines.embedded.lock import DirectoryLock
 from vectrograph.engines.embedded.maintenance import TASKS, fold, maintain
-from vectrograph.engines.embedded.manifest import require_known_format, save_format
+from vectrograph.engines.embedded.manifest import holds_format, require_known_format, save_format
 from vectrograph.engines.embedded.planner import Choice, Planner
 from vectrograph.engines.embedded.quota import UNLIMITED, Quota
 from vectrograph.engines.embedded.scan import Searcher
@@ -53,12 +57,10 @@ LOCK_FILE: Final = "LOCK"
 
 CAPABILITIES: Final = Capabilities(
     name="embedded",
-    atomic_batches=True,
     conditional_writes=True,
     idempotency=True,
     changes=True,
     durable=True,
-    consistency="strong",
     filter_nodes=NODES,
     orderings=frozenset(["id", "created", "updated"]),
     distances=frozenset(Distance),
@@ -73,6 +75,9 @@ CAPABILITIES: Final = Capabilities(
     ),
     versions={"sqlite": apsw.sqlite_lib_version(), "apsw": apsw.apsw_version(), "numpy": np.__version__},
 )
+
+
+_log = logging.getLogger(__name__)
 
 
 def _now() -> int:
@@ -101,6 +106,8 @@ class EmbeddedEngine:
         self._clock = clock
         self._searcher = searcher
         self._closed = False
+        self._forked = False
+        _open_here.add(self)
 
     @classmethod
     def open(
@@ -140,7 +147,7 @@ class EmbeddedEngine:
             UnsupportedFormat: a newer version wrote it; nothing was touched.
             StartupError: it cannot be read or written.
         """
-        root = Path(directory)
+        root = require_usable(directory)
         require_known_format(root / FORMAT_FILE)
         refuse_newer_formats(root)
         read_only = _is_read_only(root)
@@ -151,8 +158,9 @@ class EmbeddedEngine:
             try:
                 ballast = None if read_only else Ballast(root, ballast_bytes)
                 if ballast is not None:
+                    _tighten(root)
                     ballast.prepare()
-                    if not (root / FORMAT_FILE).exists():
+                    if not holds_format(root / FORMAT_FILE):
                         save_format(root / FORMAT_FILE)
                 background = Background(
                     worker=Worker(),
@@ -350,7 +358,108 @@ class EmbeddedEngine:
 
     def _require_open(self) -> None:
         if self._closed:
-            raise _closed()
+            raise _left_behind() if self._forked else _closed()
+
+    def _forget(self) -> None:
+        """Be closed in a child of the process that opened it, and leave every file alone: that process goes on."""
+        if not self._closed:
+            self._closed = self._forked = True
+            self._background.worker.forget()
+            self._lock.forget()
+
+
+_open_here: Final[WeakSet[EmbeddedEngine]] = WeakSet()
+"""Engines of this process that a child would share files, locks and SQLite's connections with."""
+
+
+def _forget_in_child() -> None:
+    for engine in list(_open_here):
+        engine._forget()
+        # Its connections are not even to be closed: SQLite would act on files that the parent has open.
+        _kept_in_child.append(engine)
+
+
+_kept_in_child: Final[list[EmbeddedEngine]] = []
+os.register_at_fork(after_in_child=_forget_in_child)
+
+
+def require_usable(directory: str | PathLike[str]) -> Path:
+    """Return the absolute path of a data directory that is there or can be made.
+
+    Raises:
+        StartupError: it is something else than a directory, or cannot be reached; one sentence says what to do.
+    """
+    try:
+        root = Path(directory).absolute()
+        if not os.fspath(directory):
+            raise StartupError("The data directory has an empty name; name a directory.")
+        mode = _mode(root)
+    except ValueError as error:
+        raise StartupError(f"The data directory {directory!r} is no possible name of a file ({error}).") from error
+    except NotADirectoryError as error:
+        raise StartupError(f"The data directory {root} lies inside of a file; choose another place.") from error
+    except OSError as error:
+        raise StartupError(
+            f"The data directory {root} cannot be reached ({error.strerror}); choose another."
+        ) from error
+    if mode is None:
+        return root
+    if stat.S_ISLNK(mode):
+        raise StartupError(
+            f"The data directory {root} is a link to something that is missing; make it or remove the link."
+        )
+    if not stat.S_ISDIR(mode):
+        raise StartupError(f"The data directory {root} is {_kind(mode)} and not a directory; name a directory.")
+    if not os.access(root, os.R_OK | os.W_OK | os.X_OK, effective_ids=True) and not _is_read_only(root):
+        raise StartupError(
+            f"The data directory {root} belongs to user {root.stat().st_uid} and this process, of user {os.geteuid()}, "
+            "may not read and write it; change its owner or choose another."
+        )
+    return root
+
+
+def require_data_directory(directory: str | PathLike[str]) -> Path:
+    """Return the absolute path of a data directory that is there already.
+
+    Raises:
+        StartupError: there is none, or it cannot be used.
+    """
+    root = require_usable(directory)
+    if not (root / FORMAT_FILE).exists() and not (root / COLLECTIONS).is_dir():
+        raise StartupError(f"{root} is no data directory: it has neither {FORMAT_FILE} nor {COLLECTIONS}.")
+    return root
+
+
+def _mode(path: Path) -> int | None:
+    """The mode of what a path leads to, of the link where it leads to nothing; None where there is nothing."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return path.lstat().st_mode if path.is_symlink() else None
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISREG(mode):
+        return "a file"
+    return "a named pipe" if stat.S_ISFIFO(mode) else "a special file"
+
+
+def _tighten(root: Path) -> None:
+    """Make an existing data directory private, and an empty one that becomes it.
+
+    One with other things in it is not ours to change yet, and what is written to it is private from the beginning.
+    """
+    if not (root / FORMAT_FILE).exists() and {path.name for path in root.iterdir()} - {LOCK_FILE}:
+        return
+    try:
+        if changed := make_private(root, below=(COLLECTIONS,)):
+            _log.warning(
+                "%d files and directories in %s could be read by other users of this machine and no longer can",
+                changed,
+                root,
+            )
+    except OSError as error:
+        _log.warning("files in %s may be readable by other users, and that cannot be changed: %s", root, error)
 
 
 def _is_read_only(root: Path) -> bool:
@@ -363,3 +472,7 @@ def _is_read_only(root: Path) -> bool:
 
 def _closed() -> Unavailable:
     return Unavailable("The engine is closed.")
+
+
+def _left_behind() -> Unavailable:
+    return Unavailable("The engine was opened before this process was forked; open one in the child, or none.")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vectrograph.domain.errors import DirectoryLocked, StartupError
+from vectrograph.engines.embedded.durable import open_private
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class DirectoryLock:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT
         try:
-            self._file = os.open(path, flags | os.O_CLOEXEC, 0o600)
+            self._file = open_private(path, flags)
         except OSError as error:
             raise StartupError(
                 f"The data directory {path.parent} cannot be written ({error.strerror}); check its owner and the disk."
@@ -55,6 +56,10 @@ class DirectoryLock:
         except OSError as error:
             # A full disk: the lock holds all the same.
             _log.warning("the holder of the data directory cannot be written down: %s", error)
+
+    def forget(self) -> None:
+        """Let go of the file in a child of the process that holds the lock, which goes on holding it."""
+        os.close(self._file)
 
     def release(self) -> None:
         """Give the directory free."""

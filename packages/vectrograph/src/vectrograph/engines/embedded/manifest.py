@@ -89,6 +89,15 @@ def require_known_format(file: Path) -> None:
         raise unsupported(file, number)
 
 
+def holds_format(file: Path) -> bool:
+    """Whether the database's own format file is there and whole."""
+    try:
+        body = json.loads(file.read_bytes())
+        return bool(body.pop("checksum") == _checksum(body))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
 def save_format(file: Path) -> None:
     """Write the database's own format file durably."""
     body = {"format": FORMAT}

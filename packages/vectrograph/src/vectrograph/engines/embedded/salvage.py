@@ -19,7 +19,7 @@ from vectrograph.domain.points import MAX_SERIAL_ID, ChangeKind
 from vectrograph.domain.queries import Include
 from vectrograph.engines.embedded.batch import KINDS
 from vectrograph.engines.embedded.commit_record import CommitRecord, LastCommit
-from vectrograph.engines.embedded.durable import make_directory, sync_directory
+from vectrograph.engines.embedded.durable import make_directory, open_private, sync_directory
 from vectrograph.engines.embedded.failures import Damaged
 from vectrograph.engines.embedded.manifest import FORMAT, spec_to_json
 from vectrograph.engines.embedded.reading import read_by_labels
@@ -152,6 +152,7 @@ def _copy(
     log = _log_of(damaged)
     if not labels and not log:
         raise Damaged("nothing of it can be read; restore it from a backup")
+    os.close(open_private(path, os.O_RDWR | os.O_CREAT))
     target = apsw.Connection(str(path))
     try:
         target.execute(creation_script(spec.ids, FORMAT))

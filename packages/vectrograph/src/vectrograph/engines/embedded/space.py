@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Final, TypeVar
 
 from vectrograph.domain.errors import OutOfSpace
+from vectrograph.engines.embedded.durable import open_private
 
 BALLAST_BYTES: Final = 16 << 20
 """Enough for the log of some ten thousand deletes before it is folded into the file."""
@@ -107,7 +108,7 @@ class Ballast:
             return False
 
     def _take(self) -> bool:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_private(self._path, os.O_WRONLY | os.O_CREAT)
         try:
             os.posix_fallocate(descriptor, 0, self._size)
         except OSError as error:

@@ -70,6 +70,11 @@ class Worker:
             if self._thread is not None and self._thread.ident != get_ident():
                 self._changed.wait_for(lambda: job not in self._running)
 
+    def forget(self) -> None:
+        """Become idle for good in a child of the process whose thread this was; that process goes on."""
+        atexit.unregister(self.close)
+        self._closing, self._thread, self._changed = True, None, Condition()
+
     def close(self) -> None:
         """Stop, within a fraction of a second if something is under way."""
         with self._changed:

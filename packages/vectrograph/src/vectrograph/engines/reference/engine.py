@@ -19,12 +19,10 @@ from vectrograph.engines.reference.collection import Collection
 
 CAPABILITIES: Final = Capabilities(
     name="reference",
-    atomic_batches=True,
     conditional_writes=True,
     idempotency=True,
     changes=True,
     durable=False,
-    consistency="strong",
     filter_nodes=NODES,
     orderings=frozenset(["id", "created", "updated"]),
     distances=frozenset(Distance),

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vectrograph.domain.collections import Distance, Quantisation
-from vectrograph.engines.embedded.durable import sync_directory
+from vectrograph.engines.embedded.durable import create_file, sync_directory
 from vectrograph.engines.embedded.graph.code_space import CodeSpace
 from vectrograph.engines.embedded.graph.damage import DamagedIndex
 from vectrograph.engines.embedded.graph.graph import Graph
@@ -96,7 +96,7 @@ def save_rows(
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("wb") as file:
+        with create_file(temporary) as file:
             _write(saved, file, (collection, dimension, distance), between)
             file.flush()
             os.fsync(file.fileno())

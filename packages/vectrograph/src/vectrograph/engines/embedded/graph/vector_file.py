@@ -21,6 +21,7 @@ from typing import Final
 import numpy as np
 
 from vectrograph.domain.points import Vector
+from vectrograph.engines.embedded.durable import open_private
 from vectrograph.engines.embedded.graph.damage import DamagedIndex
 from vectrograph.engines.embedded.graph.mapping import mapped
 
@@ -69,7 +70,7 @@ class VectorFile:
             OSError: the disk refuses.
         """
         path.unlink(missing_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             try:
                 _write(descriptor, _header(collection, dimension), 0)
