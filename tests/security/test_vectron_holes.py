@@ -174,9 +174,11 @@ def test_3_1_whatever_is_no_credential_is_unauthenticated_and_never_internal(
 def test_3_1_an_sdk_token_whose_account_is_gone_is_unauthenticated_not_internal(wire: Wire) -> None:
     email = new_account(wire)
     token = login(wire, email, PASSWORD)
-    assert wire.refusal("CreateAPIKey", auth.CreateAPIKeyRequest(name="k"), token)[0] == "PERMISSION_DENIED"
+    sdk_token = sdk(wire, token, new_key(wire, token).key_info.key_prefix)
+    assert wire.refusal("GetUserProfile", credential=sdk_token)[0] == "OK"
     wire.call("DeleteUser", auth.DeleteUserRequest(password=PASSWORD), token)
-    assert wire.refusal("GetUserProfile", credential=token)[0] == "UNAUTHENTICATED"
+    for credential in (token, sdk_token):
+        assert wire.refusal("GetUserProfile", credential=credential)[0] == "UNAUTHENTICATED"
 
 
 def test_3_1_a_known_caller_without_the_right_is_told_permission_denied(wire: Wire) -> None:
@@ -261,7 +263,7 @@ def test_3_3_a_login_finds_the_email_however_it_is_written_and_tells_nothing_abo
 
 
 def test_3_3_a_plan_is_one_of_two_and_changes_no_limit(wire: Wire) -> None:
-    token = login(wire, new_account(wire), PASSWORD)
+    token = login(wire, "viewer@neurograph.dev", "viewer123")
     assert wire.refusal("UpdateUserProfile", b"\x08\x63", token)[0] == "INVALID_ARGUMENT"
     before = wire.call("GetLimits", credential=token)
     wire.call("auth.UpdateUserProfile", auth.UpdateUserProfileRequest(plan=2), token)

@@ -230,7 +230,7 @@ def _open_store(settings: Settings, closing: Closing, control_template: Path | N
     path = settings.data / CONTROL_FILE
     if control_template is not None and not path.exists() and not (settings.data / RECORD).exists():
         ControlStore.copy_of(control_template, path)
-    store = ControlStore.open(control_url(settings), settings.data, watched=True)
+    store = ControlStore.open(control_url(settings), settings.data, watched=True, quotas=settings.quotas)
     closing.add("account database", store.close, until=settings.shutdown_seconds + 3.0)
     _refuse_unsafe_address(settings, store)
     return store

@@ -104,6 +104,11 @@ def serve(
     max_tenant_collections: Annotated[int | None, _option("max_tenant_collections")] = None,
     max_text_bytes: Annotated[int | None, _option("max_text_bytes")] = None,
     max_payload_bytes: Annotated[int | None, _option("max_payload_bytes")] = None,
+    max_accounts: Annotated[int | None, _option("max_accounts")] = None,
+    max_api_keys: Annotated[int | None, _option("max_api_keys")] = None,
+    max_sessions: Annotated[int | None, _option("max_sessions")] = None,
+    max_feedback_bytes: Annotated[int | None, _option("max_feedback_bytes")] = None,
+    max_feedback_total_bytes: Annotated[int | None, _option("max_feedback_total_bytes")] = None,
 ) -> None:
     """Serve a data directory until SIGTERM or Ctrl-C."""
     given = dict(locals())

@@ -14,6 +14,7 @@ from vectrograph.control.safekeeping import COPIES, Copy, Safekeeping, is_whole
 from vectrograph.control.store import ControlStore, safekeeping_of
 from vectrograph.domain.access import ALL_SCOPES, Role
 from vectrograph.domain.errors import StartupError
+from vectrograph.domain.quotas import Quotas
 from vectrograph.engines.embedded.engine import LOCK_FILE
 from vectrograph.engines.embedded.lock import DirectoryLock
 from vectrograph.services.audit import Audit
@@ -22,6 +23,8 @@ from vectrograph.services.users import Users
 
 OPERATOR: Final = Call(Principal("operator", "operator", Role.ADMIN, ALL_SCOPES), "command-line")
 _PASSWORD_WORDS: Final = 4
+# Quotas bound what callers store. Whoever may write the data directory is none of them.
+_UNBOUNDED: Final = Quotas(max_accounts=2**31)
 
 
 class OperatorDesk:
@@ -53,7 +56,7 @@ def operator_desk(url: str | URL, directory: Path) -> Iterator[OperatorDesk]:
         StartupError: it cannot be used.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    store = ControlStore.open(url, directory, operator=True, watched=True)
+    store = ControlStore.open(url, directory, operator=True, watched=True, quotas=_UNBOUNDED)
     try:
         yield OperatorDesk(store)
     finally:

@@ -18,11 +18,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from vectrograph.domain.collections import Quantisation
 from vectrograph.domain.errors import StartupError
 from vectrograph.domain.limits import Limits
+from vectrograph.domain.quotas import Quotas
 from vectrograph.services.addresses import Network
 
 ENV_PREFIX = "VECTROGRAPH_"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _DEFAULTS = Limits()
+_QUOTAS = Quotas()
 
 
 class LogFormat(StrEnum):
@@ -185,6 +187,22 @@ class Settings(BaseSettings):
         default=_DEFAULTS.max_payload_bytes, ge=2, description="Largest payload of a point, in bytes of JSON."
     )
 
+    max_accounts: int = Field(default=_QUOTAS.max_accounts, ge=1, description="Most accounts of the server.")
+    max_api_keys: int = Field(
+        default=_QUOTAS.max_api_keys,
+        ge=1,
+        description="Most API keys of one account, revoked and expired ones included until they are deleted.",
+    )
+    max_sessions: int = Field(
+        default=_QUOTAS.max_sessions, ge=1, description="Most logins of one account; a further one ends the oldest."
+    )
+    max_feedback_bytes: int = Field(
+        default=_QUOTAS.max_feedback_bytes, ge=1024, description="Most feedback of one account, in bytes."
+    )
+    max_feedback_total_bytes: int = Field(
+        default=_QUOTAS.max_feedback_total_bytes, ge=1024, description="Most feedback of all accounts, in bytes."
+    )
+
     @field_validator("data", "tls_cert", "tls_key", "tls_client_ca", mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
@@ -280,6 +298,17 @@ class Settings(BaseSettings):
     def host_names(self) -> tuple[str, ...]:
         """Names that the Host header of a request may carry."""
         return (*LOOPBACK_NAMES, self.host, *self.allowed_hosts)
+
+    @property
+    def quotas(self) -> Quotas:
+        """The most that is stored for callers."""
+        return Quotas(
+            max_accounts=self.max_accounts,
+            max_api_keys=self.max_api_keys,
+            max_sessions=self.max_sessions,
+            max_feedback_bytes=self.max_feedback_bytes,
+            max_feedback_total_bytes=self.max_feedback_total_bytes,
+        )
 
     @property
     def limits(self) -> Limits:

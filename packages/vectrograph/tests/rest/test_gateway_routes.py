@@ -223,12 +223,12 @@ def test_feedback_is_validated_and_kept(developer: httpx2.Client, served: Served
         {"result_id": "s", "relevance_score": "2"},
     ]
     answer = developer.post(
-        "/v1/feedback", json={"collection": "docs", "query": "q", "feedbackItems": items, "context": {"k": "v"}}
+        "/v1/feedback", json={"collection": "tokens", "query": "q", "feedbackItems": items, "context": {"k": "v"}}
     ).json()
     assert answer["success"] is True
     assert len(answer["feedbackId"]) == 36
     items[0]["relevanceScore"] = 0
-    failed(developer.post("/v1/feedback", json={"collection": "docs", "feedbackItems": items}), 400, 3)
+    failed(developer.post("/v1/feedback", json={"collection": "tokens", "feedbackItems": items}), 400, 3)
 
 
 def test_a_timeout_in_the_body_reaches_the_engine(developer: httpx2.Client, docs: str, served: Served) -> None:

@@ -175,12 +175,12 @@ def test_feedback_is_stored(send: Send, store: ControlStore) -> None:
     item = pb.FeedbackItem(result_id="r", relevance_score=5, clicked=True, position=2, comment="good")
     answer = send(
         "SubmitFeedback",
-        pb.SubmitFeedbackRequest(collection="docs", query="q", feedback_items=[item], context={"session_id": "s"}),
+        pb.SubmitFeedbackRequest(collection="tokens", query="q", feedback_items=[item], context={"session_id": "s"}),
     )
     assert answer.success
     record = store.feedback.get(answer.feedback_id)
     assert record is not None
-    assert (record.collection, record.query, record.context) == ("docs", "q", {"session_id": "s"})
+    assert (record.collection, record.query, record.context) == ("tokens", "q", {"session_id": "s"})
     [stored] = record.items
     assert (stored.result_id, stored.relevance_score, stored.clicked, stored.position, stored.comment) == (
         "r", 5, True, 2, "good",

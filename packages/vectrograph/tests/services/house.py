@@ -12,10 +12,11 @@ from control.hand_clock import HandClock
 from sqlalchemy import URL
 
 from vectrograph.control.audit import AuditLog
-from vectrograph.control.store import ControlStore, sqlite_url
+from vectrograph.control.store import DEFAULT_QUOTAS, ControlStore, sqlite_url
 from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.points import Vector
+from vectrograph.domain.quotas import Quotas
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services import Services
 from vectrograph.services.assembly import assemble
@@ -83,9 +84,17 @@ def call_as(*scopes: str, role: Role = Role.DEVELOPER, user_id: str = "developer
     return Call(Principal(user_id, user_id, role, granted, key_id=key_id), "request")
 
 
-def build(directory: Path, clock: HandClock, engine: ReferenceEngine, control: str | URL | None = None) -> House:
+def build(
+    directory: Path,
+    clock: HandClock,
+    engine: ReferenceEngine,
+    control: str | URL | None = None,
+    quotas: Quotas = DEFAULT_QUOTAS,
+) -> House:
     """`control` is the URL of the accounts; by default a SQLite file in the directory."""
-    store = ControlStore.open(control or sqlite_url(directory / "control.sqlite"), directory, clock=clock)
+    store = ControlStore.open(
+        control or sqlite_url(directory / "control.sqlite"), directory, quotas=quotas, clock=clock
+    )
     embedder = WordEmbedder()
     services = assemble(
         engine=engine,

@@ -170,7 +170,7 @@ class CountingKeys(ApiKeys):
     """Counts writes of last uses, and fails on request."""
 
     def __init__(self, keys: ApiKeys) -> None:
-        super().__init__(keys._database, keys._clock)
+        super().__init__(keys._database, keys._clock, keys._quotas)
         self.writes: list[dict[str, int]] = []
         self.broken = False
 

@@ -11,7 +11,10 @@ from vectrograph.domain.access import Role
 from vectrograph.domain.errors import OutOfSpace, PermissionDenied
 from vectrograph.services.development import PROXY_HEADERS, Development, sign_of_others
 
-EARLIER = "DROP TABLE development; UPDATE alembic_version SET version_num = '0003'"
+EARLIER = """
+    DROP INDEX ix_feedback_sessions_user_id_size; ALTER TABLE feedback_sessions DROP COLUMN size;
+    DROP TABLE development; UPDATE alembic_version SET version_num = '0003'
+"""
 CHANGES = {
     "nothing": ("SELECT 1", ["admin", "developer", "viewer"], True),
     "one deleted": ("DELETE FROM users WHERE user_id = 'developer'", ["admin", "viewer"], True),

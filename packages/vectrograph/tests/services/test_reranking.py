@@ -195,6 +195,7 @@ def test_no_stage_begins_after_the_deadline(line: House, call: Call, monkeypatch
 
 def test_feedback_is_listed_newest_first_page_by_page(house: House) -> None:
     call = call_as()
+    house.services.catalog.create(call, "docs", 2, "dot")
     for n in range(5):
         items = [FeedbackItem(result_id=f"r{n}", relevance_score=4, clicked=True, position=n, comment="c")]
         house.services.feedback.submit(call, "docs", "odd" if n % 2 else "even", items, {"n": str(n)})

@@ -89,11 +89,16 @@ def item(score: int = 3, **changes: object) -> FeedbackItem:
 
 def test_feedback_is_stored_under_the_callers_name(house: House, call: Call) -> None:
     context = {"user_id": "someone else", "session_id": "s"}
-    feedback_id = house.services.feedback.submit(call, "gone", "words", [item(1), item(5, result_id="")], context)
+    feedback_id = house.services.feedback.submit(call, "tokens", "words", [item(1), item(5, result_id="")], context)
     assert uuid.UUID(feedback_id).version == 4
     record = house.store.feedback.get(feedback_id)
     assert record is not None
-    assert (record.user_id, record.collection, record.query, record.tenant) == ("developer", "gone", "words", "default")
+    assert (record.user_id, record.collection, record.query, record.tenant) == (
+        "developer",
+        "tokens",
+        "words",
+        "default",
+    )
     assert record.context == context
     assert [(each.result_id, each.relevance_score) for each in record.items] == [("a", 1), ("", 5)]
 

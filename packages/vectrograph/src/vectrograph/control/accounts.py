@@ -3,7 +3,7 @@
 import builtins
 from dataclasses import dataclass, field
 
-from sqlalchemy import delete, exc, select
+from sqlalchemy import delete, exc, func, select
 from sqlalchemy.orm import Session
 
 from vectrograph.control.clock import Clock
@@ -14,7 +14,15 @@ from vectrograph.control.records import StoredPassword, UserRecord
 from vectrograph.control.reserve import RESERVE_PAGES
 from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.collections import DEFAULT_TENANT
-from vectrograph.domain.errors import AlreadyExists, Conflict, InvalidCredentials, PermissionDenied, UserNotFound
+from vectrograph.domain.errors import (
+    AlreadyExists,
+    Conflict,
+    InvalidCredentials,
+    PermissionDenied,
+    QuotaExceeded,
+    UserNotFound,
+)
+from vectrograph.domain.quotas import Quotas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +50,9 @@ class NewUser:
 class Accounts:
     """Accounts: make, read, change. Every change that may take rights away ends cached credentials at once."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, quotas: Quotas) -> None:
         self._database = database
+        self._quotas = quotas
         self._clock = clock
 
     def create(self, new: NewUser) -> UserRecord:
@@ -51,6 +60,7 @@ class Accounts:
 
         Raises:
             AlreadyExists: id, username or email is taken.
+            QuotaExceeded: there are as many accounts as there may be.
             PermissionDenied: it registers itself, and development mode has ended meanwhile.
         """
         at = self._clock()
@@ -69,6 +79,12 @@ class Accounts:
             tenant=new.tenant,
         )
         with self._database.write(leaving=RESERVE_PAGES) as session:
+            limit = self._quotas.max_accounts
+            if (session.scalar(select(func.count()).select_from(User)) or 0) >= limit:
+                raise QuotaExceeded(
+                    f"There are {limit} accounts, and max_accounts is {limit}; remove some, or raise it.",
+                    details={"limit": limit, "unit": "accounts"},
+                )
             session.add(user)
             try:
                 session.flush()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import delete, exc, select, update
+from sqlalchemy import delete, exc, func, select, update
 from sqlalchemy.orm import Session
 
 from vectrograph.control.accounts import user_record
@@ -15,7 +15,8 @@ from vectrograph.control.database import Database
 from vectrograph.control.models import ApiKey, LoginSession, User
 from vectrograph.control.records import ApiKeyRecord, StoredKey
 from vectrograph.control.reserve import RESERVE_PAGES
-from vectrograph.domain.errors import ApiKeyNotFound, Conflict, Unavailable, UserNotFound
+from vectrograph.domain.errors import ApiKeyNotFound, Conflict, QuotaExceeded, Unavailable, UserNotFound
+from vectrograph.domain.quotas import Quotas
 
 KEY_MARK: Final = "ng_live_"
 PREFIX_CHARACTERS: Final = 16
@@ -39,8 +40,9 @@ def digest(secret: str) -> str:
 class ApiKeys:
     """API keys: make, read, revoke, delete."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, quotas: Quotas) -> None:
         self._database = database
+        self._quotas = quotas
         self._clock = clock
 
     def create(
@@ -57,6 +59,7 @@ class ApiKeys:
 
         Raises:
             UserNotFound: there is no such account.
+            QuotaExceeded: the account has as many keys as it may.
             Unavailable: the random numbers of this machine keep repeating.
         """
         return self._create(
@@ -78,6 +81,7 @@ class ApiKeys:
         Raises:
             ApiKeyNotFound: the old key is gone.
             Conflict: the old key was revoked meanwhile.
+            QuotaExceeded: the account has as many keys as it may.
             Unavailable: the random numbers of this machine keep repeating.
         """
 
@@ -121,10 +125,11 @@ class ApiKeys:
                 with self._database.write(
                     invalidates=also is not None, leaving=RESERVE_PAGES if also is None else 0
                 ) as session:
-                    if session.get(User, new.owner_id) is None:
+                    if session.get(User, new.owner_id, with_for_update=True) is None:
                         raise UserNotFound(
                             f"Account {new.owner_id!r} does not exist.", details={"user_id": new.owner_id}
                         )
+                    self._admit(session, new.owner_id)
                     session.add(key)
                     if also is not None:
                         also(session)
@@ -132,6 +137,17 @@ class ApiKeys:
                 continue
             return CreatedKey(self._record(key), secret)
         raise Unavailable("No unused API key could be drawn; try again.")
+
+    def _admit(self, session: Session, owner: str) -> None:
+        """Go on when the account may have one more key."""
+        limit = self._quotas.max_api_keys
+        count = session.scalar(select(func.count()).select_from(ApiKey).where(ApiKey.owner_id == owner)) or 0
+        if count >= limit:
+            raise QuotaExceeded(
+                f"This account has {count} API keys, revoked and expired ones included, and max_api_keys is {limit}; "
+                "delete some of them.",
+                details={"limit": limit, "unit": "api_keys", "used": count},
+            )
 
     def find(self, secret: str) -> StoredKey | None:
         """The key that begins as `secret` does, with its owner, for comparing digests; None when there is none."""

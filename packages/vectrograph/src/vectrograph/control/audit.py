@@ -160,6 +160,15 @@ class AuditLog:
                 self._thread.start()
             self._changed.notify_all()
 
+    def leave_out(self, intent: Intent) -> None:
+        """Forget an act that was refused, one of so many that entries for all of them would fill the disk."""
+        if intent.slot is None or self._journal is None:
+            return
+        with suppress(OSError):
+            # Otherwise the next start finds an intent without an outcome, and writes the entry after all.
+            self._journal.free(intent.slot)
+        self._release([intent.slot])
+
     def move(self) -> None:
         """Put every finished entry into the database, in one transaction.
 

@@ -1,10 +1,12 @@
 """Feedback on search results in the control database."""
 
 import builtins
+import json
 import uuid
 from collections.abc import Mapping, Sequence
+from typing import Final
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from vectrograph.control.clock import Clock
@@ -12,14 +14,23 @@ from vectrograph.control.database import Database
 from vectrograph.control.models import FeedbackJudgement, FeedbackSession
 from vectrograph.control.records import FeedbackItem, FeedbackRecord
 from vectrograph.control.reserve import RESERVE_PAGES
+from vectrograph.domain.errors import QuotaExceeded
+from vectrograph.domain.quotas import Quotas
+
+# What SQLite takes for the rows themselves, their keys and indexes, rounded up; counted besides the texts.
+_SUBMISSION_BYTES: Final = 512
+_ITEM_BYTES: Final = 128
 
 
 class FeedbackLog:
-    """Judgements of search hits, as they were submitted."""
+    """Judgements of search hits, as they were submitted, as many bytes of them as the quotas allow."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, quotas: Quotas) -> None:
         self._database = database
         self._clock = clock
+        self._quotas = quotas
+        # Of all accounts, or more: what was removed since is noticed when the sum would be too large.
+        self._total: int | None = None
 
     def create(
         self,
@@ -35,6 +46,9 @@ class FeedbackLog:
 
         Returns:
             Its id, a random UUID.
+
+        Raises:
+            QuotaExceeded: the account, or all together, would have more feedback than is kept.
         """
         feedback_id = str(uuid.uuid4())
         submission = FeedbackSession(
@@ -45,6 +59,7 @@ class FeedbackLog:
             user_id=user_id,
             context=dict(context),
             created_at=self._clock(),
+            size=_size(query, context, items),
         )
         judgements = [
             FeedbackJudgement(
@@ -59,10 +74,32 @@ class FeedbackLog:
             for ordinal, item in enumerate(items)
         ]
         with self._database.write(leaving=RESERVE_PAGES, routine=True) as session:
+            self._admit(session, user_id, submission.size)
             session.add(submission)
             session.flush()
             session.add_all(judgements)
         return feedback_id
+
+    def _admit(self, session: Session, user_id: str, size: int) -> None:
+        """Go on when the account and the server have room for `size` more bytes."""
+        own = _stored(session, FeedbackSession.user_id == user_id)
+        limit = self._quotas.max_feedback_bytes
+        if own + size > limit:
+            raise QuotaExceeded(
+                f"This account has {own} bytes of feedback, this would be {size} more, and max_feedback_bytes is "
+                f"{limit}; what was said about a collection goes when it is dropped.",
+                details={"limit": limit, "unit": "bytes", "used": own},
+            )
+        limit = self._quotas.max_feedback_total_bytes
+        if self._total is None or self._database.shared or self._total + size > limit:
+            self._total = _stored(session)
+        if self._total + size > limit:
+            raise QuotaExceeded(
+                f"The server keeps no more feedback: all accounts together have {self._total} bytes, and "
+                f"max_feedback_total_bytes is {limit}; ask its operator.",
+                details={"limit": limit, "unit": "bytes"},
+            )
+        self._total += size
 
     def get(self, feedback_id: str) -> FeedbackRecord | None:
         """One submission with its items in their order; None when there is none of that id."""
@@ -116,6 +153,17 @@ class FeedbackLog:
         )
         with self._database.read() as session:
             return [(result, score) for result, score in session.execute(wanted)]
+
+
+def _size(query: str, context: Mapping[str, str], items: Sequence[FeedbackItem]) -> int:
+    """Return how many bytes of disk a submission takes, about."""
+    texts = sum(len(item.result_id.encode()) + len(item.comment.encode()) for item in items)
+    return _SUBMISSION_BYTES + len(query.encode()) + len(json.dumps(dict(context))) + len(items) * _ITEM_BYTES + texts
+
+
+def _stored(session: Session, *which: ColumnElement[bool]) -> int:
+    """Return the bytes of the submissions that meet the conditions, from an index."""
+    return int(session.scalar(select(func.coalesce(func.sum(FeedbackSession.size), 0)).where(*which)) or 0)
 
 
 def _records(session: Session, submissions: Sequence[FeedbackSession]) -> list[FeedbackRecord]:

@@ -87,6 +87,7 @@ class FeedbackSession(Base):
     """One submission of feedback."""
 
     __tablename__ = "feedback_sessions"
+    __table_args__ = (Index("ix_feedback_sessions_user_id_size", "user_id", "size"),)
 
     feedback_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     tenant: Mapped[str] = mapped_column(String(64))
@@ -95,6 +96,7 @@ class FeedbackSession(Base):
     user_id: Mapped[str] = mapped_column(String(64))
     context: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[int] = mapped_column(BigInteger)
+    size: Mapped[int] = mapped_column(Integer, server_default="0")
 
 
 class FeedbackJudgement(Base):

@@ -4,7 +4,7 @@ import secrets
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
 from vectrograph.control.accounts import user_record
 from vectrograph.control.clock import Clock
@@ -12,6 +12,7 @@ from vectrograph.control.database import Database
 from vectrograph.control.models import LoginSession, User
 from vectrograph.control.records import SessionRecord, StoredPassword, UserRecord
 from vectrograph.domain.errors import InvalidCredentials
+from vectrograph.domain.quotas import Quotas
 
 _ID_BYTES: Final = 16
 
@@ -27,12 +28,15 @@ class Rotation(StrEnum):
 class LoginSessions:
     """Sessions: start, look up, rotate, end."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, quotas: Quotas) -> None:
         self._database = database
+        self._quotas = quotas
         self._clock = clock
 
     def start(self, checked: StoredPassword, lifetime: int) -> SessionRecord:
         """Begin a session of `lifetime` microseconds for an account whose password was just checked.
+
+        Where the account has as many sessions as it may, its oldest login ends.
 
         Raises:
             InvalidCredentials: the password was changed, or the account disabled or removed, since it was checked.
@@ -45,13 +49,20 @@ class LoginSessions:
             created_at=at,
             expires_at=at + lifetime,
         )
-        with self._database.write(routine=True) as session:
+        own = LoginSession.user_id == login.user_id
+        count = select(func.count()).select_from(LoginSession).where(own)
+        with self._database.read() as session:
+            is_full = (session.scalar(count) or 0) >= self._quotas.max_sessions
+        with self._database.write(invalidates=is_full, routine=True) as session:
             user = session.get(User, login.user_id, with_for_update=True)
             if user is None or user.disabled or user.password_hash != checked.encoded:
                 raise InvalidCredentials("Incorrect username or password.")
-            session.execute(
-                delete(LoginSession).where(LoginSession.user_id == login.user_id, LoginSession.expires_at <= at)
-            )
+            session.execute(delete(LoginSession).where(own, LoginSession.expires_at <= at))
+            surplus = (session.scalar(count) or 0) + 1 - self._quotas.max_sessions
+            if is_full and surplus > 0:
+                oldest = select(LoginSession.session_id).where(own).order_by(LoginSession.created_at).limit(surplus)
+                ended = [*session.scalars(oldest)]
+                session.execute(delete(LoginSession).where(LoginSession.session_id.in_(ended)))
             session.add(login)
         return _record(login)
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from sqlalchemy import URL, exc, make_url
 
@@ -20,6 +20,9 @@ from vectrograph.control.safekeeping import Safekeeping
 from vectrograph.control.schema import bring_to_head
 from vectrograph.control.sessions import LoginSessions
 from vectrograph.domain.errors import StartupError
+from vectrograph.domain.quotas import Quotas
+
+DEFAULT_QUOTAS: Final = Quotas()
 
 
 class ControlStore:
@@ -37,15 +40,20 @@ class ControlStore:
     """
 
     def __init__(
-        self, database: Database, audit: AuditLog, clock: Clock = now, safekeeping: Safekeeping | None = None
+        self,
+        database: Database,
+        audit: AuditLog,
+        clock: Clock = now,
+        safekeeping: Safekeeping | None = None,
+        quotas: Quotas = DEFAULT_QUOTAS,
     ) -> None:
         self._database = database
         self._safekeeping = safekeeping
-        self.accounts = Accounts(database, clock)
+        self.accounts = Accounts(database, clock, quotas)
         self.mailboxes = Mailboxes(database)
-        self.sessions = LoginSessions(database, clock)
-        self.api_keys = ApiKeys(database, clock)
-        self.feedback = FeedbackLog(database, clock)
+        self.sessions = LoginSessions(database, clock, quotas)
+        self.api_keys = ApiKeys(database, clock, quotas)
+        self.feedback = FeedbackLog(database, clock, quotas)
         self.audit = audit
         self.owners = CollectionOwners(database, clock)
         self.development = DevelopmentStore(database, clock)
@@ -60,6 +68,7 @@ class ControlStore:
         clock: Clock = now,
         operator: bool = False,
         watched: bool = False,
+        quotas: Quotas = DEFAULT_QUOTAS,
     ) -> Self:
         """Open a control database, creating or upgrading its tables.
 
@@ -70,6 +79,7 @@ class ControlStore:
             shared: whether other processes use the same database; by default true for all but SQLite. In a shared
                 database a revocation made elsewhere is seen at once too, for one query for each authentication.
             clock: microseconds since 1970-01-01 UTC.
+            quotas: the most that is stored for callers.
             operator: this is a command beside a server, which has the first journal.
             watched: keep record and copies of a SQLite file in `directory`; see `safekeeping`.
 
@@ -93,7 +103,7 @@ class ControlStore:
         except BaseException:
             database.close()
             raise
-        return cls(database, audit, clock, safekeeping)
+        return cls(database, audit, clock, safekeeping, quotas)
 
     @staticmethod
     def copy_of(template: Path, path: Path) -> None:

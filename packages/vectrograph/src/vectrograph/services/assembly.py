@@ -88,7 +88,7 @@ def assemble(
         keys=Keys(store.api_keys, usage, audit, limits, clock),
         users=Users(store.accounts, passwords, audit, tokens.ensure),
         audit=audit,
-        feedback=Feedback(store.feedback, limits),
+        feedback=Feedback(store.feedback, engine, limits),
         health=Health(engine, version),
         development=development,
         limits=limits,

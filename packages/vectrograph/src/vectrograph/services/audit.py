@@ -10,6 +10,8 @@ from vectrograph.control.audit import AuditLog, Intent
 from vectrograph.control.records import AuditRecord
 from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import DomainError, InternalError, InvalidArgument
+from vectrograph.services.addresses import address_group
+from vectrograph.services.audit_quota import AuditQuota
 from vectrograph.services.call import Call, Origin
 
 MAX_ENTRIES: Final = 1_000
@@ -30,8 +32,9 @@ class Audit:
     is done; its outcome follows and never replaces the result. See `control.audit`.
     """
 
-    def __init__(self, log: AuditLog) -> None:
+    def __init__(self, log: AuditLog, quota: AuditQuota | None = None) -> None:
         self._log = log
+        self._quota = quota or AuditQuota()
 
     @contextmanager
     def noting(self, call: Call, action: str, target: str, *, or_log: bool = False) -> Iterator[Act]:
@@ -45,8 +48,10 @@ class Audit:
 
         Raises:
             OutOfSpace, StorageReadOnly, Unavailable: the intent cannot be written; the block did not run.
+            RateLimited: the account has done as much within the hour as is recorded; the block did not run.
         """
         who = call.principal
+        self._quota.admit(who.user_id)
         intent = self._log.begin(
             action=action,
             target=target,
@@ -57,7 +62,7 @@ class Audit:
             request_id=call.request_id,
             or_log=or_log,
         )
-        with self._ending(intent) as act:
+        with self._ending(intent, who.user_id) as act:
             yield act
 
     def deleting(self, call: Call, target: str) -> AbstractContextManager[Act]:
@@ -89,16 +94,20 @@ class Audit:
             request_id=origin.request_id,
             or_log=or_log,
         )
-        with self._ending(intent) as act:
+        # One who fails in the name of an account uses up nothing of the account's own.
+        with self._ending(intent, f"{address_group(origin.address)} for {actor or 'nobody'}") as act:
             yield act
 
     @contextmanager
-    def _ending(self, intent: Intent) -> Iterator[Act]:
+    def _ending(self, intent: Intent, who: str) -> Iterator[Act]:
         act = Act()
         try:
             yield act
         except DomainError as error:
-            self._log.end(intent, error.code, act.target)
+            if self._quota.keeps_refusal(who):
+                self._log.end(intent, error.code, act.target)
+            else:
+                self._log.leave_out(intent)
             raise
         except BaseException:
             self._log.end(intent, InternalError.code, act.target)

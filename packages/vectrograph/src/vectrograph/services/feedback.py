@@ -7,6 +7,7 @@ from vectrograph.control.feedback import FeedbackLog
 from vectrograph.control.records import FeedbackItem, FeedbackRecord
 from vectrograph.domain.errors import InvalidArgument, TooLarge
 from vectrograph.domain.limits import Limits
+from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_name, admit_payload, utf8_bytes
 from vectrograph.services.call import Call
 
@@ -22,10 +23,11 @@ class FeedbackPage:
 
 
 class Feedback:
-    """Takes judgements of search hits, and lists them; the collection they speak of need not exist any more."""
+    """Takes judgements of search hits in collections that the caller may read, and lists them."""
 
-    def __init__(self, log: FeedbackLog, limits: Limits) -> None:
+    def __init__(self, log: FeedbackLog, engine: Engine, limits: Limits) -> None:
         self._log = log
+        self._engine = engine
         self._limits = limits
 
     def submit(
@@ -44,6 +46,8 @@ class Feedback:
         Raises:
             PermissionDenied: the read scope of that collection is missing.
             InvalidArgument: the collection is empty, there are no items, or a relevance score is not from 1 to 5.
+            CollectionNotFound: there is no such collection.
+            QuotaExceeded: the account, or the server, has as much feedback as is kept.
             TooLarge: there are more than `max_batch` items, or a text or the context is over its limit.
         """
         ref = call.require_collection(collection, "read")
@@ -57,6 +61,7 @@ class Feedback:
         admit_payload(context, "context", self._limits)
         for position, item in enumerate(items):
             self._admit_item(item, f"feedback_items[{position}]")
+        self._engine.describe(ref)
         return self._log.create(
             tenant=ref.tenant,
             collection=collection,
