@@ -130,7 +130,7 @@ def _serve(settings: Settings) -> None:
 
     logs.configure(settings.log_level, settings.log_format)
     log = structlog.get_logger("vectrograph.cli")
-    raise_open_files_limit(log)
+    open_files = raise_open_files_limit()
     server: Server | None = None
     stop = StopSignal(
         settings.shutdown_seconds + EXIT_SECONDS, lambda: "the start" if server is None else server.stopping
@@ -143,6 +143,8 @@ def _serve(settings: Settings) -> None:
     gc.collect()
     gc.freeze()
     try:
+        # Not earlier: what refuses to start says so in one line.
+        log.info(open_files)
         addresses = server.addresses
         log.info(
             "serving",
