@@ -111,6 +111,6 @@ async def test_it_may_also_be_longer_or_none(server: ScriptedServer) -> None:
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
 async def test_what_is_no_time_is_refused(server: ScriptedServer, seconds: float) -> None:
     async with AsyncNeuroGraphClient(server.url, api_key="k") as client:
-        with pytest.raises(ValidationError, match="timeout is"):
+        with pytest.raises(ValidationError, match="timeout must be"):
             await client.tokens.get(7, timeout=seconds)
     assert server.arrived == []

@@ -137,7 +137,7 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(server: ScriptedSer
             (lambda: client.tokens.query([1.0, float("nan")]), "query_vector.1"),
             (lambda: client.tokens.query("0.5"), "query_vector"),
             (lambda: client.tokens.create("x", metadata={"a": {"b": [float("inf")]}}), "metadata.a.b.0"),
-            (lambda: client.tokens.create("\ud800"), "body"),
+            (lambda: client.tokens.create("\ud800"), "text"),
             (lambda: client.tokens.create_many("abc"), "items"),
             (lambda: client.tokens.create_many(["a", {"txt": "b"}]), "tokens.1"),
             (lambda: client.embeddings.create("abc"), "texts"),

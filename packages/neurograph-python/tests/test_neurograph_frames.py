@@ -81,17 +81,17 @@ def test_a_stream_may_be_cut_anywhere(shapes: list[tuple[bytes, int, int]], cuts
 
 
 def test_a_stream_that_ends_inside_of_a_frame_says_so() -> None:
-    pieces = decoding.Pieces(answer(b""))
+    pieces = decoding.Pieces(answer(b""), 1_000)
     assert list(pieces.feed(write_frame(b"[]", ROWS)[:-1])) == []
     with pytest.raises(InvalidResponseError, match="inside of a vector frame"):
         list(pieces.flush())
     with pytest.raises(InvalidResponseError, match="NGV1"):
-        list(decoding.Pieces(answer(b"")).feed(b"{}\n"))
+        list(decoding.Pieces(answer(b""), 1_000).feed(b"{}\n"))
 
 
 def test_an_error_in_the_place_of_a_frame_is_raised() -> None:
     body = write_frame(b'{"success":false,"error":{"code":"SERVICE_UNAVAILABLE","message":"gone"}}', [])
-    [piece] = decoding.Pieces(answer(b"")).feed(body)
+    [piece] = decoding.Pieces(answer(b""), 1_000).feed(body)
     with pytest.raises(Exception, match="SERVICE_UNAVAILABLE"):
         decoding.token_piece(piece)
 

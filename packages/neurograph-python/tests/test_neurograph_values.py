@@ -4,6 +4,7 @@ import ast
 import builtins
 import copy
 import inspect
+import json
 import pickle
 from importlib import import_module
 from importlib.metadata import version
@@ -209,7 +210,7 @@ class TestOptions:
 class TestMetadata:
     @pytest.mark.parametrize("value", [None, {}, {"a": [1, 2.5, "x", None, True, {"b": (1,)}]}])
     def test_json_passes(self, value: Any) -> None:
-        assert json_object(value, "metadata") == value
+        assert json_object(value, "metadata") == json.loads(json.dumps(value))
 
     @pytest.mark.parametrize(
         ("value", "says"),
@@ -219,7 +220,7 @@ class TestMetadata:
             ({1: 2}, "metadata has the key 1"),
             ({"a": {"b": float("nan")}}, r"metadata\.a\.b is nan"),
             ({"a": [0, object()]}, r"metadata\.a\.1 is object"),
-            ({"a": np.float32(1)}, r"metadata\.a is float32"),
+            ({"a": np.float32("inf")}, r"metadata\.a is inf"),
             ({"a": b"x"}, r"metadata\.a is bytes"),
             ({"a": {1, 2}}, r"metadata\.a is set"),
         ],

@@ -91,10 +91,22 @@ class TestBadRows:
         assert {"text": "x", "embedding": [1, 2]} in kept
         assert texts(cli) == ["good", "good too"]
 
+    def test_a_lone_surrogate_and_a_bad_byte_cost_their_own_rows(self, cli: CommandLine) -> None:
+        """FINDINGS D5."""
+        cli.write("half.jsonl", '"one"\n{"text": "\\ud800"}\n"three"\n')
+        done = cli("token", "import", "half.jsonl", "--failed", "left.jsonl")
+        assert (done.code, done.json) == (ExitCode.INCOMPLETE, {"created": 2, "refused": 1, "rows": 3})
+        assert (cli.folder / "left.jsonl").read_text() == '{"text": "\\ud800"}\n'
+        cli.write("bytes.csv", b"text\n" + b"good\n" * 1_200 + b"b\xffd\n" + b"good\n")
+        done = cli("token", "import", "bytes.csv", "--failed", "left.jsonl")
+        assert (done.code, done.json) == (ExitCode.INCOMPLETE, {"created": 1_201, "refused": 1, "rows": 1_202})
+        assert "line 1202: is not UTF-8 in the column text" in done.err
+
     def test_broken_tables(self, cli: CommandLine) -> None:
         cli.write("cells.csv", 'text,n\none,1,2\ntwo\nthree,3\nfour,4,"\n')
         done = cli("token", "import", "cells.csv")
-        assert done.code == ExitCode.USAGE
+        assert done.code == ExitCode.REFUSED  # FINDINGS D5: the rows before it are stored, so it is no mistake of usage
+        assert done.json == {"created": 1, "refused": 2, "rows": 3}
         assert "line" in done.err
         cli.write("cells.csv", "text,n,metadata\none,1,{},2\ntwo\nthree,3,{\nfour,4,\n")
         done = cli("token", "import", "cells.csv")

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
         TimeoutError,
         ValidationError,
     )
-    from neurograph.filters import Field, Filter, each, field
+    from neurograph.filters import Field, Filter, each, everything, field
+    from neurograph.log_setup import enable_debug_logging, get_logger, setup_logging
     from neurograph.models import (
         APIKey,
         APIKeyCreate,
@@ -47,12 +48,12 @@ if TYPE_CHECKING:
         TokenQueryResult,
         User,
     )
+    from neurograph.retry import RetryConfig, async_retry_with_backoff, retry_with_backoff
     from neurograph.unset import UNSET
 
 # Where the public names are made. They are imported at first use, so that a program that needs an exception or only
 # the version does not wait for pydantic.
 _HOMES = {
-    "UNSET": "neurograph.unset",
     "APIKey": "neurograph.models",
     "APIKeyCreate": "neurograph.models",
     "APIKeyCreated": "neurograph.models",
@@ -77,6 +78,7 @@ _HOMES = {
     "NotFoundError": "neurograph.exceptions",
     "PayloadTooLargeError": "neurograph.exceptions",
     "RateLimitError": "neurograph.exceptions",
+    "RetryConfig": "neurograph.retry",
     "ServerError": "neurograph.exceptions",
     "SystemStatus": "neurograph.models",
     "TimeoutError": "neurograph.exceptions",
@@ -85,10 +87,17 @@ _HOMES = {
     "TokenPage": "neurograph.models",
     "TokenQuery": "neurograph.models",
     "TokenQueryResult": "neurograph.models",
+    "UNSET": "neurograph.unset",
     "User": "neurograph.models",
     "ValidationError": "neurograph.exceptions",
+    "async_retry_with_backoff": "neurograph.retry",
     "each": "neurograph.filters",
+    "enable_debug_logging": "neurograph.log_setup",
+    "everything": "neurograph.filters",
     "field": "neurograph.filters",
+    "get_logger": "neurograph.log_setup",
+    "retry_with_backoff": "neurograph.retry",
+    "setup_logging": "neurograph.log_setup",
 }
 
 __all__ = [
@@ -117,6 +126,7 @@ __all__ = [
     "NotFoundError",
     "PayloadTooLargeError",
     "RateLimitError",
+    "RetryConfig",
     "ServerError",
     "SystemStatus",
     "TimeoutError",
@@ -128,8 +138,14 @@ __all__ = [
     "User",
     "ValidationError",
     "__version__",
+    "async_retry_with_backoff",
     "each",
+    "enable_debug_logging",
+    "everything",
     "field",
+    "get_logger",
+    "retry_with_backoff",
+    "setup_logging",
 ]
 
 

@@ -1,27 +1,28 @@
 """The asynchronous client of a NeuroGraph server."""
 
-import copy
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from neurograph.async_executor import AsyncExecutor
 from neurograph.exceptions import ConfigurationError
-from neurograph.options import ApiKey, Options, Password, resolve
+from neurograph.options import DEFAULT_MAX_RESPONSE_BYTES, ApiKey, Options, Password, resolve
 from neurograph.resources.async_api_keys import AsyncAPIKeys
 from neurograph.resources.async_auth import AsyncAuth
 from neurograph.resources.async_embeddings import AsyncEmbeddings
 from neurograph.resources.async_health import AsyncHealth
 from neurograph.resources.async_tokens import AsyncTokens
+from neurograph.uncopied import Uncopied, twin
 
 if TYPE_CHECKING:
+    import os
     from ssl import SSLContext
 
     from neurograph.middleware import AsyncMiddleware
     from neurograph.observation import OnRetry
 
 
-class AsyncNeuroGraphClient:
+class AsyncNeuroGraphClient(Uncopied):
     """Talks to a NeuroGraph server; asynchronous.
 
     Nothing is sent before the first call. With a name and password the client logs in by itself, renews
@@ -56,6 +57,7 @@ class AsyncNeuroGraphClient:
         circuit_recovery: that while, in seconds; then one call probes.
         on_retry: called with a `neurograph.observation.Retry` before each repeat.
         middleware: functions around every attempt, outermost first; see `neurograph.middleware`.
+        max_response_bytes: largest answer that is read, decompressed; of a stream, the largest token or hit.
 
     Attributes:
         tokens: create, get, list, iterate, stream, export, update, delete and query tokens.
@@ -66,7 +68,7 @@ class AsyncNeuroGraphClient:
         metrics: `metrics.snapshot()` counts requests, repeats, statuses, errors, seconds and bytes.
 
     Raises:
-        ConfigurationError: an argument is empty, half of a pair, or no URL.
+        ConfigurationError: an argument cannot work; names it and says what to pass.
 
     >>> client = AsyncNeuroGraphClient("http://localhost:8000", username="developer", password="developer123")
     >>> client
@@ -80,7 +82,7 @@ class AsyncNeuroGraphClient:
         password: str | None = None,
         api_key: str | None = None,
         timeout: float | None = 30.0,
-        verify_ssl: "bool | str | SSLContext" = True,
+        verify_ssl: "bool | str | os.PathLike[str] | SSLContext" = True,
         *,
         max_retries: int = 2,
         proxy: str | None = None,
@@ -92,6 +94,7 @@ class AsyncNeuroGraphClient:
         circuit_recovery: float = 10.0,
         on_retry: "OnRetry | None" = None,
         middleware: "Sequence[AsyncMiddleware]" = (),
+        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
     ) -> None:
         options = resolve(
             base_url,
@@ -109,7 +112,8 @@ class AsyncNeuroGraphClient:
             circuit_threshold=circuit_threshold,
             circuit_recovery=circuit_recovery,
             on_retry=on_retry,
-            middleware=tuple(middleware),
+            middleware=middleware,
+            max_response_bytes=max_response_bytes,
         )
         self._build(options, AsyncExecutor(options))
 
@@ -140,10 +144,8 @@ class AsyncNeuroGraphClient:
         fixed = sorted(changes.keys() - {"timeout", "max_retries", "on_retry", "middleware"})
         if fixed:
             raise ConfigurationError(f"{fixed[0]} cannot be changed on a client that exists; make a new one")
-        if "middleware" in changes:
-            changes["middleware"] = tuple(changes["middleware"])
         options = self._options.changed(**changes)
-        other = copy.copy(self)
+        other = twin(self)
         other._build(options, self._executor.derived(options))
         return other
 

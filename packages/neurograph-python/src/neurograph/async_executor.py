@@ -1,6 +1,5 @@
 """Runs calls: performs what their flows ask for."""
 
-import copy
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
@@ -14,7 +13,7 @@ from neurograph._wirekit.flow import Send, run_async
 from neurograph._wirekit.retry import RetryPolicy
 from neurograph.auth import Authenticate, Session, authorized
 from neurograph.concurrency import AsyncLock, async_check_middleware, async_sleep
-from neurograph.exceptions import AuthenticationError, InvalidResponseError, NotFoundError
+from neurograph.exceptions import AuthenticationError, InvalidResponseError, NotFoundError, TimeoutError
 from neurograph.exchange import Exchange
 from neurograph.forking import forget_after_fork
 from neurograph.metrics import Metrics
@@ -22,6 +21,7 @@ from neurograph.middleware import AsyncHandler
 from neurograph.models import ServerLimits
 from neurograph.observation import Observation
 from neurograph.options import Options, checked_timeout
+from neurograph.uncopied import Uncopied, twin
 from neurograph.unset import UNSET, Timeout
 from neurograph.vector_bodies import Dialect, negotiated
 from neurograph.wire import Call, Request, Response
@@ -29,7 +29,7 @@ from neurograph.wire import Call, Request, Response
 T = TypeVar("T")
 
 
-class AsyncExecutor:
+class AsyncExecutor(Uncopied):
     """What a client and its resources share: connections, credentials, and the one way to run a call."""
 
     def __init__(self, options: Options) -> None:
@@ -48,12 +48,13 @@ class AsyncExecutor:
         forget_after_fork(self._breaker)
         forget_after_fork(self._budget)
         self.base_url = options.base_url
+        self._most_bytes = options.max_response_bytes
         self._adopt(options)
 
     def derived(self, options: Options) -> "AsyncExecutor":
         """Another one with other time-outs, repeats and hooks, but the same connections, login, circuit and counts."""
         async_check_middleware(options.middleware)
-        other = copy.copy(self)
+        other = twin(self)
         other._adopt(options)
         return other
 
@@ -84,17 +85,22 @@ class AsyncExecutor:
             NeuroGraphError: the call failed, or its answer broke off.
         """
         response = await self.run(call, timeout)
-        pieces = decoding.Pieces(response)
+        pieces = decoding.Pieces(response, self._most_bytes)
         if response.chunks is None:  # a middleware has answered
             for piece in pieces.feed(response.body):
                 yield piece
             for piece in pieces.flush():
                 yield piece
             return
+        seconds = checked_timeout(timeout, self._timeout)
         async with aclosing(response.chunks) as chunks:
+            waiting = Deadline.after(seconds)
             async for chunk in chunks:
                 for piece in pieces.feed(chunk):
                     yield piece
+                    waiting = Deadline.after(seconds)
+                if waiting.expired:  # bytes come, but too few to be a piece
+                    raise TimeoutError(f"{self.base_url} did not send the next part of {call.request} in {seconds} s")
         for piece in pieces.flush():
             yield piece
 

@@ -108,6 +108,10 @@ def refuse_one(items: object) -> None:
         raise ValidationError.of(
             "items", f"is one {type(items).__name__}; pass an iterable of texts, dictionaries or TokenCreate"
         )
+    if not (hasattr(items, "__iter__") or hasattr(items, "__aiter__") or hasattr(items, "__getitem__")):
+        raise ValidationError.of(
+            "items", f"is {type(items).__name__}; pass an iterable of texts, dictionaries or TokenCreate"
+        )
 
 
 def culprits(error: ValidationError, batch: Sequence[Encoded]) -> set[int]:

@@ -13,7 +13,7 @@ from neurograph import calls
 from neurograph._wirekit.batching import Batcher
 from neurograph.bulk_items import Encoded, encoded
 from neurograph.calls import NewToken
-from neurograph.encoding import encode, packed
+from neurograph.encoding import encode, packed, plain_text
 from neurograph.exceptions import ValidationError
 from neurograph.frames import write_frame
 from neurograph.vector_bodies import Dialect
@@ -67,6 +67,8 @@ class Columns(Sequence[Encoded]):
         if array.shape != self._shape or array.dtype is not self._dtype:
             return False
         place = len(self._items)
+        if not text.isascii():
+            plain_text(text, f"tokens.{index}.text")
         written = encode(text)
         size = self.size + len(written) + self._each
         if place == self._room or (place and size > self._most_bytes):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from neurograph._wirekit.vectors import VectorError, pack
+from neurograph._wirekit.vectors import VectorError, pack, settled
 from neurograph.calls import NewToken, new_token, token_fields
 from neurograph.encoding import encode, packed, vector
 
@@ -52,9 +52,12 @@ def encoded(item: NewToken, index: int, *, pack_lists: bool) -> Encoded:
     """
     fields = token_fields(item, index)
     text, metadata, embedding = fields["text"], fields.get("metadata"), fields.get("embedding")
-    document = {"text": text} if metadata is None else new_token(text, metadata, f"tokens.{index}.")
+    plain = metadata is None and type(text) is str and text.isascii()
+    document = {"text": text} if plain else new_token(text, metadata, f"tokens.{index}.")
     if embedding is None:
         return Encoded(index, item, encode(document))
+    if hasattr(embedding, "__next__"):
+        embedding = settled(embedding)
     if not pack_lists and isinstance(embedding, (list, tuple)):
         document["embedding"] = vector(embedding, f"tokens.{index}.embedding")
         return Encoded(index, item, encode(document), listed=True)

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from neurograph import decoding
 from neurograph._wirekit.batching import batches
-from neurograph.encoding import encode, json_object, segment, texts
+from neurograph._wirekit.vectors import settled
+from neurograph.encoding import encode, json_object, plain_text, request_key, secret_text, segment, texts, whole
 from neurograph.exceptions import ValidationError
 from neurograph.frames import ACCEPT
 from neurograph.models import (
@@ -59,7 +60,8 @@ def create_token(
     idempotency_key: str | None = None,
 ) -> Call[Token]:
     """Create one token, once however often it is sent."""
-    request = Request("POST", TOKENS, accept=ACCEPT, idempotency_key=idempotency_key or new_key())
+    name = request_key(idempotency_key, "idempotency_key")
+    request = Request("POST", TOKENS, accept=ACCEPT, idempotency_key=name or new_key())
     call = Call(request, decoding.token)
     stable = idempotency_key is not None
     return with_vector(call, new_token(text, metadata), "embedding", embedding, stable=stable)
@@ -69,6 +71,7 @@ def with_vector(call: Call[T], document: dict[str, Any], name: str, value: Any, 
     """The call with this document as its body, and in it, unless it is None, one vector under this name."""
     if value is None:
         return replace(call, request=replace(call.request, body=encode(document)))
+    value = settled(value, name)
     return replace(call, body=VectorBody([value], [name], lambda row: {**document, name: row[0]}, stable))
 
 
@@ -101,7 +104,7 @@ def update_token(
     """Change what is given of a token; None clears, UNSET leaves."""
     body: dict[str, Any] = {}
     if text is not UNSET:
-        body["text"] = text
+        body["text"] = None if text is None else plain_text(text, "text")
     if embedding is None:
         body["embedding"] = None
     if metadata is not UNSET:
@@ -127,11 +130,11 @@ def embed(values: Sequence[str]) -> Iterator[Call[Vectors]]:
 
 def create_api_key(name: str, scopes: Sequence[str] | None, expires_in_days: int | None) -> Call[APIKeyCreated]:
     """Make an API key."""
-    body: dict[str, Any] = {"name": name}
+    body: dict[str, Any] = {"name": plain_text(name, "name")}
     if scopes is not None:
         body["scopes"] = texts(scopes, "scopes")
     if expires_in_days is not None:
-        body["expires_in_days"] = expires_in_days
+        body["expires_in_days"] = whole(expires_in_days, "expires_in_days")
     return Call(Request("POST", _API_KEYS, encode(body)), decoding.created_api_key, idempotent=False)
 
 
@@ -152,7 +155,9 @@ def revoke_api_key(key_id: str) -> Call[bool]:
 
 def rotate_api_key(key_id: str, overlap_seconds: int) -> Call[APIKeyCreated]:
     """Replace an API key by a new one."""
-    request = Request("POST", f"{_key_path(key_id)}/rotate", encode({"overlap_seconds": overlap_seconds}))
+    request = Request(
+        "POST", f"{_key_path(key_id)}/rotate", encode({"overlap_seconds": whole(overlap_seconds, "overlap_seconds")})
+    )
     return Call(request, decoding.created_api_key, idempotent=False)
 
 
@@ -178,7 +183,7 @@ def logout() -> Call[bool]:
 
 def change_password(old: str, new: str) -> Call[bool]:
     """Change the caller's password; not to be repeated, the old one holds only once."""
-    body = encode({"old_password": old, "new_password": new})
+    body = encode({"old_password": secret_text(old, "old_password"), "new_password": secret_text(new, "new_password")})
     return Call(Request("POST", "/api/v1/auth/change-password", body), decoding.nothing, idempotent=False)
 
 
@@ -240,4 +245,5 @@ def new_token(text: str | None, metadata: Mapping[str, Any] | None, prefix: str 
         ValidationError: metadata that JSON cannot carry; errors put the prefix before the name.
     """
     checked = json_object(metadata, f"{prefix}metadata")
-    return {"text": text} if checked is None else {"text": text, "metadata": checked}
+    said = plain_text(text, f"{prefix}text")
+    return {"text": said} if checked is None else {"text": said, "metadata": checked}

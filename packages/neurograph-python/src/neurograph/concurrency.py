@@ -68,7 +68,7 @@ class AsyncLock:
         """
         import asyncio
 
-        lock = self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        lock = self._locks.setdefault(running_loop(), asyncio.Lock())
         acquiring = asyncio.ensure_future(lock.acquire())
         try:
             # Unlike wait_for, wait never loses a lock that is acquired in the moment of a time-out or
@@ -82,6 +82,25 @@ class AsyncLock:
                 lock.release()
             else:
                 acquiring.cancel()
+
+
+def running_loop() -> "asyncio.AbstractEventLoop":
+    """Return the running event loop.
+
+    Raises:
+        ConfigurationError: there is none, as under trio.
+    """
+    import asyncio
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    raise ConfigurationError(
+        "The asynchronous client needs a running asyncio event loop, and there is none here. Under trio, call the "
+        "synchronous client in a thread: await trio.to_thread.run_sync(...)",
+        request_sent=False,
+    )
 
 
 def _waited_too_long() -> TimeoutError:

@@ -141,19 +141,26 @@ def unframed(response: Response) -> Response:
 
 
 class Pieces:
-    """Cuts a stream into the responses that its lines or frames are."""
+    """Cuts a stream into the responses that its lines or frames are, each at most so many bytes."""
 
-    def __init__(self, response: Response) -> None:
+    def __init__(self, response: Response, most_bytes: int) -> None:
         self._response = replace(response, chunks=None)
+        self._most_bytes = most_bytes
+        self._pending = 0
         self._splitter: FrameSplitter | LineSplitter = FrameSplitter() if _is_framed(response) else LineSplitter()
 
     def feed(self, chunk: bytes) -> Iterator[Response]:
         """The pieces that this chunk completes.
 
         Raises:
-            InvalidResponseError: the stream is not what its media type says.
+            InvalidResponseError: the stream is not what its media type says, or a piece of it is too large.
         """
-        return self._whole(self._splitter.feed(chunk))
+        self._pending += len(chunk)
+        for piece in self._whole(self._splitter.feed(chunk)):
+            self._pending = len(chunk)
+            yield piece
+        if self._pending > self._most_bytes:
+            raise too_large(self._response, self._most_bytes)
 
     def flush(self) -> Iterator[Response]:
         """What is left at the end of the stream.
@@ -368,6 +375,17 @@ def _problem(place: Iterable[int | str], message: str) -> str:
 
 def _kind(value: Any) -> str:
     return "nothing" if value is None else type(value).__name__
+
+
+def too_large(response: Response, most_bytes: int) -> InvalidResponseError:
+    """Return the error for an answer, or a piece of a stream, above the limit of the client."""
+    return InvalidResponseError(
+        f"The answer to {response.request} is larger than {most_bytes} bytes, the max_response_bytes of this client. "
+        "Ask for less (limit, top_k, include), or stream it; or allow more with max_response_bytes",
+        status_code=response.status,
+        error_code="RESPONSE_TOO_LARGE",
+        request_id=response.request_id,
+    )
 
 
 def _invalid(response: Response, reason: str) -> InvalidResponseError:

@@ -3,15 +3,17 @@
 Everything else about an argument is for the server to judge, so that its rules are written once.
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from neurograph._wirekit.vectors import VectorError, floats, pack
+from neurograph._wirekit import values
+from neurograph._wirekit.vectors import VectorError, floats, pack, settled
 from neurograph.exceptions import ValidationError
+
+T = TypeVar("T")
 
 
 def encode(body: Any) -> bytes:
@@ -40,35 +42,82 @@ def json_object(value: Mapping[str, Any] | None, field: str) -> dict[str, Any] |
     Traceback (most recent call last):
     neurograph.exceptions.ValidationError: [VALIDATION_ERROR] metadata.score is nan; JSON has finite numbers only
     """
+    return None if value is None else checked(values.json_object, value, field)
+
+
+def checked(check: Callable[..., T], value: Any, field: str, *limits: Any) -> T:
+    """Check an argument with a function of `wirekit.values`.
+
+    Raises:
+        ValidationError: names the argument, and the place inside of it.
+
+    >>> checked(values.whole, 10, "top_k", 0)
+    10
+    """
+    try:
+        return check(value, field, *limits)
+    except values.WrongValueError as error:
+        raise ValidationError.of(error.place, error.reason) from error
+
+
+def whole(value: Any, field: str) -> int:
+    """Check a whole number; its range is for the server to judge.
+
+    Raises:
+        ValidationError: something else.
+    """
+    return value if type(value) is int else checked(values.whole, value, field)
+
+
+def plain_text(value: Any, field: str) -> str:
+    """Check a text; whether it may be empty is for the server to judge.
+
+    Raises:
+        ValidationError: no text, or half of a surrogate pair in it.
+
+    >>> plain_text("hello", "text")
+    'hello'
+    """
+    if type(value) is str and value.isascii():
+        return value
+    try:
+        return values.text(value, field, empty=True)
+    except values.WrongValueError as error:
+        raise ValidationError.of(error.place, error.reason) from error
+
+
+def secret_text(value: Any, field: str) -> str:
+    """Check a text that no message may show.
+
+    Raises:
+        ValidationError: no text, or half of a surrogate pair in it.
+    """
+    problem = None if isinstance(value, str) else f"must be text, not {type(value).__name__}"
+    if problem is None and any("\ud800" <= character <= "\udfff" for character in value):
+        problem = "contains half of a surrogate pair"
+    if problem is not None:
+        raise ValidationError.of(field, problem)
+    return str(value)
+
+
+def request_key(value: Any, field: str) -> str | None:
+    """Check an idempotency key, which travels in a header; None passes.
+
+    Raises:
+        ValidationError: no text, empty, or with characters that no header carries as they are.
+
+    >>> request_key("order-7", "idempotency_key")
+    'order-7'
+    """
     if value is None:
         return None
-    if not isinstance(value, Mapping):
-        raise ValidationError.of(field, f"is {type(value).__name__}; pass a dictionary")
-    try:
-        _check(value, field)
-    except RecursionError as error:
-        raise ValidationError.of(field, "contains itself, or is nested too deeply") from error
-    return dict(value)
-
-
-def _check(value: Any, field: str) -> None:
-    if value is None or isinstance(value, (str, int)):
-        return
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValidationError.of(field, f"is {value}; JSON has finite numbers only")
-    elif isinstance(value, Mapping):
-        for key, member in value.items():
-            if not isinstance(key, str):
-                raise ValidationError.of(field, f"has the key {key!r}; keys must be strings")
-            _check(member, f"{field}.{key}")
-    elif isinstance(value, (list, tuple)):
-        for index, member in enumerate(value):
-            _check(member, f"{field}.{index}")
-    else:
+    if not isinstance(value, str):
+        raise ValidationError.of(field, f"must be text, not {type(value).__name__}")
+    if not value or value != value.strip() or not (value.isascii() and value.isprintable()):
         raise ValidationError.of(
-            field, f"is {type(value).__name__}; convert it to text, a number, a list or a dictionary"
+            field, "must be printable ASCII text, not empty, without line breaks and without blanks at its ends"
         )
+    return value
 
 
 def vector(value: Any, field: str) -> list[float]:
@@ -103,7 +152,7 @@ def packed(value: Any, field: str) -> bytes:
         raise ValidationError.of(place, error.reason) from error
 
 
-def vector_list(values: Any, field: str) -> list[Any]:
+def vector_list(given: Any, field: str) -> list[Any]:
     """Vectors as a list; a matrix will do.
 
     Raises:
@@ -112,32 +161,56 @@ def vector_list(values: Any, field: str) -> list[Any]:
     >>> vector_list(((1, 2), (3, 4)), "query_vectors")
     [(1, 2), (3, 4)]
     """
-    if isinstance(values, (str, bytes, Mapping)) or not hasattr(values, "__iter__"):
-        raise ValidationError.of(field, f"is {type(values).__name__}; pass a list of vectors")
-    return list(values)
+    if isinstance(given, (str, bytes, Mapping)) or not hasattr(given, "__iter__"):
+        raise ValidationError.of(field, f"is {type(given).__name__}; pass a list of vectors")
+    if values.is_masked(given):
+        raise ValidationError.of(field, "is a masked array, whose mask would be lost; pass its filled()")
+    return [settled(value) for value in given]
 
 
 def segment(value: object, field: str) -> str:
-    """An id as one segment of a path.
+    """An id as one segment of a path: a text, or a whole number.
 
     Raises:
-        ValidationError: empty, or a path of its own.
+        ValidationError: of another type, empty, or a path of its own.
 
-    >>> segment("a/b c", "key_id")
-    'a%2Fb%20c'
+    >>> segment("a/b c", "key_id"), segment(7, "token_id")
+    ('a%2Fb%20c', '7')
     """
-    text = str(value)
+    text = plain_text(value, field) if isinstance(value, str) else str(whole(value, field))
     if text in ("", ".", ".."):
         raise ValidationError.of(field, f"is {text!r}, which names nothing")
     return quote(text, safe="")
 
 
-def texts(values: Sequence[str], field: str) -> list[str]:
-    """A list of texts; one bare string, which is a sequence too, is refused.
+def ids(given: Any, field: str) -> list[int | str]:
+    """Ids as a list, each once, in their order.
 
     Raises:
-        ValidationError: a bare string.
+        ValidationError: no list, or one of another type.
+
+    >>> ids(iter([3, 1, 3]), "token_ids")
+    [3, 1]
     """
-    if isinstance(values, (str, bytes)):
+    if isinstance(given, (str, bytes, bytearray, Mapping)) or not isinstance(given, Iterable):
+        raise ValidationError.of(field, f"is {type(given).__name__}; pass a list of ids")
+    if values.is_masked(given):
+        raise ValidationError.of(field, "is a masked array, whose mask would be lost; pass its compressed()")
+    checked_ids = (
+        plain_text(value, f"{field}.{place}") if isinstance(value, str) else whole(value, f"{field}.{place}")
+        for place, value in enumerate(given)
+    )
+    return list(dict.fromkeys(checked_ids))
+
+
+def texts(given: Any, field: str) -> list[str]:
+    """Check a list of texts; one bare string, which is a sequence too, is refused.
+
+    Raises:
+        ValidationError: no list, or one of them is no text; names which.
+    """
+    if isinstance(given, (str, bytes)):
         raise ValidationError.of(field, "is one string; pass a list of strings")
-    return list(values)
+    if isinstance(given, Mapping) or not isinstance(given, Iterable):
+        raise ValidationError.of(field, f"is {type(given).__name__}; pass a list of strings")
+    return [plain_text(value, f"{field}.{place}") for place, value in enumerate(given)]

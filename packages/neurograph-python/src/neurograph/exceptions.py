@@ -21,7 +21,9 @@ Every error survives pickling, and none shows a password, key or token.
 
 import builtins
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
+
+E = TypeVar("E", bound="NeuroGraphError")
 
 _RETRYABLE_STATUS = frozenset({429, 502, 503, 504})
 
@@ -41,6 +43,8 @@ class NeuroGraphError(Exception):
         hint: what to try next, in general.
         request_sent: whether the server may have acted on the request; when false a repeat is safe
             whatever it does.
+        blames_server: whether a failure without an answer counts towards the circuit breaker; false when the time or
+            the connections of this client had run out before anything was sent.
 
     >>> error = NotFoundError("no token 7", status_code=404, error_code="TOKEN_NOT_FOUND")
     >>> str(error), error.retryable
@@ -77,6 +81,12 @@ class NeuroGraphError(Exception):
         self.request_id = request_id
         self.retryable = retryable if retryable is not None else self._retryable or status_code in _RETRYABLE_STATUS
         self.request_sent = request_sent
+        self.blames_server = True
+
+    def without_server(self: E) -> E:
+        """Return this error, which says nothing about the server; it does not count towards the circuit breaker."""
+        self.blames_server = False
+        return self
 
     def __str__(self) -> str:
         code = "" if self.error_code is None else f"[{self.error_code}] "

@@ -68,7 +68,8 @@ class Exchange:
         """
         policy = self._policy if call.idempotent else self._policy_once
         request = replace(call.request, bearer=bearer, request_id=os.urandom(16).hex())
-        attempt = _attempt(request, deadline, secrets, self._breaker)
+        hidden = secrets if bearer is None else (*secrets, bearer)
+        attempt = _attempt(request, deadline, hidden, self._breaker)
         told = None if self._observation is None else partial(self._observation.retrying, request)
         response = yield from attempts(attempt, policy, deadline, budget=self._budget, on_retry=told)
         return call.decode(unframed(response))
@@ -91,7 +92,7 @@ def _attempt(
         except NeuroGraphError as broken:
             maybe_done = maybe_done or broken.request_sent
             broken.request_id = broken.request_id or (request.request_id if broken.request_sent else None)
-            if breaker is not None and broken.retryable:
+            if breaker is not None and broken.retryable and broken.blames_server:
                 breaker.failed()
             raise
         if breaker is not None:

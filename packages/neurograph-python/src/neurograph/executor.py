@@ -1,7 +1,6 @@
 # Generated from async_executor.py by tools/unasync.py; do not edit.
 """Runs calls: performs what their flows ask for."""
 
-import copy
 from collections.abc import Generator
 from contextlib import closing
 from functools import partial
@@ -15,7 +14,7 @@ from neurograph._wirekit.flow import Send, run
 from neurograph._wirekit.retry import RetryPolicy
 from neurograph.auth import Authenticate, Session, authorized
 from neurograph.concurrency import Lock, check_middleware, sleep
-from neurograph.exceptions import AuthenticationError, InvalidResponseError, NotFoundError
+from neurograph.exceptions import AuthenticationError, InvalidResponseError, NotFoundError, TimeoutError
 from neurograph.exchange import Exchange
 from neurograph.forking import forget_after_fork
 from neurograph.metrics import Metrics
@@ -23,6 +22,7 @@ from neurograph.middleware import Handler
 from neurograph.models import ServerLimits
 from neurograph.observation import Observation
 from neurograph.options import Options, checked_timeout
+from neurograph.uncopied import Uncopied, twin
 from neurograph.unset import UNSET, Timeout
 from neurograph.vector_bodies import Dialect, negotiated
 from neurograph.wire import Call, Request, Response
@@ -30,7 +30,7 @@ from neurograph.wire import Call, Request, Response
 T = TypeVar("T")
 
 
-class Executor:
+class Executor(Uncopied):
     """What a client and its resources share: connections, credentials, and the one way to run a call."""
 
     def __init__(self, options: Options) -> None:
@@ -49,12 +49,13 @@ class Executor:
         forget_after_fork(self._breaker)
         forget_after_fork(self._budget)
         self.base_url = options.base_url
+        self._most_bytes = options.max_response_bytes
         self._adopt(options)
 
     def derived(self, options: Options) -> "Executor":
         """Another one with other time-outs, repeats and hooks, but the same connections, login, circuit and counts."""
         check_middleware(options.middleware)
-        other = copy.copy(self)
+        other = twin(self)
         other._adopt(options)
         return other
 
@@ -85,17 +86,22 @@ class Executor:
             NeuroGraphError: the call failed, or its answer broke off.
         """
         response = self.run(call, timeout)
-        pieces = decoding.Pieces(response)
+        pieces = decoding.Pieces(response, self._most_bytes)
         if response.chunks is None:  # a middleware has answered
             for piece in pieces.feed(response.body):
                 yield piece
             for piece in pieces.flush():
                 yield piece
             return
+        seconds = checked_timeout(timeout, self._timeout)
         with closing(response.chunks) as chunks:
+            waiting = Deadline.after(seconds)
             for chunk in chunks:
                 for piece in pieces.feed(chunk):
                     yield piece
+                    waiting = Deadline.after(seconds)
+                if waiting.expired:  # bytes come, but too few to be a piece
+                    raise TimeoutError(f"{self.base_url} did not send the next part of {call.request} in {seconds} s")
         for piece in pieces.flush():
             yield piece
 

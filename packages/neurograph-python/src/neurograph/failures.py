@@ -17,11 +17,11 @@ from typing import Any
 from pydantic_core import from_json
 
 from neurograph._wirekit.retry_after import parse_retry_after
+from neurograph._wirekit.secrets import hide
 from neurograph.exceptions import NeuroGraphError, error_class
 from neurograph.wire import Response
 
 _LONGEST_TEXT = 300
-_HIDDEN = "***"
 _EPOCH = 1e9  # a rate-limit reset above this is a date, below it a number of seconds
 
 
@@ -48,12 +48,12 @@ def failure(response: Response, secrets: tuple[str, ...] = ()) -> NeuroGraphErro
         place = response.headers.get("location", "elsewhere")
         message = f"The server redirects {response.request} to {place}; set base_url to where the API really is"
     return error_class(response.status)(
-        _hide(message, secrets),
+        hide(message, secrets),
         status_code=response.status,
-        error_code=story.code,
-        details=_hide(story.details, secrets),
+        error_code=hide(story.code, secrets),
+        details=hide(story.details, secrets),
         retry_after=_retry_after(response, story.details),
-        request_id=story.request_id or response.request_id,
+        request_id=hide(story.request_id or response.request_id, secrets),
     )
 
 
@@ -146,15 +146,3 @@ def _retry_after(response: Response, details: Mapping[str, Any]) -> float | None
         if told is not None and told > _EPOCH:
             told = max(0.0, told - time.time())
     return told
-
-
-def _hide(value: Any, secrets: tuple[str, ...]) -> Any:
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, _HIDDEN)
-        return value
-    if isinstance(value, dict):
-        return {name: _hide(member, secrets) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_hide(member, secrets) for member in value]
-    return value

@@ -77,6 +77,15 @@ def each() -> Field:
     return Field(())
 
 
+def everything() -> Filter:
+    """Every token, whatever its metadata; for `delete_many`, which refuses any other filter without a condition.
+
+    >>> everything().to_dict()
+    {'everything': True}
+    """
+    return Filter({"everything": True})
+
+
 def document(filter: FilterLike) -> dict[str, Any]:
     """A filter in its plain form, whichever way it was written.
 

@@ -1,12 +1,15 @@
 """What a client was told at construction, by its arguments and by the environment."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+from neurograph._wirekit import options
+from neurograph._wirekit.options import OptionError
+from neurograph._wirekit.secrets import described
 from neurograph.exceptions import ConfigurationError, ValidationError
 from neurograph.unset import UNSET, Timeout
 
@@ -16,6 +19,12 @@ if TYPE_CHECKING:
     from neurograph.observation import OnRetry
 
 DEFAULT_BASE_URL = "http://localhost:8000"
+
+# The longest legal answer, in bytes: a thousand hits of 90 kB of text and 768 components as JSON are 105 MB. Twice that
+# and some, so that only a broken or hostile server ever meets it.
+DEFAULT_MAX_RESPONSE_BYTES = 256 * 1024 * 1024
+
+NO_SOCKS = 'is a SOCKS proxy, which needs the package socksio: pip install "httpx2[socks]"'
 _PREFIX = "NEUROGRAPH_"
 
 
@@ -34,7 +43,7 @@ class ApiKey:
     api_key: str = field(repr=False)
 
 
-Verification: TypeAlias = "bool | str | SSLContext"
+Verification: TypeAlias = "bool | str | os.PathLike[str] | SSLContext"
 Credentials: TypeAlias = "Password | ApiKey | None"
 
 
@@ -57,6 +66,7 @@ class Options:
         circuit_recovery: that while, in seconds.
         on_retry: told of every repeat.
         middleware: functions around every attempt, the outermost first.
+        max_response_bytes: largest answer, decompressed; of a stream, the largest piece.
     """
 
     base_url: str
@@ -74,34 +84,124 @@ class Options:
     on_retry: "OnRetry | None" = None
     middleware: tuple[Any, ...] = ()
 
-    def changed(self, **changes: Any) -> "Options":
-        """The same options but for these, checked again.
+    max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES
+
+    def __post_init__(self) -> None:
+        """Check every option, also those that `with_options` changes.
 
         Raises:
-            ConfigurationError: says which is wrong and what to pass.
+            ConfigurationError: names the option that cannot work, and says what to pass.
         """
-        changed = replace(self, **changes)
-        changed.check()
-        return changed
-
-    def check(self) -> None:
-        """Refuses numbers that cannot work.
-
-        Raises:
-            ConfigurationError: says which is wrong and what to pass.
-        """
-        if self.timeout is not None and not self.timeout > 0:
-            raise ConfigurationError(f"timeout must be a positive number of seconds or None, not {self.timeout}")
-        if self.max_retries < 0:
-            raise ConfigurationError(f"max_retries must be 0 or more, not {self.max_retries}")
-        if self.max_connections is not None and self.max_connections < 1:
-            raise ConfigurationError(f"max_connections must be 1 or more, or None, not {self.max_connections}")
-        if self.max_idle_connections < 0 or not self.idle_seconds >= 0:
-            raise ConfigurationError("max_idle_connections and idle_seconds must be 0 or more")
-        if self.circuit_threshold < 0 or self.circuit_recovery < 0:
-            raise ConfigurationError("circuit_threshold and circuit_recovery must be 0 or more")
+        for name, check in _CHECKS.items():
+            problem, value = None, getattr(self, name)
+            try:
+                value = check(name, value)
+            except OptionError as error:
+                problem = str(error)
+            if problem is not None:  # raised out here, so that no traceback has the value
+                raise ConfigurationError(problem)
+            object.__setattr__(self, name, value)
         if self.http2 and find_spec("h2") is None:
             raise ConfigurationError('http2=True needs the package h2: pip install "neurograph-python[http2]"')
+        if self.proxy is not None and self.proxy.startswith("socks") and find_spec("socksio") is None:
+            raise ConfigurationError(f"proxy {NO_SOCKS}")
+
+    def changed(self, **changes: Any) -> "Options":
+        """Return the same options but for these, checked again.
+
+        Raises:
+            ConfigurationError: says which is wrong and what to pass.
+        """
+        return replace(self, **changes)
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what no message may show."""
+        held = []
+        if isinstance(self.credentials, Password):
+            held.append(self.credentials.password)
+        elif isinstance(self.credentials, ApiKey):
+            held.append(self.credentials.api_key)
+        if self.proxy is not None and "@" in self.proxy:
+            held.append(urlsplit(self.proxy).netloc.rpartition("@")[0])
+            held.append(unquote(urlsplit(self.proxy).password or ""))
+        return tuple(secret for secret in held if secret)
+
+
+def _seconds(name: str, value: Any) -> float | None:
+    return options.seconds(name, value)
+
+
+def _base_url(name: str, value: Any) -> str:
+    return options.url(name, value, ("http", "https"), DEFAULT_BASE_URL, credentials=False)
+
+
+def _proxy(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    schemes = ("http", "https", "socks5", "socks5h")
+    return options.url(name, value, schemes, "http://proxy.example:3128", credentials=True, path=False)
+
+
+def _verification(name: str, value: Any) -> Any:
+    if isinstance(value, bool) or type(value).__name__ == "SSLContext":
+        return value
+    try:
+        given = os.fspath(value)
+    except TypeError:
+        given = None
+    if not isinstance(given, str):
+        raise OptionError(
+            name, f"must be True, False, an ssl.SSLContext or the path of a PEM file, not {described(value)}"
+        )
+    if not os.path.isdir(given):
+        options.file(name, given, "a PEM file with certificate authorities, True or False")
+        _load(name, given)
+    return given
+
+
+def _load(name: str, path: str) -> None:
+    """Look into a file of certificates now: the first call would be late for a mistake."""
+    import ssl
+
+    try:
+        ssl.create_default_context(cafile=path)
+    except (OSError, ValueError):
+        pass
+    else:
+        return
+    raise OptionError(name, f"names {path!r}, which has no certificates in PEM")
+
+
+def _middleware(name: str, value: Any) -> tuple[Any, ...]:
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise OptionError(name, f"must be a list of functions, not {type(value).__name__}")
+    return tuple(value)
+
+
+def _between(least: int, most: int) -> Callable[[str, Any], int]:
+    return lambda name, value: options.whole(name, value, least, most)
+
+
+def _from_zero(name: str, value: Any) -> float:
+    return options.number(name, value, 0, unit="seconds")
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "base_url": _base_url,
+    "timeout": _seconds,
+    "verify_ssl": _verification,
+    "max_retries": _between(0, 1_000),
+    "proxy": _proxy,
+    "max_connections": lambda name, value: None if value is None else options.whole(name, value, 1, 100_000),
+    "max_idle_connections": _between(0, 100_000),
+    "idle_seconds": _from_zero,
+    "http2": options.flag,
+    "circuit_threshold": _between(0, 1_000_000),
+    "circuit_recovery": _from_zero,
+    "on_retry": options.callback,
+    "middleware": _middleware,
+    "max_response_bytes": _between(1, 2**40),
+}
 
 
 def resolve(
@@ -125,17 +225,17 @@ def resolve(
         ConfigurationError: says which argument is wrong and what to pass.
     """
     environ = os.environ if environ is None else environ
-    url = base_url if base_url is not None else environ.get(f"{_PREFIX}BASE_URL") or DEFAULT_BASE_URL
-    options = Options(
-        base_url=_checked_url(url),
+    url = base_url
+    if url is None and (found := environ.get(f"{_PREFIX}BASE_URL")):
+        url = _checked(_base_url, f"{_PREFIX}BASE_URL", found)
+    return Options(
+        base_url=DEFAULT_BASE_URL if url is None else url,
         credentials=_credentials(username, password, api_key, environ),
         timeout=timeout,
         verify_ssl=verify_ssl,
         max_retries=max_retries,
         **more,
     )
-    options.check()
-    return options
 
 
 def checked_timeout(timeout: Timeout, usual: float | None) -> float | None:
@@ -149,25 +249,34 @@ def checked_timeout(timeout: Timeout, usual: float | None) -> float | None:
     """
     if timeout is UNSET:
         return usual
-    if timeout is not None and not timeout > 0:
-        raise ValidationError.of(
-            "timeout", f"is {timeout}; pass a positive number of seconds, or None to wait for ever"
-        )
-    return timeout
+    problem = None
+    try:
+        return options.seconds("timeout", timeout)
+    except OptionError as error:
+        problem = error.reason
+    raise ValidationError.of("timeout", problem)
 
 
 def _credentials(
     username: str | None, password: str | None, api_key: str | None, environ: Mapping[str, str]
 ) -> Credentials:
-    for name, value in (("username", username), ("password", password), ("api_key", api_key)):
-        if value == "":
-            raise ConfigurationError(f"{name} is empty; pass a value or leave it out")
+    names = {name: name for name in ("api_key", "username", "password")}
+
+    def found(name: str) -> str | None:
+        variable = f"{_PREFIX}{name.upper()}"
+        names[name] = variable
+        return environ.get(variable) or None
+
     if api_key is None and username is None and password is None:
-        api_key = environ.get(f"{_PREFIX}API_KEY") or None
+        api_key = found("api_key")
     if api_key is not None:
-        return ApiKey(_checked_key(api_key))
-    username = username or environ.get(f"{_PREFIX}USERNAME") or None
-    password = password or environ.get(f"{_PREFIX}PASSWORD") or None
+        return ApiKey(_checked(options.header_secret, names["api_key"], api_key))
+    username = found("username") if username is None else username
+    password = found("password") if password is None else password
+    if username is not None:
+        username = _checked(options.text, names["username"], username)
+    if password is not None:
+        password = _checked(options.password, names["password"], password)
     if username is None and password is None:
         return None
     if username is None or password is None:
@@ -178,22 +287,9 @@ def _credentials(
     return Password(username, password)
 
 
-def _checked_key(api_key: str) -> str:
-    if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-        raise ConfigurationError("api_key contains blanks or characters that no HTTP header can carry")
-    return api_key
-
-
-def _checked_url(base_url: str) -> str:
+def _checked(check: Callable[[str, Any], str], name: str, value: Any) -> str:
     try:
-        parts = urlsplit(base_url)
-        port = parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"base_url {base_url!r} is no URL: {error}") from error
-    if parts.username is not None or parts.password is not None:
-        raise ConfigurationError("base_url contains credentials; pass username and password instead")
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise ConfigurationError(f"base_url {base_url!r} must look like {DEFAULT_BASE_URL} or https://host/path")
-    if parts.query or parts.fragment:
-        raise ConfigurationError(f"base_url {base_url!r} must end with its path, without ? and #")
-    return base_url.rstrip("/")
+        return check(name, value)
+    except OptionError as error:
+        problem = str(error)
+    raise ConfigurationError(problem)

@@ -112,13 +112,15 @@ def mock_token(**overrides: Any) -> Token:
 
 
 def mock_api_key(**overrides: Any) -> APIKey:
-    """An API key as a server might send it, without its secret.
+    """An API key as a server might send it, with a secret that opens nothing.
 
     >>> mock_api_key(scopes=["tokens:read"]).scopes
     ['tokens:read']
+    >>> mock_api_key().api_key
+    'ng_mock_00000001'
     """
     fields = {"key_id": "key_00000001", "name": "mock key", "key_prefix": "ng_mock_", "created_at": _now()}
-    return APIKey.model_validate({**fields, "scopes": [], "api_key": None, **overrides})
+    return APIKey.model_validate({**fields, "scopes": [], "api_key": "ng_mock_00000001", **overrides})
 
 
 def _now() -> datetime:

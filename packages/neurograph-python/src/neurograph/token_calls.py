@@ -1,13 +1,15 @@
 """Calls that find, list, stream and delete tokens, as values. No I/O."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from neurograph import decoding
+from neurograph._wirekit import values
+from neurograph._wirekit.filters import matches_everything
 from neurograph.calls import TOKENS, new_key, with_vector
-from neurograph.encoding import encode, json_object, texts, vector_list
+from neurograph.encoding import checked, encode, json_object, plain_text, texts, vector_list, whole
 from neurograph.exceptions import ValidationError
 from neurograph.filters import FilterLike, document
 from neurograph.frames import ACCEPT, VECTORS
@@ -24,6 +26,7 @@ def list_tokens(
     limit: int, offset: int, filter: FilterLike | None = None, include: Sequence[str] | None = None
 ) -> Call[TokenPage]:
     """Read a page of tokens, by rising id."""
+    limit, offset = whole(limit, "limit"), whole(offset, "offset")
     query = urlencode({"limit": limit, "offset": offset, **_chosen(filter, include)})
     return Call(Request("GET", f"{TOKENS}?{query}", accept=ACCEPT), decoding.token_page(limit, offset))
 
@@ -60,17 +63,32 @@ def query_many_tokens(
     if many is not None:
         request = replace(request, body=encode({**body, "texts": texts(many, "texts")}))
         return Call(request, decoding.hit_lists)
-    values = vector_list(query_vectors, "query_vectors")
-    places = [f"query_vectors.{index}" for index in range(len(values))]
-    vectors = VectorBody(values, places, lambda rows: {**body, "query_vectors": list(rows)})
+    given = vector_list(query_vectors, "query_vectors")
+    places = [f"query_vectors.{index}" for index in range(len(given))]
+    vectors = VectorBody(given, places, lambda rows: {**body, "query_vectors": list(rows)})
     return Call(request, decoding.hit_lists, body=vectors)
 
 
-def delete_tokens(token_ids: Iterable[int] | None, filter: FilterLike | None) -> Call[DeletedTokens]:
-    """Delete many tokens, once however often it is sent."""
-    if (token_ids is None) == (filter is None):
-        raise ValidationError.of("token_ids", "or filter: pass exactly one of the two")
-    body: dict[str, Any] = {"filter": _filter(filter)} if filter is not None else {"ids": list(token_ids or ())}
+def delete_tokens(wanted: Sequence[int | str]) -> Call[DeletedTokens]:
+    """Delete tokens by their ids, once however often it is sent."""
+    return _deleting({"ids": list(wanted)})
+
+
+def delete_matching(filter: FilterLike) -> Call[DeletedTokens]:
+    """Delete all tokens that match a filter, once however often it is sent.
+
+    Raises:
+        ValidationError: no filter, or one without any condition.
+    """
+    chosen = _filter(filter)
+    if matches_everything(chosen):
+        raise ValidationError.of(
+            "filter", "has no condition and matches every token; pass neurograph.everything() to delete them all"
+        )
+    return _deleting({"filter": chosen})
+
+
+def _deleting(body: dict[str, Any]) -> Call[DeletedTokens]:
     return Call(Request("POST", f"{TOKENS}/delete", encode(body), idempotency_key=new_key()), decoding.deleted)
 
 
@@ -79,9 +97,9 @@ def _query(call: Call[T], query_vector: Any, text: str | None, token_id: int | N
         raise ValidationError.of("query_vector", "text or token_id: pass exactly one of the three")
     body = _asked(**asked)
     if text is not None:
-        body["text"] = text
+        body["text"] = plain_text(text, "text")
     elif token_id is not None:
-        body["token_id"] = token_id
+        body["token_id"] = whole(token_id, "token_id")
     return with_vector(call, body, "query_vector", query_vector)
 
 
@@ -91,13 +109,14 @@ def _asked(
     """The part of a query that is the same for all kinds; what is left at its default is not sent, so that servers that
     do not know it do not mind.
     """
-    body: dict[str, Any] = {"top_k": top_k}
+    body: dict[str, Any] = {"top_k": whole(top_k, "top_k")}
     if threshold is not None:
-        body["threshold"] = threshold
+        body["threshold"] = checked(values.real, threshold, "threshold")
     if filter is not None:
         body["filter"] = _filter(filter)
-    if offset:
-        body["offset"] = offset
+    skipped = whole(offset, "offset")
+    if skipped:
+        body["offset"] = skipped
     if include is not None:
         body["include"] = texts(include, "include")
     return body

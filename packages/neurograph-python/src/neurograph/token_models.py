@@ -26,6 +26,7 @@ class Token(Answer):  # noqa: PLW1641 - equal by content, which changes: it has 
         embedding: float32 components as a plain list, made when it is first looked at; empty when the server sent none.
         metadata: any JSON object.
         created_at: with time zone.
+        updated_at: with time zone; None when the server does not tell.
 
     >>> Token(id=7, text="hello", embedding=[0.5, -1.0]).embedding
     [0.5, -1.0]
@@ -36,6 +37,7 @@ class Token(Answer):  # noqa: PLW1641 - equal by content, which changes: it has 
     embedding: list[float]
     metadata: dict[str, Any] | None = None
     created_at: datetime | None = None
+    updated_at: datetime | None = None
 
     @property
     def vector(self) -> "NDArray[np.float32]":
@@ -215,7 +217,7 @@ class DeletedTokens(Answer):
     """What became of a request to delete many tokens.
 
     Attributes:
-        deleted: tokens that existed and are gone now.
+        deleted: tokens that existed and are gone now; an id that is given twice counts once.
         missing: ids asked for that no token has.
 
     >>> DeletedTokens(deleted=2, missing=[7]).missing

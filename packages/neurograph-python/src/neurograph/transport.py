@@ -6,33 +6,46 @@ failure.
 """
 
 import asyncio
+import logging
+import os
+import re
 import ssl
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from functools import lru_cache
 from socket import socket
 from threading import Lock
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 from weakref import WeakSet
 
 import httpx2
 
 from neurograph._wirekit.deadline import Deadline
+from neurograph._wirekit.secrets import hide
+from neurograph.concurrency import running_loop
+from neurograph.decoding import too_large
 from neurograph.exceptions import (
     ClientClosedError,
+    ConfigurationError,
     ConnectionError,
     InvalidResponseError,
     NeuroGraphError,
     TimeoutError,
+    ValidationError,
 )
 from neurograph.forking import forget_after_fork
-from neurograph.options import Options
+from neurograph.network import AsyncBackend, Backend, TimeLimit, keep_deadlines
+from neurograph.options import NO_SOCKS, Options
 from neurograph.version import __version__
 from neurograph.wire import Request, Response
+
+T = TypeVar("T")
 
 _MOST_CONNECTIONS = 100
 
 # Servers read no more than twelve digits; this is more than eleven days.
 _LONGEST_MS = 999_999_999
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
@@ -42,6 +55,25 @@ _NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, h
 # Connections that belong to the parent process are neither used nor torn down in the child, only kept
 # out of sight: tearing them down would speak to the server, or wait for locks that nobody will release.
 _inherited: list[object] = []
+
+# Where the clients of this process send their calls.
+_servers: set[str] = set()
+
+
+def _of_others(record: logging.LogRecord) -> bool:
+    """Whether httpx2 logs a request that is not ours: ours would be a line for every call of every program."""
+    url = str(record.args[1]) if isinstance(record.args, tuple) and len(record.args) > 1 else ""
+    return record.levelno > logging.INFO or not url.startswith(tuple(_servers))
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    """Let no line of HPACK through: at level DEBUG it writes all headers, with the credentials among them."""
+    return False
+
+
+logging.getLogger("httpx2").addFilter(_of_others)
+for _name in ("hpack.hpack", "hpack.table"):
+    logging.getLogger(_name).addFilter(_nothing)
 
 
 class Transport:
@@ -61,26 +93,28 @@ class Transport:
         Raises:
             TimeoutError: not over by the deadline.
             ConnectionError: no connection, or it broke.
-            InvalidResponseError: the answer is compressed in a way that cannot be undone.
+            InvalidResponseError: the answer is too large, or compressed in a way that cannot be undone.
+            ConfigurationError: a proxy or a certificate that the environment names cannot be used.
             ClientClosedError: after `close`.
         """
         pool = self._open()
         try:
-            response = pool.client.send(pool.outgoing(request, deadline), stream=True)
+            limit = TimeLimit(deadline)
+            response = pool.client.send(pool.outgoing(request, deadline, limit), stream=True)
             self._remember(response)
             if request.streamed and response.is_success:
+                limit.stream(deadline.seconds)
                 chunks_to_come = self._chunks(response, request, deadline)
                 return Response(request, response.status_code, response.headers, b"", chunks_to_come)
             try:
-                chunks = []
+                body = _Body(request, self._options, deadline)
                 for chunk in response.iter_bytes():
-                    _check(deadline, request, self._options)
-                    chunks.append(chunk)
+                    body.take(chunk, response)
             finally:
                 response.close()
         except (httpx2.RequestError, ssl.SSLError, RuntimeError) as error:
             raise _translated(error, request, self._options, deadline, self._closed) from error
-        return Response(request, response.status_code, response.headers, b"".join(chunks))
+        return Response(request, response.status_code, response.headers, b"".join(body.chunks))
 
     def close(self) -> None:
         """Closes all connections. Calls in flight in other threads fail, at the latest when their time is up."""
@@ -115,7 +149,9 @@ class Transport:
             if self._closed:
                 _refuse()
             if self._pool is None:
-                self._pool = _Connections(httpx2.Client(**_configuration(self._options)), self._options)
+                client = _configured(httpx2.Client, self._options)
+                keep_deadlines(client, Backend)
+                self._pool = _Connections(client, self._options)
             return self._pool
 
     def _remember(self, response: httpx2.Response) -> None:
@@ -138,25 +174,27 @@ class AsyncTransport:
         """Sends one request and reads its whole answer; errors as in `Transport.send`."""
         pool = await self._open()
         try:
-            response = await pool.client.send(pool.outgoing(request, deadline), stream=True)
+            limit = TimeLimit(deadline)
+            response = await pool.client.send(pool.outgoing(request, deadline, limit), stream=True)
             if request.streamed and response.is_success:
+                limit.stream(deadline.seconds)
                 chunks_to_come = self._chunks(response, request, deadline)
                 return Response(request, response.status_code, response.headers, b"", chunks_to_come)
             try:
-                chunks = []
+                body = _Body(request, self._options, deadline)
                 async for chunk in response.aiter_bytes():
-                    _check(deadline, request, self._options)
-                    chunks.append(chunk)
+                    body.take(chunk, response)
             finally:
                 await response.aclose()
         except (httpx2.RequestError, ssl.SSLError, RuntimeError) as error:
             raise _translated(error, request, self._options, deadline, self._closed) from error
-        return Response(request, response.status_code, response.headers, b"".join(chunks))
+        return Response(request, response.status_code, response.headers, b"".join(body.chunks))
 
     async def close(self) -> None:
         """Closes the connections of this loop, and refuses further use on any. A second call does nothing."""
+        loop = running_loop()
         self._closed = True
-        pool = self._pools.pop(asyncio.get_running_loop(), None)
+        pool = self._pools.pop(loop, None)
         if pool is not None:
             await pool.close()
 
@@ -179,12 +217,14 @@ class AsyncTransport:
     async def _open(self) -> "_Pool":
         if self._closed:
             _refuse()
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         pool = self._pools.get(loop)
         if pool is None:
             for ended in [other for other in self._pools if other.is_closed()]:
                 self._pools.pop(ended, None)
-            pool = self._pools[loop] = _Pool(httpx2.AsyncClient(**_configuration(self._options)), self._options)
+            client = _configured(httpx2.AsyncClient, self._options)
+            keep_deadlines(client, AsyncBackend)
+            pool = self._pools[loop] = _Pool(client, self._options)
             await pool.bind()
         return pool
 
@@ -225,6 +265,54 @@ class _Pool:
             await self.client.aclose()
 
 
+class _Body:
+    """The body of an answer as it comes, within its limits of time and size."""
+
+    def __init__(self, request: Request, options: Options, deadline: Deadline) -> None:
+        self.chunks: list[bytes] = []
+        self._request = request
+        self._options = options
+        self._deadline = deadline
+        self._left = options.max_response_bytes
+
+    def take(self, chunk: bytes, response: httpx2.Response) -> None:
+        """Take a piece, decompressed.
+
+        Raises:
+            TimeoutError: it comes too late.
+            InvalidResponseError: the body is larger than the client reads.
+        """
+        _check(self._deadline, self._request, self._options)
+        self._left -= len(chunk)
+        if self._left < 0:
+            answer = Response(self._request, response.status_code, response.headers, b"")
+            raise too_large(answer, self._options.max_response_bytes)
+        self.chunks.append(chunk)
+
+
+def _configured(make: Callable[..., T], options: Options) -> T:
+    """Make a client of httpx2.
+
+    Raises:
+        ConfigurationError: a proxy or a certificate that the environment names cannot be used.
+    """
+    try:
+        return make(**_configuration(options))
+    except ImportError:
+        problem = f"The proxy that the environment names {NO_SOCKS}"
+    except OSError as error:
+        problem = (
+            f"Certificates to check the server cannot be loaded ({error.strerror or type(error).__name__}); "
+            "see verify_ssl, SSL_CERT_FILE and SSL_CERT_DIR"
+        )
+    except (ValueError, TypeError, httpx2.InvalidURL):
+        problem = (
+            "A proxy that the environment names (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY) is no URL such as "
+            "http://proxy.example:3128"
+        )
+    raise ConfigurationError(problem, request_sent=False)
+
+
 def _configuration(options: Options) -> dict[str, Any]:
     headers = {"User-Agent": f"neurograph-python/{__version__}"}
     most = _MOST_CONNECTIONS if options.max_connections is None else options.max_connections
@@ -249,8 +337,11 @@ def _verification(options: Options) -> ssl.SSLContext | bool:
         # Loading the system's certificates takes 50 ms. Without TLS nothing needs them; this context
         # trusts nobody.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if isinstance(options.verify_ssl, str):
-        return ssl.create_default_context(cafile=options.verify_ssl)
+    if isinstance(options.verify_ssl, (str, os.PathLike)):
+        place = os.fspath(options.verify_ssl)
+        if os.path.isdir(place):
+            return ssl.create_default_context(capath=place)
+        return ssl.create_default_context(cafile=place)
     return options.verify_ssl
 
 
@@ -263,16 +354,18 @@ class _Outgoing:
 
     def __init__(self, client: httpx2.Client | httpx2.AsyncClient, options: Options) -> None:
         self._options = options
+        _servers.add(options.base_url)
         self._standing = [
             (b"Host", httpx2.URL(options.base_url).netloc),
             *((name, value) for name, value in client.headers.raw if name.lower() != b"accept"),
         ]
 
-    def __call__(self, request: Request, deadline: Deadline) -> httpx2.Request:
+    def __call__(self, request: Request, deadline: Deadline, limit: TimeLimit) -> httpx2.Request:
         """The request as httpx2 sends it.
 
         Raises:
             TimeoutError: it is too late already.
+            ValidationError: a header of a middleware cannot be sent.
         """
         _check(deadline, request, self._options, sent=False)
         timeout = deadline.timeout()
@@ -296,7 +389,7 @@ class _Outgoing:
             _parsed(self._options.base_url + request.target),
             headers=headers,
             stream=httpx2.ByteStream(request.body or b""),
-            extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)},
+            extensions={"timeout": {"connect": limit, "read": limit, "write": limit, "pool": timeout}},
         )
 
 
@@ -308,6 +401,12 @@ def _parsed(url: str) -> httpx2.URL:
 
 def _overridden(headers: list[tuple[bytes, bytes]], others: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     """Headers with those of a middleware in the place of their namesakes."""
+    given: dict[Any, Any] = dict(others)
+    for name, value in given.items():
+        if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
+            raise ValidationError.of("headers", "of a middleware have a name that no header can have")
+        if not (isinstance(value, str) and value.isascii() and value.isprintable()):
+            raise ValidationError.of(f"headers.{name}", "must be printable ASCII text, without line breaks")
     more = [(name.encode("ascii"), value.encode("ascii")) for name, value in others.items()]
     taken = {name.lower() for name, _ in more}
     return [header for header in headers if header[0].lower() not in taken] + more
@@ -315,7 +414,8 @@ def _overridden(headers: list[tuple[bytes, bytes]], others: Mapping[str, str]) -
 
 def _check(deadline: Deadline, request: Request, options: Options, sent: bool = True) -> None:
     if deadline.expired:
-        raise TimeoutError(_late(request, options, deadline), request_sent=sent)
+        error = TimeoutError(_late(request, options, deadline), request_sent=sent)
+        raise error if sent else error.without_server()
 
 
 def _translated(
@@ -333,15 +433,18 @@ def _translated(
         return ConnectionError(message, retryable=False)
     sent = not isinstance(error, _NEVER_SENT)
     if isinstance(error, httpx2.TimeoutException):
-        return TimeoutError(_late(request, options, deadline), request_sent=sent)
+        late = TimeoutError(_late(request, options, deadline), request_sent=sent)
+        return late.without_server() if isinstance(error, httpx2.PoolTimeout) else late
     if isinstance(error, httpx2.DecodingError):
         return InvalidResponseError(f"The answer to {request} cannot be decompressed: {error}")
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         message = f"The certificate of {options.base_url} cannot be trusted: {error}"
         return ConnectionError(message, retryable=False, request_sent=False)
     if sent:
-        return ConnectionError(f"The connection to {options.base_url} broke during {request}: {_why(error)}")
-    message = f"Cannot connect to {options.base_url}: {_why(error)}. Is the server running, and is base_url right?"
+        why = hide(_why(error), options.secrets())
+        return ConnectionError(f"The connection to {options.base_url} broke during {request}: {why}")
+    why = hide(_why(error), options.secrets())
+    message = f"Cannot connect to {options.base_url}: {why}. Is the server running, and is base_url right?"
     return ConnectionError(message, request_sent=False)
 
 

@@ -99,7 +99,8 @@ def running(path: str | Path | None = None, **settings: Any) -> Iterator[Running
 
     Args:
         path: data directory, kept afterwards; None uses a temporary one that is removed.
-        settings: fields of `vectrograph.settings.Settings`, such as `http_port` or `max_top_k`.
+        settings: fields of `vectrograph.settings.Settings`, such as `http_port` or `max_top_k`. Only warnings and
+            errors are logged, to the standard logger `vectrograph`, unless `log_level` asks for more or less.
 
     Raises:
         StartupError: a port or the directory is taken, or the host is not loopback.
@@ -108,7 +109,6 @@ def running(path: str | Path | None = None, **settings: Any) -> Iterator[Running
         raise StartupError(
             "An in-process server listens on loopback only; use `vectrograph serve` for other addresses."
         )
-    logs.configure_embedded()
     ports = {"http_port": 0, "vectron_http_port": 0, "grpc_port": 0}
     with ExitStack() as stack:
         if path is None:
@@ -116,6 +116,7 @@ def running(path: str | Path | None = None, **settings: Any) -> Iterator[Running
             stack.callback(temporary.remove)
             path = temporary.path
         chosen = Settings.load(**{**ports, "data": Path(path), **settings})
+        logs.configure_embedded(chosen.log_level if "log_level" in settings else None)
         server = Server.start(chosen, control_template=_template.path())
         stack.callback(server.stop)
         yield RunningServer(server)

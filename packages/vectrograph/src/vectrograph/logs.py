@@ -49,21 +49,36 @@ def _gathering(out: TextIO) -> Callable[..., GatheredLines]:
     return lambda *_: lines
 
 
-def configure_embedded() -> None:
-    """Inside someone else's process: warnings go to the standard logger `vectrograph`, and a host's own structlog
-    set-up is left alone.
+def configure_embedded(level: LogLevel | None = None) -> None:
+    """Inside someone else's process: lines from this level up go to the standard logger `vectrograph`, and a host's own
+    structlog set-up is left alone.
+
+    Args:
+        level: least severe line; warnings and errors only when absent, as before.
     """
-    if structlog.is_configured():
+    if structlog.is_configured() and not _embedded.done:
         return
+    number = logging.WARNING if level is None else logging.getLevelNamesMapping()[level.value.upper()]
+    _embedded.done = True
+    logging.getLogger("vectrograph").setLevel(number)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.format_exc_info,
             structlog.processors.KeyValueRenderer(key_order=["event"]),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=_StandardLogger,
     )
+
+
+class _Embedded:
+    """Whether the set-up of structlog in this process is ours, so that a second server may change its level."""
+
+    done = False
+
+
+_embedded = _Embedded()
 
 
 def _StandardLogger(*_: Any) -> logging.Logger:  # noqa: N802  (structlog calls it as a class)

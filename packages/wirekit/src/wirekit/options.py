@@ -7,6 +7,7 @@ numbers.
 
 import math
 import os
+import re
 from collections.abc import Callable, Collection, Mapping
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -15,6 +16,8 @@ from urllib.parse import urlsplit
 from wirekit.secrets import described, shown_url
 
 T = TypeVar("T")
+
+_HOST_AND_PORT = re.compile(r"(localhost|[A-Za-z0-9.-]{1,60}:\d{1,5})/?")
 
 # Characters of a wrong value that a message shows. A number or a path is about so long; a key given in the wrong place
 # is longer than a text that is shown.
@@ -194,7 +197,7 @@ def url(name: str, value: Any, schemes: Collection[str], example: str, *, creden
     if not isinstance(value, str):
         raise OptionError(name, f"must be a URL such as {example}, not {described(value)}")
     # A text that is no URL at all may be a key in the wrong place.
-    telling = "://" in value or (len(value) <= _SHOWN and any(mark in value for mark in ".:"))
+    telling = "://" in value or _HOST_AND_PORT.fullmatch(value) is not None
     place = repr(shown_url(value)) if telling else described(value)
     if _unfit(value) or any(character.isspace() for character in value):
         raise OptionError(name, f"{place} contains a blank, a line break or a control character")

@@ -24,7 +24,7 @@ def create(
     name: Annotated[str, typer.Option("--name", help="What to call it.")],
     scopes: Annotated[
         list[str] | None,
-        typer.Option("--scopes", "--scope", help="What it may do, such as tokens:read; repeated, or with commas."),
+        typer.Option("--scopes", "--scope", help="What it may do, such as tokens:read; one or more."),
     ] = None,
     expires: Annotated[int | None, typer.Option("--expires", help="Days until it ends.", show_default="never")] = None,
 ) -> None:

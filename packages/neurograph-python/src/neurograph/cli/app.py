@@ -1,5 +1,7 @@
 """The command line, put together."""
 
+import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -43,10 +45,31 @@ def root(
     """Tokens, API keys and health of a NeuroGraph server."""
 
 
+def spread(words: Sequence[str]) -> list[str]:
+    """Return a command line in which each word after `--scopes` has its own option.
+
+    >>> spread(["apikey", "create", "--scopes", "tokens:read", "tokens:write", "--name", "ci"])
+    ['apikey', 'create', '--scopes', 'tokens:read', '--scopes', 'tokens:write', '--name', 'ci']
+    """
+    if "apikey" not in words or "create" not in words:
+        return list(words)
+    done: list[str] = []
+    option, taken = "", True
+    for word in [*words, "--"]:
+        if word.startswith("-"):
+            done += [] if taken else [option]  # without a word: the parser says so
+            option, taken = (word, False) if word in ("--scopes", "--scope") else ("", True)
+            done += [] if option else [word]
+        else:
+            done += [option, word] if option else [word]
+            taken = True
+    return done[:-1]
+
+
 def run() -> int:
     """Runs the command line of this process; returns its exit code."""
     try:
-        app()
+        app(args=spread(sys.argv[1:]))
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(ExitCode.FAILED)
     except KeyboardInterrupt:

@@ -38,12 +38,30 @@ class Row(dict[str, Any]):
     Attributes:
         line: in its file, from 1; the last one where a row spans several.
         problem: why it is no token; None when it may be one.
+        raw: what stands in the file, of a row with a problem.
     """
 
-    def __init__(self, line: int, fields: dict[str, Any], problem: str | None = None) -> None:
+    def __init__(self, line: int, fields: dict[str, Any], problem: str | None = None, raw: Any = None) -> None:
         super().__init__(fields)
         self.line = line
         self.problem = problem
+        self.raw = raw
+
+    def encoded(self) -> bytes:
+        """Return the row as a line of JSON; one that is no token as an object of its line, its problem and its content.
+
+        >>> Row(3, {}, "is no JSON", "{").encoded()
+        b'{"line": 3, "problem": "is no JSON", "raw": "{"}\\n'
+        """
+        whole = dict(self) if self.problem is None else {"line": self.line, "problem": self.problem, "raw": self.raw}
+        try:
+            return json.dumps(whole, ensure_ascii=False).encode() + b"\n"
+        except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can write
+            return json.dumps(whole).encode() + b"\n"
+
+
+class BrokenTable(ValidationError):
+    """A table of which nothing can be read from some row on; all rows before it were given."""
 
 
 def format_of(name: str, chosen: RowFormat | None) -> RowFormat:
@@ -92,7 +110,8 @@ def read_rows(file: BinaryIO, kind: RowFormat, text_column: str = "text") -> Ite
     be imported.
 
     Raises:
-        ConfigurationError: a table has no column of that name, or its quoting is broken.
+        ConfigurationError: a table has no column of that name, or its header cannot be read.
+        BrokenTable: the quoting of a row is broken, so that nobody knows where the next one begins.
 
     >>> [dict(row) for row in read_rows(io.BytesIO(b"text,lang\\nbonjour,fr\\n"), RowFormat.CSV)]
     [{'text': 'bonjour', 'metadata': {'lang': 'fr'}}]
@@ -110,7 +129,7 @@ def _lines(file: Iterable[bytes], parse: Any) -> Iterator[Row]:
         try:
             text = raw.decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
-            yield Row(number, {}, f"is not UTF-8: {error}")
+            yield Row(number, {}, f"is not UTF-8: {error}", raw.decode("utf-8", "backslashreplace").rstrip("\r\n"))
             continue
         yield parse(number, text)
 
@@ -123,32 +142,53 @@ def _json_row(number: int, text: str) -> Row:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        return Row(number, {}, f"is no JSON ({error}); plain lines need --format text")
+        return Row(number, {}, f"is no JSON ({error}); plain lines need --format text", text)
     if isinstance(value, str):
         return Row(number, {"text": value})
     if not isinstance(value, dict):
-        return Row(number, {}, f"is {type(value).__name__}; needed is an object with text, or a string")
+        return Row(number, {}, f"is {type(value).__name__}; needed is an object with text, or a string", value)
     return Row(number, {name: member for name, member in value.items() if name not in _IGNORED})
 
 
 def _table(file: BinaryIO, delimiter: str, text_column: str) -> Iterator[Row]:
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    # A byte that is not UTF-8 becomes a lone surrogate, so that it is a problem of its row alone.
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     reader = csv.DictReader(text, delimiter=delimiter, strict=True, restkey="", restval=None)
+    begun = 1
+    csv.field_size_limit(2**31 - 1)  # a text may be longer than the 128 KiB that the module allows a cell
     try:
         names = reader.fieldnames or []
         if text_column not in names:
-            shown = ", ".join(names) or "none"
+            shown = ", ".join(names).encode("utf-8", "backslashreplace").decode() or "none"
             raise ConfigurationError(f"the table has no column {text_column}, but {shown}; see --text-column")
-        csv.field_size_limit(2**31 - 1)  # a text may be longer than the 128 KiB that the module allows a cell
+        begun = reader.line_num + 1
         for cells in reader:
             yield _table_row(reader.line_num, cells, text_column)
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"line {reader.line_num + 1} cannot be read: {error}") from error
+            begun = reader.line_num + 1
+    except csv.Error as error:
+        if begun == 1:
+            raise ConfigurationError(f"the header of the table cannot be read: {error}") from error
+        raise BrokenTable.of(f"line {begun}", f"and all after it cannot be read as a table: {error}") from error
     finally:
         text.detach()  # whoever opened the file closes it
 
 
 def _table_row(line: int, cells: dict[str, Any], text_column: str) -> Row:
+    row = _judged(line, dict(cells), text_column)
+    if row.problem is not None:
+        row.raw = {str(name): _visible(cell) for name, cell in cells.items()}
+    return row
+
+
+def _visible(cell: Any) -> Any:
+    """A cell with bytes that are not UTF-8 spelled out."""
+    return cell.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") if type(cell) is str else cell
+
+
+def _judged(line: int, cells: dict[str, Any], text_column: str) -> Row:
+    for name, cell in cells.items():
+        if type(cell) is str and not cell.isascii() and any("\ud800" <= character <= "\udfff" for character in cell):
+            return Row(line, {}, f"is not UTF-8 in the column {name}")
     if "" in cells or None in cells.values():
         return Row(line, {}, "has another number of cells than the header")
     fields: dict[str, Any] = {"text": cells.pop(text_column)}

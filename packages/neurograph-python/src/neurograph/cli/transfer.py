@@ -90,16 +90,30 @@ def _load(
     with metered(source, "importing", quiet) as meter, patience.handling():
         try:
             while tally.stopped is None and not patience.asked:
-                group = list(islice(rows, _GROUP))
-                if not group:
+                group, broken = _next_group(rows)
+                if broken is not None and not group and tally.rows == skipped:
+                    raise broken
+                if not group and broken is None:
                     return tally
                 with patience.finishing():
                     _store(invocation, group, tally, kept, meter)
+                if broken is not None:
+                    tally.stopped = broken
         except KeyboardInterrupt:
             tally.torn = patience.asked
             patience.asked = True
     tally.interrupted = patience.asked
     return tally
+
+
+def _next_group(rows: Iterator[Row]) -> tuple[list[Row], NeuroGraphError | None]:
+    """The next rows, and the error that ends the file, if it comes behind them."""
+    group: list[Row] = []
+    try:
+        group.extend(islice(rows, _GROUP))
+    except NeuroGraphError as error:
+        return group, error
+    return group, None
 
 
 def _store(invocation: Invocation, group: list[Row], tally: _Tally, kept: BinaryIO | None, meter: Meter) -> None:
@@ -116,15 +130,23 @@ def _store(invocation: Invocation, group: list[Row], tally: _Tally, kept: Binary
     tally.refused += len(refused)
     if lost:
         tally.stopped = lost[0][1]
-        tally.settled += group.index(lost[0][0])
+        place = next(place for place, row in enumerate(group) if row is lost[0][0])
+        tally.settled += place
+        # Batches after the one that was lost may have been stored.
+        behind = len(group) - place - len(lost) - sum(row.line > lost[0][0].line for row, _ in refused)
+        tally.torn = tally.torn or behind > 0
     else:
         tally.settled += len(group)
     for row, error in sorted(refused, key=lambda pair: pair[0].line):
         if len(tally.shown) < _SHOWN_FAILURES:
             tally.shown.append((row.line, _reason(error)))
-    for row, _ in (*refused, *lost):
-        if kept is not None:
-            kept.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+    if kept is not None:
+        try:
+            kept.writelines(row.encoded() for row, _ in (*refused, *lost))
+            kept.flush()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            tally.stopped = tally.stopped or NeuroGraphError(f"the file of --failed cannot be written: {reason}")
     meter(tally.rows)
 
 

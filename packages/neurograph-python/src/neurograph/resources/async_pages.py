@@ -1,6 +1,8 @@
 """Pages that know how to fetch the next one; asynchronous."""
 
+import copy
 from collections.abc import Sequence
+from typing import Any
 
 from neurograph import token_calls
 from neurograph.async_executor import AsyncExecutor
@@ -12,7 +14,7 @@ from neurograph.unset import UNSET, Timeout
 class AsyncLinkedTokenPage(TokenPage):
     """A page of tokens: a plain list that knows its `total`, whether it `has_more`, and its next page.
 
-    Pickled, it becomes a TokenPage, which has no connection to fetch anything with.
+    A copy knows its next page too. Pickled, it becomes a TokenPage, which has no connection to fetch anything with.
     """
 
     def __init__(
@@ -22,6 +24,13 @@ class AsyncLinkedTokenPage(TokenPage):
         self._executor = executor
         self._filter = filter
         self._include = include
+
+    def __copy__(self) -> "AsyncLinkedTokenPage":
+        return AsyncLinkedTokenPage(self, self._executor, self._filter, self._include)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "AsyncLinkedTokenPage":
+        tokens = TokenPage(copy.deepcopy(list(self), memo), total=self.total, limit=self.limit, offset=self.offset)
+        return AsyncLinkedTokenPage(tokens, self._executor, self._filter, self._include)
 
     async def next_page(self, *, timeout: Timeout = UNSET) -> "AsyncLinkedTokenPage":
         """Reads the tokens after this page; an empty page at the end.

@@ -6,7 +6,10 @@ from contextlib import aclosing
 from typing import Any, BinaryIO
 
 from neurograph import calls, decoding, token_calls
+from neurograph._wirekit import values
 from neurograph._wirekit.paging import OffsetWalk
+from neurograph.encoding import checked, ids
+from neurograph.exceptions import NeuroGraphError, ValidationError
 from neurograph.filters import FilterLike
 from neurograph.models import DeletedTokens, Token
 from neurograph.resources.async_bulk import AsyncBulkCreate
@@ -130,6 +133,7 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         >>> [token.text async for token in client.tokens.iterate(page_size=2)]
         ['one', 'two', 'three']
         """
+        page_size = checked(values.whole, page_size, "page_size", 1)
         walk = OffsetWalk[Token](page_size=page_size, key=lambda token: token.id)
         while (window := walk.window) is not None:
             offset, limit = window
@@ -196,26 +200,47 @@ class AsyncTokens(AsyncBulkCreate, AsyncTokenQueries):
         filter: FilterLike | None = None,
         timeout: Timeout = UNSET,
     ) -> DeletedTokens:
-        """Removes many tokens in one write: by their ids, or all whose metadata match a filter.
+        """Remove many tokens: by their ids, or all whose metadata match a filter.
+
+        A filter, and up to a thousand ids, are one write. More ids go in several requests of as many as the server
+        takes, each completely or not at all.
 
         Args:
-            token_ids: any number up to what the server takes at once; or
-            filter: all tokens whose metadata match: a dictionary, or made with `neurograph.field`.
-            timeout: seconds for this call; else the client's.
+            token_ids: any number of ids; one that is given twice counts once. Or
+            filter: all tokens whose metadata match: a dictionary, or made with `neurograph.field`. To remove all tokens
+                there are, pass `neurograph.everything()`; any other filter without a condition is refused.
+            timeout: seconds for each request; else the client's.
 
         Returns:
-            How many are gone, and which of the ids no token had; that is no error.
+            How many existed and are gone, and which of the ids no token had; that is no error.
 
         Raises:
-            ValidationError: not exactly one of ids and filter, or a filter that is none.
-            PayloadTooLargeError: more ids than the server takes at once.
+            ValidationError: not exactly one of ids and filter, or a filter that is none or has no condition.
+            NeuroGraphError: a request failed; `details["deleted"]` tells how many tokens the earlier ones removed.
 
         >>> made = await client.tokens.create_many(["one", {"text": "two", "metadata": {"n": 2}}])
         >>> gone = await client.tokens.delete_many(filter={"path": "n", "eq": 2})
         >>> gone.deleted, gone.missing
         (1, [])
         """
-        return await self._executor.run(token_calls.delete_tokens(token_ids, filter), timeout)
+        if (token_ids is None) == (filter is None):
+            raise ValidationError.of("token_ids", "or filter: pass exactly one of the two")
+        if filter is not None:
+            return await self._executor.run(token_calls.delete_matching(filter), timeout)
+        wanted = ids(token_ids, "token_ids")
+        if len(wanted) <= calls.MAX_BATCH_COUNT:
+            return await self._executor.run(token_calls.delete_tokens(wanted), timeout)
+        most = (await self._executor.limits()).max_batch or calls.MAX_BATCH_COUNT
+        done = DeletedTokens(deleted=0)
+        for start in range(0, len(wanted), most):
+            try:
+                part = await self._executor.run(token_calls.delete_tokens(wanted[start : start + most]), timeout)
+            except NeuroGraphError as error:
+                error.details["deleted"] = done.deleted
+                raise
+            done.deleted += part.deleted
+            done.missing += part.missing
+        return done
 
     async def stream(
         self,

@@ -4,8 +4,11 @@
 import os
 from typing import TYPE_CHECKING, Literal
 
+from neurograph._wirekit import values
 from neurograph.calls import NewToken
 from neurograph.concurrency import Items
+from neurograph.encoding import checked
+from neurograph.exceptions import ValidationError
 from neurograph.executor import Executor
 from neurograph.unset import UNSET, Timeout
 
@@ -65,6 +68,9 @@ class BulkCreate:
         >>> [token.text for token in result], [failure.index for failure in result.failed]
         (['one', 'three'], [1])
         """
+        max_in_flight = checked(values.whole, max_in_flight, "max_in_flight", 1)
+        if on_error not in ("raise", "collect"):
+            raise ValidationError.of("on_error", "must be 'raise' or 'collect'")
         # Most programs never get here, and whoever does has time: what a load needs is imported now.
         from neurograph.resources.load import load
 

@@ -1,7 +1,9 @@
 # Generated from async_pages.py by tools/unasync.py; do not edit.
 """Pages that know how to fetch the next one; synchronous."""
 
+import copy
 from collections.abc import Sequence
+from typing import Any
 
 from neurograph import token_calls
 from neurograph.executor import Executor
@@ -13,7 +15,7 @@ from neurograph.unset import UNSET, Timeout
 class LinkedTokenPage(TokenPage):
     """A page of tokens: a plain list that knows its `total`, whether it `has_more`, and its next page.
 
-    Pickled, it becomes a TokenPage, which has no connection to fetch anything with.
+    A copy knows its next page too. Pickled, it becomes a TokenPage, which has no connection to fetch anything with.
     """
 
     def __init__(
@@ -23,6 +25,13 @@ class LinkedTokenPage(TokenPage):
         self._executor = executor
         self._filter = filter
         self._include = include
+
+    def __copy__(self) -> "LinkedTokenPage":
+        return LinkedTokenPage(self, self._executor, self._filter, self._include)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "LinkedTokenPage":
+        tokens = TokenPage(copy.deepcopy(list(self), memo), total=self.total, limit=self.limit, offset=self.offset)
+        return LinkedTokenPage(tokens, self._executor, self._filter, self._include)
 
     def next_page(self, *, timeout: Timeout = UNSET) -> "LinkedTokenPage":
         """Reads the tokens after this page; an empty page at the end.

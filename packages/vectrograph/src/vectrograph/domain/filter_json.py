@@ -7,6 +7,7 @@
     {"path": "note", "exists": true}                        false negates; is_null likewise
     {"path": "title", "prefix": "the ", "fold_case": true}  substring likewise
     {"and": [...]}  {"or": [...]}  {"not": {...}}
+    {"everything": true}                                    every point; what a delete of everything must say
 
 `filters` tells what they mean.
 """
@@ -18,7 +19,6 @@ from typing import Any, Final, assert_never
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filter_nodes import (
     MAX_DEPTH,
-    NODES,
     AllElements,
     And,
     AnyElement,
@@ -26,6 +26,7 @@ from vectrograph.domain.filter_nodes import (
     Comparison,
     DateRange,
     Elements,
+    Everything,
     Exists,
     Filter,
     In,
@@ -62,6 +63,8 @@ def to_dict(filter: Filter) -> dict[str, Any]:
     {'not': {'path': ['a', 0], 'exists': True}}
     """
     match filter:
+        case Everything():
+            return {"everything": True}
         case And(filters):
             return {"and": [to_dict(f) for f in filters]}
         case Or(filters):
@@ -117,9 +120,9 @@ def _parse(document: Any, where: str, depth: int) -> Filter:
         raise InvalidArgument.of("filter", f"is nested deeper than {MAX_DEPTH} levels")
     if not isinstance(document, Mapping):
         raise InvalidArgument.of(where, "must be an object with one operator", "type_error")
-    operators = [key for key in document if key in NODES]
+    operators = [key for key in document if key in _PARSERS]
     if len(operators) != 1:
-        known = ", ".join(sorted(NODES))
+        known = ", ".join(sorted(_PARSERS))
         raise InvalidArgument.of(where, f"must have exactly one operator of: {known}")
     name = operators[0]
     allowed = _COMPANIONS.get(name, {"path"}) | {name}
@@ -135,6 +138,12 @@ def _parse_list(document: Mapping[str, Any], name: str, where: str, depth: int) 
         raise InvalidArgument.of(f"{where}.{name}", "must be a list of filters", "type_error")
     filters = tuple(_parse(item, f"{where}.{name}[{i}]", depth + 1) for i, item in enumerate(items))
     return _build(where, And if name == "and" else Or, {"filters": filters})
+
+
+def _parse_everything(document: Mapping[str, Any], name: str, where: str, depth: int) -> Filter:
+    if document[name] is not True:
+        raise InvalidArgument.of(f"{where}.{name}", "must be true")
+    return Everything()
 
 
 def _parse_not(document: Mapping[str, Any], name: str, where: str, depth: int) -> Filter:
@@ -221,6 +230,7 @@ _COMPANIONS: Final[Mapping[str, set[str]]] = {
     "and": set(),
     "or": set(),
     "not": set(),
+    "everything": set(),
     "prefix": {"path", "fold_case"},
     "substring": {"path", "fold_case"},
 }
@@ -229,6 +239,7 @@ _PARSERS: Final[Mapping[str, Callable[[Mapping[str, Any], str, str, int], Filter
     "and": _parse_list,
     "or": _parse_list,
     "not": _parse_not,
+    "everything": _parse_everything,
     "any": _parse_elements,
     "all": _parse_elements,
     "none": _parse_elements,

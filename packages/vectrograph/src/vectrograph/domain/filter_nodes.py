@@ -216,6 +216,13 @@ class Not:
         _require_bounded(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Everything(And):
+    """Every point: a conjunction of nothing whose author has said that this is meant; see `filters.constant`."""
+
+    filters: tuple["Filter", ...] = field(default=(), init=False)
+
+
 Elements: TypeAlias = AnyElement | AllElements | NoElement
 Filter: TypeAlias = Compare | In | Range | DateRange | Exists | IsNull | Elements | Prefix | Substring | And | Or | Not
 

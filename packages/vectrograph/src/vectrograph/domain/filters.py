@@ -38,6 +38,7 @@ from functools import lru_cache
 from operator import ge, gt, le, lt
 from typing import Any, Final, TypeAlias, assert_never
 
+from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filter_nodes import (
     MAX_DEPTH,
     MAX_SIZE,
@@ -49,6 +50,7 @@ from vectrograph.domain.filter_nodes import (
     Comparison,
     DateRange,
     Elements,
+    Everything,
     Exists,
     Filter,
     In,
@@ -77,6 +79,7 @@ __all__ = [
     "Compare",
     "Comparison",
     "DateRange",
+    "Everything",
     "Exists",
     "Filter",
     "FilterSize",
@@ -95,6 +98,7 @@ __all__ = [
     "matches",
     "measured",
     "predicate",
+    "refuse_unconditional",
     "value_at",
 ]
 
@@ -114,6 +118,40 @@ def matches(filter: Filter, payload: Mapping[str, Any]) -> bool:
     False
     """
     return predicate(filter)(payload)
+
+
+def refuse_unconditional(filter: Filter) -> None:
+    """Refuse to delete by a filter that has no condition, unless it says `everything` itself.
+
+    `{"and": []}` is what a program sends whose list of conditions was empty by mistake.
+
+    Raises:
+        InvalidArgument: everything matches.
+    """
+    if _constant(filter) is True:
+        raise InvalidArgument.of(
+            "filter", 'has no condition and matches everything; to delete everything, send {"everything": true}'
+        )
+
+
+def _constant(filter: Filter) -> bool | None:
+    """The value of a filter that is the same for every point; None when it depends on the point, or was meant so."""
+    match filter:
+        case Everything():
+            return None
+        case And(filters):
+            values = [_constant(f) for f in filters]
+            return False if False in values else None if None in values else True
+        case Or(filters):
+            values = [_constant(f) for f in filters]
+            return True if True in values else None if None in values else False
+        case Not(inner):
+            value = _constant(inner)
+            return None if value is None else not value
+        case In(values=()):
+            return False
+        case _:
+            return None
 
 
 def predicate(filter: Filter) -> Predicate:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.filters import Filter
+from vectrograph.domain.filters import Filter, refuse_unconditional
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.points import KEEP, DeleteWhere, IdempotencyKey, Outcome, Precondition, Put
 from vectrograph.domain.queries import Include, Order, ScrollPage, ScrollRequest
@@ -77,9 +77,11 @@ class Bulk:
             CollectionNotFound: there is no such collection.
             IdempotencyConflict: the name was used with another body.
             TooLarge: the filter would cost too much.
+            InvalidArgument: the filter has no condition, and does not say `everything`.
         """
         with self._audit.deleting(call, f"{collection} (by filter)"):
             ref = call.require_collection(collection, "delete")
+            refuse_unconditional(filter)
             admit_filter(filter, self._engine, ref, self._limits)
             ops = [DeleteWhere(filter=filter)]
             written = self._engine.write(ref, ops, idempotency=idempotency, deadline=call.deadline)

@@ -11,7 +11,7 @@ import numpy as np
 from vectrograph.domain.collections import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionInfo, CollectionRef
 from vectrograph.domain.embedder import Embedder
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.filters import Filter
+from vectrograph.domain.filters import Filter, refuse_unconditional
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.points import (
     KEEP,
@@ -254,9 +254,11 @@ class Tokens:
         Raises:
             PermissionDenied: tokens:delete is missing.
             IdempotencyConflict: the name was used for another request.
+            InvalidArgument: the filter has no condition, and does not say `everything`.
         """
         with self._audit.deleting(call, f"{TOKENS_COLLECTION} (by filter)"):
             ref = call.require_collection(TOKENS_COLLECTION, "delete")
+            refuse_unconditional(filter)
             admit_filter(filter, self._engine, ref, self._limits)
             deletes = [DeleteWhere(filter=filter)]
             written = self._engine.write(ref, deletes, idempotency=idempotency, deadline=call.deadline)

@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
+# Levels that are looked at; servers of this family refuse deeper filters.
+_MAX_DEPTH = 64
+
 F = TypeVar("F", bound="Filter")
 
 
@@ -238,6 +241,31 @@ def each() -> PlainField:
     {'path': 'scores', 'all': {'range': {'gt': 0.5}}}
     """
     return PlainField(())
+
+
+def matches_everything(document: Any) -> bool:
+    """Whether a plain filter has no condition, so that everything matches, and does not say `everything` itself.
+
+    >>> matches_everything({"and": []}), matches_everything({"everything": True}), matches_everything({"or": []})
+    (True, False, False)
+    """
+    return _constant(document, 0) is True
+
+
+def _constant(document: Any, depth: int) -> bool | None:
+    """The value of a filter that is the same for everything; None when it depends, or is no filter."""
+    if not isinstance(document, Mapping) or depth > _MAX_DEPTH:
+        return None
+    for operator, opposite in (("and", False), ("or", True)):
+        parts = document.get(operator)
+        if isinstance(parts, (list, tuple)):
+            values = [_constant(part, depth + 1) for part in parts]
+            return opposite if opposite in values else None if None in values else not opposite
+    if "not" in document:
+        inner = _constant(document["not"], depth + 1)
+        return None if inner is None else not inner
+    members = document.get("in")
+    return False if isinstance(members, (list, tuple)) and not members else None
 
 
 def document(filter: FilterLike, refusal: Callable[[str], Exception] = FilterError) -> dict[str, Any]:
