@@ -47,7 +47,7 @@ VIOLATIONS = {
         "packages/neurograph-python/src/neurograph/planted.py",
         "import httpx2\n",
     ),
-    "Only vectron_client.channel imports grpc": (
+    "Only vectron_client.quiet_grpc imports grpc": (
         "packages/vectron-client/src/vectron_client/planted.py",
         "import grpc\n",
     ),

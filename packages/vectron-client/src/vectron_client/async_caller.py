@@ -1,7 +1,6 @@
 """What the asynchronous clients share: opening, closing, options, sending one call."""
 
-import copy
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -10,16 +9,18 @@ from vectron_client.answers import ScrollPage
 from vectron_client.call import Call, answered, flow
 from vectron_client.channel import AsyncChannel
 from vectron_client.endpoint import endpoint
-from vectron_client.exceptions import InternalServerError
+from vectron_client.exceptions import InternalServerError, MessageTooLargeError
+from vectron_client.extension_calls import PageAt
 from vectron_client.models import Point
 from vectron_client.options import ClientOptions, changed_options, own_options
 from vectron_client.retries import RetryPlan, seconds
+from vectron_client.uncopied import Uncopied, twin
 
 T = TypeVar("T")
 C = TypeVar("C", bound="AsyncCaller")
 
 
-class AsyncCaller:
+class AsyncCaller(Uncopied):
     """A connection to a server, and how calls go over it; the operations are for subclasses.
 
     Args:
@@ -66,7 +67,7 @@ class AsyncCaller:
         Raises:
             InvalidArgumentError: a value makes no sense, there is no such option, or it belongs to the connection.
         """
-        other = copy.copy(self)
+        other = twin(self)
         other._options = changed_options(self._options, changes)
         other._retries = RetryPlan(other._options)
         return other
@@ -82,10 +83,23 @@ class AsyncCaller:
         finally:
             stream.cancel()
 
-    async def _walk(self, page_at: Callable[[str], Call[ScrollPage]], timeout: float | None) -> AsyncIterator[Point]:
+    async def _page(self, page_at: PageAt, cursor: str, page_size: int, timeout: float | None) -> ScrollPage:
+        """One page, of fewer points where as many as were asked for do not fit into an answer."""
+        while True:
+            try:
+                return await self._run(page_at(cursor, page_size), timeout)
+            except MessageTooLargeError:  # noqa: PERF203 - costs nothing beside a call
+                if page_size == 1:
+                    raise
+                page_size //= 2
+
+    async def _walk(self, page_at: PageAt, page_size: int, timeout: float | None) -> AsyncIterator[Point]:
         cursor = ""
         while True:
-            page = await self._run(page_at(cursor), timeout)
+            page = await self._page(page_at, cursor, page_size, timeout)
+            # After a page that had to shrink, ask for a little more than fitted: sizes of payloads differ.
+            fitted = len(page.points)
+            page_size = min(page_size, fitted + fitted // 8 + 1)
             for point in page.points:
                 yield point
             if not page.cursor:

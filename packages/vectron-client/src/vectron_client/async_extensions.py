@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from vectron_client import extension_calls, search_calls
 from vectron_client.answers import CollectionInfo, ExplainedSearch, PointOutcome, ScrollPage, ServerLimits
 from vectron_client.async_caller import AsyncCaller
-from vectron_client.exceptions import VectronError
+from vectron_client.exceptions import MessageTooLargeError, VectronError
 from vectron_client.filters import FilterLike
 from vectron_client.hits import SearchHits
 from vectron_client.lanes import run_lanes_async
@@ -79,7 +79,12 @@ class AsyncExtensions(AsyncCaller):
         )
         lanes = many.lanes(concurrency)
         try:
-            await run_lanes_async(many.batches(self._retries), self._channel, 1, many.take_batch)
+            while not many.done:
+                try:
+                    await run_lanes_async(many.batches(self._retries), self._channel, 1, many.take_batch)
+                except MessageTooLargeError:  # noqa: PERF203 - costs nothing beside a call
+                    if not many.shrink():
+                        raise
         except VectronError as error:
             if error.code != "UNIMPLEMENTED":
                 raise
@@ -146,7 +151,8 @@ class AsyncExtensions(AsyncCaller):
             descending: from the other end.
             include_vectors: bring the vectors along; they are empty otherwise.
             include_payload: bring the payloads along.
-            page_size: points of one message; the server limits it (`get_limits().max_page`).
+            page_size: points of one message; the server limits it (`get_limits().max_page`). Pages are shorter where so
+                many points are larger than `ClientOptions.max_recv_message_length`.
             timeout: seconds for each page.
 
         Raises:
@@ -167,7 +173,7 @@ class AsyncExtensions(AsyncCaller):
             page_size=page_size,
         )
         seconds(timeout, self._options)
-        return self._walk(page_at, timeout)
+        return self._walk(page_at, page_size, timeout)
 
     async def scroll_page(
         self,
@@ -192,7 +198,7 @@ class AsyncExtensions(AsyncCaller):
             descending: from the other end.
             include_vectors: bring the vectors along.
             include_payload: bring the payloads along.
-            page_size: most points.
+            page_size: most points; fewer come where so many are larger than `ClientOptions.max_recv_message_length`.
             timeout: seconds for the call.
 
         Example::
@@ -210,7 +216,7 @@ class AsyncExtensions(AsyncCaller):
             include_payload=include_payload,
             page_size=page_size,
         )
-        return await self._run(page_at(cursor), timeout)
+        return await self._page(page_at, cursor, page_size, timeout)
 
     async def count(self, collection: str, filter: FilterLike | None = None, *, timeout: float | None = None) -> int:
         """How many points there are, or match; exact.

@@ -6,9 +6,10 @@ from types import TracebackType
 from vectron_client.arguments import whole
 from vectron_client.async_client import AsyncVectronClient
 from vectron_client.options import ClientOptions
+from vectron_client.uncopied import Uncopied
 
 
-class AsyncVectronClientPool:
+class AsyncVectronClientPool(Uncopied):
     """Clients with a connection each, handed out in turn. A context manager: leaving the block closes them all.
 
     One connection carries many calls at once, but all its bytes pass through one socket, and servers may limit the

@@ -5,7 +5,7 @@ Whoever has a connection sends `Request`s; `flow` says when, how often, and what
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -27,6 +27,9 @@ IDEMPOTENCY_KEY = "idempotency-key"
 #: A cheap method that exactly those servers have which recognise repeated writes.
 _PROBE = VECTROGRAPH_SERVICE_METHODS["GetLimits"]
 
+#: What reading an answer that makes no sense may raise.
+_UNREADABLE = (DecodeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -43,9 +46,9 @@ class Request:
     """
 
     method: Method
-    body: bytes
+    body: bytes = field(repr=False)
     timeout: float | None
-    metadata: Metadata = ()
+    metadata: Metadata = field(default=(), repr=False)
     gzip: bool = False
 
 
@@ -63,11 +66,11 @@ class Call(Generic[T]):
     """
 
     method: Method
-    body: bytes
+    body: bytes = field(repr=False)
     read: Callable[[bytes], T]
     writes: bool = False
     named: bool = False
-    metadata: Metadata = ()
+    metadata: Metadata = field(default=(), repr=False)
 
     def result(self, answer: bytes) -> T:
         """Reads an answer.
@@ -75,9 +78,11 @@ class Call(Generic[T]):
         Raises:
             InternalServerError: it makes no sense.
         """
+        if type(answer) is not bytes:  # gRPC passes on an end without a message, and a status OK, as None
+            raise InternalServerError(f"the server ended {self.method.name} without an error but without an answer")
         try:
             return self.read(answer)
-        except (DecodeError, ValueError, RecursionError) as error:
+        except _UNREADABLE as error:
             raise InternalServerError(f"the answer to {self.method.name} cannot be read: {error}") from error
 
 

@@ -1,8 +1,7 @@
 # Generated from async_caller.py by tools/unasync.py; do not edit.
 """What the synchronous clients share: opening, closing, options, sending one call."""
 
-import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -11,16 +10,18 @@ from vectron_client.answers import ScrollPage
 from vectron_client.call import Call, answered, flow
 from vectron_client.channel import Channel
 from vectron_client.endpoint import endpoint
-from vectron_client.exceptions import InternalServerError
+from vectron_client.exceptions import InternalServerError, MessageTooLargeError
+from vectron_client.extension_calls import PageAt
 from vectron_client.models import Point
 from vectron_client.options import ClientOptions, changed_options, own_options
 from vectron_client.retries import RetryPlan, seconds
+from vectron_client.uncopied import Uncopied, twin
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Caller")
 
 
-class Caller:
+class Caller(Uncopied):
     """A connection to a server, and how calls go over it; the operations are for subclasses.
 
     Args:
@@ -67,7 +68,7 @@ class Caller:
         Raises:
             InvalidArgumentError: a value makes no sense, there is no such option, or it belongs to the connection.
         """
-        other = copy.copy(self)
+        other = twin(self)
         other._options = changed_options(self._options, changes)
         other._retries = RetryPlan(other._options)
         return other
@@ -83,10 +84,23 @@ class Caller:
         finally:
             stream.cancel()
 
-    def _walk(self, page_at: Callable[[str], Call[ScrollPage]], timeout: float | None) -> Iterator[Point]:
+    def _page(self, page_at: PageAt, cursor: str, page_size: int, timeout: float | None) -> ScrollPage:
+        """One page, of fewer points where as many as were asked for do not fit into an answer."""
+        while True:
+            try:
+                return self._run(page_at(cursor, page_size), timeout)
+            except MessageTooLargeError:  # noqa: PERF203 - costs nothing beside a call
+                if page_size == 1:
+                    raise
+                page_size //= 2
+
+    def _walk(self, page_at: PageAt, page_size: int, timeout: float | None) -> Iterator[Point]:
         cursor = ""
         while True:
-            page = self._run(page_at(cursor), timeout)
+            page = self._page(page_at, cursor, page_size, timeout)
+            # After a page that had to shrink, ask for a little more than fitted: sizes of payloads differ.
+            fitted = len(page.points)
+            page_size = min(page_size, fitted + fitted // 8 + 1)
             yield from page.points
             if not page.cursor:
                 return

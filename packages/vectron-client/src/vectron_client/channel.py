@@ -1,4 +1,4 @@
-"""The two channels, synchronous and asynchronous: the only module that imports grpc.
+"""The two channels, synchronous and asynchronous: the only module that uses grpc.
 
 Each performs the effects of a flow (`calls.flow`) and turns whatever gRPC raises into a `VectronError`.
 
@@ -14,24 +14,23 @@ import time
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
-
-import grpc
-import grpc.aio
+from typing import Any, NoReturn, TypeAlias
 
 from vectron_client._pb.methods import Method
 from vectron_client._wirekit.flow import Send, Sleep
+from vectron_client._wirekit.secrets import hide
 from vectron_client.call import Request
 from vectron_client.endpoint import Endpoint
-from vectron_client.exceptions import VectronError
+from vectron_client.exceptions import FailedPreconditionError, InvalidArgumentError, VectronError
 from vectron_client.hedging import Hedged, hedged, hedged_async
+from vectron_client.quiet_grpc import aio, grpc
 from vectron_client.statuses import error_of
-from vectron_client.streams import AsyncStream, Stream
+from vectron_client.streams import AsyncStream, Raising, Stream
 
 Effect: TypeAlias = Send[Request] | Hedged | Sleep
 
 #: What gRPC raises: failed calls, cancelled ones, and calls on a channel that another thread or task has closed.
-_GRPC_ERRORS = (grpc.RpcError, grpc.FutureCancelledError, grpc.aio.BaseError, ValueError)
+_GRPC_ERRORS = (grpc.RpcError, grpc.FutureCancelledError, aio.BaseError, ValueError)
 
 
 @functools.cache
@@ -89,9 +88,9 @@ class _Connection:
 class PendingCall:
     """A call on its way."""
 
-    def __init__(self, future: Any, translated: Callable[[Exception], VectronError]) -> None:
+    def __init__(self, future: Any, raising: Raising) -> None:
         self._future = future
-        self._translated = translated
+        self._raising = raising
 
     def when_done(self, callback: Callable[[], None]) -> None:
         """Calls back from another thread, once, when the answer or an error is there."""
@@ -103,10 +102,8 @@ class PendingCall:
 
     def result(self) -> bytes:
         """The answer; waits for it, and raises a `VectronError` when there is none."""
-        try:
+        with self._raising():
             answer: bytes = self._future.result()
-        except _GRPC_ERRORS as error:
-            raise self._translated(error) from error
         return answer
 
     def cancel(self) -> None:
@@ -145,19 +142,14 @@ class Channel:
         try:
             yield
         except _GRPC_ERRORS as error:
-            raise _translated(error, request, self._endpoint, self._closed) from error
+            _raise(error, request, self._endpoint, self._closed)
 
     def start(self, send: Send[Request]) -> PendingCall:
         """Sends a request without waiting for the answer."""
         method = self._connection().method(send.request.method)
-
-        def translated(error: Exception) -> VectronError:
-            return _translated(error, send.request, self._endpoint, self._closed)
-
-        try:
-            return PendingCall(method.future(send.request.body, **_arguments(send, self._endpoint)), translated)
-        except _GRPC_ERRORS as error:
-            raise translated(error) from error
+        with self._raising(send.request):
+            future = method.future(send.request.body, **_arguments(send, self._endpoint))
+        return PendingCall(future, lambda: self._raising(send.request))
 
     def _connection(self) -> _Connection:
         process = os.getpid()
@@ -199,6 +191,7 @@ class AsyncChannel:
         Raises:
             VectronError: there is no answer.
         """
+        require_loop()
         if isinstance(effect, Sleep):
             await asyncio.sleep(effect.seconds)
             return None
@@ -226,15 +219,12 @@ class AsyncChannel:
                 raise _closed_error() from error
             raise
         except _GRPC_ERRORS as error:
-            raise _translated(error, request, self._endpoint, self._closed) from error
+            _raise(error, request, self._endpoint, self._closed)
 
     def _connection(self) -> _Connection:
         if self._closed:
             raise _closed_error()
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError as error:
-            raise VectronError("AsyncVectronClient needs a running asyncio event loop") from error
+        loop = require_loop()
         connection = self._connections.get(loop)
         if connection is None or connection.process != os.getpid():
             connection = self._open(loop)
@@ -251,7 +241,7 @@ class AsyncChannel:
             )
         for ended in [other for other in self._connections if other.is_closed()]:
             del self._connections[ended]
-        connection = self._connections[loop] = _Connection(self._endpoint, grpc.aio)
+        connection = self._connections[loop] = _Connection(self._endpoint, aio)
         _open_async.add(connection)
         return connection
 
@@ -262,10 +252,25 @@ class AsyncChannel:
         for loop, connection in connections.items():
             if connection.process != os.getpid():
                 continue
-            if loop.is_running() and loop is not asyncio.get_running_loop():
+            if loop.is_running() and loop is not require_loop():
                 asyncio.run_coroutine_threadsafe(connection.close(), loop)
             else:
                 await connection.close()
+
+
+def require_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop that runs.
+
+    Raises:
+        FailedPreconditionError: none does, or one of another library, such as trio.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise FailedPreconditionError(
+            "AsyncVectronClient needs a running asyncio event loop, and gRPC has no other; in trio use VectronClient "
+            "in a thread (trio.to_thread.run_sync)"
+        ) from None
 
 
 def _arguments(send: Send[Request], endpoint: Endpoint) -> dict[str, Any]:
@@ -288,19 +293,39 @@ def _closed_error() -> VectronError:
     return VectronError("this client is closed; make a new one", code="FAILED_PRECONDITION")
 
 
-def _translated(error: Exception, request: Request, endpoint: Endpoint, closed: bool) -> VectronError:
+def _raise(error: Exception, request: Request, endpoint: Endpoint, closed: bool) -> NoReturn:
+    """Raise what an error of gRPC means, and keep that error as its cause unless it repeats a credential."""
+    secrets = [value.removeprefix("Bearer ") for _, value in endpoint.metadata + request.metadata]
+    found = _translated(error, request, endpoint, closed, secrets)
+    trailers = error.trailing_metadata() if isinstance(error, grpc.RpcError) else ()
+    told = [str(error), repr(error), str(trailers)]
+    cause = error if hide(told, secrets) == told else None
+    try:
+        raise found from cause
+    finally:
+        if cause is None:
+            found.__context__ = None
+
+
+def _translated(
+    error: Exception, request: Request, endpoint: Endpoint, closed: bool, secrets: list[str]
+) -> VectronError:
     if closed:
         return _closed_error()
     if isinstance(error, grpc.FutureCancelledError):
         return VectronError(f"{request.method.name} was cancelled", code="CANCELLED")
     if not isinstance(error, grpc.RpcError):
-        return VectronError(f"gRPC refuses to send {request.method.name}: {error}")
+        # What it refuses it would refuse again: a local mistake, which must not be repeated.
+        return InvalidArgumentError(f"gRPC refuses to send {request.method.name}: {hide(str(error), secrets)}")
     trailers: Any = error.trailing_metadata() or ()
-    return error_of(
-        error.code().name,
-        error.details() or "",
-        [(key, value) for key, value in trailers],
+    status: Any = error.code()
+    found = error_of(
+        getattr(status, "name", "UNKNOWN"),
+        hide(error.details() or "", secrets),
+        [(key, hide(value, secrets)) for key, value in trailers],
         method=request.method.name,
         address=endpoint.address,
         timeout=request.timeout,
     )
+    found.details = hide(found.details, secrets)
+    return found

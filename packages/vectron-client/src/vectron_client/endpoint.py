@@ -7,8 +7,10 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from vectron_client._wirekit.secrets import described, shown_url
+from vectron_client.arguments import invalid
 from vectron_client.exceptions import InvalidArgumentError
-from vectron_client.options import ClientOptions
+from vectron_client.options import ClientOptions, is_pem
 
 USER_AGENT = "vectron-python"
 
@@ -22,6 +24,10 @@ _RECONNECT = (
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
+
+
+#: Characters of a host and of a path that a message shows; longer ones may be something else in the wrong place.
+_SHOWN_HOST, _SHOWN_PATH = 300, 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +75,24 @@ def endpoint(host: Any, api_key: Any, options: ClientOptions) -> Endpoint:
 
 def _address(host: Any) -> str:
     if not isinstance(host, str) or not host.strip():
-        raise InvalidArgumentError("host must be an address such as 'localhost:8081'", details={"field": "host"})
-    if host.lower().startswith(("http://", "https://", "grpc://", "grpcs://")) or any(c.isspace() for c in host):
-        raise InvalidArgumentError(
-            f"host {host!r} must be an address such as 'localhost:8081', without a scheme; encrypt with use_tls",
-            details={"field": "host"},
+        raise invalid("host", f"must be an address such as 'localhost:8081', not {described(host)}")
+    is_socket = host.startswith(("unix:", "unix-abstract:"))
+    if not is_socket and "@" in host:
+        raise invalid("host", "must be an address such as 'localhost:8081', without credentials; pass api_key")
+    # A text without a host's marks may be a key in the wrong place.
+    telling = len(host) <= _SHOWN_HOST and any(mark in host for mark in ".:")
+    place = repr(shown_url(host)) if telling else described(host)
+    if host.lower().startswith(("http://", "https://", "grpc://", "grpcs://")):
+        raise invalid(
+            "host", f"{place} must be an address such as 'localhost:8081', without a scheme; encrypt with use_tls"
+        )
+    if len(host) > _SHOWN_HOST and "," not in host:
+        raise invalid("host", f"must be an address such as 'localhost:8081', not {described(host)}")
+    if not all(" " < character < "\x7f" for character in host):
+        raise invalid(
+            "host",
+            f"{place} must be an address such as 'localhost:8081' in visible ASCII, without a scheme, blanks or "
+            "line breaks; write other names in their form that begins with xn--",
         )
     return host
 
@@ -89,7 +108,9 @@ def credentials(api_key: Any) -> tuple[tuple[str, str], ...]:
     """
     if api_key is None or api_key == "":
         return ()
-    if not isinstance(api_key, str) or not all(" " < character < "\x7f" for character in api_key):
+    if not isinstance(api_key, str):
+        raise invalid("api_key", f"must be text, not {type(api_key).__name__}")
+    if not all(" " < character < "\x7f" for character in api_key):
         # The key itself stays out of the message.
         raise InvalidArgumentError(
             "api_key must be text of visible ASCII characters; is there a blank or a line break at its end?",
@@ -125,10 +146,37 @@ def _pem(name: str, options: ClientOptions) -> bytes | None:
     given: bytes | str | os.PathLike[str] | None = getattr(options, name)
     if given is None or isinstance(given, bytes):
         return given
+    path = os.fspath(given)
+    if isinstance(given, str) and is_pem(given):
+        if not given.isascii():
+            raise invalid(f"ClientOptions.{name}", "is PEM with characters that are not ASCII")
+        return given.encode()
+    problem: str | None = None
+    content = b""
     try:
-        with open(given, "rb") as file:
-            return file.read()
+        with open(path, "rb") as file:
+            content = file.read()
     except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or "it is no path"
+    if problem is not None:
+        # Outside of the handler, so that no error in the chain repeats what may be a key in the place of its path.
+        place = repr(path) if _looks_like_path(str(path)) else described(path)
         raise InvalidArgumentError(
-            f"ClientOptions.{name}: {os.fspath(given)!r} cannot be read: {error}", details={"field": name}
-        ) from error
+            f"ClientOptions.{name}: {place} cannot be read: {problem}; pass PEM, or the path of a PEM file",
+            details={"field": name},
+        )
+    return content
+
+
+def _looks_like_path(given: str) -> bool:
+    """Whether a text that cannot be read may be shown: it is in a directory that exists, or is named as such files are.
+
+    Base64, of which keys are made, has no dots, and hardly ever begins with the name of a directory.
+
+    >>> _looks_like_path("key.pem"), _looks_like_path("MIIEvQIBADANBgkqhkiG9w0B")
+    (True, False)
+    """
+    if len(given) > _SHOWN_PATH or not given.isprintable():
+        return False
+    directory = os.path.dirname(given)
+    return given.endswith((".pem", ".key", ".crt", ".cer")) or bool(directory and os.path.isdir(directory))

@@ -1,6 +1,7 @@
 """The operations that this project's server adds to Vectron's API, but for searches; built as in `calls`. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 from vectron_client._pb import vectrograph_pb as extensions
 from vectron_client._pb.methods import VECTROGRAPH_SERVICE_METHODS as METHODS
@@ -12,6 +13,9 @@ from vectron_client.filters import FilterLike, encode_filter
 from vectron_client.models import Point
 from vectron_client.options import ClientOptions
 from vectron_client.points import read_points
+
+#: Makes the call for the page at a cursor, the first at an empty one, with at most so many points.
+PageAt: TypeAlias = Callable[[str, int], Call[ScrollPage]]
 
 #: What pages can be sorted by.
 ORDERS = ("id", "created", "updated")
@@ -26,7 +30,7 @@ def scroll(
     include_vectors: bool,
     include_payload: bool,
     page_size: int,
-) -> Callable[[str], Call[ScrollPage]]:
+) -> PageAt:
     """What makes the call for the page at a cursor, the first at an empty one; arguments are checked at once."""
     if order_by not in ORDERS:
         raise invalid("order_by", f"must be one of {', '.join(ORDERS)}, not {order_by!r}")
@@ -45,8 +49,9 @@ def scroll(
         points, next_cursor = read_points(answer, with_vectors=include_vectors)
         return ScrollPage(points, next_cursor)
 
-    def at(cursor: str) -> Call[ScrollPage]:
-        place = extensions.ScrollRequest(cursor=text("cursor", cursor, empty=True)).SerializeToString()
+    def at(cursor: str, limit: int) -> Call[ScrollPage]:
+        # Of a field that comes twice the last one counts.
+        place = extensions.ScrollRequest(cursor=text("cursor", cursor, empty=True), limit=limit).SerializeToString()
         return Call(METHODS["Scroll"], head + place, read)
 
     return at

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from vectron_client._wirekit.flow import Flow, Sleep, run, run_async
-from vectron_client.channel import AsyncChannel, Channel, PendingCall
+from vectron_client.channel import AsyncChannel, Channel, PendingCall, require_loop
 from vectron_client.exceptions import VectronError
 
 T = TypeVar("T")
@@ -119,6 +119,7 @@ async def run_lanes_async(
     flows: Iterable[Flow[T]], channel: AsyncChannel, concurrency: int, done: Callable[[T], None]
 ) -> None:
     """Runs flows to their ends, `concurrency` at a time; arguments and errors as in `run_lanes`."""
+    require_loop()
     running: set[asyncio.Task[T]] = set()
     try:
         for flow in flows:

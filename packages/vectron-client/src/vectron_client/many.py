@@ -64,14 +64,25 @@ class SearchMany:
         return whole("concurrency", concurrency, 1)
 
     def batches(self, plan: RetryPlan) -> Iterator[Flow[list[SearchHits]]]:
-        """Flows of one message each, to be run in their order."""
-        for start in range(0, self._queries, self._step):
+        """Flows of one message each, to be run one after the other; begins behind what has been found."""
+        while (start := len(self.found)) < self._queries:
             end = min(self._queries, start + self._step)
             vectors = self._packed[start * self._width : end * self._width]  # all of it is no copy
             call = search_calls.search_batch(
                 self._collection, vectors, end - start, self._top_k, self._options, **self._choices
             )
             yield flow(call, plan, self._left())
+
+    @property
+    def done(self) -> bool:
+        """Whether all queries have their results."""
+        return len(self.found) == self._queries
+
+    def shrink(self) -> bool:
+        """Halve the messages, whose answers are too large. Return False where a message has one query already."""
+        size = min(self._step, self._queries - len(self.found))
+        self._step = max(1, size // 2)
+        return size > 1
 
     def take_batch(self, found: list[SearchHits]) -> None:
         """Receives what a flow of `batches` found."""

@@ -4,8 +4,10 @@ import math
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 from typing import Any, cast
 
+from vectron_client._wirekit.options import shown
 from vectron_client.exceptions import InvalidArgumentError
 
 MIB = 1024 * 1024
@@ -20,7 +22,7 @@ STATUSES = RETRYABLE_STATUSES | {
 }  # fmt: skip
 
 
-#: Options that are PEM, or the path of a file with it.
+#: Options that are PEM, as bytes or text, or the path of a file with it.
 TLS_FILES = ("tls_root_certificates", "tls_client_certificate", "tls_client_key")
 
 
@@ -32,10 +34,11 @@ class ClientOptions:
         timeout_seconds: time for each call, its repeats included; 0 or less means no limit. Every method takes its own
             `timeout` as well.
         use_tls: encrypt, and verify the server's certificate.
-        tls_root_certificates: PEM bytes, or the path of a PEM file, of the authorities to trust instead of gRPC's own.
+        tls_root_certificates: PEM as bytes or text, or the path of a PEM file, of the authorities to trust instead of
+            gRPC's own.
         tls_server_name: the name the certificate must carry when it is not the host's.
-        tls_client_certificate: PEM bytes, or the path of a PEM file, of the certificate (chain) that proves who the
-            client is, for servers that ask (mutual TLS).
+        tls_client_certificate: the same of the certificate (chain) that proves who the client is, for servers that
+            ask (mutual TLS).
         tls_client_key: the same of its private key.
         authority: the name of the server in each request, for proxies that route by it; None for the host.
         max_recv_message_length: longest answer to accept, in bytes; -1 means no limit.
@@ -68,9 +71,9 @@ class ClientOptions:
 
     timeout_seconds: float = 10.0
     use_tls: bool = False
-    tls_root_certificates: bytes | str | os.PathLike[str] | None = None
+    tls_root_certificates: bytes | str | os.PathLike[str] | None = field(default=None, repr=False)
     tls_server_name: str | None = None
-    tls_client_certificate: bytes | str | os.PathLike[str] | None = None
+    tls_client_certificate: bytes | str | os.PathLike[str] | None = field(default=None, repr=False)
     tls_client_key: bytes | str | os.PathLike[str] | None = field(default=None, repr=False)
     authority: str | None = None
     max_recv_message_length: int = 16 * MIB
@@ -93,6 +96,8 @@ class ClientOptions:
 
     def __post_init__(self) -> None:
         value: dict[str, Any] = vars(self)
+        for name in _NUMBERS:
+            value[name] = _plain(value[name])
         for name in ("use_tls", "keepalive_permit_without_calls", "hedged_reads", "retry_on_writes"):
             self._require(name, isinstance(value[name], bool), "must be True or False")
         for name in ("max_recv_message_length", "max_send_message_length"):
@@ -115,9 +120,9 @@ class ClientOptions:
     def _check_tls(self, value: dict[str, Any]) -> None:
         for name in TLS_FILES:
             pem = value[name] is None or isinstance(value[name], (bytes, str, os.PathLike))
-            self._require(name, pem, "must be PEM bytes or the path of a PEM file")
+            self._require(name, pem, "must be PEM as bytes or text, or the path of a PEM file")
         name = value["tls_server_name"]
-        self._require("tls_server_name", name is None or isinstance(name, str), "must be a host name")
+        self._require("tls_server_name", name is None or _is_visible(name), "must be a host name in ASCII")
         # Certificates that are not used would leave the API key on the wire in clear text.
         used = self.use_tls or (name is None and all(value[file] is None for file in TLS_FILES))
         self._require("use_tls", used, "must be True when other tls_ options are set")
@@ -127,8 +132,23 @@ class ClientOptions:
     def _require(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
             value = getattr(self, name)
-            shown = type(value).__name__ if isinstance(value, bytes) else repr(value)
-            raise InvalidArgumentError(f"ClientOptions.{name} {rule}, not {shown}", details={"field": name})
+            told = type(value).__name__ if name in TLS_FILES else shown(value)
+            raise InvalidArgumentError(f"ClientOptions.{name} {rule}, not {told}", details={"field": name})
+
+    def __getstate__(self) -> dict[str, Any]:
+        key = self.tls_client_key
+        if isinstance(key, bytes) or (isinstance(key, str) and is_pem(key)):
+            raise InvalidArgumentError(
+                "ClientOptions with a private key in tls_client_key cannot be pickled; pass the path of the key's file",
+                details={"field": "tls_client_key"},
+            )
+        return dict(vars(self))
+
+    def __copy__(self) -> "ClientOptions":
+        return replace(self)
+
+    def __deepcopy__(self, memo: Any) -> "ClientOptions":
+        return replace(self)  # every value is immutable, but for a list of statuses, which is only read
 
     def statuses(self) -> frozenset[str]:
         """The names of the statuses after which to repeat.
@@ -142,7 +162,7 @@ class ClientOptions:
         listed = isinstance(given, Collection) and not isinstance(given, (str, bytes))
         self._require("retryable_statuses", listed, "must be a list or set of statuses")
         given = cast("Collection[Any]", given)
-        names = frozenset(str(getattr(status, "name", status)).upper() for status in given)
+        names = frozenset(str(getattr(status, "name", status)).upper() for status in given if status is not None)
         self._require("retryable_statuses", names <= STATUSES, f"must be among {', '.join(sorted(STATUSES))}")
         return names
 
@@ -202,6 +222,25 @@ _RANGES = {
     "retry_backoff_multiplier": (1, 10),
     "retry_jitter": (0, 1),
 }
+
+
+_NUMBERS = ("max_recv_message_length", "max_send_message_length", *_LEAST, *_RANGES)
+
+
+def is_pem(given: str) -> bool:
+    """Whether a text is PEM itself and no path.
+
+    >>> is_pem("-----BEGIN CERTIFICATE-----"), is_pem("key.pem")
+    (True, False)
+    """
+    return "-----BEGIN" in given
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy as a plain one; anything else as it is."""
+    if type(value) in (int, float, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def _is_visible(value: Any) -> bool:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from vectron_client._wirekit.options import OptionError, shown
+from vectron_client._wirekit.options import seconds as plain_seconds
 from vectron_client._wirekit.retry import RetryPolicy
 from vectron_client.exceptions import InvalidArgumentError, VectronError
 from vectron_client.options import RETRYABLE_STATUSES, ClientOptions
@@ -73,13 +75,17 @@ def seconds(timeout: Any, options: ClientOptions) -> float | None:
     (10.0, 2.0, None)
     """
     if timeout is None:
-        timeout = options.timeout_seconds if options.timeout_seconds > 0 else _FOREVER
-    elif isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
-        raise InvalidArgumentError(
-            f"timeout must be a number of seconds above 0, or None for ClientOptions.timeout_seconds, not {timeout!r}",
-            details={"field": "timeout"},
-        )
-    return float(timeout) if timeout < _FOREVER else None
+        limit = options.timeout_seconds if options.timeout_seconds > 0 else None
+    else:
+        try:
+            limit = plain_seconds("timeout", timeout)
+        except OptionError:
+            raise InvalidArgumentError(
+                "timeout must be a number of seconds above 0, or None for ClientOptions.timeout_seconds, not "
+                f"{shown(timeout)}",
+                details={"field": "timeout"},
+            ) from None
+    return float(limit) if limit is not None and limit < _FOREVER else None
 
 
 #: A year. gRPC counts nanoseconds in 64 bits, so that much longer times overflow; nobody waits for either.

@@ -78,6 +78,7 @@ def error_of(
     NotFoundError("no collection 'docs'")
     """
     facts = dict(trailers)
+    message = _printable(message)
     error_code = _text(facts.get("x-error-code"))
     request_id = _text(facts.get("x-request-id"))
     kind = ERRORS_BY_CODE.get(error_code or "") or ERRORS.get(status, VectronError)
@@ -132,7 +133,20 @@ def _text(value: str | bytes | None) -> str | None:
     """A trailer as text; None when absent or empty."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
-    return value or None
+    return _printable(value) if value else None
+
+
+def _printable(text: str) -> str:
+    """Text of a server without control characters, which could move the cursor of a terminal or forge log lines.
+
+    >>> _printable("a\\x1b[2Jb\\nc")
+    'a\ufffd[2Jb c'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else " " if character.isspace() else "\ufffd" for character in text
+    )
 
 
 def _details(value: str | bytes | None) -> dict[str, Any]:

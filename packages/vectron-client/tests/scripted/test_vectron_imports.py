@@ -33,7 +33,7 @@ def test_importing_loads_little_beyond_grpc_and_protobuf() -> None:
     command = [sys.executable, "-c", textwrap.dedent(script)]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     foreign = [name for name in loaded if name.partition(".")[0] != "vectron_client"]
-    assert len(foreign) <= 15, foreign
+    assert len(foreign) <= 16, foreign  # urllib.parse among them, which keeps credentials out of messages
     assert len(loaded) - len(foreign) <= 60
 
 

@@ -14,7 +14,6 @@ import operator
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from enum import Enum
 from typing import Any, Final, cast
 
@@ -204,7 +203,6 @@ _ADVICE: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
     ((bytes, bytearray, memoryview), "decode it to text, or encode it with base64"),
     ((datetime, date, time), "pass its isoformat()"),
     (timedelta, "pass its total_seconds()"),
-    (Decimal, "pass it as text or as a float"),
     (Enum, "pass its value"),
     ((set, frozenset), "pass a list"),
     (complex, "pass two numbers"),
@@ -267,6 +265,8 @@ def _converted(value: Any, depth: int) -> Any:
         return _checked_int(int(value))
     if isinstance(value, float):
         return _checked_float(float(value))
+    if type(value).__name__ == "Decimal":  # not looked up as a class: importing decimal is slow
+        raise _Fault("is Decimal, which JSON does not have; pass it as text or as a float")
     for kinds, advice in _ADVICE:
         if isinstance(value, kinds):
             raise _Fault(f"is {type(value).__name__}, which JSON does not have; {advice}")
