@@ -15,6 +15,9 @@ from vectrograph.settings import LogFormat, LogLevel
 
 Processor = structlog.typing.Processor
 
+# Libraries that log each start and migration at INFO, into the log of a program that only uses `running`.
+_CHATTY_LIBRARIES = ("alembic", "uvicorn")
+
 
 def configure(level: LogLevel, form: LogFormat, stream: TextIO | None = None) -> None:
     """Send this process's log lines to `stream` (default: standard error). Called by the command line only."""
@@ -61,6 +64,9 @@ def configure_embedded(level: LogLevel | None = None) -> None:
     number = logging.WARNING if level is None else logging.getLevelNamesMapping()[level.value.upper()]
     _embedded.done = True
     logging.getLogger("vectrograph").setLevel(number)
+    for name in _CHATTY_LIBRARIES:
+        if logging.getLogger(name).level == logging.NOTSET:  # a level that the host program has set is left alone
+            logging.getLogger(name).setLevel(max(number, logging.WARNING))
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
