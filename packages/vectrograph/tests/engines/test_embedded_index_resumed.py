@@ -23,6 +23,7 @@ from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distan
 from vectrograph.domain.points import Delete, Put
 from vectrograph.engines.contract.subject import TENANT
 from vectrograph.engines.embedded import EmbeddedEngine
+from vectrograph.engines.embedded.commit_record import FILE_NAME as RECORD
 from vectrograph.engines.embedded.files import INDEX_FILE
 from vectrograph.engines.embedded.graph.vector_file import VectorFile
 
@@ -75,20 +76,25 @@ def test_what_came_after_the_last_save_is_caught_up(
 def test_an_index_of_another_history_is_not_used(
     scratch: Path, opened: Callable[..., EmbeddedEngine], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A backup of the file was restored beside a newer index, and others were written since: as many, but others."""
+    """A backup was restored beside a newer index, and others were written since: as many, but others.
+
+    The backup has the record of the last commit too: without it, the older file would be set aside.
+    """
     engine = opened(scratch / "data")
     vectors = rows(1400)
     fill(engine, vectors[:400])
     flush(engine)
     engine.close()
     path = home(scratch / "data")
-    backup = (path / "points.sqlite").read_bytes()
+    backup = {name: (path / name).read_bytes() for name in ("points.sqlite", RECORD)}
     engine = opened(scratch / "data")
     fill(engine, vectors[400:800], first=400)
     flush(engine)
     engine.close()
     newer = {each.name: each.read_bytes() for each in path.iterdir() if each.suffix in (".graph", ".f32")}
-    (path / "points.sqlite").write_bytes(backup)
+    assert newer.keys() >= {INDEX_FILE}
+    for name, content in backup.items():
+        (path / name).write_bytes(content)
     for name in newer:
         (path / name).unlink()
     engine = opened(scratch / "data")
@@ -97,8 +103,9 @@ def test_an_index_of_another_history_is_not_used(
     for name, content in newer.items():
         (path / name).write_bytes(content)
     again = opened(scratch / "data")
-    assert "another history" in caplog.text
+    # The first use opens the collection.
     np.testing.assert_array_equal(view(again).vectors, np.concatenate([vectors[:400], vectors[1000:]]))
+    assert "another history" in caplog.text
     flush(again)
 
 

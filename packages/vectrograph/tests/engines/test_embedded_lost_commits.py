@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from vectrograph.engines.contract.subject import TENANT, make, put
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.commit_record import FILE_NAME as RECORD
 from vectrograph.engines.embedded.commit_record import read_record
+from vectrograph.engines.embedded.content import Content
 from vectrograph.engines.embedded.manifest import Manifest
 from vectrograph.engines.embedded.store import Store
 
@@ -303,6 +304,86 @@ def test_a_record_that_cannot_be_written_stops_no_write(
     assert [line.levelname for line in caplog.records if RECORD in line.getMessage()] == ["ERROR"]
     put(living, DOCS, "last", [1.0] * 2)
     assert read_record(home_of(scratch / "data"))[1].seq == 5
+
+
+def test_the_record_costs_one_system_call_a_commit_and_no_descriptor_when_idle(
+    living: EmbeddedEngine, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FINDINGS C2 and B4: it is open while the connection that writes is, and closed with it."""
+    record = home_of(scratch / "data") / RECORD
+    writes: list[int] = []
+    opened: list[str] = []
+    real_pwrite, real_open = os.pwrite, os.open
+
+    def counted_pwrite(descriptor: int, data: bytes, offset: int) -> int:
+        writes.append(descriptor)
+        return real_pwrite(descriptor, data, offset)
+
+    def counted_open(path: Any, *arguments: Any, **options: Any) -> int:
+        opened.append(str(path))
+        return real_open(path, *arguments, **options)
+
+    put(living, DOCS, "first", [1.0] * 2)
+    monkeypatch.setattr(os, "pwrite", counted_pwrite)
+    monkeypatch.setattr(os, "open", counted_open)
+    for n in range(3):
+        put(living, DOCS, f"{n}", [1.0] * 2)
+    assert len(writes) == 3
+    assert len(set(writes)) == 1
+    assert opened == []
+    store = content_of(living).store
+    assert descriptors_of(record) == 1
+    assert store.park()
+    assert descriptors_of(record) == 0
+    put(living, DOCS, "after", [1.0] * 2)
+    assert opened == [str(record)]
+    assert descriptors_of(record) == 1
+    assert read_record(record.parent)[1].seq == 5
+    assert store._open_files.used >= len([*descriptors(record.parent)])
+
+
+@pytest.mark.parametrize("way", ["drop", "close", "repair"])
+def test_the_record_is_closed_with_its_collection(living: EmbeddedEngine, scratch: Path, way: str) -> None:
+    home = home_of(scratch / "data")
+    put(living, DOCS, "first", [1.0] * 2)
+    assert descriptors_of(home / RECORD) == 1
+    if way == "drop":
+        living.drop(DOCS)
+    elif way == "close":
+        living.close()
+    else:
+        living._catalog.find(DOCS)._quarantine("damage")
+        living.maintain(MaintenanceTask.REPAIR, DOCS)
+    assert [each for each in descriptors(home) if RECORD in each] == []
+
+
+def test_a_record_that_is_removed_meanwhile_is_complained_about_at_the_next_checkpoint(
+    living: EmbeddedEngine, scratch: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(living, DOCS, "first", [1.0] * 2)
+    (home_of(scratch / "data") / RECORD).unlink()
+    living.maintain(MaintenanceTask.CHECKPOINT, DOCS)
+    assert [line.levelname for line in caplog.records if RECORD in line.getMessage()] == ["ERROR"]
+    living.drop(DOCS)
+
+
+def descriptors(home: Path) -> Iterator[str]:
+    """Paths below a directory that this process has open, one for each descriptor."""
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            target = os.readlink(each)
+            if target.startswith(f"{home}/"):
+                yield target
+
+
+def descriptors_of(path: Path) -> int:
+    return [*descriptors(path.parent)].count(str(path))
+
+
+def content_of(engine: EmbeddedEngine) -> Content:
+    content = engine._catalog.find(DOCS)._content
+    assert content is not None
+    return content
 
 
 def test_a_record_that_runs_ahead_is_noticed_by_the_power_failures(

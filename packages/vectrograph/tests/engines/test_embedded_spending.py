@@ -11,7 +11,7 @@ import pytest
 from vectrograph.domain import filters
 from vectrograph.domain.cancellation import CancelledWhen
 from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
-from vectrograph.domain.errors import Cancelled, Overloaded, QuotaExceeded
+from vectrograph.domain.errors import Cancelled, CollectionQuarantined, Overloaded, QuotaExceeded
 from vectrograph.domain.filters import AnyElement, Compare, Comparison, Exists, Filter, In, Not, Or, Substring
 from vectrograph.domain.points import DeleteWhere, Put
 from vectrograph.domain.queries import DenseLeg, ScrollRequest, SearchRequest
@@ -288,6 +288,7 @@ def test_a_log_that_is_lost_while_a_collection_is_closed_is_noticed(engine: Embe
     assert engine_log.stat().st_size > 0
     engine_log.unlink()
     (collection.directory / "points.sqlite-shm").unlink()
-    with pytest.raises(Exception, match="was there when its file was closed"):
+    with pytest.raises(CollectionQuarantined) as caught:
         engine.get(DOCS, ["1"])
-    assert engine.describe(DOCS).problem is not None
+    assert "was there when its file was closed" in str(caught.value.problem)
+    assert engine.describe(DOCS).problem == caught.value.problem

@@ -14,7 +14,7 @@ import logging
 import os
 import struct
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -55,11 +55,13 @@ class LastCommit:
 class CommitRecord:
     """The record of one collection. Whoever calls a method holds the lock of the collection.
 
-    Its file is opened for each write, so that collections that are left alone cost no descriptors.
+    Its file is opened by the first write, and stays open until `close`: a commit costs one system call here. The owner
+    closes it together with the connection that writes, so that collections that are left alone cost no descriptors.
     """
 
     def __init__(self, path: Path, last: LastCommit, turn: int) -> None:
         self._path = path
+        self._descriptor: int | None = None
         self._turn = turn
         self._complained = False
         self.last = last
@@ -101,23 +103,30 @@ class CommitRecord:
             replied_at: time of the idempotency record that was part of it, if any.
             expired: idempotency records not younger than this were removed by it.
         """
-        reply_at = self.last.reply_at if replied_at is None else replied_at
-        self.update(replace(self.last, seq=seq, reply_at=reply_at if reply_at > expired else 0))
+        last = self.last
+        reply_at = last.reply_at if replied_at is None else replied_at
+        if reply_at <= expired:
+            reply_at = 0
+        self.update(LastCommit(last.created_at, seq, last.folded, reply_at, last.acknowledged))
 
     def update(self, last: LastCommit) -> None:
         """Overwrite the older slot. A disk that refuses is logged: the record lags then, and nothing is lost."""
         self.last = last
         self._turn += 1
         try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.pwrite(descriptor, _slot(last, self._turn), self._turn % 2 * _SLOT_BYTES)
-            finally:
-                os.close(descriptor)
+            if self._descriptor is None:
+                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+            os.pwrite(self._descriptor, _slot(last, self._turn), self._turn % 2 * _SLOT_BYTES)
         except OSError as error:
             if not self._complained:
                 self._complained = True
                 _log.error("%s cannot be written, so the loss of a log would not be noticed: %s", self._path, error)
+
+    def close(self) -> None:
+        """Give the descriptor back; the next write opens the file again."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def renew(self, last: LastCommit) -> None:
         """Bring both slots up to date, unless they are."""

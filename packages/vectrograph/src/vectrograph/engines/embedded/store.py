@@ -176,6 +176,8 @@ class Store:
         return int(rows[0][0]) if rows else 0
 
     def _close_writer(self) -> None:
+        if self.record is not None:
+            self.record.close()
         writer, self._open_writer = self._open_writer, None
         if writer is not None:
             writer.close()
@@ -211,6 +213,8 @@ class Store:
         """Record that the collection is there: from now on nothing but `drop` removes it."""
         if self.record is not None:
             self.record.update(replace(self.record.last, acknowledged=True))
+            if self._open_writer is None:
+                self.record.close()
 
     def recover(self, *, recorded: bool) -> None:
         """Make sure that everything acknowledged is there, and fold in the log that a dead process left.
@@ -246,6 +250,7 @@ class Store:
     def renew_record(self) -> None:
         """Write the record of the last commit anew, from what was written to it."""
         if self.record is not None:
+            self.record.close()
             self.record = CommitRecord.create(self._path.parent, self.record.last)
 
     def _require_all_of(self, last: LastCommit) -> None:
@@ -457,6 +462,8 @@ class Store:
             self._checkpointed = self._pages_written()
             if self.record is not None:
                 # All of the log is in the file, and the file was synced. A batch that is not recorded yet is too.
+                # A record that was removed or replaced meanwhile is noticed here, not at the next start alone.
+                self.record.close()
                 self.record.update(replace(self.record.last, folded=self.record.last.seq))
         return log == folded
 
