@@ -7,7 +7,7 @@ MANIFESTS := tools/setup.py $(wildcard requirements/*) pyproject.toml $(addsuffi
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test torture conformance-clients idle lint fix audit fuzz bench bench-client bench-engine bench-load bench-server generate lock clean
+.PHONY: help setup demo test torture conformance-clients idle lint fix audit fuzz bench bench-attack bench-client bench-engine bench-load bench-server generate lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -63,7 +63,7 @@ fix: setup  ## repair what ruff can repair, regenerate what is generated
 generate: setup  ## rewrite generated files: synchronous twins, protobuf modules, tables of settings and of access
 	$(BIN)/python tools/generate.py
 
-bench: bench-engine bench-client bench-server bench-load  ## every measurement there is
+bench: bench-engine bench-client bench-server bench-load bench-attack  ## every measurement there is
 
 bench-engine: setup  ## this engine beside its embedded peers (hours; ARGS=--quick for a look)
 	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet .venv-bench
@@ -83,6 +83,9 @@ bench-client: setup  ## the neurograph client beside httpx2, qdrant-client and p
 
 bench-load: setup  ## four times the load that can be answered: what is answered, what is refused, and how
 	$(BIN)/python -m benchmarks.load $(ARGS)
+
+bench-attack: setup  ## every attack on a server of its own, and what another caller notices (minutes; ARGS=--quick for a look)
+	$(BIN)/python -m benchmarks.attack $(ARGS)
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
   $(foreach name,$(notdir $(DISTRIBUTIONS)),--no-emit-package $(name))

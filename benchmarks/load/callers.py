@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
@@ -45,10 +46,31 @@ class Caller(Protocol):
         ...
 
 
-class HttpCaller:
-    """Connections to the REST API, used again; a request is the same bytes each time."""
+class Addressed(Protocol):
+    """A server that speaks HTTP on a port of this machine, and a key to it."""
 
-    def __init__(self, subject: Subject, *, path: str = "/api/v1/tokens/query/many", method: str = "POST") -> None:
+    @property
+    def http_port(self) -> int:
+        """The port."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """The API key."""
+        ...
+
+
+class HttpCaller:
+    """Connections to the REST API, used again; a request is the same bytes each time. With a context, over TLS."""
+
+    def __init__(
+        self,
+        subject: Addressed,
+        *,
+        path: str = "/api/v1/tokens/query/many",
+        method: str = "POST",
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         texts = [f"how do I open file number {number}" for number in range(QUERIES_AT_ONCE)]
         body = json.dumps({"texts": texts, "include": ["text"], "top_k": _TOP_K}).encode() if method == "POST" else b""
         head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {subject.key}\r\n"
@@ -56,6 +78,7 @@ class HttpCaller:
             head += "Content-Type: application/json\r\n"
         self._request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
         self._port = subject.http_port
+        self._context = context
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def ask(self) -> Outcome:
@@ -67,7 +90,7 @@ class HttpCaller:
         # The server closes connections that nobody used for five seconds.
         while self._idle and self._idle[-1][0].at_eof():
             self._idle.pop()[1].close()
-        pair = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+        pair = self._idle.pop() if self._idle else await self._connected()
         reader, writer = pair
         try:
             writer.write(self._request)
@@ -85,6 +108,9 @@ class HttpCaller:
         if status not in (200, 429, 503):
             raise Unexpected(f"status {status}")
         return Outcome.OK if status == 200 else Outcome.REFUSED
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self._port, ssl=self._context)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -55,27 +55,45 @@ def divided() -> set[int] | None:
 @contextmanager
 def served(directory: Path, points: int, dimension: int, processors: set[int] | None) -> Iterator[Subject]:
     """Serve a collection of random points out of a fresh directory, on these processors; None is all."""
+    with started(directory, processors) as (process, addresses):
+        yield _prepared(process.pid, addresses, points, dimension)
+
+
+@contextmanager
+def started(
+    directory: Path, processors: set[int] | None, *options: str
+) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any]]]:
+    """Start `vectrograph serve` over a fresh directory, on these processors; yields it and what it tells of itself."""
     command = [sys.executable, "-c", "from vectrograph.cli import main; main()", "serve", "--log-format", "json"]
     if processors is not None:
         # The server decides by its processors how many threads it begins, so they are set before it is.
         begin = f"import os; os.sched_setaffinity(0, {processors}); "
         command[2] = begin + command[2]
     with (directory / "log").open("wb") as log:
+        # Without a buffer of this process: what lies there is not seen by `select`, nor passed on to `cat`.
         process = subprocess.Popen(
-            [*command, "--data", str(directory / "data"), *_FREE_PORTS], stderr=subprocess.PIPE, stdout=log
+            [*command, "--data", str(directory / "data"), *_FREE_PORTS, *options],
+            bufsize=0,
+            stderr=subprocess.PIPE,
+            stdout=log,
         )
     assert process.stderr is not None
+    drain: subprocess.Popen[bytes] | None = None
     try:
         addresses = _addresses(process)
         # Its log goes on; what nobody reads would make it wait.
         drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
-        subject = _prepared(process.pid, addresses, points, dimension)
-        yield subject
+        yield process, addresses
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         process.stderr.close()
-    drain.wait(10)
+        if drain is not None:
+            drain.wait(10)
 
 
 def _addresses(process: subprocess.Popen[bytes]) -> dict[str, Any]:

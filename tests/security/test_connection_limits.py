@@ -12,9 +12,9 @@ import grpc
 import httpx2
 import pytest
 
+from benchmarks.attack.authorities import Authority
 from tests.e2e import processes
 from tests.e2e.processes import serve
-from tests.security.authorities import Authority
 
 LIMIT: Final = 20
 # Seconds; a busy machine is much later than the setting says.

@@ -13,6 +13,7 @@ import httpx2
 import numpy as np
 import pytest
 
+from benchmarks.attack.costly_filters import unknown_paths
 from tests.e2e.processes import ServerProcess, serve
 from tests.security.vectron_wire import METHODS, Wire
 from vectrograph import RunningServer, running
@@ -31,12 +32,6 @@ RAISED = (
     "--shutdown-seconds", "1",
 )  # fmt: skip
 SECONDS = 60.0
-
-
-def unknown_paths(first: int, count: int) -> dict[str, Any]:
-    return {"or": [{"path": f"unknown-{number}", "eq": 1} for number in range(first, first + count)]}
-
-
 COSTLY = unknown_paths(0, 4_000)
 
 

@@ -11,6 +11,7 @@ import httpx2
 import numpy as np
 import pytest
 
+from benchmarks.attack.costly_filters import nots
 from tests.security.vectron_wire import Wire
 from vectrograph import RunningServer, running
 from vectrograph.patience import PatientProtocol
@@ -77,14 +78,6 @@ def test_the_limits_are_advertised(server: RunningServer, http: httpx2.Client, w
     assert (told["max_search_work"], told["max_answer_bytes"]) == (1_000_000, 10_000)
     over_grpc = wire.call("GetLimits", credential=server.api_key)
     assert (over_grpc.max_search_work, over_grpc.max_answer_bytes) == (1_000_000, 10_000)
-
-
-def nots(depth: int) -> dict[str, Any]:
-    """A filter of so many levels."""
-    condition: dict[str, Any] = {"path": "a", "eq": 1}
-    for _ in range(depth - 1):
-        condition = {"not": condition}
-    return condition
 
 
 @pytest.mark.parametrize(("condition", "status"), [(nots(32), 200), (nots(33), 422), (nots(400), 422)])

@@ -14,8 +14,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from benchmarks.attack.http2_frames import Connection, grpc_headers, grpc_message, reset
 from tests.e2e.processes import ServerProcess, serve
-from tests.security.http2_frames import Connection, grpc_headers, grpc_message, reset
 from vectrograph.rpc.health import MAX_WATCHES_PER_ADDRESS
 from vectron_client import Point, VectronClient
 

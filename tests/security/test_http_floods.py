@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from benchmarks.attack.http_floods import FLOODS, HEAD, body_of_empty_things, opening_and_block
 from tests.e2e.processes import ServerProcess, serve
 
 FLOOD_BYTES = 24_000_000
 # What a server may grow by while it is flooded. It grew by gigabytes.
 SPARE_KIB = 64 * 1024
-HEAD = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -35,31 +35,12 @@ def peak_kib(process: ServerProcess) -> int:
     return int(found[1])
 
 
-FLOODS = {
-    "one header line": (HEAD + b"x: ", b"a"),
-    "tiny headers": (HEAD, b"a:\r\n"),
-    "target": (b"GET /", b"a"),
-    "chunk extension": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;", b"a"),
-    "chunk extensions": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1;%b\r\nx\r\n" % (b"a" * 1000)),
-    "chunks of one byte": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
-    "trailers": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"a:\r\n"),
-    "requests": (b"", HEAD + b"\r\n"),
-    "requests of old": (b"", b"GET / HTTP/1.0\r\n\r\n"),
-    "upgrades": (b"", HEAD + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
-    "empty lines": (b"", b"\r\n"),
-}
-
-
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_takes_no_memory_and_stops_nobody(process: tuple[ServerProcess, int, str], name: str) -> None:
     """FINDINGS B2."""
     started, port, token = process
-    begin, more = FLOODS[name]
-    if b"chunked" in begin:
-        # Somebody whose body is read.
-        headers = b"Authorization: Bearer %b\r\nContent-Type: application/json\r\nTransfer" % token.encode()
-        begin = begin.replace(b"GET /livez", b"POST /api/v1/tokens").replace(b"Transfer", headers)
-    before, block = peak_kib(started), more * (1_000_000 // len(more))
+    begin, block = opening_and_block(name, token)
+    before = peak_kib(started)
     answered = 0
     with socket.create_connection(("127.0.0.1", port)) as flood, socket.create_connection(("127.0.0.1", port)) as other:
         flood.settimeout(0.2)  # it is never read from: a server that waits for that stops reading
@@ -82,9 +63,7 @@ def test_a_body_of_empty_things_takes_no_more_than_itself(
 ) -> None:
     """FINDINGS B6: 18 MB took up to 150 seconds and gigabytes, and nobody else was answered."""
     started, port, token = process
-    field = b"points" if "docs" in path else b"tokens"
-    count = 18_000_000 // (len(element) + 1)
-    body = b'{"%b":[%b]}' % (field, b",".join([element] * count))
+    body = body_of_empty_things("points" if "docs" in path else "tokens", element, 18_000_000)
     before = peak_kib(started)
     with (
         httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client,

@@ -11,8 +11,8 @@ import grpc
 import httpx2
 import pytest
 
+from benchmarks.attack.authorities import Authority
 from tests.e2e.processes import FREE_PORTS, VECTROGRAPH, serve
-from tests.security.authorities import Authority
 from vectrograph import running
 from vectrograph.domain.access import ALL_SCOPES, Role
 from vectrograph.services.call import Call, Principal

@@ -1,11 +1,11 @@
-"""Certificates for tests, made by the openssl command."""
+"""Certificates for tests and benches, made by the openssl command."""
 
 import subprocess
 from pathlib import Path
 
 
 class Authority:
-    """A certificate authority of one test, in a directory of its own."""
+    """A certificate authority of its own, in a directory of its own."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
@@ -15,7 +15,7 @@ class Authority:
         _openssl("req", "-x509", *_fresh_key(self._key), "-subj", "/CN=test-ca", "-out", str(self.certificate))
 
     def issue(self, name: str) -> tuple[Path, Path]:
-        """Chain and key of `name`, valid for 127.0.0.1 and localhost."""
+        """Write the chain and key of `name`, valid for 127.0.0.1 and localhost."""
         request, chain, key = (self._directory / f"{name}.{suffix}" for suffix in ("csr", "pem", "key"))
         extensions = self._directory / "extensions"
         extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
