@@ -1,5 +1,6 @@
 """Limits on what one request and one caller may ask for: refused with the number, on both transports."""
 
+import base64
 import json
 import socket
 import threading
@@ -17,6 +18,8 @@ from vectrograph import RunningServer, running
 from vectrograph.patience import PatientProtocol
 from vectrograph.rpc._pb import vectrograph_pb as own
 from vectrograph.rpc._pb import vectron_pb as pb
+from vectrograph.services.cost import MAX_EF
+from vectrograph.services.reranking import MAX_BOOSTED_FIELDS, MAX_QUERY_WORDS
 from vectron_client import Point
 
 LIMITS: dict[str, Any] = {"max_search_work": 1_000_000, "max_answer_bytes": 10_000, "max_streams": 2}
@@ -55,6 +58,46 @@ def test_a_search_that_costs_too_much_is_refused_with_the_number(server: Running
     assert status == "RESOURCE_EXHAUSTED"
     assert "1050000" in message
     assert "1000000" in message
+
+
+@pytest.mark.parametrize(("ef", "taken"), [(MAX_EF, True), (MAX_EF + 1, False), (2**32 - 1, False)])
+def test_the_beam_of_a_search_has_a_limit(
+    server: RunningServer, wire: Wire, http: httpx2.Client, ef: int, taken: bool
+) -> None:
+    """FINDINGS B5, the second round: one search of any `ef` walked the whole graph."""
+    one = pb.SearchRequest(collection="docs", vector=[1.0] * 100, top_k=1, ef=ef)
+    one_vector = base64.b64encode(np.ones(100, np.float32).tobytes()).decode()
+    for name, request in (("Search", one), ("SearchStream", one), ("SearchBatch", batch(2, ef=ef))):
+        status, message = wire.refusal(name, request, server.api_key)
+        assert status == ("OK" if taken else "INVALID_ARGUMENT"), name
+        assert taken or (f"ef: is {ef} and must be from 1 to {MAX_EF}" in message), name
+    for path, body in (
+        ("/v1/collections/docs/points/search", {"vector": [1.0] * 100, "topK": 1, "ef": ef}),
+        ("/v1/collections/docs/points/search/batch", {"vectors": one_vector, "queries": 1, "ef": ef}),
+    ):
+        answer = http.post(path, json=body)
+        assert answer.status_code == (200 if taken else 400), answer.text
+        assert taken or str(MAX_EF) in answer.text
+
+
+def test_reranking_has_limits(server: RunningServer, wire: Wire, http: httpx2.Client) -> None:
+    """FINDINGS B5, the second round: each word and field is looked for in every candidate."""
+    for words, fields, told in (
+        (MAX_QUERY_WORDS, MAX_BOOSTED_FIELDS, ""),
+        (MAX_QUERY_WORDS + 1, 1, f"has {MAX_QUERY_WORDS + 1} words to rerank by and may have {MAX_QUERY_WORDS}"),
+        (1, MAX_BOOSTED_FIELDS + 1, f"has {MAX_BOOSTED_FIELDS + 1} fields to rerank by and may have 64"),
+    ):
+        query = " ".join(f"w{n}" for n in range(words))
+        boosts = {f"f{n}": 1.0 for n in range(fields)}
+        request = pb.SearchRequest(collection="docs", vector=[1.0] * 100, query=query)
+        request.rerank.field_boosts.update(boosts)
+        status, message = wire.refusal("Search", request, server.api_key)
+        assert status == ("INVALID_ARGUMENT" if told else "OK")
+        assert told in message
+        body = {"vector": [1.0] * 100, "query": query, "rerank": {"fieldBoosts": boosts}}
+        answer = http.post("/v1/collections/docs/points/search", json=body)
+        assert answer.status_code == (400 if told else 200)
+        assert told in answer.text
 
 
 def test_an_answer_that_would_be_too_large_is_refused_with_the_number(

@@ -166,6 +166,21 @@ def test_idle_reflection_streams_starve_nobody(served: Served, source: str) -> N
         assert time.monotonic() - started < 9
 
 
+def test_a_reflection_stream_may_ask_a_thousand_questions(served: Served) -> None:
+    """FINDINGS B10, the second round: one that goes on holds its thread no longer."""
+    stub = reflection_pb2_grpc.ServerReflectionStub(served.channel)
+    question = reflection_pb2.ServerReflectionRequest(file_by_filename="gone")
+    answers = stub.ServerReflectionInfo(iter([question] * 1_001), timeout=60)
+    for _ in range(1_000):
+        assert next(answers).error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+    with pytest.raises(grpc.RpcError) as caught:
+        next(answers)
+    error: Any = caught.value
+    assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "1000 questions" in error.details()
+    assert len(list(stub.ServerReflectionInfo(iter([question] * 1_000), timeout=60))) == 1_000
+
+
 def test_logins_that_send_nothing_starve_no_login(served: Served) -> None:
     """FINDINGS B10, a sibling: strangers' calls share the threads of accounts."""
     with Connection(served.grpc, source=ELSEWHERE) as silent:

@@ -119,6 +119,40 @@ def test_where_the_kernel_tells_nothing_the_server_stays(
     assert f"stays on core {home.core}" in caplog.text
 
 
+def test_a_server_that_cannot_look_for_a_while_goes_on_looking(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """FINDINGS B4, the second round: without a descriptor for a moment it stopped looking for good."""
+    caplog.set_level("INFO")
+    monkeypatch.setattr(cores, "_LOOK_SECONDS", 0.01)
+    refused, moved, stat = threading.Event(), threading.Event(), Path("/proc/stat")
+    looks = iter([OSError(24, "Too many open files"), OSError(24, "Too many open files"), *[None] * 5])
+
+    class Descriptors:
+        """Read `/proc/stat`, unless there is no descriptor."""
+
+        def read_text(self, **how: Any) -> str:
+            if (error := next(looks, None)) is not None:
+                refused.set()
+                raise error
+            return stat.read_text(**how)
+
+    def choose(self: Any, before: Any, allowed: Collection[int]) -> int | None:
+        moved.set()
+        return None
+
+    monkeypatch.setattr(cores, "_STAT", Descriptors())
+    monkeypatch.setattr(cores._Load, "better_core", choose)
+    home = Home()
+    home.watch()
+    try:
+        assert refused.wait(30)
+        assert moved.wait(30)
+    finally:
+        home.close()
+    assert caplog.text.count("Too many open files") == 1
+
+
 def test_all_that_live_at_home_move_with_it(everywhere: set[int]) -> None:
     home, go, seen = Home(), threading.Event(), list[set[int]]()
     old = home.core

@@ -108,22 +108,34 @@ class Home:
             self._watch.join()
 
     def _look(self) -> None:
-        try:
-            self._look_around()
-        except (OSError, ValueError, IndexError) as error:
-            # Some sandboxes hide what cores do.
-            _log.warning("the server stays on core %s: how busy the others are cannot be read (%s)", self._core, error)
+        before: _Load | None = None
+        complained = False
+        while True:
+            try:
+                before = self._look_around(before)
+                complained = False
+            except (OSError, ValueError, IndexError) as error:
+                # Some sandboxes hide what cores do, and for a while there may be no descriptor to read it with.
+                before = None
+                if not complained:
+                    complained = True
+                    _log.warning(
+                        "the server stays on core %s until it can be read how busy the cores are (%s)",
+                        self._core,
+                        error,
+                    )
+            if self._stop.wait(_LOOK_SECONDS):
+                return
 
-    def _look_around(self) -> None:
-        before = _Load.now(self._core)
-        while not self._stop.wait(_LOOK_SECONDS):
-            after = _Load.now(self._core)
-            better = after.better_core(before, self._allowed)
-            if better is not None:
-                _log.info("core %s is crowded by others; going on, on core %s", self._core, better)
-                self._move(better)
-                after = _Load.now(self._core)
-            before = after
+    def _look_around(self, before: "_Load | None") -> "_Load":
+        """Move if another core is better than this one has been since `before`. Return the load now."""
+        after = _Load.now(self._core)
+        better = None if before is None else after.better_core(before, self._allowed)
+        if better is None:
+            return after
+        _log.info("core %s is crowded by others; going on, on core %s", self._core, better)
+        self._move(better)
+        return _Load.now(self._core)
 
     def _move(self, core: int) -> None:
         old, self._core = self._core, core

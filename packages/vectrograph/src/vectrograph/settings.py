@@ -191,7 +191,8 @@ class Settings(BaseSettings):
     max_api_keys: int = Field(
         default=_QUOTAS.max_api_keys,
         ge=1,
-        description="Most API keys of one account, revoked and expired ones included until they are deleted.",
+        description="Most API keys of one account. Revoked and expired ones are kept while there is room; those that "
+        "ended first are forgotten.",
     )
     max_sessions: int = Field(
         default=_QUOTAS.max_sessions, ge=1, description="Most logins of one account; a further one ends the oldest."

@@ -1,27 +1,42 @@
 """What callers can make the engine spend: FINDINGS B4 (file descriptors) and B5 (filters, memory)."""
 
 import errno
+import functools
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import numpy as np
 import pytest
 
 from vectrograph.domain import filters
 from vectrograph.domain.cancellation import CancelledWhen
+from vectrograph.domain.capabilities import MaintenanceTask
 from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
-from vectrograph.domain.errors import Cancelled, CollectionQuarantined, Overloaded, QuotaExceeded
+from vectrograph.domain.errors import (
+    Cancelled,
+    CollectionQuarantined,
+    IdempotencyConflict,
+    OutOfSpace,
+    Overloaded,
+    QuotaExceeded,
+)
 from vectrograph.domain.filters import AnyElement, Compare, Comparison, Exists, Filter, In, Not, Or, Substring
-from vectrograph.domain.points import DeleteWhere, Put
-from vectrograph.domain.queries import DenseLeg, ScrollRequest, SearchRequest
-from vectrograph.engines.embedded import EmbeddedEngine, Quota
+from vectrograph.domain.points import Delete, DeleteWhere, IdempotencyKey, Put
+from vectrograph.domain.queries import DenseLeg, Order, ScrollRequest, SearchRequest
+from vectrograph.engines.embedded import EmbeddedEngine, Quota, content, reads
 from vectrograph.engines.embedded import open_files as open_files_module
+from vectrograph.engines.embedded.batch import Batch
 from vectrograph.engines.embedded.columns import store as store_module
 from vectrograph.engines.embedded.columns.column import OBJECT_BYTES
 from vectrograph.engines.embedded.columns.store import MOST_COLUMNS
 from vectrograph.engines.embedded.memory import available_memory
 from vectrograph.engines.embedded.open_files import OpenFiles
+from vectrograph.engines.embedded.reply_limits import ReplyLimits
+from vectrograph.engines.embedded.store import Store
 
 DOCS = CollectionRef("default", "docs")
 ROWS = 5_000
@@ -262,6 +277,136 @@ def test_a_full_table_of_the_process_is_tried_again_with_fewer_of_ones_own() -> 
     assert not first.opened
     second.park()
     files.close()
+
+
+# ---------------------------------------------------------------- offsets
+
+
+@pytest.mark.parametrize("key", ["id", "created", "updated"])
+@pytest.mark.parametrize("descending", [False, True])
+def test_an_offset_of_any_size_skips_what_it_says(
+    engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch, key: str, descending: bool
+) -> None:
+    """FINDINGS B5, the second round: an offset is skipped in steps, with and without a cursor."""
+    monkeypatch.setattr(reads, "_SKIP_CHUNK", 700)
+    order = Order(key=key, descending=descending)
+    names = sorted(str(n) for n in range(ROWS)) if key == "id" else [str(n) for n in range(ROWS)]
+    if descending:
+        names.reverse()
+    for offset in (0, 1, 699, 700, 701, 1_400, 3_499, ROWS - 1, ROWS, 10 * ROWS, 2**53):
+        page = engine.scroll(DOCS, ScrollRequest(limit=2, offset=offset, order=order))
+        assert [point.id for point in page.points] == names[offset : offset + 2]
+        assert (page.cursor is None) == (offset + 2 >= ROWS)
+    first = engine.scroll(DOCS, ScrollRequest(limit=2, order=order))
+    page = engine.scroll(DOCS, ScrollRequest(limit=2, offset=1_500, order=order, cursor=first.cursor))
+    assert [point.id for point in page.points] == names[1_502:1_504]
+
+
+def test_skipping_an_offset_ends_with_its_caller(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FINDINGS B5, the second round: an offset without a filter was one statement that nobody could stop."""
+    monkeypatch.setattr(reads, "_SKIP_CHUNK", 700)
+    looks = 0
+
+    def left() -> bool:
+        nonlocal looks
+        looks += 1
+        return looks > 3
+
+    with CancelledWhen(left), pytest.raises(Cancelled):
+        engine.scroll(DOCS, ScrollRequest(limit=1, offset=ROWS - 1))
+    assert looks == 4
+
+
+# ---------------------------------------------------------------- idempotency records
+
+
+def named(number: int, body: str = "h") -> IdempotencyKey:
+    return IdempotencyKey(principal="p", operation="o", key=f"k{number}", body_hash=body)
+
+
+def test_idempotency_records_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FINDINGS B7, the second round: writes that change nothing filled the disk with records of themselves."""
+    clock = iter(range(1_700_000_000_000_000, 1_800_000_000_000_000))
+    most = 4 << 20
+    limited: Callable[..., ReplyLimits] = functools.partial(ReplyLimits, max_bytes=most)
+    monkeypatch.setattr(content, "ReplyLimits", limited)
+    largest = [Delete(id=f"{n:03d}".rjust(512, "x")) for n in range(400)]
+    writes = 2 * most // (400 * 512)
+    opened = EmbeddedEngine.open(tmp_path / "data", ballast_bytes=0, clock=lambda: next(clock))
+    try:
+        opened.create(CollectionSpec.dense(DOCS, 2, Distance.DOT))
+        for number in range(writes // 2):
+            opened.write(DOCS, largest, idempotency=named(number))
+    finally:
+        opened.close()
+    # What was stored before a restart counts too.
+    opened = EmbeddedEngine.open(tmp_path / "data", ballast_bytes=0, clock=lambda: next(clock))
+    try:
+        for number in range(writes // 2, writes):
+            opened.write(DOCS, largest, idempotency=named(number))
+        (file,) = (tmp_path / "data").glob("collections/*/points.sqlite")
+        opened.maintain(MaintenanceTask.CHECKPOINT)
+        assert file.stat().st_size < 1.5 * most
+        # The newest still answer; the oldest are as if they had never been, also under another body.
+        assert opened.write(DOCS, largest, idempotency=named(writes - 1)).replayed
+        with pytest.raises(IdempotencyConflict):
+            opened.write(DOCS, largest, idempotency=named(writes - 1, "other"))
+        assert not opened.write(DOCS, largest, idempotency=named(0, "other")).replayed
+    finally:
+        opened.close()
+    opened = EmbeddedEngine.open(tmp_path / "data", ballast_bytes=0)
+    try:
+        assert opened.maintain(MaintenanceTask.VERIFY).healthy
+    finally:
+        opened.close()
+
+
+def test_idempotency_records_are_bounded_in_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FINDINGS B7, the second round."""
+    limited: Callable[..., ReplyLimits] = functools.partial(ReplyLimits, max_replies=100)
+    monkeypatch.setattr(content, "ReplyLimits", limited)
+    clock = iter(range(1_700_000_000_000_000, 1_800_000_000_000_000))
+    opened = EmbeddedEngine.open(tmp_path / "data", ballast_bytes=0, clock=lambda: next(clock))
+    try:
+        opened.create(CollectionSpec.dense(DOCS, 2, Distance.DOT))
+        for number in range(150):
+            opened.write(DOCS, [Delete(id="gone")], idempotency=named(number))
+        (file,) = (tmp_path / "data").glob("collections/*/points.sqlite")
+        with closing(sqlite3.connect(file)) as connection:
+            kept = {row[0] for row in connection.execute("SELECT key FROM replies")}
+        assert 95 <= len(kept) <= 100
+        assert {f"k{number}" for number in range(60, 150)} <= kept
+    finally:
+        opened.close()
+
+
+def test_records_that_were_counted_for_a_write_that_failed_are_counted_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FINDINGS B7, the second round."""
+    limited: Callable[..., ReplyLimits] = functools.partial(ReplyLimits, max_replies=10)
+    monkeypatch.setattr(content, "ReplyLimits", limited)
+    clock = iter(range(1_700_000_000_000_000, 1_800_000_000_000_000))
+    opened = EmbeddedEngine.open(tmp_path / "data", ballast_bytes=0, clock=lambda: next(clock))
+    try:
+        opened.create(CollectionSpec.dense(DOCS, 2, Distance.DOT))
+        for number in range(10):
+            opened.write(DOCS, [Delete(id="gone")], idempotency=named(number))
+
+        def full(store: Store, batch: Batch) -> None:
+            raise apsw.FullError("disk full")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(Store, "apply", full)
+            with pytest.raises(OutOfSpace):
+                opened.write(DOCS, [Delete(id="gone")], idempotency=named(10))
+        # Its room was not taken: the oldest record is there yet, and goes for the next.
+        assert opened.write(DOCS, [Delete(id="gone")], idempotency=named(0)).replayed
+        assert not opened.write(DOCS, [Delete(id="gone")], idempotency=named(10)).replayed
+        assert opened.write(DOCS, [Delete(id="gone")], idempotency=named(1)).replayed
+        assert not opened.write(DOCS, [Delete(id="gone")], idempotency=named(0)).replayed
+    finally:
+        opened.close()
 
 
 def test_collections_have_a_quota(tmp_path: Path) -> None:

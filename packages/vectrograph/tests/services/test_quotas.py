@@ -77,15 +77,47 @@ def test_feedback_on_what_is_not_there_or_not_the_callers_is_refused(house: Hous
 def test_keys_are_bounded_and_deleting_makes_room(house: House) -> None:
     keys, call = house.services.keys, house.login()
     made = [keys.create(call, f"k{n}", None, None) for n in range(3)]
-    keys.revoke(call, made[0].record.key_id)
-    with pytest.raises(QuotaExceeded, match="max_api_keys is 3; delete some"):
+    with pytest.raises(QuotaExceeded, match="max_api_keys is 3; delete or revoke some"):
         keys.create(call, "k", None, None)
-    with pytest.raises(QuotaExceeded, match="max_api_keys is 3; delete some"):
-        keys.rotate(call, made[1].record.key_id)
+    with pytest.raises(QuotaExceeded, match="max_api_keys is 3; delete or revoke some"):
+        keys.rotate(call, made[1].record.key_id, overlap_seconds=60)
     assert keys.get(call, made[1].record.key_id).is_active
     keys.delete(call, made[0].record.key_id)
     keys.create(call, "k", None, None)
     keys.create(house.login("admin"), "another account's", None, None)
+
+
+def test_keys_that_ended_first_are_forgotten_for_new_ones(house: House) -> None:
+    """FINDINGS B7, the second round: who rotates a key every day was locked out when all of them had been counted."""
+    keys, call = house.services.keys, house.login()
+    expired = keys.create(call, "expires", None, 1).record.key_id
+    first, second = (keys.create(call, name, None, None).record.key_id for name in ("first", "second"))
+    other = keys.create(house.login("admin"), "another account's", None, None).record.key_id
+    house.clock.advance(seconds=60)
+    keys.revoke(call, second)
+    house.clock.advance(seconds=60)
+    keys.revoke(call, first)
+
+    def kept() -> list[str]:
+        return [key_id for key_id in (expired, first, second) if key_id in {key.key_id for key in keys.list(call)}]
+
+    made = [keys.create(call, "k1", None, None)]
+    assert kept() == [expired, first]
+    made.append(keys.create(call, "k2", None, None))
+    assert kept() == [expired]
+    house.clock.advance(seconds=86_400)
+    call = house.login()
+    made.append(keys.create(call, "k3", None, None))
+    assert kept() == []
+    # All three work. Each can be replaced at once, as often as one likes, and none more can be made.
+    rotated = made[0]
+    for _ in range(4):
+        rotated = keys.rotate(call, rotated.record.key_id)
+    with pytest.raises(QuotaExceeded, match="has 3 API keys that work"):
+        keys.create(call, "k", None, None)
+    for key in (rotated, *made[1:]):
+        house.as_bearer(key.secret)
+    assert keys.get(house.login("admin"), other).is_active
 
 
 def test_a_login_too_many_ends_the_oldest_at_once_and_none_of_others(house: House) -> None:

@@ -2,10 +2,13 @@
 record agree.
 """
 
+import errno
 import os
+import resource
 import signal
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from services.actions import ACTIONS, ADMIN, DEVELOPER, Action, Place, docs, key
 
 from vectrograph.control.audit import INTERRUPTED
 from vectrograph.control.audit_journal import SLOTS, AuditJournal
-from vectrograph.control.store import ControlStore
+from vectrograph.control.store import ControlStore, sqlite_url
 from vectrograph.domain.errors import DomainError, InvalidToken, Unavailable
 from vectrograph.engines.embedded import EmbeddedEngine
 
@@ -77,6 +80,75 @@ def test_the_account_database_is_busy(place: Place, action: Action, monkeypatch:
     changes_points = action.name.startswith(("point.", "token.", "collection.delete", "key.sdk_token"))
     assert answer == ("ok" if changes_points else Unavailable.code)
     check(place, action, made, answer, before)
+
+
+@contextmanager
+def descriptors_left(count: int) -> Iterator[None]:
+    """Take every file descriptor of the process but so many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
+    taken: list[int] = []
+    try:
+        while True:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        assert error.errno == errno.EMFILE
+    try:
+        for descriptor in taken[:count]:
+            os.close(descriptor)
+        del taken[:count]
+        yield
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux")
+@pytest.mark.parametrize("connected", [True, False])
+def test_the_account_database_cannot_be_opened(place: Place, connected: bool) -> None:
+    """FINDINGS B4, the second round: without a descriptor it is refused as something to repeat, and works later."""
+    acts: dict[str, Callable[[], object]] = {
+        "login": lambda: place.services.sessions.login("developer", "developer123"),
+        "list": lambda: place.services.users.list(ADMIN),
+        "key": lambda: place.services.keys.create(DEVELOPER, "k", None, None),
+        "record": lambda: place.store.audit.list(None),
+    }
+    for act in acts.values():
+        act()
+    refused = set()
+    for name, act in acts.items():
+        for free in range(4):
+            place.store.audit.move()
+            if not connected:
+                place.store._database._engine.dispose()
+            with descriptors_left(free):
+                try:
+                    act()
+                except DomainError as error:
+                    assert error.retryable, (name, free, error)
+                    refused.add(name)
+            act()
+    assert connected or refused == set(acts)
+
+
+def test_eight_processes_write_the_record_of_one_directory(directory: Path) -> None:
+    """FINDINGS B7, the second round: the ninth is told, and takes the place of one that ends."""
+    url = sqlite_url(directory / "control.sqlite")
+    with ExitStack() as stack:
+        stores = [ControlStore.open(url, directory, operator=n > 0) for n in range(9)]
+        for store in stores:
+            stack.callback(store.close)
+        for store in stores[:8]:
+            store.audit.end(store.audit.begin(action="test", target="", tenant="default"), "ok")
+        with pytest.raises(Unavailable, match="8 processes write this audit record already; end one of them"):
+            stores[8].audit.begin(action="test", target="", tenant="default")
+        assert len(list(directory.glob("audit*.journal"))) == 8
+        assert sum(path.stat().st_size for path in directory.glob("audit*.journal")) == 8 << 20
+        stores[3].audit.close()
+        stores[8].audit.end(stores[8].audit.begin(action="test", target="", tenant="default"), "ok")
+        assert len([entry for entry in stores[8].audit.list(None) if entry.action == "test"]) >= 1
 
 
 @AUDITED

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import delete, exc, func, select, update
+from sqlalchemy import delete, exc, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from vectrograph.control.accounts import user_record
@@ -129,25 +129,43 @@ class ApiKeys:
                         raise UserNotFound(
                             f"Account {new.owner_id!r} does not exist.", details={"user_id": new.owner_id}
                         )
-                    self._admit(session, new.owner_id)
-                    session.add(key)
                     if also is not None:
                         also(session)
+                        session.flush()
+                    self._admit(session, new.owner_id)
+                    session.add(key)
             except exc.IntegrityError:
                 continue
             return CreatedKey(self._record(key), secret)
         raise Unavailable("No unused API key could be drawn; try again.")
 
     def _admit(self, session: Session, owner: str) -> None:
-        """Go on when the account may have one more key."""
+        """Make room for one more key of an account: forget the keys that were revoked or expired first.
+
+        Only keys that work count against the account for good, so rotating a key never locks its owner out.
+        """
         limit = self._quotas.max_api_keys
         count = session.scalar(select(func.count()).select_from(ApiKey).where(ApiKey.owner_id == owner)) or 0
-        if count >= limit:
+        if count < limit:
+            return
+        now = self._clock()
+        over = or_(ApiKey.revoked_at.is_not(None), ApiKey.expires_at <= now)
+        ended_at = func.coalesce(ApiKey.revoked_at, ApiKey.expires_at)
+        oldest = (
+            select(ApiKey.key_id)
+            .where(ApiKey.owner_id == owner, over)
+            .order_by(ended_at, ApiKey.created_at, ApiKey.key_id)
+            .limit(count - limit + 1)
+        )
+        forgotten = session.scalars(oldest).all()
+        if len(forgotten) <= count - limit:
+            working = count - len(forgotten)
             raise QuotaExceeded(
-                f"This account has {count} API keys, revoked and expired ones included, and max_api_keys is {limit}; "
-                "delete some of them.",
-                details={"limit": limit, "unit": "api_keys", "used": count},
+                f"This account has {working} API keys that work, and max_api_keys is {limit}; "
+                "delete or revoke some of them.",
+                details={"limit": limit, "unit": "api_keys", "used": working},
             )
+        session.execute(delete(ApiKey).where(ApiKey.key_id.in_(forgotten)))
 
     def find(self, secret: str) -> StoredKey | None:
         """The key that begins as `secret` does, with its owner, for comparing digests; None when there is none."""

@@ -11,7 +11,8 @@ class Quotas:
 
     Attributes:
         max_accounts: accounts of the server.
-        max_api_keys: API keys of one account, revoked and expired ones included, for their records are kept.
+        max_api_keys: API keys of one account. Revoked and expired ones stay as long as there is room; those that ended
+            first are forgotten.
         max_sessions: logins of one account that are not over; a further one ends the oldest.
         max_feedback_bytes: feedback of one account.
         max_feedback_total_bytes: feedback of all accounts.

@@ -69,16 +69,19 @@ class Reflection:
 
     def _watched(self, questions: Iterator[bytes], context: grpc.ServicerContext, address: str) -> Iterator[Any]:
         """Yield the questions, as long as the next one comes soon."""
-        for _ in range(_MAX_QUESTIONS):
+        asked = 0
+        while True:
             with self._stalled.watching(context, address):
                 question = next(questions, None)
             if question is None:
                 return
+            if asked == _MAX_QUESTIONS:
+                context.abort(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED, f"a stream may ask {_MAX_QUESTIONS} questions; open another one"
+                )
+            asked += 1
             # Parsed here rather than by grpc, whose one serving thread would do it for a question of any size.
             yield _parsed(question, context)
-        context.abort(
-            grpc.StatusCode.RESOURCE_EXHAUSTED, f"a stream may ask {_MAX_QUESTIONS} questions; open another one"
-        )
 
     def leave(self) -> None:
         """Wait for idle streams no longer: the server stops."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from vectrograph.domain.collections import CollectionInfo, CollectionRef
-from vectrograph.domain.errors import TooLarge
+from vectrograph.domain.errors import InvalidArgument, TooLarge
 from vectrograph.domain.filters import Filter, measured
 from vectrograph.domain.limits import Limits
 from vectrograph.engines.base import Engine
@@ -13,6 +13,10 @@ _FLOAT_BYTES: Final = 4
 # How many points a graph search looks at for each that it keeps in mind; the breadth that engines begin with.
 _LOOKED_AT: Final = 32
 _USUAL_BREADTH: Final = 128
+
+MAX_EF: Final = 10_000
+"""Largest `ef`, the beam width of a graph search, in nodes: ten times the default of `max_top_k`. A wider walk takes as
+long as an exact search, which has limits of its own."""
 
 MAX_NEEDLE_BYTES: Final = 1_024
 """Bytes of a text that is looked for within strings: Python may compare each with each character of a value."""
@@ -44,6 +48,23 @@ def admit_answer(hits: int, dimension: int, limits: Limits) -> None:
             f"The answer could hold {cost} bytes of vectors and the limit max_answer_bytes is "
             f"{limits.max_answer_bytes}; ask for fewer hits, or leave the vectors out.",
             details={"field": "top_k", "cost": cost, "limit": limits.max_answer_bytes, "unit": "bytes"},
+        )
+
+
+def admit_ef(ef: int | None) -> None:
+    """Accept a beam width of a graph search; None leaves it to the engine.
+
+    Raises:
+        InvalidArgument: it is not from 1 to `MAX_EF`.
+
+    >>> admit_ef(None), admit_ef(MAX_EF)
+    (None, None)
+    """
+    if ef is not None and not 1 <= ef <= MAX_EF:
+        raise InvalidArgument.of(
+            "ef",
+            f"is {ef} and must be from 1 to {MAX_EF}; ask for an exact search to look at every point",
+            "out_of_range",
         )
 
 

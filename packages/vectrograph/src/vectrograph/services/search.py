@@ -12,7 +12,7 @@ from vectrograph.domain.queries import DenseLeg, Hit, Include, SearchRequest, Se
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_top_k
 from vectrograph.services.call import Call
-from vectrograph.services.cost import admit_answer, admit_filter, admit_work
+from vectrograph.services.cost import admit_answer, admit_ef, admit_filter, admit_work
 from vectrograph.services.reranking import CANDIDATES_PER_HIT, Rerank, admit_rerank, reranked
 
 
@@ -50,7 +50,7 @@ class Search:
             include: parts of the points to return.
             max_score: drop hits farther away than this.
             exact: scan everything instead of using an index.
-            ef: breadth of the graph search; None leaves it to the engine.
+            ef: beam width of the graph search, at most `MAX_EF`; None leaves it to the engine.
             explain: tell how it was answered.
             rerank: order the hits anew by words and feedback, among more candidates than are returned.
 
@@ -73,6 +73,7 @@ class Search:
         if rerank is not None:
             admit_rerank(rerank)
             admit_top_k(rerank.candidates, self._limits, queries=len(vectors), field="rerank.candidates")
+        admit_ef(ef)
         call.refuse_late()
         admit_answer(k * len(vectors), vectors.shape[1] if include.vector else 0, self._limits)
         whole = exact or filter is not None

@@ -22,10 +22,16 @@ KINDS = (ChangeKind.PUT, ChangeKind.PATCH, ChangeKind.DELETE)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to answer when the same request comes again."""
+    """What to answer when the same request comes again: `result` is the JSON of a WriteResult."""
 
     key: IdempotencyKey
-    result: WriteResult
+    result: str
+
+    @classmethod
+    def of(cls, key: IdempotencyKey, result: WriteResult) -> "Reply":
+        """Encode the result of a write."""
+        outcomes = [[outcome.id, outcome.status.value, outcome.version] for outcome in result.outcomes]
+        return cls(key, json.dumps({"seq": result.seq, "outcomes": outcomes}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +148,5 @@ def _reply_columns(reply: Reply | None, at: int) -> tuple[str | int | None, ...]
     if reply is None:
         return (None,) * 6
     key = reply.key
-    outcomes = [[outcome.id, outcome.status.value, outcome.version] for outcome in reply.result.outcomes]
-    result = json.dumps({"seq": reply.result.seq, "outcomes": outcomes})
-    columns = (key.principal, key.operation, key.key, key.body_hash, result)
+    columns = (key.principal, key.operation, key.key, key.body_hash, reply.result)
     return (*columns, reply_checksum(*columns, at))

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Lock
 from typing import Any, Final
@@ -43,7 +43,7 @@ from vectrograph.engines.embedded.upkeep import Upkeep
 from vectrograph.engines.embedded.view import View
 
 REPLAY_MICROSECONDS: Final = 24 * 3600 * 1_000_000
-"""How long an idempotency record is kept."""
+"""How long an idempotency record is kept, unless there are too many: see `reply_limits`."""
 
 _PUBLICATION_SECONDS: Final = 1.0
 _SMALL_ROWS: Final = 2_000
@@ -237,7 +237,7 @@ class Collection:
             result = WriteResult(seq=plan.counters.seq, outcomes=tuple(plan.outcomes))
             batch = plan.batch(admitted, expired)
             if key is not None:
-                batch = replace(batch, reply=Reply(key, result))
+                batch = content.with_reply(batch, Reply.of(key, result))
             elif not batch.changes:
                 return result
             check()

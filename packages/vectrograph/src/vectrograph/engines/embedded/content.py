@@ -1,11 +1,11 @@
 """What an undamaged collection has, and how a commit becomes the next View."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vectrograph.domain.collections import CollectionSpec
 from vectrograph.domain.filters import Filter
-from vectrograph.engines.embedded.batch import Batch
+from vectrograph.engines.embedded.batch import Batch, Reply
 from vectrograph.engines.embedded.budget import Budget
 from vectrograph.engines.embedded.columns.store import ColumnStore
 from vectrograph.engines.embedded.failures import Damaged
@@ -14,6 +14,7 @@ from vectrograph.engines.embedded.opening import open_rows
 from vectrograph.engines.embedded.plan import Counters
 from vectrograph.engines.embedded.records import Record
 from vectrograph.engines.embedded.remembered import Remembered
+from vectrograph.engines.embedded.reply_limits import ReplyLimits
 from vectrograph.engines.embedded.store import Store
 from vectrograph.engines.embedded.view import Addition, View, ViewBuilder
 
@@ -43,6 +44,7 @@ class Content:
         self.opened = open_rows(store, files, spec, header.counters)
         self.builder: ViewBuilder = self.opened.builder
         self._pending: _Pending | None = None
+        self._reply_limits: ReplyLimits | None = None
         self.columns = ColumnStore()
         self.remembered = Remembered()
 
@@ -56,13 +58,24 @@ class Content:
         with self.columns.updating_at_once() as alone:
             return self.store.matching(condition, self.view, self.columns if alone else None, check)
 
+    def with_reply(self, batch: Batch, reply: Reply) -> Batch:
+        """Return a batch that also stores an idempotency record, and forgets others where it must make room."""
+        if self._reply_limits is None:
+            self._reply_limits = ReplyLimits(self.store.reply_sizes())
+        return replace(batch, reply=reply, expired=self._reply_limits.forget(batch.expired, len(reply.result)))
+
     def commit(self, batch: Batch, counters: Counters) -> None:
         """Write a batch and publish the View that shows it."""
         added = batch.addition
         self.builder.prepare(added)
         # Whatever interrupts the next lines, the next writer asks the file first what became of them.
         self._pending = _Pending(batch, added, counters)
+        # Read anew after a commit that fails: it may have forgotten records, or not.
+        replies, self._reply_limits = self._reply_limits, None
         self.store.apply(batch)
+        if replies is not None and batch.reply is not None:
+            replies.add(batch.at, len(batch.reply.result))
+        self._reply_limits = replies
         self.store.recorded(batch)
         self._publish(self._pending)
 

@@ -21,6 +21,9 @@ from vectrograph.engines.embedded.selecting import known_selection, selecting
 from vectrograph.engines.embedded.view import View
 
 _FILTER_CHUNK: Final = 512
+_SKIP_CHUNK: Final = 10_000
+"""Index entries that one statement skips for an offset. It takes about a millisecond; between two the caller may leave
+and the deadline may pass, so that a large offset holds no thread."""
 _FEW: Final = 4
 _MOST_SORTED: Final = 100_000
 """Points read to be sorted: some 50 MB."""
@@ -57,7 +60,7 @@ def scroll(collection: Collection, request: ScrollRequest, check: Callable[[], N
     after = None if request.cursor is None else order.position(unseal(scope, request.cursor, "cursor"))
     if request.filter is None:
         with collection.reading() as (connection, _), _transaction(connection):
-            found = order.page(connection, after, request.limit + 1, request.offset, BARE)
+            found = _unfiltered(connection, order, after, request, check)
             whole = _whole(connection, found[: request.limit], request.include)
     else:
         with selecting(collection, request.filter, check) as (connection, view, selection):
@@ -71,6 +74,25 @@ def scroll(collection: Collection, request: ScrollRequest, check: Callable[[], N
 
 def _whole(connection: apsw.Connection, page: Sequence[Record], include: Include) -> dict[int, Record]:
     return {record.label: record for record in read_by_labels(connection, [r.label for r in page], include)}
+
+
+def _unfiltered(
+    connection: apsw.Connection,
+    order: "_Ordering",
+    after: tuple[object, ...] | None,
+    request: ScrollRequest,
+    check: Callable[[], None],
+) -> list[Record]:
+    """Return the points after a position, without those to skip, and one more than a page has."""
+    skip = request.offset
+    while skip > _SKIP_CHUNK:
+        check()
+        last = order.page(connection, after, 1, _SKIP_CHUNK - 1, BARE)
+        if not last:
+            return []
+        after = order.position(order.key(last[0]))
+        skip -= _SKIP_CHUNK
+    return order.page(connection, after, request.limit + 1, skip, BARE)
 
 
 def _matching(

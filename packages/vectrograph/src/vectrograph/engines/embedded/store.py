@@ -27,6 +27,7 @@ from vectrograph.engines.embedded.open_files import OpenFiles
 from vectrograph.engines.embedded.plan import Counters
 from vectrograph.engines.embedded.reading import read_by_ids, read_by_labels
 from vectrograph.engines.embedded.records import BARE, CONTENT, Record, reply_checksum, state_checksum, vector_checksum
+from vectrograph.engines.embedded.reply_limits import GROUPS
 from vectrograph.engines.embedded.schema import (
     APPLICATION_ID,
     FILE_NAME,
@@ -384,6 +385,18 @@ class Store:
         result = json.loads(stored)
         outcomes = tuple(Outcome(name, OutcomeStatus(status), version) for name, status, version in result["outcomes"])
         return body_hash, WriteResult(seq=result["seq"], outcomes=outcomes, replayed=True)
+
+    def reply_sizes(self) -> list[tuple[int, int, int]]:
+        """Idempotency records in groups, oldest first: time of the newest one, how many, bytes of their outcomes."""
+        # One row, because each row costs the interpreter's lock; octet_length does not read the outcomes.
+        rows: Any = self._writer.execute(
+            "SELECT json_group_array(json_array(until, number, size)) FROM ("
+            " SELECT max(at) AS until, count(*) AS number, sum(size) AS size FROM ("
+            "  SELECT at, octet_length(result) AS size, ntile(?) OVER (ORDER BY at) AS part FROM replies"
+            " ) GROUP BY part ORDER BY part)",
+            (GROUPS,),
+        ).fetchall()
+        return [(until, number, size) for until, number, size in json.loads(rows[0][0])]
 
     def matching(
         self, condition: Filter, view: View, columns: ColumnStore | None, check: Callable[[], None]
