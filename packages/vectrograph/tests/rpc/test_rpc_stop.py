@@ -35,6 +35,9 @@ class Gate:
     def count_request(self) -> None:
         pass
 
+    def look(self, address: str, given: Any) -> None:
+        pass
+
     def list(self, call: Any) -> list[Any]:
         self.entered.set()
         self.open.wait(20)
@@ -54,6 +57,7 @@ def running(serve: Callable[..., tuple[grpc.Server, Any]], gate: Gate) -> tuple[
         SimpleNamespace(
             sessions=gate,
             health=gate,
+            development=gate,
             catalog=gate,
             limits=Limits(),
             rate_limits=RateLimits(),
