@@ -14,6 +14,7 @@ import pytest
 from vectrograph import RunningServer, running
 from vectrograph.rest import app
 from vectrograph.rest.workers import Workers
+from vectrograph.rpc.extensions import VectrographService
 from vectrograph.rpc.pool import Pool
 from vectrograph.services.catalog import Catalog
 from vectrograph.services.tokens import Tokens
@@ -100,6 +101,29 @@ def test_grpc_answers_resource_exhausted_with_retry_after(server: RunningServer,
         assert codes.count(grpc.StatusCode.OK) == PER_GRPC_THREAD
         for _ in range(50):
             assert channel.unary_unary(LIST)(b"", metadata=metadata, timeout=10) is not None
+
+
+@pytest.mark.parametrize(
+    ("method", "name"), [("SearchBatch", "search_batch"), ("Scroll", "scroll"), ("Count", "count")]
+)
+def test_calls_that_read_much_hold_up_no_search(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch, method: str, name: str
+) -> None:
+    """FINDINGS B5, a sibling: four batches of a thousand searches took all threads, and nobody else found anything."""
+    monkeypatch.setattr(VectrographService, name, gate.hold(getattr(VectrographService, name)))
+    with running(grpc_threads=1) as server, server.vectron() as client:
+        client.create_collection("docs", 2, "cosine")
+        client.upsert("docs", [Point(id="a", vector=[1.0, 0.0])])
+        with grpc.insecure_channel(server.grpc_address) as opened:
+            channel: Any = opened
+            call = channel.unary_unary(f"/vectrograph.v1.VectrographService/{method}")
+            metadata = (("x-api-key", server.api_key),)
+            held = [call.future(b"", metadata=metadata, timeout=30) for _ in range(4)]
+            assert gate.held.acquire(timeout=10)
+            assert [hit.id for hit in client.search("docs", [1.0, 0.0], top_k=1)] == ["a"]
+            assert not any(one.done() for one in held)
+            gate.open.set()
+            assert {one.code() for one in held} == {grpc.StatusCode.INVALID_ARGUMENT}
 
 
 def test_thousands_of_calls_at_once_are_all_told_that_it_is_too_much(

@@ -54,6 +54,8 @@ _WRITING: Final = frozenset(
     for method in (*VECTRON_SERVICE_METHODS.values(), *VECTROGRAPH_SERVICE_METHODS.values())
     if method.name in _WRITERS
 )
+# One call may take the work of a thousand searches, so that such calls have threads of their own too.
+_LONG_READS: Final = frozenset(VECTROGRAPH_SERVICE_METHODS[name].path for name in ("SearchBatch", "Scroll", "Count"))
 _ACCOUNTS: Final = frozenset(method.path for method in AUTH_SERVICE_METHODS.values())
 # A stream holds a thread until its caller has taken the answer, so that streams have threads of their own.
 _STREAMING: Final = frozenset(method.path for method in VECTRON_SERVICE_METHODS.values() if method.response_streaming)
@@ -83,8 +85,9 @@ def build_grpc_server(
         services: what answers. A message over their limit `max_body_bytes` ends with RESOURCE_EXHAUSTED, the error
             code REQUEST_TOO_LARGE and the limit; from a quarter and 4 MiB over it on, grpc's core refuses it before it
             is read whole, in words of its own without code and details.
-        threads: how many calls that read, that write, and that belong to accounts are each answered at once; further
-            ones wait. Streams, health and reflection have threads of their own.
+        threads: how many calls that read, that read much (batches, scrolling, counting), that write, and that belong
+            to accounts are each answered at once; further ones wait. Streams, health and reflection have threads of
+            their own.
         trusted_proxies: whose `x-forwarded-for` is believed.
         body_seconds: how long a call may take to send its message, or to take an answer of a stream, before it is
             cancelled.
@@ -105,10 +108,17 @@ def build_grpc_server(
         return Pool(count, max_waiting=most, thread_name_prefix=f"rpc-{kind}", begin=begin)
 
     # What writes waits for the disk, and what belongs to accounts hashes passwords, both outside of Python.
-    reading = pool("reading", threads, anywhere if home is None else home.stay)
+    stay = anywhere if home is None else home.stay
+    reading, long_reading = pool("reading", threads, stay), pool("long-reading", threads, stay)
     writing, accounts, streaming = pool("writing", threads), pool("accounts", strangers), pool("streaming", streams)
-    pools = [reading, writing, accounts, streaming]
-    lanes = Lanes(reading, (writing, _WRITING), (accounts, _ACCOUNTS), (streaming, _STREAMING))
+    pools = [reading, long_reading, writing, accounts, streaming]
+    lanes = Lanes(
+        reading,
+        (long_reading, _LONG_READS),
+        (writing, _WRITING),
+        (accounts, _ACCOUNTS),
+        (streaming, _STREAMING),
+    )
     refusals = Refusals("grpc")
     slow = SlowBodies(body_seconds, _BODY_GRACE_SECONDS, lambda: any(pool.waiting for pool in pools))
     stalled = StalledCalls(seconds=body_seconds, in_all=_STRANGERS_STALLED, per_caller=_STRANGERS_STALLED_PER_ADDRESS)
