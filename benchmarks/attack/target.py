@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.attack.authorities import Authority
 from benchmarks.load.subject import started
-from vectron_client import Point, VectronClient
+from vectron_client import ClientOptions, Point, VectronClient
 
 COLLECTION: Final = "attacked"
 DIMENSION: Final = 64
@@ -128,8 +128,10 @@ def _prepared(pid: int, addresses: dict[str, Any], points: int, certificate: str
 
 def _fill(target: Target, points: int) -> None:
     rows = np.random.default_rng(7).standard_normal((points, DIMENSION), np.float32)
-    options: dict[str, Any] = {"tls": True, "ca_cert": target.certificate} if target.certificate else {}
-    with VectronClient(target.grpc, api_key=target.key, **options) as client:
+    options = ClientOptions()
+    if target.certificate:
+        options = ClientOptions(use_tls=True, tls_root_certificates=Path(target.certificate))
+    with VectronClient(target.grpc, api_key=target.key, options=options) as client:
         client.create_collection(COLLECTION, DIMENSION, "cosine")
         made = [
             Point(id=str(n), vector=row, payload={"n": n, "bucket": n % _BUCKETS, "text": f"words about point {n}"})
