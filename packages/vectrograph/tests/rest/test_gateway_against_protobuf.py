@@ -166,7 +166,7 @@ def answers() -> Iterator[tuple[msgspec.Struct, Message]]:
     shown = own_messages.GetCollectionInfoResponse.of(info, "u-1")
     yield shown, vectrograph_pb.GetCollectionInfoResponse()
     yield own_messages.CountResponse(count=str(2**64 - 1)), vectrograph_pb.CountResponse()
-    yield messages.UpsertResponse(upserted=7), vectron_pb.UpsertResponse()
+    yield messages.UpsertResponse(upserted=7, json_payload=False), vectron_pb.UpsertResponse()
 
 
 def test_answers_are_what_protobuf_writes_with_all_defaults() -> None:

@@ -37,7 +37,7 @@ from vectron_client.exceptions import (
     UnavailableError,
     VectronError,
 )
-from vectron_client.filters import Field, Filter, each, field
+from vectron_client.filters import Field, Filter, each, everything, field
 from vectron_client.hits import SearchHits
 from vectron_client.models import CollectionStatus, FeedbackItem, Point, SearchResult, ShardStatus, UserProfile
 from vectron_client.options import ClientOptions
@@ -86,5 +86,6 @@ __all__ = [
     "VectronClientPool",
     "VectronError",
     "each",
+    "everything",
     "field",
 ]

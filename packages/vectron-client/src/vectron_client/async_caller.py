@@ -1,19 +1,23 @@
 """What the asynchronous clients share: opening, closing, options, sending one call."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, TypeVar
 
+from vectron_client._wirekit.deadline import Deadline
 from vectron_client._wirekit.flow import run_async
-from vectron_client.answers import ScrollPage
+from vectron_client.answers import ExplainedSearch, ScrollPage
 from vectron_client.call import Call, answered, flow
 from vectron_client.channel import AsyncChannel
 from vectron_client.endpoint import endpoint
 from vectron_client.exceptions import InternalServerError, MessageTooLargeError
 from vectron_client.extension_calls import PageAt
-from vectron_client.models import Point
+from vectron_client.models import Point, SearchResult
 from vectron_client.options import ClientOptions, changed_options, own_options
+from vectron_client.payloads import ServerForms
 from vectron_client.retries import RetryPlan, seconds
+from vectron_client.search_calls import Pieces, results_of, snapshots_of
 from vectron_client.uncopied import Uncopied, twin
 
 T = TypeVar("T")
@@ -35,6 +39,7 @@ class AsyncCaller(Uncopied):
     def __init__(self, host: str, api_key: str | None = None, options: ClientOptions | None = None) -> None:
         self._options = own_options(options)
         self._retries = RetryPlan(self._options)
+        self._forms = ServerForms()
         self._channel = AsyncChannel(endpoint(host, api_key, self._options))
         self._host = host
 
@@ -82,6 +87,38 @@ class AsyncCaller(Uncopied):
                 yield call.result(answer)
         finally:
             stream.cancel()
+
+    async def _search(self, call: Call[T], timeout: float | None) -> T:
+        """Run a search; in pieces where its answer does not fit into one message."""
+        limit = seconds(timeout, self._options)
+        deadline = Deadline.after(limit)
+        try:
+            return await run_async(flow(call, self._retries, limit), self._channel.perform)
+        except MessageTooLargeError as error:
+            return await self._search_in_pieces(call, deadline, error)
+
+    async def _search_in_pieces(self, call: Call[T], deadline: Deadline, reason: MessageTooLargeError) -> T:
+        if reason.error_code is not None:  # the server's own limit, which holds for pieces too
+            raise reason
+        pieces = Pieces(call, self._options, reason)
+        stream = await run_async(answered(pieces.request, self._retries, deadline.timeout()), self._channel.perform)
+        try:
+            async for answer in stream:
+                pieces.take(answer)
+        finally:
+            stream.cancel()
+        return call.result(pieces.joined())
+
+    async def _snapshots(self, call: Call[ExplainedSearch], timeout: float | None) -> AsyncIterator[list[SearchResult]]:
+        """Stream a search; the last snapshot in pieces where it does not fit into one message."""
+        deadline = Deadline.after(timeout)
+        snapshots: Any = self._stream(snapshots_of(call), timeout)
+        try:
+            async with aclosing(snapshots):
+                async for results in snapshots:
+                    yield results
+        except MessageTooLargeError as error:
+            yield await self._search_in_pieces(results_of(call), deadline, error)
 
     async def _page(self, page_at: PageAt, cursor: str, page_size: int, timeout: float | None) -> ScrollPage:
         """One page, of fewer points where as many as were asked for do not fit into an answer."""

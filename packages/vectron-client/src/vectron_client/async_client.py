@@ -101,14 +101,15 @@ class AsyncVectronClient(AsyncExtensions):
             timeout: seconds for the call.
 
         Returns:
-            The number of points stored.
+            The number of points sent. Points of the same id are counted each, and the last of them is stored;
+            `len({point.id for point in points})` is the number of distinct ones.
 
         Raises:
             InvalidArgumentError: a point is wrong; message and `details` name its id and position.
             MessageTooLargeError: they are too many for one message; `upsert_batch` splits them.
             NotFoundError: there is no such collection.
         """
-        call = calls.upsert(collection, points, self._options)
+        call = calls.upsert(collection, points, self._options, self._forms)
         return 0 if call is None else await self._run(call, timeout)
 
     async def upsert_batch(
@@ -132,7 +133,7 @@ class AsyncVectronClient(AsyncExtensions):
             timeout: seconds for each message.
 
         Returns:
-            The number of points stored.
+            The number of points sent; points of the same id are counted each, and the last of them is stored.
 
         Raises:
             VectronError: the first error. Messages still on their way are cancelled; `details["upserted"]` counts the
@@ -141,7 +142,7 @@ class AsyncVectronClient(AsyncExtensions):
         limit = seconds(timeout, self._options)
         lanes = whole("concurrency", concurrency, 1)
         stored: list[int] = []
-        batches = calls.upsert_batches(collection, points, batch_size, self._options)
+        batches = calls.upsert_batches(collection, points, batch_size, self._options, self._forms)
         flows = (flow(call, self._retries, limit) for call in batches)
         try:
             await run_lanes_async(flows, self._channel, lanes, stored.append)
@@ -200,7 +201,7 @@ class AsyncVectronClient(AsyncExtensions):
             ef=ef,
             budget=timeout,
         )
-        return await self._run(search_calls.results_of(call), timeout)
+        return await self._search(search_calls.results_of(call), timeout)
 
     def search_stream(
         self,
@@ -250,7 +251,7 @@ class AsyncVectronClient(AsyncExtensions):
             ef=ef,
             budget=timeout,
         )
-        return self._stream(search_calls.snapshots_of(call), seconds(timeout, self._options))
+        return self._snapshots(call, seconds(timeout, self._options))
 
     async def get(self, collection: str, point_id: str, *, timeout: float | None = None) -> Point:
         """One point with its vector and payload.

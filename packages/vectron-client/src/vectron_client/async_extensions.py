@@ -82,9 +82,11 @@ class AsyncExtensions(AsyncCaller):
             while not many.done:
                 try:
                     await run_lanes_async(many.batches(self._retries), self._channel, 1, many.take_batch)
-                except MessageTooLargeError:  # noqa: PERF203 - costs nothing beside a call
+                except MessageTooLargeError as error:  # noqa: PERF203 - costs nothing beside a call
                     if not many.shrink():
-                        raise
+                        call, deadline = many.next_search()
+                        results = await self._search_in_pieces(call, deadline, error)
+                        many.take_batch([SearchHits.of(results)])
         except VectronError as error:
             if error.code != "UNIMPLEMENTED":
                 raise
@@ -126,7 +128,7 @@ class AsyncExtensions(AsyncCaller):
             budget=timeout,
             explain=True,
         )
-        return await self._run(call, timeout)
+        return await self._search(call, timeout)
 
     def scroll(
         self,
@@ -234,7 +236,8 @@ class AsyncExtensions(AsyncCaller):
         """Deletes every point that matches, in one transaction, and tells how many they were.
 
         Raises:
-            InvalidArgumentError: there is no filter.
+            InvalidArgumentError: there is no filter, or it has no condition and so matches everything;
+                `vectron_client.everything()` says that you mean it.
             NotFoundError: there is no such collection.
 
         Example::

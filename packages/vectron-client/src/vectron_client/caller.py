@@ -2,19 +2,23 @@
 """What the synchronous clients share: opening, closing, options, sending one call."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from types import TracebackType
 from typing import Any, TypeVar
 
+from vectron_client._wirekit.deadline import Deadline
 from vectron_client._wirekit.flow import run
-from vectron_client.answers import ScrollPage
+from vectron_client.answers import ExplainedSearch, ScrollPage
 from vectron_client.call import Call, answered, flow
 from vectron_client.channel import Channel
 from vectron_client.endpoint import endpoint
 from vectron_client.exceptions import InternalServerError, MessageTooLargeError
 from vectron_client.extension_calls import PageAt
-from vectron_client.models import Point
+from vectron_client.models import Point, SearchResult
 from vectron_client.options import ClientOptions, changed_options, own_options
+from vectron_client.payloads import ServerForms
 from vectron_client.retries import RetryPlan, seconds
+from vectron_client.search_calls import Pieces, results_of, snapshots_of
 from vectron_client.uncopied import Uncopied, twin
 
 T = TypeVar("T")
@@ -36,6 +40,7 @@ class Caller(Uncopied):
     def __init__(self, host: str, api_key: str | None = None, options: ClientOptions | None = None) -> None:
         self._options = own_options(options)
         self._retries = RetryPlan(self._options)
+        self._forms = ServerForms()
         self._channel = Channel(endpoint(host, api_key, self._options))
         self._host = host
 
@@ -83,6 +88,37 @@ class Caller(Uncopied):
                 yield call.result(answer)
         finally:
             stream.cancel()
+
+    def _search(self, call: Call[T], timeout: float | None) -> T:
+        """Run a search; in pieces where its answer does not fit into one message."""
+        limit = seconds(timeout, self._options)
+        deadline = Deadline.after(limit)
+        try:
+            return run(flow(call, self._retries, limit), self._channel.perform)
+        except MessageTooLargeError as error:
+            return self._search_in_pieces(call, deadline, error)
+
+    def _search_in_pieces(self, call: Call[T], deadline: Deadline, reason: MessageTooLargeError) -> T:
+        if reason.error_code is not None:  # the server's own limit, which holds for pieces too
+            raise reason
+        pieces = Pieces(call, self._options, reason)
+        stream = run(answered(pieces.request, self._retries, deadline.timeout()), self._channel.perform)
+        try:
+            for answer in stream:
+                pieces.take(answer)
+        finally:
+            stream.cancel()
+        return call.result(pieces.joined())
+
+    def _snapshots(self, call: Call[ExplainedSearch], timeout: float | None) -> Iterator[list[SearchResult]]:
+        """Stream a search; the last snapshot in pieces where it does not fit into one message."""
+        deadline = Deadline.after(timeout)
+        snapshots: Any = self._stream(snapshots_of(call), timeout)
+        try:
+            with closing(snapshots):
+                yield from snapshots
+        except MessageTooLargeError as error:
+            yield self._search_in_pieces(results_of(call), deadline, error)
 
     def _page(self, page_at: PageAt, cursor: str, page_size: int, timeout: float | None) -> ScrollPage:
         """One page, of fewer points where as many as were asked for do not fit into an answer."""

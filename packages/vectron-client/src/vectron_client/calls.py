@@ -14,6 +14,7 @@ from vectron_client.call import Call, confirm
 from vectron_client.exceptions import MessageTooLargeError, NotFoundError, VectronError
 from vectron_client.models import CollectionStatus, Point, ShardStatus
 from vectron_client.options import ClientOptions
+from vectron_client.payloads import ServerForms
 from vectron_client.points import decode_point, encode_points
 
 
@@ -72,7 +73,9 @@ def get_collection_status(name: str) -> Call[CollectionStatus]:
     return Call(METHODS["GetCollectionStatus"], request.SerializeToString(), read)
 
 
-def upsert(collection: str, points: Iterable[Point], options: ClientOptions) -> Call[int] | None:
+def upsert(
+    collection: str, points: Iterable[Point], options: ClientOptions, forms: ServerForms | None = None
+) -> Call[int] | None:
     """All points in one message; None when there are none.
 
     Raises:
@@ -80,11 +83,13 @@ def upsert(collection: str, points: Iterable[Point], options: ClientOptions) -> 
         MessageTooLargeError: the message would be over `max_send_message_length`.
     """
     head = view.UpsertRequest(collection=text("collection", collection)).SerializeToString()
-    shares = shares_of(points, len(head), options)
-    return _upsert(head, shares) if shares else None
+    shares = shares_of(points, len(head), options, forms)
+    return _upsert(head, shares, forms) if shares else None
 
 
-def shares_of(points: Iterable[Point], taken: int, options: ClientOptions) -> list[bytes]:
+def shares_of(
+    points: Iterable[Point], taken: int, options: ClientOptions, forms: ServerForms | None = None
+) -> list[bytes]:
     """All points as shares of one message, of which `taken` bytes are used already.
 
     Raises:
@@ -94,7 +99,7 @@ def shares_of(points: Iterable[Point], taken: int, options: ClientOptions) -> li
     limit = message_limit(options)
     room = limit - taken
     shares: list[bytes] = []
-    for share in encode_points(points, dimension=options.expected_vector_dim, max_bytes=room):
+    for share in encode_points(points, dimension=options.expected_vector_dim, max_bytes=room, forms=forms):
         shares.append(share)
         room -= len(share)
         if room < 0:
@@ -107,7 +112,11 @@ def shares_of(points: Iterable[Point], taken: int, options: ClientOptions) -> li
 
 
 def upsert_batches(
-    collection: str, points: Iterable[Point], batch_size: int, options: ClientOptions
+    collection: str,
+    points: Iterable[Point],
+    batch_size: int,
+    options: ClientOptions,
+    forms: ServerForms | None = None,
 ) -> Iterator[Call[int]]:
     """The points in messages of at most `batch_size` points and as many bytes as the options allow, built lazily.
 
@@ -118,15 +127,18 @@ def upsert_batches(
     head = view.UpsertRequest(collection=text("collection", collection)).SerializeToString()
     count = whole("batch_size", batch_size, 1)
     room = message_limit(options) - len(head)
-    shares = encode_points(points, dimension=options.expected_vector_dim, max_bytes=room)
+    shares = encode_points(points, dimension=options.expected_vector_dim, max_bytes=room, forms=forms)
     max_bytes = min(room, options.max_batch_bytes - len(head)) if options.max_batch_bytes else room
     cut = batches(shares, max_count=count, max_bytes=max(1, max_bytes), size=len)
-    return (_upsert(head, batch) for batch in cut)
+    return (_upsert(head, batch, forms) for batch in cut)
 
 
-def _upsert(head: bytes, shares: list[bytes]) -> Call[int]:
+def _upsert(head: bytes, shares: list[bytes], forms: ServerForms | None) -> Call[int]:
     def read(answer: bytes) -> int:
-        return wire.UpsertResponse.FromString(answer).upserted
+        response = wire.UpsertResponse.FromString(answer)
+        if response.json_payload and forms is not None:
+            forms.json_alone = True
+        return response.upserted
 
     return Call(METHODS["Upsert"], b"".join([head, *shares]), read, writes=True, named=True)
 
@@ -141,6 +153,7 @@ def get(collection: str, point_id: str) -> Call[Point]:
         return point
 
     request = wire.GetRequest(collection=text("collection", collection), id=text("point_id", point_id))
+    request.json_payload = True
     return Call(METHODS["Get"], request.SerializeToString(), read)
 
 

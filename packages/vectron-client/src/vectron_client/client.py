@@ -102,14 +102,15 @@ class VectronClient(Extensions):
             timeout: seconds for the call.
 
         Returns:
-            The number of points stored.
+            The number of points sent. Points of the same id are counted each, and the last of them is stored;
+            `len({point.id for point in points})` is the number of distinct ones.
 
         Raises:
             InvalidArgumentError: a point is wrong; message and `details` name its id and position.
             MessageTooLargeError: they are too many for one message; `upsert_batch` splits them.
             NotFoundError: there is no such collection.
         """
-        call = calls.upsert(collection, points, self._options)
+        call = calls.upsert(collection, points, self._options, self._forms)
         return 0 if call is None else self._run(call, timeout)
 
     def upsert_batch(
@@ -133,7 +134,7 @@ class VectronClient(Extensions):
             timeout: seconds for each message.
 
         Returns:
-            The number of points stored.
+            The number of points sent; points of the same id are counted each, and the last of them is stored.
 
         Raises:
             VectronError: the first error. Messages still on their way are cancelled; `details["upserted"]` counts the
@@ -142,7 +143,7 @@ class VectronClient(Extensions):
         limit = seconds(timeout, self._options)
         lanes = whole("concurrency", concurrency, 1)
         stored: list[int] = []
-        batches = calls.upsert_batches(collection, points, batch_size, self._options)
+        batches = calls.upsert_batches(collection, points, batch_size, self._options, self._forms)
         flows = (flow(call, self._retries, limit) for call in batches)
         try:
             run_lanes(flows, self._channel, lanes, stored.append)
@@ -201,7 +202,7 @@ class VectronClient(Extensions):
             ef=ef,
             budget=timeout,
         )
-        return self._run(search_calls.results_of(call), timeout)
+        return self._search(search_calls.results_of(call), timeout)
 
     def search_stream(
         self,
@@ -251,7 +252,7 @@ class VectronClient(Extensions):
             ef=ef,
             budget=timeout,
         )
-        return self._stream(search_calls.snapshots_of(call), seconds(timeout, self._options))
+        return self._snapshots(call, seconds(timeout, self._options))
 
     def get(self, collection: str, point_id: str, *, timeout: float | None = None) -> Point:
         """One point with its vector and payload.

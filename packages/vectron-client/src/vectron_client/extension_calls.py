@@ -1,10 +1,12 @@
 """The operations that this project's server adds to Vectron's API, but for searches; built as in `calls`. Pure."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from vectron_client._pb import vectrograph_pb as extensions
 from vectron_client._pb.methods import VECTROGRAPH_SERVICE_METHODS as METHODS
+from vectron_client._wirekit.filters import matches_everything
 from vectron_client.answers import CollectionInfo, PointOutcome, ScrollPage, ServerLimits
 from vectron_client.arguments import flag, invalid, moment, text, whole
 from vectron_client.call import Call
@@ -12,6 +14,7 @@ from vectron_client.calls import shares_of
 from vectron_client.filters import FilterLike, encode_filter
 from vectron_client.models import Point
 from vectron_client.options import ClientOptions
+from vectron_client.payloads import ServerForms
 from vectron_client.points import read_points
 
 #: Makes the call for the page at a cursor, the first at an empty one, with at most so many points.
@@ -42,6 +45,7 @@ def scroll(
         descending=flag("descending", descending),
         include_vectors=flag("include_vectors", include_vectors),
         omit_payload=not flag("include_payload", include_payload),
+        json_payload=True,
     )
     head = request.SerializeToString()
 
@@ -67,11 +71,14 @@ def delete_where(collection: str, filter: FilterLike) -> Call[int]:
     """The end of every point that matches.
 
     Raises:
-        InvalidArgumentError: there is no filter; forgetting it is not to empty the collection.
+        InvalidArgumentError: there is no filter, or one without a condition; forgetting it is not to empty the
+            collection.
     """
     filter_json = encode_filter(filter)
     if not filter_json:
         raise invalid("filter", "must not be empty; say which points are to go")
+    if matches_everything(json.loads(filter_json)):
+        raise invalid("filter", "has no condition and matches everything; to delete everything, pass everything()")
     request = extensions.DeleteWhereRequest(collection=text("collection", collection), filter_json=filter_json)
 
     def read(answer: bytes) -> int:
@@ -115,7 +122,7 @@ def upsert_if(
         return [PointOutcome(one.id, one.status, one.version) for one in outcomes]
 
     # Points have the same field number here as in an UpsertRequest.
-    shares = shares_of(points, len(head), options)
+    shares = shares_of(points, len(head), options, ServerForms(json_alone=True))  # every server with it reads JSON
     return Call(METHODS["UpsertIf"], b"".join([head, *shares]), read, writes=True, named=True) if shares else None
 
 

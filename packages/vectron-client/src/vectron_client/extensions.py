@@ -83,9 +83,11 @@ class Extensions(Caller):
             while not many.done:
                 try:
                     run_lanes(many.batches(self._retries), self._channel, 1, many.take_batch)
-                except MessageTooLargeError:  # noqa: PERF203 - costs nothing beside a call
+                except MessageTooLargeError as error:  # noqa: PERF203 - costs nothing beside a call
                     if not many.shrink():
-                        raise
+                        call, deadline = many.next_search()
+                        results = self._search_in_pieces(call, deadline, error)
+                        many.take_batch([SearchHits.of(results)])
         except VectronError as error:
             if error.code != "UNIMPLEMENTED":
                 raise
@@ -127,7 +129,7 @@ class Extensions(Caller):
             budget=timeout,
             explain=True,
         )
-        return self._run(call, timeout)
+        return self._search(call, timeout)
 
     def scroll(
         self,
@@ -235,7 +237,8 @@ class Extensions(Caller):
         """Deletes every point that matches, in one transaction, and tells how many they were.
 
         Raises:
-            InvalidArgumentError: there is no filter.
+            InvalidArgumentError: there is no filter, or it has no condition and so matches everything;
+                `vectron_client.everything()` says that you mean it.
             NotFoundError: there is no such collection.
 
         Example::

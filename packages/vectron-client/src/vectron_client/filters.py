@@ -71,6 +71,15 @@ def each() -> Field:
     return Field(())
 
 
+def everything() -> Filter:
+    """Every point, whatever its payload; for `delete_where`, which refuses any other filter without a condition.
+
+    >>> everything().to_dict()
+    {'everything': True}
+    """
+    return Filter({"everything": True})
+
+
 def encode_filter(filter: FilterLike | None, name: str = "filter") -> str:
     """A filter as it travels: the text of a JSON object, empty for None.
 

@@ -7,7 +7,7 @@ from vectron_client import search_calls
 from vectron_client._wirekit.deadline import Deadline
 from vectron_client._wirekit.flow import Flow
 from vectron_client.arguments import whole
-from vectron_client.call import flow
+from vectron_client.call import Call, flow
 from vectron_client.calls import message_limit
 from vectron_client.exceptions import DeadlineExceededError
 from vectron_client.hits import SearchHits
@@ -84,6 +84,10 @@ class SearchMany:
         self._step = max(1, size // 2)
         return size > 1
 
+    def next_search(self) -> tuple[Call[list[SearchResult]], Deadline]:
+        """Return the search of the next query alone, and the deadline of all."""
+        return self._search(len(self.found)), Deadline.after(self._left())
+
     def take_batch(self, found: list[SearchHits]) -> None:
         """Receives what a flow of `batches` found."""
         self.found += found
@@ -92,12 +96,17 @@ class SearchMany:
         """Flows of one query each, to be run in any order."""
         self.found = [SearchHits.of([])] * self._queries
         for place in range(self._queries):
-            vector = PackedVector(self._packed[place * self._width : (place + 1) * self._width])
-            yield self._numbered(place, vector, plan)
+            yield self._numbered(place, self._search(place), plan)
 
-    def _numbered(self, place: int, vector: PackedVector, plan: RetryPlan) -> Flow[tuple[int, list[SearchResult]]]:
+    def _search(self, place: int) -> Call[list[SearchResult]]:
+        vector = PackedVector(self._packed[place * self._width : (place + 1) * self._width])
         call = search_calls.search(self._collection, vector, self._top_k, self._options, **self._choices)
-        results = yield from flow(search_calls.results_of(call), plan, self._left())
+        return search_calls.results_of(call)
+
+    def _numbered(
+        self, place: int, call: Call[list[SearchResult]], plan: RetryPlan
+    ) -> Flow[tuple[int, list[SearchResult]]]:
+        results = yield from flow(call, plan, self._left())
         return place, results
 
     def take_single(self, found: tuple[int, list[SearchResult]]) -> None:

@@ -1,19 +1,36 @@
 """Payloads between dictionaries of JSON values and their two forms on the wire. Pure.
 
 The official wire form is a map from text to text. It carries payloads whose values are all text. As soon as one
-value is not, the whole payload travels as JSON in an extension field besides, and the map carries the JSON text of
-that value, so that a server without the extension loses no value, only its type.
+value is not, the whole payload travels as JSON in an extension field. Servers without that field read the map alone,
+so the map goes besides, with the JSON text of each value, until the server has told that it reads the field: then a
+server without it loses no value, only its type, and no payload travels twice to one that has it.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 from vectron_client._wirekit.values import json_object
 
 
-def encode(payload: Mapping[str, Any] | None) -> tuple[Mapping[str, str], bytes]:
+@dataclass(slots=True)
+class ServerForms:
+    """Facts about a server that its answers tell; one for each connection.
+
+    Attributes:
+        json_alone: whether it reads payloads as JSON, without the map.
+    """
+
+    json_alone: bool = False
+
+
+def encode(payload: Mapping[str, Any] | None, forms: ServerForms | None = None) -> tuple[Mapping[str, str], bytes]:
     """The map and the JSON of a payload; the JSON is empty when the map says it all.
+
+    Args:
+        payload: what to send.
+        forms: what is known about the server; the map is empty where it reads JSON alone.
 
     Raises:
         WrongValueError: not a mapping, a key that is not text, a value that JSON does not know or would change.
@@ -22,12 +39,16 @@ def encode(payload: Mapping[str, Any] | None) -> tuple[Mapping[str, str], bytes]
     ({'title': 'first'}, b'')
     >>> encode({"title": "first", "year": 2024})
     ({'title': 'first', 'year': '2024'}, b'{"title":"first","year":2024}')
+    >>> encode({"title": "first", "year": 2024}, ServerForms(json_alone=True))
+    ({}, b'{"title":"first","year":2024}')
     """
     if payload is None:
         return {}, b""
     plain = json_object(payload, "payload")
     if all(isinstance(value, str) for value in plain.values()):
         return plain, b""
+    if forms is not None and forms.json_alone:
+        return {}, _ENCODER.encode(plain).encode()
     texts = {key: value if isinstance(value, str) else _ENCODER.encode(value) for key, value in plain.items()}
     return texts, _ENCODER.encode(plain).encode()
 

@@ -96,13 +96,16 @@ def _encode_matrix(matrix: Any, dimension: int) -> tuple[bytes, int]:
     return packed, rows
 
 
-def encode_points(points: Iterable[Point], *, dimension: int, max_bytes: int) -> Iterator[bytes]:
+def encode_points(
+    points: Iterable[Point], *, dimension: int, max_bytes: int, forms: payloads.ServerForms | None = None
+) -> Iterator[bytes]:
     """Each point as its share of an UpsertRequest, tag and length included; joined they make up the whole list.
 
     Args:
         points: read lazily, one at a time.
         dimension: components each vector must have; 0 means as many as the first one has.
         max_bytes: longest share.
+        forms: what is known about the server; looked at for each point.
 
     Raises:
         InvalidArgumentError: a point is wrong; message and `details` name its id and position.
@@ -119,7 +122,7 @@ def encode_points(points: Iterable[Point], *, dimension: int, max_bytes: int) ->
             vector = _checked_vector(point)
             if not vector or (dimension and len(vector) != 4 * dimension):
                 _check_dimension(vector, dimension, reason)
-            share = _share(point, vector)
+            share = _share(point, vector, forms)
         except (ValueError, TypeError) as error:
             raise _about(point, position, error) from error
         if not dimension:
@@ -199,12 +202,12 @@ def _checked_vector(point: Any) -> bytes:
     return _pack(vector)
 
 
-def _share(point: Point, vector: bytes) -> bytes:
+def _share(point: Point, vector: bytes, forms: payloads.ServerForms | None) -> bytes:
     """A point within a message. Written by hand but for its payload: protobuf would copy the vector twice more."""
     name, rest = point.id.encode(), b""
     payload = point.payload
     if payload or type(payload) is not dict:
-        texts, whole = payloads.encode(payload)
+        texts, whole = payloads.encode(payload, forms)
         message = view.Point(payload_json=whole) if whole else view.Point()
         written = message.payload
         for key, value in texts.items():  # `update` is a good deal slower

@@ -11,7 +11,7 @@ from vectron_client._pb.methods import VECTROGRAPH_SERVICE_METHODS, VECTRON_SERV
 from vectron_client.answers import ExplainedSearch, SearchPlan
 from vectron_client.arguments import flag, text, whole
 from vectron_client.call import Call
-from vectron_client.exceptions import VectronError
+from vectron_client.exceptions import MessageTooLargeError, VectronError
 from vectron_client.filters import FilterLike, encode_filter
 from vectron_client.hits import SearchHits, read_batch, read_results
 from vectron_client.models import SearchResult
@@ -60,6 +60,7 @@ def search(
         exact=flag("exact", exact),
         ef=whole("ef", ef, 0, _MOST),
         explain=extended,
+        json_payload=True,
     )
     dimension = len(packed) // 4 if include_vectors else 0
     method = VECTRON_SERVICE_METHODS["Search"]
@@ -96,6 +97,52 @@ def snapshots_of(call: Call[ExplainedSearch]) -> Call[list[SearchResult]]:
     return replace(results_of(call), method=VECTRON_SERVICE_METHODS["SearchStream"])
 
 
+#: Longest answer in pieces, in messages of `max_recv_message_length`: 256 MiB with the defaults. Servers limit answers
+#: too; this bounds what one that does not can make a client keep.
+_MOST_PIECES = 16
+
+
+class Pieces:
+    """An answer beyond `max_recv_message_length`, asked for in pieces and put together: all of one search.
+
+    Args:
+        call: the search.
+        options: whose `max_recv_message_length` is the measure.
+        reason: the error of the answer in one message.
+    """
+
+    def __init__(self, call: Call[Any], options: ClientOptions, reason: MessageTooLargeError) -> None:
+        # Half of the largest message leaves room for a hit that is larger than the piece it is in.
+        wish = view.SearchRequest(piece_bytes=max(1, options.max_recv_message_length // 2)).SerializeToString()
+        # Two encodings in a row are the encoding of both together.
+        self.request = replace(call, method=VECTRON_SERVICE_METHODS["SearchStream"], body=call.body + wish)
+        self._limit = _MOST_PIECES * options.max_recv_message_length
+        self._reason = reason
+        self._taken: list[bytes] = []
+        self._size = 0
+
+    def take(self, answer: bytes) -> None:
+        """Keep one more piece.
+
+        Raises:
+            MessageTooLargeError: the server does not send pieces, or all together are too many bytes.
+        """
+        if type(answer) is not bytes or not view.SearchResponse.FromString(answer).piece:
+            raise self._reason
+        self._size += len(answer)
+        if self._size > self._limit:
+            raise MessageTooLargeError(
+                f"Search: the answer is longer than {self._limit} bytes, {_MOST_PIECES} times "
+                "ClientOptions.max_recv_message_length; ask for less, or raise that",
+                code="RESOURCE_EXHAUSTED",
+            )
+        self._taken.append(answer)
+
+    def joined(self) -> bytes:
+        """Return the whole answer."""
+        return b"".join(self._taken)
+
+
 def _reading(call: Call[Any], read: Callable[[bytes], Any]) -> Call[Any]:
     return replace(call, read=read)
 
@@ -126,6 +173,7 @@ def search_batch(
         exact=flag("exact", exact),
         ef=whole("ef", ef, 0, _MOST),
         timeout_ms=milliseconds(budget, options),
+        json_payload=True,
     )
     dimension = len(vectors) // 4 // queries if include_vectors else 0
     method = VECTROGRAPH_SERVICE_METHODS["SearchBatch"]

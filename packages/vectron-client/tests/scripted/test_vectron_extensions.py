@@ -76,6 +76,7 @@ def test_many_vectors_travel_in_one_message(server: "ScriptedServer", connect: "
         exact=True,
         ef=7,
         timeout_ms=2000,
+        json_payload=True,
     )
 
 
@@ -275,7 +276,14 @@ def test_a_walk_fetches_a_page_when_it_is_needed(server: "ScriptedServer", conne
     assert len(server.seen) == 1
     assert [point.id for point in walk] == ["c", "d"]
     assert [extensions.ScrollRequest.FromString(seen.body) for seen in server.seen] == [
-        extensions.ScrollRequest(collection="docs", limit=2, order_by="created", include_vectors=True, cursor=cursor)
+        extensions.ScrollRequest(
+            collection="docs",
+            limit=2,
+            order_by="created",
+            include_vectors=True,
+            cursor=cursor,
+            json_payload=True,
+        )
         for cursor in ("", "next")
     ]
 

@@ -154,9 +154,15 @@ def test_search_asks_for_payload_by_default(server: "ScriptedServer", connect: "
     assert client.search("docs", [1.0, 2.0]) == []
     client.search("docs", np.array([1, 2]), top_k=3, include_vectors=True, include_payload=False, query="zip")
     expected = [
-        wire.SearchRequest(collection="docs", vector=[1.0, 2.0], top_k=10, include_metadata=True),
+        wire.SearchRequest(collection="docs", vector=[1.0, 2.0], top_k=10, include_metadata=True, json_payload=True),
         wire.SearchRequest(
-            collection="docs", vector=[1.0, 2.0], top_k=3, include_vectors=True, omit_payload=True, query="zip"
+            collection="docs",
+            vector=[1.0, 2.0],
+            top_k=3,
+            include_vectors=True,
+            omit_payload=True,
+            query="zip",
+            json_payload=True,
         ),
     ]
     assert [seen.body for seen in server.seen] == [message.SerializeToString() for message in expected]
@@ -197,7 +203,7 @@ def test_get_gives_a_point_that_can_be_stored_again(server: "ScriptedServer", co
     point = client.get("docs", "a")
     client.upsert("docs", [point])
     assert point == Point("a", FLOATS, {"n": 1})
-    assert server.seen[0].body == wire.GetRequest(collection="docs", id="a").SerializeToString()
+    assert server.seen[0].body == wire.GetRequest(collection="docs", id="a", json_payload=True).SerializeToString()
     assert wire.UpsertRequest.FromString(server.seen[1].body).points[0] == stored
 
 

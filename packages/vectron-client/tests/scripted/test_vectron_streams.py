@@ -39,7 +39,7 @@ def test_each_snapshot_is_there_as_soon_as_it_comes(server: "ScriptedServer", co
     assert [[hit.id for hit in hits] for hits in snapshots] == [["a", "b"]]
     [seen] = server.seen
     assert wire.SearchRequest.FromString(seen.body) == wire.SearchRequest(
-        collection="docs", vector=[1.0, 2.0], top_k=2, query="words", omit_payload=True
+        collection="docs", vector=[1.0, 2.0], top_k=2, query="words", omit_payload=True, json_payload=True
     )
     assert seen.metadata["authorization"] == "Bearer key-1"
 

@@ -56,7 +56,8 @@ class VectrographService:
             exact=request.exact,
             ef=request.ef or None,
         )
-        return b"".join([repeated(encode_hits(result.hits)) for result in results])
+        bare = request.json_payload
+        return b"".join([repeated(encode_hits(result.hits, json_payload=bare)) for result in results])
 
     def scroll(self, call: Call, body: bytes) -> bytes:
         """One page of points."""
@@ -72,7 +73,8 @@ class VectrographService:
             include=_include(request),
         )
         # A GetResponse is a point in field 1, which is what a page repeats.
-        points = b"".join(messages.encode_point(point) for point in page.points)
+        bare = request.json_payload
+        points = b"".join([messages.encode_point(point, json_payload=bare) for point in page.points])
         return points + pb.ScrollResponse(cursor=page.cursor or "").SerializeToString()
 
     def count(self, call: Call, body: bytes) -> bytes:

@@ -53,15 +53,15 @@ _SHORT_ID: Final = 127 - 2 - 5
 _BARE_HIT: Final = tuple(_FIRST + bytes([2 + size + 5]) + _ID + bytes([size]) for size in range(_SHORT_ID + 1))
 
 
-def encode_hits(hits: Sequence[Hit]) -> bytes:
-    """A SearchResponse with the parts of each point that are there."""
+def encode_hits(hits: Sequence[Hit], *, json_payload: bool = False) -> bytes:
+    """A SearchResponse with the parts of each point that are there; `json_payload` leaves out the map of strings."""
     pieces = []
     for hit in hits:
         point = hit.point
         name = point.id.encode()
         size = len(name)
         if point.payload or point.vector is not None or hit.distance is not None or size > _SHORT_ID:
-            pieces.append(repeated(hit_fragment(hit)))
+            pieces.append(repeated(hit_fragment(hit, json_payload=json_payload)))
         else:
             # Most searches are for ids and scores, and a call for each field would take as long as all the rest.
             pieces += _BARE_HIT[size], name, _HIT_SCORE, _pack_float(hit.score)
@@ -73,7 +73,7 @@ def repeated(encoded: bytes) -> bytes:
     return _FIRST + varint(len(encoded)) + encoded
 
 
-def hit_fragment(hit: Hit) -> bytes:
+def hit_fragment(hit: Hit, *, json_payload: bool = False) -> bytes:
     """A SearchResult with the parts of its point that are there."""
     point = hit.point
     name = point.id.encode()
@@ -82,16 +82,16 @@ def hit_fragment(hit: Hit) -> bytes:
         encoded += _HIT_DISTANCE + _pack_float(hit.distance)
     if point.vector is not None:
         encoded += _vector(_HIT_VECTOR, point.vector)
-    return encoded + _payload(point.payload) if point.payload else encoded
+    return encoded + _payload(point.payload, json_payload) if point.payload else encoded
 
 
-def point_fragment(point: Point) -> bytes:
+def point_fragment(point: Point, *, json_payload: bool = False) -> bytes:
     """A Point with those of its parts that are there."""
     name = point.id.encode()
     encoded = _ID + varint(len(name)) + name
     if point.vector is not None:
         encoded += _vector(_POINT_VECTOR, point.vector)
-    return encoded + _payload(point.payload) if point.payload else encoded
+    return encoded + _payload(point.payload, json_payload) if point.payload else encoded
 
 
 def _vector(tag: bytes, vector: Vector) -> bytes:
@@ -99,8 +99,11 @@ def _vector(tag: bytes, vector: Vector) -> bytes:
     return tag + varint(len(floats)) + floats
 
 
-def _payload(payload: Payload) -> bytes:
+def _payload(payload: Payload, json_payload: bool) -> bytes:
     """Strings as they are, other values as their JSON text, and the whole as JSON when there are any."""
+    if json_payload:
+        whole = _json(payload)
+        return _PAYLOAD_JSON + varint(len(whole)) + whole
     parts = []
     plain = True
     for key, value in payload.items():

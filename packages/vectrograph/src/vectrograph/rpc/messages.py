@@ -6,7 +6,7 @@ one become unknown fields, and of a packed field sent in pieces only the last is
 fields, the view's own encoding is then shorter than the message was. Such a message is parsed in the ordinary view.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
@@ -45,6 +45,8 @@ class SearchQuery(NamedTuple):
     ef: int | None
     explain: bool
     rerank: Rerank | None
+    json_payload: bool
+    piece_bytes: int
 
 
 def parse(kind: type[M], body: bytes) -> M:
@@ -66,8 +68,8 @@ def _public_name(kind: type[Message]) -> str:
     return kind.DESCRIPTOR.full_name.replace("vectrograph.bytesview.v1.", "vectron.v1.")
 
 
-def decode_upsert(body: bytes) -> tuple[str, list[Put]]:
-    """Collection and points of an UpsertRequest; vectors are read-only views of its bytes.
+def decode_upsert(body: bytes) -> tuple[str, list[Put], bool]:
+    """Collection and points of an UpsertRequest, and whether one came as JSON; vectors are views of its bytes.
 
     Raises:
         InvalidArgument: the message or a `payload_json` is malformed; names the point's position.
@@ -77,9 +79,10 @@ def decode_upsert(body: bytes) -> tuple[str, list[Put]]:
     buffers = [point.vector for point in points]
     if _lossless(request, buffers, body):
         vectors = [np.frombuffer(buffer, _FLOAT) for buffer in buffers]
-        return request.collection, _puts(points, vectors)
+        return request.collection, _puts(points, vectors), any(point.payload_json for point in points)
     plain = parse(vectron_pb.UpsertRequest, body)
-    return plain.collection, _puts(plain.points, [np.array(point.vector, _FLOAT) for point in plain.points])
+    puts = _puts(plain.points, [np.array(point.vector, _FLOAT) for point in plain.points])
+    return plain.collection, puts, any(point.payload_json for point in plain.points)
 
 
 def decode_search(body: bytes) -> SearchQuery:
@@ -95,8 +98,27 @@ def decode_search(body: bytes) -> SearchQuery:
     return _query(plain, np.array(plain.vector, _FLOAT))
 
 
-def encode_explained(result: SearchResult) -> bytes:
+def encode_explained(result: SearchResult, *, json_payload: bool = False) -> bytes:
     """A SearchResponse with the plan behind it."""
+    # Two encodings of one message, one after the other, are the encoding of both together.
+    return encode_hits(result.hits, json_payload=json_payload) + _plan(result)
+
+
+def encode_pieces(result: SearchResult, query: SearchQuery) -> Iterator[bytes]:
+    """Encode a SearchResponse in messages of about `piece_bytes`: at least one hit each, the plan with the last."""
+    piece = vectron_pb.SearchResponse(piece=True).SerializeToString()
+    hits, size = [piece], 0
+    for hit in result.hits:
+        encoded = encode_hits((hit,), json_payload=query.json_payload)
+        if size and size + len(encoded) > query.piece_bytes:
+            yield b"".join(hits)
+            hits, size = [piece], 0
+        hits.append(encoded)
+        size += len(encoded)
+    yield b"".join([*hits, _plan(result) if query.explain else b""])
+
+
+def _plan(result: SearchResult) -> bytes:
     plan = vectron_pb.SearchResponse(complete=result.complete)
     if result.plan is not None:
         plan.plan.strategy = result.plan.strategy
@@ -104,13 +126,12 @@ def encode_explained(result: SearchResult) -> bytes:
         plan.plan.rows_scanned = result.plan.rows_scanned
         plan.plan.matches = result.plan.matches or 0
         plan.plan.milliseconds = result.plan.milliseconds
-    # Two encodings of one message, one after the other, are the encoding of both together.
-    return encode_hits(result.hits) + plan.SerializeToString()
+    return plan.SerializeToString()
 
 
-def encode_point(point: Point) -> bytes:
+def encode_point(point: Point, *, json_payload: bool = False) -> bytes:
     """A GetResponse."""
-    return repeated(point_fragment(point))
+    return repeated(point_fragment(point, json_payload=json_payload))
 
 
 def _lossless(view: Message, buffers: Sequence[bytes], body: bytes) -> bool:
@@ -165,6 +186,8 @@ def _query(request: bytesview_pb.SearchRequest | vectron_pb.SearchRequest, vecto
         ef=request.ef or None,
         explain=request.explain,
         rerank=_rerank(request) if request.HasField("rerank") else None,
+        json_payload=request.json_payload,
+        piece_bytes=request.piece_bytes,
     )
 
 

@@ -80,14 +80,14 @@ class VectronService:
 
     def upsert(self, call: Call, body: bytes) -> bytes:
         """Store points, replacing those of the same id; answers how many were sent."""
-        collection, points = messages.decode_upsert(body)
+        collection, points, json_payload = messages.decode_upsert(body)
         reached(call, "write", collection)
         if not points:
             raise InvalidArgument.of("points", "at least one point is required for upsert", "too_short")
         count = self._services.points.upsert(
             call, collection, points, idempotency=call.idempotent("vectron.Upsert", body)
         )
-        return vectron_pb.UpsertResponse(upserted=count).SerializeToString()
+        return vectron_pb.UpsertResponse(upserted=count, json_payload=json_payload).SerializeToString()
 
     def search(self, call: Call, body: bytes) -> bytes:
         """The nearest points, closest first."""
@@ -97,10 +97,14 @@ class VectronService:
     def search_stream(self, call: Call, body: bytes) -> Iterator[bytes]:
         """Snapshots of the result, each replacing the one before; the last one is exact.
 
-        What an index finds comes first, where one is used; where everything was scanned, that is exact already.
+        What an index finds comes first, where one is used; where everything was scanned, that is exact already. A
+        client that asks for pieces gets the answer of `search` in several messages instead.
         """
         query = messages.decode_search(body)
         call = call.within(query.timeout_ms)
+        if query.piece_bytes:
+            yield from messages.encode_pieces(self._search(call, query), query)
+            return
         quick = self._search(call, query, explain=True)
         if quick.plan is not None and quick.plan.index is not None:
             yield _encoded(quick, query)
@@ -126,7 +130,8 @@ class VectronService:
         """One point with vector and payload."""
         request = parse(vectron_pb.GetRequest, body)
         collection = reached(call, "read", request.collection)
-        return messages.encode_point(self._services.points.get(call, collection, request.id, messages.POINT))
+        point = self._services.points.get(call, collection, request.id, messages.POINT)
+        return messages.encode_point(point, json_payload=request.json_payload)
 
     def delete(self, call: Call, body: bytes) -> bytes:
         """Remove a point; a missing id is no error."""
@@ -165,7 +170,9 @@ class VectronService:
 
 
 def _encoded(result: SearchResult, query: SearchQuery) -> bytes:
-    return messages.encode_explained(result) if query.explain else encode_hits(result.hits)
+    if query.explain:
+        return messages.encode_explained(result, json_payload=query.json_payload)
+    return encode_hits(result.hits, json_payload=query.json_payload)
 
 
 def reached(call: Call, action: Action, name: str, field: str = "collection") -> str:

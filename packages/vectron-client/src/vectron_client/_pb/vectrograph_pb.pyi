@@ -37,7 +37,9 @@ class SearchBatchRequest(Message):
     ef: int
     TIMEOUT_MS_FIELD_NUMBER: ClassVar[int]
     timeout_ms: int
-    def __init__(self, *, collection: str | None = ..., vectors: bytes | None = ..., queries: int | None = ..., top_k: int | None = ..., include_vectors: bool | None = ..., omit_payload: bool | None = ..., filter_json: str | None = ..., exact: bool | None = ..., ef: int | None = ..., timeout_ms: int | None = ...) -> None: ...
+    JSON_PAYLOAD_FIELD_NUMBER: ClassVar[int]
+    json_payload: bool
+    def __init__(self, *, collection: str | None = ..., vectors: bytes | None = ..., queries: int | None = ..., top_k: int | None = ..., include_vectors: bool | None = ..., omit_payload: bool | None = ..., filter_json: str | None = ..., exact: bool | None = ..., ef: int | None = ..., timeout_ms: int | None = ..., json_payload: bool | None = ...) -> None: ...
 
 class SearchBatchResponse(Message):
     RESPONSES_FIELD_NUMBER: ClassVar[int]
@@ -62,7 +64,9 @@ class ScrollRequest(Message):
     include_vectors: bool
     OMIT_PAYLOAD_FIELD_NUMBER: ClassVar[int]
     omit_payload: bool
-    def __init__(self, *, collection: str | None = ..., limit: int | None = ..., cursor: str | None = ..., filter_json: str | None = ..., order_by: str | None = ..., descending: bool | None = ..., include_vectors: bool | None = ..., omit_payload: bool | None = ...) -> None: ...
+    JSON_PAYLOAD_FIELD_NUMBER: ClassVar[int]
+    json_payload: bool
+    def __init__(self, *, collection: str | None = ..., limit: int | None = ..., cursor: str | None = ..., filter_json: str | None = ..., order_by: str | None = ..., descending: bool | None = ..., include_vectors: bool | None = ..., omit_payload: bool | None = ..., json_payload: bool | None = ...) -> None: ...
 
 class ScrollResponse(Message):
     POINTS_FIELD_NUMBER: ClassVar[int]

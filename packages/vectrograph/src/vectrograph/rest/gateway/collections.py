@@ -59,7 +59,8 @@ def upsert(context: Context, body: messages.UpsertRequest) -> messages.UpsertRes
     count = context.services.points.upsert(
         context.call, context.path["collection"], puts, idempotency=context.idempotency
     )
-    return messages.UpsertResponse(upserted=count)
+    json_payload = any(point.payload_json for point in body.points)
+    return messages.UpsertResponse(upserted=count, json_payload=json_payload or UNSET)
 
 
 def search(context: Context, body: messages.SearchRequest) -> messages.SearchResponse:
@@ -76,13 +77,13 @@ def search(context: Context, body: messages.SearchRequest) -> messages.SearchRes
         explain=body.explain,
         rerank=None if body.rerank is None else body.rerank.asked_with(body.query),
     )
-    return messages.SearchResponse.of(result, explain=body.explain)
+    return messages.SearchResponse.of(result, explain=body.explain, bare=body.json_payload)
 
 
-def get(context: Context, _: None) -> messages.GetResponse:
+def get(context: Context, query: messages.GetQuery) -> messages.GetResponse:
     """GET /v1/collections/{collection}/points/{id}."""
     point = context.services.points.get(context.call, context.path["collection"], context.path["id"], _POINT)
-    return messages.GetResponse(point=messages.StoredPointMessage.of(point))
+    return messages.GetResponse(point=messages.StoredPointMessage.of(point, bare=query.json_payload))
 
 
 def delete(context: Context, _: None) -> messages.DeleteResponse:

@@ -97,6 +97,7 @@ class UpsertResponse(GatewayMessage, frozen=True, kw_only=True):
     """How many points were sent."""
 
     upserted: Int32
+    json_payload: bool | UnsetType = UNSET
 
 
 class RerankRequest(GatewayMessage, frozen=True, kw_only=True):
@@ -119,7 +120,10 @@ class RerankRequest(GatewayMessage, frozen=True, kw_only=True):
 
 
 class SearchRequest(GatewayMessage, frozen=True, kw_only=True):
-    """A search; the collection of the path counts. `topK` 0 means 10, `timeoutMs` 0 means none."""
+    """A search; the collection of the path counts. `topK` 0 means 10, `timeoutMs` 0 means none.
+
+    `jsonPayload` sends payloads as `payloadJson` alone. `pieceBytes` means something to SearchStream of gRPC only.
+    """
 
     collection: str = ""
     vector: list[float] = []
@@ -134,6 +138,8 @@ class SearchRequest(GatewayMessage, frozen=True, kw_only=True):
     ef: UInt32 = 0
     explain: bool = False
     rerank: RerankRequest | None = None
+    json_payload: bool = False
+    piece_bytes: UInt32 = 0
 
 
 class SearchResult(GatewayMessage, frozen=True, kw_only=True):
@@ -147,9 +153,9 @@ class SearchResult(GatewayMessage, frozen=True, kw_only=True):
     distance: Score | UnsetType = UNSET
 
     @classmethod
-    def of(cls, hit: Hit) -> "SearchResult":
-        """From a hit of a search."""
-        payload, payload_json = split_payload(hit.point.payload or {})
+    def of(cls, hit: Hit, *, bare: bool = False) -> "SearchResult":
+        """From a hit of a search; `bare` leaves out the strings."""
+        payload, payload_json = split_payload(hit.point.payload or {}, bare=bare)
         return cls(
             id=hit.point.id,
             score=json_float(hit.score),
@@ -189,9 +195,9 @@ class SearchResponse(GatewayMessage, frozen=True, kw_only=True):
     plan: SearchPlan | UnsetType = UNSET
 
     @classmethod
-    def of(cls, found: FoundHits, *, explain: bool) -> "SearchResponse":
+    def of(cls, found: FoundHits, *, explain: bool, bare: bool = False) -> "SearchResponse":
         """From what a search found."""
-        results = [SearchResult.of(hit) for hit in found.hits]
+        results = [SearchResult.of(hit, bare=bare) for hit in found.hits]
         if not explain or found.plan is None:
             return cls(results=results)
         return cls(results=results, complete=found.complete, plan=SearchPlan.of(found.plan))
@@ -206,9 +212,9 @@ class StoredPointMessage(GatewayMessage, frozen=True, kw_only=True):
     payload_json: JsonPayload | UnsetType = UNSET
 
     @classmethod
-    def of(cls, point: StoredPoint) -> "StoredPointMessage":
+    def of(cls, point: StoredPoint, *, bare: bool = False) -> "StoredPointMessage":
         """From a stored point, read with its vector."""
-        payload, payload_json = split_payload(point.payload or {})
+        payload, payload_json = split_payload(point.payload or {}, bare=bare)
         vector = [] if point.vector is None else point.vector.tolist()
         return cls(id=point.id, vector=vector, payload=payload, payload_json=payload_json)
 
@@ -217,6 +223,12 @@ class GetResponse(GatewayMessage, frozen=True, kw_only=True):
     """One point."""
 
     point: StoredPointMessage
+
+
+class GetQuery(GatewayMessage, frozen=True, kw_only=True):
+    """How to send the point; `jsonPayload` sends its payload as `payloadJson` alone."""
+
+    json_payload: bool = False
 
 
 class DeleteResponse(GatewayMessage, frozen=True, kw_only=True):
@@ -274,12 +286,16 @@ def json_float(value: float) -> float | str:
     return "NaN" if np.isnan(single) else "Infinity" if single > 0 else "-Infinity"
 
 
-def split_payload(payload: Payload) -> tuple[dict[str, str], str | UnsetType]:
+def split_payload(payload: Payload, *, bare: bool = False) -> tuple[dict[str, str], str | UnsetType]:
     """A payload as strings, values of other types as their JSON text; and whole as JSON in base64 if there are any.
 
     >>> split_payload({"a": "x", "n": 1})
     ({'a': 'x', 'n': '1'}, 'eyJhIjoieCIsIm4iOjF9')
+    >>> split_payload({"a": "x", "n": 1}, bare=True)
+    ({}, 'eyJhIjoieCIsIm4iOjF9')
     """
+    if bare and payload:
+        return {}, base64.b64encode(msgspec.json.encode(payload)).decode()
     if all(isinstance(value, str) for value in payload.values()):
         return dict(payload), UNSET
     strings: Mapping[str, Any] = {

@@ -28,7 +28,8 @@ def search_batch(context: Context, body: messages.SearchBatchRequest) -> message
         exact=body.exact,
         ef=body.ef or None,
     )
-    return messages.SearchBatchResponse(responses=[SearchResponse.of(result, explain=False) for result in results])
+    responses = [SearchResponse.of(result, explain=False, bare=body.json_payload) for result in results]
+    return messages.SearchBatchResponse(responses=responses)
 
 
 def scroll(context: Context, body: messages.ScrollRequest) -> messages.ScrollResponse:
@@ -42,7 +43,7 @@ def scroll(context: Context, body: messages.ScrollRequest) -> messages.ScrollRes
         order=Order(key=body.order_by or "id", descending=body.descending),
         include=Include(vector=body.include_vectors, payload=not body.omit_payload, text=False),
     )
-    points = [StoredPointMessage.of(point) for point in page.points]
+    points = [StoredPointMessage.of(point, bare=body.json_payload) for point in page.points]
     return messages.ScrollResponse(points=points, cursor=page.cursor or "")
 
 

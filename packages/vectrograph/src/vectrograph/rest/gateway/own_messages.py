@@ -35,6 +35,7 @@ class SearchBatchRequest(GatewayMessage, frozen=True, kw_only=True):
     exact: bool = False
     ef: UInt32 = 0
     timeout_ms: UInt32 = 0
+    json_payload: bool = False
 
 
 class SearchBatchResponse(GatewayMessage, frozen=True, kw_only=True):
@@ -54,6 +55,7 @@ class ScrollRequest(GatewayMessage, frozen=True, kw_only=True):
     descending: bool = False
     include_vectors: bool = False
     omit_payload: bool = False
+    json_payload: bool = False
 
 
 class ScrollResponse(GatewayMessage, frozen=True, kw_only=True):

@@ -58,7 +58,10 @@ _VECTRON: Final = (
         "POST", f"{_COLLECTION}/search", collections.search, "Find the nearest points", messages.SearchResponse,
         body=messages.SearchRequest, frame=vector_messages.SearchRow, **_READS,
     ),
-    _route("GET", f"{_COLLECTION}/{{id}}", collections.get, "Get a point", messages.GetResponse, **_READS),
+    _route(
+        "GET", f"{_COLLECTION}/{{id}}", collections.get, "Get a point", messages.GetResponse,
+        query=messages.GetQuery, **_READS,
+    ),
     _route(
         "DELETE", f"{_COLLECTION}/{{id}}", collections.delete, "Delete a point", messages.DeleteResponse,
         **_DELETES, **_REPEATABLE,

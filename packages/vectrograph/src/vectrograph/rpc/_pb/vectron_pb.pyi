@@ -55,7 +55,9 @@ class UpsertRequest(Message):
 class UpsertResponse(Message):
     UPSERTED_FIELD_NUMBER: ClassVar[int]
     upserted: int
-    def __init__(self, *, upserted: int | None = ...) -> None: ...
+    JSON_PAYLOAD_FIELD_NUMBER: ClassVar[int]
+    json_payload: bool
+    def __init__(self, *, upserted: int | None = ..., json_payload: bool | None = ...) -> None: ...
 
 class SearchRequest(Message):
     COLLECTION_FIELD_NUMBER: ClassVar[int]
@@ -86,7 +88,11 @@ class SearchRequest(Message):
     RERANK_FIELD_NUMBER: ClassVar[int]
     @property
     def rerank(self) -> Rerank: ...
-    def __init__(self, *, collection: str | None = ..., vector: Iterable[float] | None = ..., top_k: int | None = ..., query: str | None = ..., timeout_ms: int | None = ..., include_vectors: bool | None = ..., include_metadata: bool | None = ..., omit_payload: bool | None = ..., filter_json: str | None = ..., exact: bool | None = ..., ef: int | None = ..., explain: bool | None = ..., rerank: Rerank | Mapping[str, Any] | None = ...) -> None: ...
+    JSON_PAYLOAD_FIELD_NUMBER: ClassVar[int]
+    json_payload: bool
+    PIECE_BYTES_FIELD_NUMBER: ClassVar[int]
+    piece_bytes: int
+    def __init__(self, *, collection: str | None = ..., vector: Iterable[float] | None = ..., top_k: int | None = ..., query: str | None = ..., timeout_ms: int | None = ..., include_vectors: bool | None = ..., include_metadata: bool | None = ..., omit_payload: bool | None = ..., filter_json: str | None = ..., exact: bool | None = ..., ef: int | None = ..., explain: bool | None = ..., rerank: Rerank | Mapping[str, Any] | None = ..., json_payload: bool | None = ..., piece_bytes: int | None = ...) -> None: ...
 
 class Rerank(Message):
     KEYWORD_WEIGHT_FIELD_NUMBER: ClassVar[int]
@@ -109,7 +115,9 @@ class SearchResponse(Message):
     PLAN_FIELD_NUMBER: ClassVar[int]
     @property
     def plan(self) -> SearchPlan: ...
-    def __init__(self, *, results: Iterable[SearchResult | Mapping[str, Any]] | None = ..., complete: bool | None = ..., plan: SearchPlan | Mapping[str, Any] | None = ...) -> None: ...
+    PIECE_FIELD_NUMBER: ClassVar[int]
+    piece: bool
+    def __init__(self, *, results: Iterable[SearchResult | Mapping[str, Any]] | None = ..., complete: bool | None = ..., plan: SearchPlan | Mapping[str, Any] | None = ..., piece: bool | None = ...) -> None: ...
 
 class SearchPlan(Message):
     STRATEGY_FIELD_NUMBER: ClassVar[int]
@@ -146,7 +154,9 @@ class GetRequest(Message):
     collection: str
     ID_FIELD_NUMBER: ClassVar[int]
     id: str
-    def __init__(self, *, collection: str | None = ..., id: str | None = ...) -> None: ...
+    JSON_PAYLOAD_FIELD_NUMBER: ClassVar[int]
+    json_payload: bool
+    def __init__(self, *, collection: str | None = ..., id: str | None = ..., json_payload: bool | None = ...) -> None: ...
 
 class GetResponse(Message):
     POINT_FIELD_NUMBER: ClassVar[int]
