@@ -38,6 +38,15 @@ def place(directory: Path) -> Iterator[Place]:
     opened.close()
 
 
+@pytest.fixture
+def impatient(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """A place whose connections to the account database wait ten milliseconds for a lock, not ten seconds."""
+    monkeypatch.setattr("vectrograph.control.database.BUSY_SECONDS", 0.01)
+    opened = Place.open(directory)
+    yield opened
+    opened.close()
+
+
 def outcome(place: Place, action: Action, made: Any) -> str:
     """How the action answers: ok, or the code of its error."""
     try:
@@ -66,12 +75,11 @@ def test_nothing_fails(place: Place, action: Action) -> None:
 
 
 @EVERY
-def test_the_account_database_is_busy(place: Place, action: Action, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_account_database_is_busy(impatient: Place, action: Action) -> None:
     """Another process holds its write lock: what changes accounts is refused, everything else is done and recorded."""
+    place = impatient
     made = action.prepare(place)
     before = place.entries(action.audited)
-    monkeypatch.setattr("vectrograph.control.database.BUSY_SECONDS", 0.01)
-    place.store._database._engine.dispose()
     other = sqlite3.connect(place.directory / "control.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     answer = outcome(place, action, made)
@@ -297,14 +305,13 @@ def test_killed_while_making_a_collection(directory: Path, spot: str) -> None:
 
 
 def test_a_dropped_collection_leaves_neither_owner_nor_feedback_to_the_next_of_its_name(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    impatient: Place,
 ) -> None:
     """Also where the account database was busy while it was dropped."""
+    place = impatient
     feedback = next(each for each in ACTIONS if each.name == "feedback")
     feedback.prepare(place)
     feedback.act(place, None)
-    monkeypatch.setattr("vectrograph.control.database.BUSY_SECONDS", 0.01)
-    place.store._database._engine.dispose()
     other = sqlite3.connect(place.directory / "control.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     place.services.catalog.drop(DEVELOPER, "docs")

@@ -16,8 +16,10 @@ class _File(apsw.VFSFile):
         self._seam = seam
         self._path = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
         existed = os.path.exists(self._path)
-        # As SQLite's own VFS does: the first sync of a new log also syncs the directory.
-        self._directory_due = not existed and bool(flags[0] & (apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_MAIN_JOURNAL))
+        # As SQLite's own VFS does (`isNewJrnl` in os_unix.c): the first sync of a log by each connection that may
+        # create it also syncs the directory. Another connection, a reader say, may have made the file.
+        journal = flags[0] & (apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_MAIN_JOURNAL)
+        self._directory_due = bool(journal and flags[0] & apsw.SQLITE_OPEN_CREATE)
         self._file, _ = seam.opened(self._path, partial(super().__init__, "", name, flags), existed=existed)
 
     def xWrite(self, data: Any, offset: int) -> None:
