@@ -1,8 +1,10 @@
 """FINDINGS C6: a server on a disk that is full, and then read-only, does what docs/trust.md promises."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -51,10 +53,32 @@ class Caller:
     def close(self) -> None:
         self.http.close()
 
+    def send_json(self, method: str, path: str, credential: str, json: object = None) -> dict[str, Any]:
+        answer = self.http.request(method, path, headers={"Authorization": f"Bearer {credential}"}, json=json)
+        assert answer.is_success, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
     def send(self, method: str, path: str, credential: str, json: object = None) -> tuple[int, str]:
         answer = self.http.request(method, path, headers={"Authorization": f"Bearer {credential}"}, json=json)
         body = answer.json() if answer.content else {}
         return answer.status_code, body.get("error", {}).get("code", "") if isinstance(body, dict) else ""
+
+
+def flood(api: Caller, key: str) -> None:
+    """Store feedback and texts until the server refuses more of them: what a caller can do to the disk."""
+    viewer = api.login("viewer").json()["access_token"]
+    item = {"resultId": "1", "relevanceScore": 3, "comment": "x" * 60_000}
+    body = {"collection": "tokens", "query": "q", "feedbackItems": [item] * 10}
+    for path, credential, sent in (
+        ("/v1/feedback", viewer, body),
+        ("/api/v1/tokens", key, {"text": "word " * 12_000}),
+    ):
+        for _ in range(2_000):
+            answer = api.http.post(path, headers={"Authorization": f"Bearer {credential}"}, json=sent)
+            if not answer.is_success:
+                break
+        assert "OUT_OF_SPACE" in answer.headers.get("x-error-code", "") + answer.text, (path, answer.text)
 
 
 def stops_well(server: ServerProcess) -> None:
@@ -76,6 +100,7 @@ def test_a_full_disk_and_then_a_read_only_one(disk: Path) -> None:
         key = made["api_key"] if isinstance(made["api_key"], str) else made["api_key"]["api_key"]
         for n in range(6):
             assert api.send("POST", "/api/v1/tokens", key, {"text": f"text {n}"})[0] in (200, 201)
+        spare = api.send_json("POST", "/api/v1/api-keys", admin, {"name": "spare"})
         fill(disk / "filler")
 
         texts = ({"text": f"more {n}"} for n in range(10_000))
@@ -84,10 +109,17 @@ def test_a_full_disk_and_then_a_read_only_one(disk: Path) -> None:
         # What is deleted is answered as deleted, and recorded.
         assert api.send("DELETE", "/api/v1/tokens/1", key)[0] in (200, 204)
         assert api.send("GET", "/api/v1/tokens/1", key)[0] == 404
+        # Callers fill what is left of the disk themselves.
+        os.truncate(disk / "filler", (disk / "filler").stat().st_size - (4 << 20))
+        flood(api, key)
         fill(disk / "filler")
         again = api.login().json()["access_token"]
         assert api.send("POST", "/api/v1/auth/logout", again)[0] in (200, 204)
         assert api.send("GET", "/api/v1/auth/me", again)[0] == 401
+        # A key that leaked can be revoked, however full others have made the disk.
+        assert api.send("GET", "/api/v1/auth/me", spare["api_key"])[0] == 200
+        assert api.send("POST", f"/api/v1/api-keys/{spare['key_id']}/revoke", admin)[0] == 200
+        assert api.send("GET", "/api/v1/auth/me", spare["api_key"])[0] == 401
         # The operator's commands have their own journal.
         command = CliRunner().invoke(app, ["users", "disable", "viewer", "--data", str(data)])
         assert command.exit_code == 0, command.stderr
@@ -111,6 +143,7 @@ def test_a_full_disk_and_then_a_read_only_one(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     (disk / "filler").unlink()
     listed = CliRunner().invoke(app, ["audit", "--data", str(data)])
+    assert f"key.revoke\t{spare['key_id']}\tok" in listed.stdout
     for action, outcome in (
         ("point.delete\ttokens/1", "ok"),
         ("session.logout\tadmin", "ok"),

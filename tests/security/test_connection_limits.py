@@ -110,5 +110,10 @@ def test_one_address_cannot_take_all_descriptors(tmp_path: Path, monkeypatch: py
         with ExitStack() as stack:
             crowd = [stack.enter_context(one) for one in _open(_port(served["grpc"]), 400, ELSEWHERE)]
             _wait_until_at_most(crowd, 128)
+            login = {"username": "developer", "password": "developer123"}
+            assert httpx2.post(f"{served['http']}/api/v1/auth/login", json=login, timeout=60).status_code == 200
+            with grpc.insecure_channel(served["grpc"]) as opened:
+                channel: Any = opened
+                assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=60) == b"\x08\x01"
             assert httpx2.get(f"{served['http']}/livez", timeout=60).status_code == 200
         assert process.terminate(60) == 0
