@@ -1,5 +1,6 @@
 """The tables of docs/values.md, row by row, as each client takes or refuses a value."""
 
+import json
 import re
 from array import array
 from collections.abc import Callable
@@ -12,7 +13,10 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+import neurograph
 import vectron_client
+from neurograph import token_calls
+from neurograph.encoding import encode, json_object, packed
 from vectron_client import ClientOptions, payloads, search_calls
 from vectron_client._pb import bytesview_pb as view
 from vectron_client.filters import encode_filter
@@ -69,15 +73,38 @@ def vectron_count(value: Any) -> Any:
     return view.SearchRequest.FromString(search_calls.search("docs", [1.0], value, ClientOptions()).body).top_k
 
 
+def neurograph_metadata(value: Any) -> Any:
+    token_calls.delete_matching({"path": "k", "eq": value})
+    metadata = json_object({"k": value}, "metadata")
+    return json.loads(encode(metadata))["k"]
+
+
+def neurograph_vector(value: Any) -> Any:
+    return array("f", packed(value, "query_vector")).tolist()
+
+
+def neurograph_count(value: Any) -> Any:
+    asked = token_calls._asked(top_k=value, threshold=None, filter=None, offset=0, include=None)
+    return asked["top_k"]
+
+
+NUMBERS = "As numbers of results"
+
+
 @pytest.mark.parametrize(
-    ("title", "take"),
+    ("title", "take", "refusal"),
     [
-        ("In payloads, metadata and filters", vectron_payload),
-        ("As vectors", vectron_vector),
-        ("As numbers of results", vectron_count),
+        ("In payloads, metadata and filters", vectron_payload, vectron_client.InvalidArgumentError),
+        ("As vectors", vectron_vector, vectron_client.InvalidArgumentError),
+        (NUMBERS, vectron_count, vectron_client.InvalidArgumentError),
+        ("In payloads, metadata and filters", neurograph_metadata, neurograph.ValidationError),
+        ("As vectors", neurograph_vector, neurograph.ValidationError),
+        (NUMBERS, neurograph_count, neurograph.ValidationError),
     ],
 )
-def test_vectron_client_keeps_the_table(title: str, take: Callable[[Any], Any]) -> None:  # FINDINGS D4, D8
+def test_both_clients_keep_the_table(
+    title: str, take: Callable[[Any], Any], refusal: type[Exception]
+) -> None:  # FINDINGS D4, D8
     table = rows(title)
     assert {taken for _, taken, _ in table} == {True, False}
     for text, taken, told in table:
@@ -85,5 +112,5 @@ def test_vectron_client_keeps_the_table(title: str, take: Callable[[Any], Any]) 
             assert (text, take(read(text))) == (text, read(told))
             assert type(take(read(text))) is type(read(told)), text
         else:
-            with pytest.raises(vectron_client.InvalidArgumentError):
+            with pytest.raises(refusal):
                 pytest.fail(f"{text} was taken: {take(read(text))!r}")

@@ -109,7 +109,7 @@ def _asked(
     """The part of a query that is the same for all kinds; what is left at its default is not sent, so that servers that
     do not know it do not mind.
     """
-    body: dict[str, Any] = {"top_k": whole(top_k, "top_k")}
+    body: dict[str, Any] = {"top_k": checked(values.whole, top_k, "top_k", 0)}
     if threshold is not None:
         body["threshold"] = checked(values.real, threshold, "threshold")
     if filter is not None:

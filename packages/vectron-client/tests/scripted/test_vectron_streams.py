@@ -107,6 +107,23 @@ def test_who_stops_looking_cancels_the_call(server: "ScriptedServer", connect: "
     assert cancelled.wait(5), "the server learns of it long before the deadline of 10 s"
 
 
+# FINDINGS D7
+def test_the_deadline_is_for_the_whole_stream(server: "ScriptedServer", connect: "Connect") -> None:
+    over = threading.Event()
+
+    def drip(_request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        context.add_callback(over.set)
+        while not over.wait(0.02):
+            yield snapshot("a").SerializeToString()
+
+    server.script("SearchStream", drip)
+    snapshots = connect().search_stream("docs", [1.0], timeout=1.0)
+    next(snapshots)
+    with pytest.raises(DeadlineExceededError, match=r"within 1 s"):
+        list(snapshots)
+    assert over.wait(5), "the server learns of it"
+
+
 def test_closing_the_client_ends_streams(server: "ScriptedServer", connect: "Connect") -> None:
     server.streams("SearchStream", snapshot("a"), threading.Event(), snapshot("b"))
     client = connect()
