@@ -22,7 +22,7 @@ def register(email: str, password: str) -> Call[UserProfile]:
     def read(answer: bytes) -> UserProfile:
         return read_profile(wire.RegisterUserResponse.FromString(answer).user)
 
-    return Call(METHODS["RegisterUser"], request.SerializeToString(), read, writes=True)
+    return Call(METHODS["RegisterUser"], request.SerializeToString(), read, writes=True, secrets=(password,))
 
 
 def login(email: str, password: str) -> Call[Login]:
@@ -33,7 +33,7 @@ def login(email: str, password: str) -> Call[Login]:
         response = wire.LoginResponse.FromString(answer)
         return Login(_token("Login", response.jwt_token), read_profile(response.user))
 
-    return Call(METHODS["Login"], request.SerializeToString(), read)
+    return Call(METHODS["Login"], request.SerializeToString(), read, secrets=(password,))
 
 
 def refresh() -> Call[AccessToken]:
@@ -73,7 +73,7 @@ def delete_user(password: str) -> Call[None]:
     def read(answer: bytes) -> None:
         confirm("DeleteUser", wire.DeleteUserResponse.FromString(answer).success)
 
-    return Call(METHODS["DeleteUser"], request.SerializeToString(), read, writes=True)
+    return Call(METHODS["DeleteUser"], request.SerializeToString(), read, writes=True, secrets=(password,))
 
 
 def create_api_key(name: str) -> Call[CreatedAPIKey]:

@@ -43,6 +43,7 @@ class Request:
         timeout: seconds the whole call has, for error messages; None without a limit.
         metadata: what to send beside the message, besides what every call of the client has.
         gzip: whether to compress the message.
+        secrets: texts of the message that no error may repeat.
     """
 
     method: Method
@@ -50,6 +51,7 @@ class Request:
     timeout: float | None
     metadata: Metadata = field(default=(), repr=False)
     gzip: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Call(Generic[T]):
         writes: whether it changes anything; only what does not is hedged, and repeated without more ado.
         named: whether servers may recognise a repeat by its name, so that this write may be repeated.
         metadata: what to send beside the message.
+        secrets: texts of the message that no error may repeat, such as a password.
     """
 
     method: Method
@@ -71,6 +74,7 @@ class Call(Generic[T]):
     writes: bool = False
     named: bool = False
     metadata: Metadata = field(default=(), repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def result(self, answer: bytes) -> T:
         """Reads an answer.
@@ -113,7 +117,7 @@ def answered(call: Call[Any], plan: RetryPlan, timeout: float | None, hedge_afte
     metadata = call.metadata
     if call.named:
         metadata = (*metadata, (IDEMPOTENCY_KEY, os.urandom(16).hex()))
-    send = Send(Request(call.method, call.body, timeout, metadata, plan.gzip), deadline)
+    send = Send(Request(call.method, call.body, timeout, metadata, plan.gzip, call.secrets), deadline)
     policy = plan.policy(writes=call.writes, named=call.named)
     if call.named:
         write = _NamedWrite(send, policy)

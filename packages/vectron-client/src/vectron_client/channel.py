@@ -296,6 +296,7 @@ def _closed_error() -> VectronError:
 def _raise(error: Exception, request: Request, endpoint: Endpoint, closed: bool) -> NoReturn:
     """Raise what an error of gRPC means, and keep that error as its cause unless it repeats a credential."""
     secrets = [value.removeprefix("Bearer ") for _, value in endpoint.metadata + request.metadata]
+    secrets += request.secrets
     found = _translated(error, request, endpoint, closed, secrets)
     trailers = error.trailing_metadata() if isinstance(error, grpc.RpcError) else ()
     told = [str(error), repr(error), str(trailers)]

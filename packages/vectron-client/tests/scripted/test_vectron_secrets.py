@@ -5,6 +5,7 @@ import copy
 import logging
 import pickle
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,3 +172,20 @@ def test_an_error_without_the_key_keeps_its_cause(server: "ScriptedServer", conn
 def test_requests_and_calls_do_not_show_bodies_or_metadata() -> None:
     call = auth_calls.login("a@example.org", SECRET)
     assert SECRET not in repr(call)
+
+
+# FINDINGS D1
+def test_a_password_that_a_server_repeats_is_hidden(server: "ScriptedServer") -> None:
+    password = "Sesame-open-7"
+    for method in ("Login", "RegisterUser", "DeleteUser"):
+        server.fails(method, "INVALID_ARGUMENT", f"no such password: {password}")
+    with VectronAuthClient(server.address) as client:
+        calls: list[Callable[[], Any]] = [
+            lambda: client.login("a@example.com", password),
+            lambda: client.register("a@example.com", password),
+            lambda: client.delete_user(password),
+        ]
+        for call in calls:
+            with pytest.raises(VectronError, match="no such password") as caught:
+                call()
+            assert password not in "".join(traceback.format_exception(caught.value))
