@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,6 +13,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tests.workspace.interpreters import interpreter
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ROOT / "requirements"
@@ -119,7 +120,7 @@ def test_what_is_locked_is_installed_when_newer_releases_exist(lock: str, newer_
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
 def test_set_up_works_with_the_pip_of_each_python(version: str, tmp_path: Path) -> None:
     """FINDINGS A1: the demo's environment is made with the pip that each supported Python brings."""
-    python = _interpreter(version)
+    python = interpreter(version)
     venv = tmp_path / "venv"
     _set_up(python, "run", venv)
     for command in ("vectrograph", "neurograph-cli"):
@@ -129,7 +130,7 @@ def test_set_up_works_with_the_pip_of_each_python(version: str, tmp_path: Path) 
 
 
 def test_an_older_python_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    python = _interpreter("3.10")
+    python = interpreter("3.10")
     command = [python, str(ROOT / "tools" / "setup.py"), "run", "--venv", str(tmp_path / "venv")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
@@ -146,18 +147,3 @@ def test_a_step_that_fails_ends_the_set_up_with_its_name(tmp_path: Path) -> None
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
     assert "Setting up stopped at step 1" in done.stderr
-
-
-def _interpreter(version: str) -> str:
-    """Return an interpreter of a minor version that really runs, or skip."""
-    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
-        return sys.executable
-    found = shutil.which(f"python{version}")
-    if found is not None:
-        asked = subprocess.run([found, "-c", "import sys; print(sys.executable)"], capture_output=True, text=True)
-        if asked.returncode == 0:
-            return asked.stdout.strip()
-    for root in (Path.home() / ".pyenv" / "versions",):
-        for candidate in sorted(root.glob(f"{version}.*/bin/python{version}")):
-            return str(candidate)
-    pytest.skip(f"no Python {version} on this machine")
