@@ -45,6 +45,9 @@ class Script:
             raise errors.InvalidApiKey("unknown key")
         return Principal("u", "u", Role.ADMIN, ROLE_SCOPES[Role.ADMIN])
 
+    def look(self, *_: Any) -> None:
+        """Development mode is nothing that these tests are about."""
+
     def count_request(self) -> None:
         self.requests += 1
 
@@ -57,6 +60,7 @@ class Script:
         return SimpleNamespace(
             sessions=self,
             health=self,
+            development=self,
             search=self,
             limits=Limits(),
             rate_limits=RateLimits(),

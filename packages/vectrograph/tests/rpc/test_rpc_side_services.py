@@ -38,6 +38,9 @@ class Busy:
     def authenticate(self, credential: str) -> Principal:
         return Principal("u", "u", Role.ADMIN, frozenset())
 
+    def look(self, *_: Any) -> None:
+        """Development mode is nothing that these tests are about."""
+
     def count_request(self) -> None:
         pass
 
@@ -55,6 +58,7 @@ def busy(serve: Callable[..., tuple[grpc.Server, Any]]) -> Iterator[tuple[Any, l
         SimpleNamespace(
             sessions=script,
             health=script,
+            development=script,
             catalog=script,
             limits=Limits(),
             rate_limits=RateLimits(),
