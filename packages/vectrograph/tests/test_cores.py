@@ -298,17 +298,17 @@ def test_columns_are_filled_and_models_loaded_anywhere(
     everywhere: set[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     seen: list[set[int]] = []
-    select, read = ColumnStore.select, wordllama._read_model
+    prepare, read = ColumnStore.prepare, wordllama._read_model
 
-    def selecting(*given: Any) -> Any:
+    def preparing(*given: Any) -> Any:
         seen.append(mine())
-        return select(*given)
+        return prepare(*given)
 
     def reading(*given: Any) -> Any:
         seen.append(mine())
         return read(*given)
 
-    monkeypatch.setattr(ColumnStore, "select", selecting)
+    monkeypatch.setattr(ColumnStore, "prepare", preparing)
     monkeypatch.setattr(wordllama, "_read_model", reading)
     engine, ref, vector = EmbeddedEngine.open(tmp_path), CollectionRef("t", "docs"), np.ones(2, np.float32)
     engine.create(CollectionSpec.dense(ref, 2, Distance.COSINE))

@@ -36,7 +36,10 @@ _CHUNKS_AT_ONCE: Final = 512
 # Empty lines before a request; RFC 9112 asks servers to skip at least one.
 _MAX_EMPTY_LINES: Final = 4
 
-_METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE"))
+# Registered methods that the parser knows; the application answers 405, or the gateway 501, where a path lacks one.
+_METHODS: Final = frozenset(
+    (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE", b"QUERY"),
+)
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _FIELD: Final = _TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n"
 _HEAD: Final = re.compile(
