@@ -143,8 +143,6 @@ def _serve(settings: Settings) -> None:
     gc.collect()
     gc.freeze()
     try:
-        # Not earlier: what refuses to start says so in one line.
-        log.info(open_files)
         addresses = server.addresses
         log.info(
             "serving",
@@ -154,6 +152,7 @@ def _serve(settings: Settings) -> None:
             vectron_http=addresses.vectron_http,
             grpc=addresses.grpc,
         )
+        log.info(open_files)
         if names := server.default_passwords:
             log.warning(
                 f"development mode: {', '.join(names)} have their documented passwords until changed; "
