@@ -66,17 +66,17 @@ generate: setup  ## rewrite generated files: synchronous twins, protobuf modules
 bench: bench-engine bench-client bench-server bench-load bench-attack  ## every measurement there is
 
 bench-engine: setup  ## this engine beside its embedded peers (hours; ARGS=--quick for a look)
-	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet .venv-bench
+	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-bench
 	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --group bench -e packages/vectrograph
 	.venv-bench/bin/python -m benchmarks.engine $(ARGS)
 
 bench-server: setup  ## this server beside the Chroma server and bare handlers (ARGS=--quick for a look)
-	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet .venv-bench
+	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-bench
 	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --group bench -e packages/vectron-client -e packages/vectrograph
 	.venv-bench/bin/python -m benchmarks.server $(ARGS)
 
 bench-client: setup  ## the neurograph client beside httpx2, qdrant-client and pymilvus (minutes; ARGS=--quick for a look)
-	@test -x .venv-bench-client/bin/python || $(BIN)/uv venv --quiet .venv-bench-client
+	@test -x .venv-bench-client/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-bench-client
 	$(BIN)/uv pip install --quiet --python .venv-bench-client/bin/python --group bench-client \
 	  -e packages/neurograph-python -e packages/vectron-client -e packages/vectrograph
 	.venv-bench-client/bin/python -m benchmarks.client $(ARGS)
