@@ -21,7 +21,7 @@ from vectrograph.cli import app
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.capabilities import Capabilities, MaintenanceTask
 from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
-from vectrograph.domain.errors import StartupError
+from vectrograph.domain.errors import InvalidToken, StartupError
 from vectrograph.domain.points import Put
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.inprocess import running
@@ -401,3 +401,21 @@ def test_every_capability_is_asked_by_somebody() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(source.rglob("*.py")))
     asked: set[Any] = set(re.findall(r"(?i:capabilities|caps)(?:\(\))?\.(\w+)", text))
     assert {field.name for field in fields(Capabilities)} <= asked
+
+
+def test_a_lost_signing_key_is_made_anew_and_the_log_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """FINDINGS C5: sessions end, API keys go on, and a first start says nothing of the kind."""
+    with running(tmp_path / "data") as server:
+        key = server.server.new_api_key("developer", "survivor")
+        old = server.server.services.sessions.login("developer", "developer123").access_token
+    assert "made anew" not in caplog.text
+    (tmp_path / "data" / "signing.key").unlink()
+    with running(tmp_path / "data") as server:
+        assert "signing.key was missing and is made anew" in caplog.text
+        sessions = server.server.services.sessions
+        with pytest.raises(InvalidToken, match="log in again"):
+            sessions.authenticate(old)
+        new = sessions.login("developer", "developer123").access_token
+        assert sessions.authenticate(new).username == "developer"
+        with server.neurograph(api_key=key) as client:
+            client.tokens.create(text="hello world")

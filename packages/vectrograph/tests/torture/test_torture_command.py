@@ -1,15 +1,25 @@
 """What a person reads who runs the long proofs."""
 
+import logging
 import random
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from torture import __main__ as command
 from torture.power_loss import Lost
+
+
+@pytest.fixture(autouse=True)
+def level() -> Iterator[None]:
+    """The command silences the log of its process, which is also that of the tests that follow."""
+    logger = logging.getLogger("vectrograph")
+    before = logger.level
+    yield
+    logger.setLevel(before)
 
 
 def parts(monkeypatch: pytest.MonkeyPatch, *, failing: str = "") -> list[tuple[str, int, float]]:
