@@ -81,6 +81,19 @@ def test_a_tls_handshake_that_does_not_come_is_not_waited_for(served: dict[str, 
     assert time.monotonic() - began < PATIENCE
 
 
+def test_hundreds_of_handshakes_that_end_at_once_do_not_end_the_server(authority: Authority, tmp_path: Path) -> None:
+    """FINDINGS B9, a sibling: grpc's core aborted, because each connection swapped the certificates of all others."""
+    chain, key = authority.issue("crowd")
+    options = ("--tls-cert", str(chain), "--tls-key", str(key), "--handshake-seconds", "1")
+    with serve(tmp_path / "data", *options, "--max-connections-per-address", "0") as process:
+        served = process.serving()
+        for _ in range(3):
+            with ExitStack() as stack:
+                crowd = [stack.enter_context(one) for one in _open(_port(served["grpc"]), 800, ELSEWHERE)]
+                _wait_until_at_most(crowd, 0)
+        assert process.terminate(60) == 0
+
+
 def test_one_address_holds_so_many_connections_and_others_are_served(tmp_path: Path) -> None:
     """FINDINGS B9."""
     with serve(tmp_path / "data", "--max-connections-per-address", str(LIMIT), *LONG_HANDSHAKE) as process:

@@ -46,7 +46,7 @@ class Certificates:
         try:
             self._stamp = self._stamps()
             self._context = self._build()
-            self._pem = self._read()
+            self._pem = self._given = self._read()
         except (OSError, ssl.SSLError, ValueError) as error:
             names = ", ".join(str(path) for path in files.paths)
             raise StartupError(f"Cannot use the TLS files {names}: {error}.") from error
@@ -60,15 +60,26 @@ class Certificates:
     def grpc_credentials(self) -> grpc.ServerCredentials:
         """Credentials for the gRPC server, which look at the files in each handshake."""
         return grpc.dynamic_ssl_server_credentials(
-            self._configuration(), self._fetch, require_client_authentication=self._files.client_authorities is not None
+            self._configuration(),
+            self._fetch,  # type: ignore[arg-type]  # grpc's documentation allows None, its stubs do not
+            require_client_authentication=self._files.client_authorities is not None,
         )
 
     def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _: str | None, __: ssl.SSLContext) -> None:
         self._refresh()
         connection.context = self._context
 
-    def _fetch(self) -> grpc.ServerCertificateConfiguration:
+    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """Return what is new since the last time; None when nothing is.
+
+        grpc's core swaps its certificates for what comes here without a lock. Given the same ones for each of some
+        hundred connections at once, it ended the process (grpcio 1.85.1: "sync.cc: Check failed: prior > 0").
+        """
         self._refresh()
+        with self._lock:
+            if self._given == self._pem:
+                return None
+            self._given = self._pem
         return self._configuration()
 
     def _configuration(self) -> grpc.ServerCertificateConfiguration:
