@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     ballast_bytes: int = Field(
         default=16 << 20,
         ge=0,
-        description="Room on the disk kept so that deleting works when it is full; 0 for none.",
+        description="Bytes of disk kept so that deleting works when it is full; 0 for none. Less may not be enough.",
     )
     quantization: Quantisation = Field(
         default=Quantisation.INT8,
