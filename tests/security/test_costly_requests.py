@@ -232,7 +232,8 @@ def test_requests_of_one_caller_at_once_are_limited_where_that_is_asked_for() ->
             return whole(call)
 
         key = server.api_key
-        with pytest.MonkeyPatch.context() as patch, Wire(server.grpc_address) as wire, server.neurograph() as client:
+        another = server.neurograph(username="viewer", password="viewer123")
+        with pytest.MonkeyPatch.context() as patch, Wire(server.grpc_address) as wire, another as client:
             patch.setattr(type(points), "list", lambda _, call: slow(call))
             running_call = threading.Thread(target=wire.refusal, args=("ListCollections", b"", key))
             running_call.start()
