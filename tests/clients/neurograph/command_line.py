@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import pty
-import select
+import selectors
 import struct
 import subprocess
 import sys
@@ -83,6 +83,8 @@ class Terminal:
         stdin: int | None = None,
     ) -> None:
         self._master, slave = pty.openpty()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._master, selectors.EVENT_READ)
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
 
         # The child takes the terminal itself: Python code between fork and exec aborts where gRPC runs in this process.
@@ -132,10 +134,11 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        self._selector.close()
         os.close(self._master)
 
     def _read_more(self) -> bool:
-        if select.select([self._master], [], [], 0.1)[0]:
+        if self._selector.select(0.1):
             try:
                 self.seen += os.read(self._master, 65536).decode(errors="replace")
             except OSError:  # how Linux says that the other side has gone

@@ -245,5 +245,5 @@ def new_token(text: str | None, metadata: Mapping[str, Any] | None, prefix: str 
         ValidationError: metadata that JSON cannot carry; errors put the prefix before the name.
     """
     checked = json_object(metadata, f"{prefix}metadata")
-    said = plain_text(text, f"{prefix}text")
+    said = None if text is None else plain_text(text, f"{prefix}text")
     return {"text": said} if checked is None else {"text": said, "metadata": checked}

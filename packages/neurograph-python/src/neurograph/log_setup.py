@@ -32,6 +32,9 @@ def setup_logging(
         level: of `logging`, as a number or a name.
         format_string: of a line.
         handler: where lines go; standard error when absent.
+
+    >>> setup_logging("info").level == logging.INFO
+    True
     """
     logger = logging.getLogger(_NAME)
     for earlier in [each for each in logger.handlers if getattr(each, "neurograph_setup", False)]:
@@ -46,5 +49,9 @@ def setup_logging(
 
 
 def enable_debug_logging() -> logging.Logger:
-    """Show every line of the library: requests, statuses and repeats, without a credential."""
+    """Show every line of the library: requests, statuses and repeats, without a credential.
+
+    >>> enable_debug_logging().level == logging.DEBUG
+    True
+    """
     return setup_logging(logging.DEBUG)

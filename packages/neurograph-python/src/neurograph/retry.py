@@ -62,7 +62,11 @@ class RetryConfig:
             raise ConfigurationError(problem)
 
     def policy(self) -> RetryPolicy:
-        """Return the policy of the client's own retry layer that these values describe."""
+        """Return the policy of the client's own retry layer that these values describe.
+
+        >>> RetryConfig(max_retries=1).policy().max_retries
+        1
+        """
         return RetryPolicy(
             max_retries=self.max_retries,
             first_pause=self.initial_delay,
@@ -71,7 +75,11 @@ class RetryConfig:
         )
 
     def get_delay(self, attempt: int) -> float:
-        """Return the longest pause after this attempt, counted from 0, in seconds."""
+        """Return the longest pause after this attempt, counted from 0, in seconds.
+
+        >>> RetryConfig(jitter=False).get_delay(1)
+        2.0
+        """
         return float(self.policy().backoff(attempt + 1))
 
     def should_retry(self, exception: Exception, attempt: int) -> bool:
@@ -118,7 +126,14 @@ def retry_with_backoff(
 def async_retry_with_backoff(
     config: RetryConfig | None = None,
 ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
-    """Make a decorator as `retry_with_backoff` does, for coroutine functions."""
+    """Make a decorator as `retry_with_backoff` does, for coroutine functions.
+
+    >>> @async_retry_with_backoff(RetryConfig(max_retries=1))
+    ... async def ask():
+    ...     return "answer"
+    >>> await ask()
+    'answer'
+    """
     chosen = RetryConfig() if config is None else config
 
     def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:

@@ -28,7 +28,8 @@ def years(developer: httpx2.Client) -> Iterator[str]:
     points = [
         {"id": str(n), "vector": [n, 0], "payloadJson": base64_of(b'{"year": %d}' % (1990 + n))} for n in range(10)
     ]
-    assert developer.post(f"/v1/collections/{name}/points", json={"points": points}).json() == {"upserted": 10}
+    answer = developer.post(f"/v1/collections/{name}/points", json={"points": points}).json()
+    assert answer == {"upserted": 10, "jsonPayload": True}
     yield f"/v1/collections/{name}"
     developer.delete(f"/v1/collections/{name}")
 
