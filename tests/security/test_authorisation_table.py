@@ -11,6 +11,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha import reflection_pb2
 
 from vectrograph import RunningServer, running
+from vectrograph.services.development import Development
 from vectron_client import Point
 
 ROLES: Final = ("stranger", "bot", "viewer", "developer", "admin")
@@ -134,7 +135,9 @@ REFUSED_GRPC: Final = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSI
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
-    with running() as started:
+    # The table is that of development mode, which the first account made here would end (test_development_mode.py).
+    with pytest.MonkeyPatch.context() as patch, running() as started:
+        patch.setattr(Development, "is_on", lambda _: True)
         yield started
 
 
