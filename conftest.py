@@ -1,7 +1,25 @@
-"""Settings of every test in the repository."""
+"""Settings and fixtures of every test in the repository."""
 
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
 from hypothesis import settings
+from structlog.testing import capture_logs
 
 # Speed is for benchmarks: no example fails for being slow on a busy machine. A failure prints how to repeat it.
 settings.register_profile("vectrograph", deadline=None, print_blob=True)
 settings.load_profile("vectrograph")
+
+
+@pytest.fixture
+def log_lines() -> Iterator[list[Any]]:
+    """Collect log lines of all levels, whatever an in-process server of another test has configured."""
+    configured, before = structlog.is_configured(), structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(0))
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as captured:
+        yield captured
+    structlog.reset_defaults()
+    if configured:  # otherwise the next in-process server would believe that its host program set up the log
+        structlog.configure(**before)

@@ -7,8 +7,6 @@ from typing import Any
 import grpc
 import httpx2
 import pytest
-import structlog
-from structlog.testing import capture_logs
 
 from vectrograph import RunningServer, running
 from vectrograph.services import access_lines
@@ -20,15 +18,6 @@ def server() -> Iterator[RunningServer]:
         # The key is made by requests of its own, before lines are looked at.
         assert started.api_key
         yield started
-
-
-@pytest.fixture
-def lines() -> Iterator[list[Any]]:
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(0))
-    with capture_logs() as captured:
-        yield captured
-    structlog.configure(**before)
 
 
 def call(server: RunningServer, transport: str, *, well: bool) -> None:
@@ -53,7 +42,7 @@ def call(server: RunningServer, transport: str, *, well: bool) -> None:
 )
 def test_what_failed_or_took_a_second_is_info_and_the_rest_debug(
     server: RunningServer,
-    lines: list[Any],
+    log_lines: list[Any],
     monkeypatch: pytest.MonkeyPatch,
     transport: str,
     well: bool,
@@ -64,8 +53,8 @@ def test_what_failed_or_took_a_second_is_info_and_the_rest_debug(
     call(server, transport, well=well)
     # Over HTTP the line follows the answer.
     for _ in range(200):
-        if any(line["event"] == transport for line in lines):
+        if any(line["event"] == transport for line in log_lines):
             break
         time.sleep(0.02)
-    (line,) = [line for line in lines if line["event"] == transport]
+    (line,) = [line for line in log_lines if line["event"] == transport]
     assert line["log_level"] == level

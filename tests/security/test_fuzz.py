@@ -163,7 +163,9 @@ def test_any_credential_is_refused_with_401(house: House, credential: str) -> No
     value = credential.encode("latin-1", "replace").decode("latin-1")
     for headers in ({"Authorization": f"Bearer {value or 0}"}, {"Authorization": value}, {"X-API-Key": value}):
         answer = house.client.get("/api/v1/auth/me", headers=headers)
-        assert answer.status_code == 401, (headers, answer.text)
+        # More than 64 KiB of headers are refused before anybody looks for a credential.
+        allowed = (401,) if len(value) < 60_000 else (401, 431)
+        assert answer.status_code in allowed, (headers, answer.text)
     refreshed = house.client.post("/api/v1/auth/refresh", json={"refresh_token": credential})
     assert refreshed.status_code in (401, 413, 422), refreshed.text
     # More metadata than gRPC takes is RESOURCE_EXHAUSTED.

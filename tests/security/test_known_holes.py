@@ -88,6 +88,7 @@ OPEN = {
     "POST /api/v1/auth/refresh",
     "GET /api/v1/health",
     "GET /api/v1/limits",
+    "GET /v1/limits",
     "GET /livez",
     "GET /readyz",
     "GET /openapi.json",

@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
-import structlog
 from rest.serving import Served, Start, starting
-from structlog.testing import capture_logs
 
 from vectrograph.control.seeding import seed_development_accounts
 from vectrograph.control.store import ControlStore
@@ -50,13 +47,3 @@ def anonymous(served: Served) -> Iterator[httpx2.Client]:
     """A client without credentials."""
     with served.client() as client:
         yield client
-
-
-@pytest.fixture
-def lines() -> Iterator[list[Any]]:
-    """Log lines of all levels, whatever an in-process server of another test has configured."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(0))
-    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as captured:
-        yield captured
-    structlog.configure(**before)

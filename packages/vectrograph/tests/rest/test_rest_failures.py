@@ -36,7 +36,7 @@ def breakable(
     "error", [RuntimeError("swordfish"), domain.InternalError("swordfish"), TimeoutError("swordfish")]
 )
 def test_a_defect_is_500_without_its_text_and_logged_with_its_traceback(
-    breakable: Callable[[Exception], httpx2.Client], lines: list[Any], error: Exception
+    breakable: Callable[[Exception], httpx2.Client], log_lines: list[Any], error: Exception
 ) -> None:
     headers = {"X-Request-ID": "trace-me", "X-Request-Timeout-Ms": "60000"}
     response = breakable(error).get("/api/v1/tokens", headers=headers)
@@ -44,7 +44,7 @@ def test_a_defect_is_500_without_its_text_and_logged_with_its_traceback(
     assert told["details"] == {}
     assert told["request_id"] == "trace-me"
     assert "swordfish" not in response.text
-    (line,) = [line for line in lines if line["log_level"] == "error"]
+    (line,) = [line for line in log_lines if line["log_level"] == "error"]
     assert line["exc_info"] is error
     assert error.__traceback__ is not None
     assert line["request_id"] == "trace-me"
@@ -64,7 +64,7 @@ def test_a_defect_is_500_without_its_text_and_logged_with_its_traceback(
     ],
 )
 def test_errors_of_the_domain_have_their_statuses(
-    breakable: Callable[[Exception], httpx2.Client], lines: list[Any], error: domain.DomainError, status: int
+    breakable: Callable[[Exception], httpx2.Client], log_lines: list[Any], error: domain.DomainError, status: int
 ) -> None:
     response = breakable(error).get("/api/v1/tokens")
     told = error_of(response, status, error.code)
@@ -72,7 +72,7 @@ def test_errors_of_the_domain_have_their_statuses(
     assert told["details"] == error.details
     expected = {7.2: "8", 0.3: "1", None: None}[error.retry_after]
     assert response.headers.get("retry-after") == expected
-    warned = [line for line in lines if line["log_level"] == "warning"]
+    warned = [line for line in log_lines if line["log_level"] == "warning"]
     assert len(warned) == (1 if status >= 500 else 0)
 
 
@@ -156,7 +156,7 @@ def test_waiting_for_a_thread_ends_at_the_deadline_and_probes_still_answer(
 
 
 def test_a_client_that_goes_away_mid_body_leaves_nothing_behind(
-    served: Served, developer: httpx2.Client, lines: list[Any]
+    served: Served, developer: httpx2.Client, log_lines: list[Any]
 ) -> None:
     total = developer.get("/api/v1/tokens").json()["total"]
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
@@ -166,7 +166,7 @@ def test_a_client_that_goes_away_mid_body_leaves_nothing_behind(
         )
         connection.sendall(head.encode())
     deadline = time.monotonic() + 10
-    while not any(line["event"].startswith("client disconnected") for line in lines):
+    while not any(line["event"].startswith("client disconnected") for line in log_lines):
         assert time.monotonic() < deadline, "the server did not notice"
         time.sleep(0.005)
     assert developer.get("/api/v1/tokens").json()["total"] == total

@@ -208,13 +208,13 @@ def test_every_request_is_counted(served: Served, developer: httpx2.Client) -> N
     assert developer.get("/api/v1/status").json()["requests_total"] == before + 3
 
 
-def access_lines(lines: list[Any]) -> list[Any]:
-    return [line for line in lines if line["event"] == "request"]
+def access_lines(log_lines: list[Any]) -> list[Any]:
+    return [line for line in log_lines if line["event"] == "request"]
 
 
-def test_one_line_per_request_with_its_route(served: Served, developer: httpx2.Client, lines: list[Any]) -> None:
+def test_one_line_per_request_with_its_route(served: Served, developer: httpx2.Client, log_lines: list[Any]) -> None:
     developer.get("/api/v1/tokens/424242?secret=swordfish", headers={"X-Request-ID": "named"})
-    (line,) = access_lines(lines)
+    (line,) = access_lines(log_lines)
     assert line.pop("milliseconds") >= 0
     assert line == {
         "event": "request",
@@ -226,23 +226,23 @@ def test_one_line_per_request_with_its_route(served: Served, developer: httpx2.C
     }
 
 
-def test_lines_of_unknown_paths_do_not_repeat_them(anonymous: httpx2.Client, lines: list[Any]) -> None:
+def test_lines_of_unknown_paths_do_not_repeat_them(anonymous: httpx2.Client, log_lines: list[Any]) -> None:
     anonymous.get("/swordfish")
-    (line,) = access_lines(lines)
+    (line,) = access_lines(log_lines)
     assert (line["route"], line["status"]) == (None, 404)
-    assert "swordfish" not in repr(lines)
+    assert "swordfish" not in repr(log_lines)
 
 
-def test_nothing_secret_is_logged(served: Served, lines: list[Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_secret_is_logged(served: Served, log_lines: list[Any], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "vectrograph"), served.client("ng_swordfish") as client:
         client.post("/api/v1/auth/login?p=swordfish", json={"username": "admin", "password": "swordfish"})
         client.post("/api/v1/tokens", json={"text": "swordfish"})
         client.get("/api/v1/api-keys/swordfish", headers={"X-API-Key": "swordfish"})
-    assert len(access_lines(lines)) == 3
-    assert "swordfish" not in repr(lines) + caplog.text
+    assert len(access_lines(log_lines)) == 3
+    assert "swordfish" not in repr(log_lines) + caplog.text
 
 
-def test_the_request_id_reaches_log_lines_of_worker_threads(start: Start, lines: list[Any]) -> None:
+def test_the_request_id_reaches_log_lines_of_worker_threads(start: Start, log_lines: list[Any]) -> None:
     served = start()
     check = served.services.health.check
 
@@ -253,5 +253,5 @@ def test_the_request_id_reaches_log_lines_of_worker_threads(start: Start, lines:
     served.services.health.check = talkative  # type: ignore[method-assign]
     with served.client() as client:
         client.get("/api/v1/health", headers={"X-Request-ID": "thread-7"})
-    (line,) = [line for line in lines if line["event"] == "inside"]
+    (line,) = [line for line in log_lines if line["event"] == "inside"]
     assert line["request_id"] == "thread-7"

@@ -11,8 +11,6 @@ from typing import Any
 
 import grpc
 import pytest
-import structlog
-from structlog.testing import capture_logs
 
 from vectrograph.domain import errors
 from vectrograph.domain.access import ROLE_SCOPES, Role
@@ -84,16 +82,6 @@ def script(served: tuple[Script, Any]) -> Script:
 @pytest.fixture
 def wire(served: tuple[Script, Any]) -> Any:
     return served[1]
-
-
-@pytest.fixture
-def logs() -> Iterator[Logs]:
-    """Log lines of all levels, whatever the process has configured."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(0))
-    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
-        yield lines
-    structlog.configure(**before)
 
 
 def ask(wire: Any, *metadata: tuple[str, str], timeout: float | None = 20, **fields: Any) -> tuple[Any, dict[str, Any]]:
@@ -218,7 +206,7 @@ def test_every_error_arrives_with_its_status_and_trailers(
 @pytest.mark.parametrize("kind", [ZeroDivisionError, InternalError])
 @pytest.mark.parametrize("method", ["Search", "SearchStream"])
 def test_a_defect_of_ours_tells_its_id_to_the_caller_and_its_story_to_the_log(
-    script: Script, wire: Any, logs: Logs, method: str, kind: type[Exception]
+    script: Script, wire: Any, log_lines: Logs, method: str, kind: type[Exception]
 ) -> None:
     def act(call: Call) -> None:
         raise kind(SECRET)
@@ -231,7 +219,7 @@ def test_a_defect_of_ours_tells_its_id_to_the_caller_and_its_story_to_the_log(
     assert failed.code() is grpc.StatusCode.INTERNAL
     assert request_id in failed.details()
     assert SECRET not in failed.details() + str(failed.trailing_metadata())
-    [line] = [line for line in logs if line["log_level"] == "error"]
+    [line] = [line for line in log_lines if line["log_level"] == "error"]
     assert isinstance(line["exc_info"], kind)
     assert line["request_id"] == request_id
 
@@ -239,44 +227,44 @@ def test_a_defect_of_ours_tells_its_id_to_the_caller_and_its_story_to_the_log(
 # ---------------------------------------------------------------- the access log
 
 
-def access_line(logs: Logs) -> MutableMapping[str, Any]:
-    [line] = [line for line in logs if line["event"] == "rpc"]
+def access_line(log_lines: Logs) -> MutableMapping[str, Any]:
+    [line] = [line for line in log_lines if line["event"] == "rpc"]
     return line
 
 
-def test_one_line_for_a_call_that_went_well(script: Script, wire: Any, logs: Logs) -> None:
+def test_one_line_for_a_call_that_went_well(script: Script, wire: Any, log_lines: Logs) -> None:
     ask(wire)
-    line = access_line(logs)
+    line = access_line(log_lines)
     assert (line["method"], line["code"]) == ("Search", "OK")
     assert line["milliseconds"] > 0
     assert line["request_id"] == script.calls[0].request_id
 
 
-def test_one_line_for_a_call_that_was_refused(script: Script, wire: Any, logs: Logs) -> None:
+def test_one_line_for_a_call_that_was_refused(script: Script, wire: Any, log_lines: Logs) -> None:
     ask(wire, ("authorization", f"Bearer {SECRET.replace(' ', '-')}"))
-    line = access_line(logs)
+    line = access_line(log_lines)
     assert (line["code"], line["error_code"]) == ("UNAUTHENTICATED", "INVALID_API_KEY")
-    assert "nobody" not in str(logs)
+    assert "nobody" not in str(log_lines)
 
 
-def test_one_line_for_a_call_whose_client_went_away(script: Script, wire: Any, logs: Logs) -> None:
+def test_one_line_for_a_call_whose_client_went_away(script: Script, wire: Any, log_lines: Logs) -> None:
     stub = wire.stream_unary(VECTRON_SERVICE_METHODS["Search"].path)
     with silence() as nothing:
         call = stub.future(nothing, metadata=(GOOD,), timeout=20)
         wait_for(lambda: script.requests == 1)
         call.cancel()
-        wait_for(lambda: any(line["event"] == "rpc" for line in logs))
+        wait_for(lambda: any(line["event"] == "rpc" for line in log_lines))
     # grpc reports either the end of the messages or the cancellation first.
-    assert access_line(logs)["code"] in ("CANCELLED", "INVALID_ARGUMENT")
-    assert [line for line in logs if line["log_level"] == "error"] == []
+    assert access_line(log_lines)["code"] in ("CANCELLED", "INVALID_ARGUMENT")
+    assert [line for line in log_lines if line["log_level"] == "error"] == []
 
 
 @pytest.mark.parametrize("how", [grpc.RpcError, GeneratorExit])
-def test_a_client_that_went_away_is_no_error_of_ours(logs: Logs, how: type[BaseException]) -> None:
+def test_a_client_that_went_away_is_no_error_of_ours(log_lines: Logs, how: type[BaseException]) -> None:
     context: Any = SimpleNamespace(invocation_metadata=tuple, set_trailing_metadata=lambda trailers: None)
     with pytest.raises(how), Exchange("Search", context):
         raise how
-    assert [(line["event"], line["code"]) for line in logs] == [("rpc", "CANCELLED")]
+    assert [(line["event"], line["code"]) for line in log_lines] == [("rpc", "CANCELLED")]
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
