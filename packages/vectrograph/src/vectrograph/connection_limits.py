@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import structlog
 
-from vectrograph.services.addresses import Network, address_group, is_one_of
+from vectrograph.domain.addresses import Network, address_group, is_one_of
 
 if sys.platform != "win32":
     import resource

@@ -15,11 +15,11 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from vectrograph.domain.addresses import Network
 from vectrograph.domain.collections import Quantisation
 from vectrograph.domain.errors import StartupError
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.quotas import Quotas
-from vectrograph.services.addresses import Network
 
 ENV_PREFIX = "VECTROGRAPH_"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")

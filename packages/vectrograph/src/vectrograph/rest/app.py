@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from vectrograph.cores import Home
+from vectrograph.domain.addresses import Network
 from vectrograph.rest.context import Application
 from vectrograph.rest.endpoint import Endpoint, PathEndpoint
 from vectrograph.rest.errors import RouteNotFound
@@ -30,7 +31,6 @@ from vectrograph.rest.operation import Operation
 from vectrograph.rest.routes import OPERATIONS
 from vectrograph.rest.workers import Workers
 from vectrograph.services import Services
-from vectrograph.services.addresses import Network
 from vectrograph.services.refusals import Refusals
 
 _SENT: Final = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "X-Request-Timeout-Ms")

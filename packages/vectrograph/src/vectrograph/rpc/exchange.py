@@ -13,6 +13,7 @@ from uuid import uuid4
 import grpc
 import structlog
 
+from vectrograph.domain.addresses import Network, client_address
 from vectrograph.domain.errors import DomainError, InternalError, InvalidArgument, TooLarge, Unauthenticated
 from vectrograph.domain.limits import Limits
 from vectrograph.rpc.auth import credential_of
@@ -20,7 +21,6 @@ from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.rpc.framing import admit_fields, max_fields
 from vectrograph.services import Services
 from vectrograph.services.access_lines import is_worth_a_line
-from vectrograph.services.addresses import Network, client_address
 from vectrograph.services.call import Call, Origin, Principal
 
 log = structlog.get_logger("vectrograph.rpc")

@@ -13,6 +13,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health_pb2
 
+from vectrograph.domain.addresses import Network, address_group
 from vectrograph.domain.errors import RateLimited
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
 from vectrograph.rpc.admission import Admission, Lanes
@@ -21,7 +22,6 @@ from vectrograph.rpc.exchange import caller_address, request_id_of
 from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.rpc.threads import OnThreads
-from vectrograph.services.addresses import Network, address_group
 from vectrograph.services.refusals import Refusals
 
 M = TypeVar("M", bound=Message)

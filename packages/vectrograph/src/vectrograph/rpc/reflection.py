@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from vectrograph.domain.addresses import Network, address_group
 from vectrograph.rpc import health
 from vectrograph.rpc._pb import auth_pb, vectrograph_pb, vectron_pb
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
@@ -17,7 +18,6 @@ from vectrograph.rpc.exchange import caller_address
 from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.rpc.threads import OnThreads
-from vectrograph.services.addresses import Network, address_group
 from vectrograph.services.refusals import Refusals
 
 SERVICE: Final[str] = reflection.SERVICE_NAME

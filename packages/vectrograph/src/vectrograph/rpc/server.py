@@ -9,6 +9,7 @@ from typing import Any, Final
 import grpc
 
 from vectrograph.cores import Home, anywhere
+from vectrograph.domain.addresses import Network, address_group
 from vectrograph.domain.cancellation import CancelledWhen
 from vectrograph.rpc._pb.methods import (
     AUTH_SERVICE,
@@ -29,7 +30,6 @@ from vectrograph.rpc.slow_bodies import SlowBodies
 from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.rpc.vectron import Streaming, Unary, VectronService
 from vectrograph.services import Services
-from vectrograph.services.addresses import Network, address_group
 from vectrograph.services.refusals import Refusals
 
 _MIN_PING_INTERVAL_MS: Final = 10_000

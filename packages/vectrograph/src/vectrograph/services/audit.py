@@ -8,9 +8,9 @@ from typing import Final
 
 from vectrograph.control.audit import AuditLog, Intent
 from vectrograph.control.records import AuditRecord
+from vectrograph.domain.addresses import address_group
 from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import DomainError, InternalError, InvalidArgument
-from vectrograph.services.addresses import address_group
 from vectrograph.services.audit_quota import AuditQuota
 from vectrograph.services.call import Call, Origin
 

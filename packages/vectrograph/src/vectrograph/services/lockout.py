@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
+from vectrograph.domain.addresses import address_group
 from vectrograph.domain.errors import RateLimited
-from vectrograph.services.addresses import address_group
 
 
 @dataclass(frozen=True, slots=True)

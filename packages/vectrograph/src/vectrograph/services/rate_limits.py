@@ -11,8 +11,8 @@ from limits.errors import ConfigurationError, StorageError
 from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter, RateLimiter, SlidingWindowCounterRateLimiter
 
+from vectrograph.domain.addresses import address_group
 from vectrograph.domain.errors import RateLimited, StartupError
-from vectrograph.services.addresses import address_group
 from vectrograph.services.call import Principal
 
 _log = logging.getLogger(__name__)

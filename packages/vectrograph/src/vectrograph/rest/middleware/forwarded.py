@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from anyio import to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from vectrograph.services.addresses import Network, client_address
+from vectrograph.domain.addresses import Network, client_address
 from vectrograph.services.development import Development, sign_of_others
 
 
