@@ -14,9 +14,8 @@ import logging
 import os
 import struct
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from vectrograph.engines.embedded.durable import open_private, sync_directory
 from vectrograph.engines.embedded.failures import Damaged
@@ -33,8 +32,7 @@ _SLOT_BYTES: Final = 4096
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class LastCommit:
+class LastCommit(NamedTuple):
     """State of a collection after its last recorded commit.
 
     Attributes:
@@ -103,11 +101,12 @@ class CommitRecord:
             replied_at: time of the idempotency record that was part of it, if any.
             expired: idempotency records not younger than this were removed by it.
         """
-        last = self.last
-        reply_at = last.reply_at if replied_at is None else replied_at
+        created_at, _, folded, reply_at, acknowledged = self.last
+        if replied_at is not None:
+            reply_at = replied_at
         if reply_at <= expired:
             reply_at = 0
-        self.update(LastCommit(last.created_at, seq, last.folded, reply_at, last.acknowledged))
+        self.update(LastCommit(created_at, seq, folded, reply_at, acknowledged))
 
     def update(self, last: LastCommit) -> None:
         """Overwrite the older slot. A disk that refuses is logged: the record lags then, and nothing is lost."""
@@ -175,7 +174,7 @@ def _slots(path: Path) -> list[tuple[int, LastCommit] | None]:
 
 
 def _slot(last: LastCommit, turn: int) -> bytes:
-    body = _BODY.pack(_MAGIC, turn, last.created_at, last.seq, last.folded, last.reply_at, last.acknowledged)
+    body = _BODY.pack(_MAGIC, turn, *last)
     return body + _CHECKSUM.pack(zlib.crc32(body))
 
 

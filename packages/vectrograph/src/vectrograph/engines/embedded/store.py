@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
@@ -213,7 +213,7 @@ class Store:
     def acknowledged(self) -> None:
         """Record that the collection is there: from now on nothing but `drop` removes it."""
         if self.record is not None:
-            self.record.update(replace(self.record.last, acknowledged=True))
+            self.record.update(self.record.last._replace(acknowledged=True))
             if self._open_writer is None:
                 self.record.close()
 
@@ -239,11 +239,11 @@ class Store:
         else:
             self.record = CommitRecord.create(self._path.parent, LastCommit(header.created_at))
         # One of the same time may be older than the data, after a power loss.
-        current = replace(self.record.last, seq=header.counters.seq, acknowledged=True)
+        current = self.record.last._replace(seq=header.counters.seq, acknowledged=True)
         try:
             # What lies behind the good frames goes, before a second crash could make it look like lost commits.
             if self.checkpoint():
-                current = replace(current, folded=header.counters.seq)
+                current = current._replace(folded=header.counters.seq)
         except (apsw.FullError, apsw.ReadOnlyError, apsw.IOError) as error:
             _log.warning("the log of %s is not folded in yet: %s", self._path, error)
         self.record.renew(current)
@@ -477,7 +477,7 @@ class Store:
                 # All of the log is in the file, and the file was synced. A batch that is not recorded yet is too.
                 # A record that was removed or replaced meanwhile is noticed here, not at the next start alone.
                 self.record.close()
-                self.record.update(replace(self.record.last, folded=self.record.last.seq))
+                self.record.update(self.record.last._replace(folded=self.record.last.seq))
         return log == folded
 
     def _pages_written(self) -> int:
