@@ -46,7 +46,8 @@ def test_no_thread_is_held_up_by_the_index(scratch: Path) -> None:
             flush(engine)
             for first in range(0, 4_000, 500):  # one write of all would hold the interpreter itself, for 55 ms
                 engine.write(DOCS, [Delete(id=f"{n}") for n in range(first, first + 500)])
-            wait_until(lambda: "adopt" in stages and stages[-1] == "save" and len(view(engine).labels) == 8_000)
+            # Left out are those that were dead when it began: a quarter of all or more, not always the last ones.
+            wait_until(lambda: "adopt" in stages and stages[-1] == "save" and len(view(engine).labels) < 10_700)
         finally:
             worst = beating.stop()
             engine.close()

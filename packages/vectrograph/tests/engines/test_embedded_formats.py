@@ -19,6 +19,7 @@ from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.files import INDEX_FILE
 from vectrograph.engines.embedded.graph import saving
 from vectrograph.engines.embedded.manifest import FORMAT, Manifest
+from vectrograph.engines.embedded.open_files import OpenFiles
 from vectrograph.engines.embedded.schema import creation_script
 from vectrograph.engines.embedded.store import Store
 
@@ -137,9 +138,11 @@ def test_the_layout_does_not_change_without_its_number(tmp_path: Path) -> None:
     spec = CollectionSpec.dense(DOCS, 4, Distance.DOT, model="m", quantisation=Quantisation.FLOAT16)
     Manifest(spec, CollectionState.READY, 5).save(tmp_path)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
-    store = Store.create(tmp_path, spec, 5, None)
+    open_files = OpenFiles()
+    store = Store.create(tmp_path, spec, 5, None, open_files)
     state = store._writer.execute("SELECT * FROM state").fetchall()
     store.close()
+    open_files.close()
     layout = [manifest, [creation_script(ids, FORMAT) for ids in IdKind], state]
     assert LAYOUTS.get(FORMAT) == fingerprint(layout), OTHER
 

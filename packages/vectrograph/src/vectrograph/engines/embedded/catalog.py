@@ -246,7 +246,7 @@ class Catalog:
 
     def _recover_from_data(self, directory: Path, damage: DamagedManifest) -> None:
         try:
-            manifest = _manifest_in_data(directory, self._vfs, self._read_only)
+            manifest = _manifest_in_data(directory, self._vfs, self._read_only, self._open_files)
             if manifest.spec.ref in self._collections:
                 raise Damaged(f"its file names it {manifest.spec.ref}, which another collection is called")
             if not self._read_only:
@@ -326,8 +326,8 @@ def _open_content(
         raise
 
 
-def _manifest_in_data(directory: Path, vfs: str | None, read_only: bool) -> Manifest:
-    store = Store(directory, vfs, read_only=read_only)
+def _manifest_in_data(directory: Path, vfs: str | None, read_only: bool, open_files: OpenFiles) -> Manifest:
+    store = Store(directory, vfs, read_only=read_only, open_files=open_files)
     try:
         header = store.header()
     finally:

@@ -70,7 +70,7 @@ class Store:
         vfs: name of the SQLite VFS to use, None for the usual one.
         page_bytes: creates the file with pages of that size.
         read_only: the disk takes no writes.
-        open_files: whose descriptors are used; None for a limit of its own.
+        open_files: whose descriptors are used.
     """
 
     def __init__(
@@ -80,12 +80,12 @@ class Store:
         page_bytes: int | None = None,
         *,
         read_only: bool = False,
-        open_files: OpenFiles | None = None,
+        open_files: OpenFiles,
     ) -> None:
         self._path, self._vfs = directory / FILE_NAME, vfs
         self._read_only = read_only
         self.record: CommitRecord | None = None
-        self._open_files = OpenFiles() if open_files is None else open_files
+        self._open_files = open_files
         self._lock: Lock | None = None
         self._used_at = 0.0
         self._parked_seq: int | None = None
@@ -197,7 +197,7 @@ class Store:
         spec: CollectionSpec,
         created_at: int,
         vfs: str | None,
-        open_files: OpenFiles | None = None,
+        open_files: OpenFiles,
     ) -> "Store":
         """A new, empty file, on disk with all of its tables."""
         store = cls(directory, vfs, _PAGE_BYTES, open_files=open_files)
