@@ -4,12 +4,13 @@ from pathlib import Path
 import pytest
 from control.hand_clock import HandClock
 from control.postgresql_server import new_database, postgresql_host
+from control.quick import cheap_passwords, tmp_path
 
 from vectrograph.control.accounts import NewUser
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.access import Role
 
-__all__ = ["postgresql_host"]
+__all__ = ["cheap_passwords", "postgresql_host", "tmp_path"]
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from control.quick import memory
 from sqlalchemy import URL, create_engine, text
 
 _PLACES = ("/usr/lib/postgresql/17/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/15/bin", "/usr/local/bin")
@@ -51,8 +52,11 @@ def new_database(host: str, template: str = "template1") -> URL:
 
 @pytest.fixture(scope="session")
 def postgresql_host() -> Iterator[str]:
-    """The socket directory of a PostgreSQL server; a short path, because those of sockets are limited."""
-    with tempfile.TemporaryDirectory(prefix="vg-pg-", dir="/tmp") as directory:
+    """The socket directory of a PostgreSQL server; a short path, because those of sockets are limited.
+
+    Every test has a database of its own, some hundred files each, which a disk takes half a minute to delete.
+    """
+    with tempfile.TemporaryDirectory(prefix="vg-pg-", dir=memory() or "/tmp") as directory:  # noqa: S108
         Path(directory).chmod(0o755)
         with postgresql(Path(directory)) as host:
             yield host

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pytest
 from services.house import LIMITS, WordEmbedder, call_as
 
 from vectrograph.control.records import FeedbackItem
@@ -394,3 +395,24 @@ ACTIONS: Final = [
         adds=True,
     ),
 ]
+
+EVERY_ACTION: Final = pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
+
+
+def outcome(place: Place, action: Action, made: Any) -> str:
+    """Do the action; return "ok", or the code of its error."""
+    try:
+        action.act(place, made)
+    except DomainError as error:
+        return error.code
+    return "ok"
+
+
+def require_agreement(place: Place, action: Action, made: Any, answer: str, before: list[tuple[str, str]]) -> None:
+    """Require that state and record say what the answer said."""
+    if action.done is not None:
+        assert action.done(place, made) is (answer == "ok")
+    if action.audited:
+        new = place.entries(action.audited)[len(before) :]
+        # What was refused because it could not be recorded has no entry, and nothing else may be without one.
+        assert [code for _, code in new] == [answer] or (answer != "ok" and not new)

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from control.hand_clock import HandClock
 from control.postgresql_server import new_database, postgresql_host
+from control.quick import cheap_passwords, lower_cost_of_passwords, tmp_path
 from services.house import House, build, call_as
 from sqlalchemy import URL
 
@@ -13,14 +14,21 @@ from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services import Services
 from vectrograph.services.call import Call
 
-__all__ = ["postgresql_host"]
+__all__ = ["cheap_passwords", "postgresql_host", "tmp_path"]
+
+
+@pytest.fixture(autouse=True)
+def quick(cheap_passwords: None) -> None:
+    """Hash passwords at the lowest cost in every test of this folder."""
 
 
 @pytest.fixture(scope="session")
 def control_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "control.sqlite"
     store = ControlStore.open(f"sqlite:///{path}")
-    seed_development_accounts(store)
+    with pytest.MonkeyPatch.context() as patch:
+        lower_cost_of_passwords(patch)
+        seed_development_accounts(store)
     store.close()
     return path
 
@@ -37,7 +45,9 @@ def postgresql_template(postgresql_host: str, tmp_path_factory: pytest.TempPathF
     """Name of a database with the development accounts, to copy."""
     url = new_database(postgresql_host)
     store = ControlStore.open(url, tmp_path_factory.mktemp("journal"))
-    seed_development_accounts(store)
+    with pytest.MonkeyPatch.context() as patch:
+        lower_cost_of_passwords(patch)
+        seed_development_accounts(store)
     store.close()
     return str(url.database)
 
