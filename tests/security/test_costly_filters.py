@@ -13,7 +13,7 @@ import httpx2
 import numpy as np
 import pytest
 
-from benchmarks.attack.costly_filters import unknown_paths
+from benchmarks.attack.costly_filters import substrings, unknown_paths
 from tests.e2e.processes import ServerProcess, serve
 from tests.security.vectron_wire import METHODS, Wire
 from vectrograph import RunningServer, running
@@ -33,6 +33,7 @@ RAISED = (
 )  # fmt: skip
 SECONDS = 60.0
 COSTLY = unknown_paths(0, 4_000)
+LOOKING_WITHIN = substrings(900, "s")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(data: Path) -> Iterator[tuple[ServerProcess, dict[str, Any]]]:
     with serve(data, *RAISED) as process:
         yield process, json.loads(process.read_until('"serving"', 120))
@@ -95,26 +96,61 @@ def begin(channel: Any, credential: str, condition: dict[str, Any]) -> Any:
     return call.future(search(condition).SerializeToString(), metadata=[("authorization", f"Bearer {credential}")])
 
 
+def repeated(ask: Callable[[], tuple[str, str]], wanted: str) -> bool:
+    """Whether a call ends so within a minute, asked again and again."""
+    late = time.monotonic() + SECONDS
+    while (status := ask()[0]) != wanted and time.monotonic() < late:
+        assert status in ("OK", "RESOURCE_EXHAUSTED")
+    return status == wanted
+
+
 def test_a_costly_filter_holds_up_nobody_and_ends_with_its_caller(
     server: tuple[ServerProcess, dict[str, Any]],
 ) -> None:
+    """One account has one turn, all have two: four filters of a viewer held all threads that read."""
     process, started = server
-    viewer, developer = credential(started, "viewer"), credential(started, "developer")
+    viewer, admin, developer = (credential(started, name) for name in ("viewer", "admin", "developer"))
     channel = grpc.insecure_channel(started["grpc"], options=[("grpc.use_local_subchannel_pool", 1)])
+    over = threading.Semaphore(0)
     with channel, Wire(started["grpc"]) as wire:
-        attacks = [begin(channel, viewer, COSTLY) for _ in range(2)]
-        answered = 0
+        attacks = [begin(channel, viewer, LOOKING_WITHIN) for _ in range(8)]
+        for attack in attacks:
+            attack.add_done_callback(lambda _: over.release())
+        # Those without a turn are refused at once, while the one that has it goes on.
+        for _ in range(7):
+            assert over.acquire(timeout=SECONDS)
+        [goes_on] = [attack for attack in attacks if not attack.done()]
+        for attack in attacks:
+            if attack is not goes_on:
+                assert attack.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                assert "this account has 1 such under way" in attack.details()
+                trailers = dict(attack.trailing_metadata())
+                assert (trailers["retry-after"], trailers["x-error-code"]) == ("1", "RATE_LIMIT_EXCEEDED")
+        url, body = f"{started['http']}/v1/collections/docs/points/search", {"vector": VECTOR, "topK": 3}
+        refused = httpx2.post(
+            url,
+            json={**body, "filterJson": json.dumps(LOOKING_WITHIN)},
+            headers={"Authorization": f"Bearer {viewer}"},
+            timeout=SECONDS,
+        )
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        assert refused.headers["x-error-code"] == "RATE_LIMIT_EXCEEDED"
+        assert "use fewer conditions that look within texts" in refused.json()["message"]
+        second = begin(channel, admin, LOOKING_WITHIN)
         for number in range(10):
             # A write makes the columns old, so that the next search has to work on them too.
             point = pb.Point(id=f"new-{number}", vector=VECTOR, payload_json=json.dumps({"n": -1 - number}).encode())
             wire.call("Upsert", pb.UpsertRequest(collection="docs", points=[point]), developer)
             answer = wire.call("Search", search({"path": "n", "eq": -1 - number}), developer)
             assert [hit.id for hit in answer.results] == [f"new-{number}"]
-            answered += 1
-        assert answered == 10
-        assert not any(attack.done() for attack in attacks), "too cheap to show anything"
-        for attack in attacks:
+        # Both turns are taken, also for those who have none.
+        assert repeated(lambda: wire.refusal("Search", search(COSTLY), developer), "RESOURCE_EXHAUSTED")
+        for attack in (goes_on, second):
+            assert not attack.done(), "too cheap to show anything"
             attack.cancel()
+        # The turns come back.
+        few = substrings(12, "s")
+        assert repeated(lambda: wire.refusal("Search", search(few), viewer), "OK")
         wait_until_idle(process)
 
     # Over HTTP: the caller closes the connection.
@@ -125,11 +161,27 @@ def test_a_costly_filter_holds_up_nobody_and_ends_with_its_caller(
     wait_until_idle(process)
 
 
+def test_paths_that_lead_nowhere_leave_no_memory_behind(server: tuple[ServerProcess, dict[str, Any]]) -> None:
+    """512 of them took 8 bytes a point each, 82 MB; the points themselves take a few."""
+    process, started = server
+    viewer = credential(started, "viewer")
+    channel = grpc.insecure_channel(started["grpc"], options=[("grpc.use_local_subchannel_pool", 1)])
+    with channel:
+        for first in range(0, 128, 64):
+            begin(channel, viewer, unknown_paths(first, 64)).result(SECONDS)
+        before = resident_bytes(process)
+        for first in range(128, 640, 64):
+            begin(channel, viewer, unknown_paths(first, 64)).result(SECONDS)
+        assert resident_bytes(process) - before < 40 << 20
+
+
 def test_the_server_stops_in_time_while_costly_filters_are_evaluated(
     server: tuple[ServerProcess, dict[str, Any]],
 ) -> None:
+    """The last of those that share the process, which it ends."""
     process, started = server
-    viewer = credential(started, "viewer")
+    # One account has one turn.
+    viewer, developer = credential(started, "viewer"), credential(started, "developer")
     channel = grpc.insecure_channel(started["grpc"], options=[("grpc.use_local_subchannel_pool", 1)])
     begun = cpu_seconds(process)
     with channel:
@@ -139,7 +191,7 @@ def test_the_server_stops_in_time_while_costly_filters_are_evaluated(
             body = {"vector": VECTOR, "topK": 3, "filterJson": json.dumps(unknown_paths(5_000, 4_000))}
             try:
                 url = f"{started['http']}/v1/collections/docs/points/search"
-                httpx2.post(url, json=body, headers={"Authorization": f"Bearer {viewer}"}, timeout=SECONDS)
+                httpx2.post(url, json=body, headers={"Authorization": f"Bearer {developer}"}, timeout=SECONDS)
             except httpx2.HTTPError:
                 return
 
@@ -152,20 +204,6 @@ def test_the_server_stops_in_time_while_costly_filters_are_evaluated(
         # One second for requests under way; the rest is for a machine that is busy with something else.
         assert process.terminate(30) == 0
         thread.join()
-
-
-def test_paths_that_lead_nowhere_leave_no_memory_behind(server: tuple[ServerProcess, dict[str, Any]]) -> None:
-    """A thousand of them took 8 bytes a point each, 160 MB; the points themselves take a few."""
-    process, started = server
-    viewer = credential(started, "viewer")
-    channel = grpc.insecure_channel(started["grpc"], options=[("grpc.use_local_subchannel_pool", 1)])
-    with channel:
-        for first in range(0, 128, 64):
-            begin(channel, viewer, unknown_paths(first, 64)).result(SECONDS)
-        before = resident_bytes(process)
-        for first in range(128, 1_152, 64):
-            begin(channel, viewer, unknown_paths(first, 64)).result(SECONDS)
-        assert resident_bytes(process) - before < 50 << 20
 
 
 # ---------------------------------------------------------------- what is let in

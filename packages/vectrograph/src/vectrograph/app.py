@@ -42,6 +42,7 @@ from vectrograph.services.assembly import assemble
 from vectrograph.services.call import Call, Principal
 from vectrograph.services.concurrency import Concurrency
 from vectrograph.services.development import Development
+from vectrograph.services.filter_turns import FilterTurns
 from vectrograph.services.rate_limits import RateLimits
 from vectrograph.services.waiting import worker_threads
 from vectrograph.settings import Settings
@@ -251,6 +252,7 @@ def _open_services(settings: Settings, engine: Engine, store: ControlStore, clos
             identity=settings.rate_limit, address=settings.address_rate_limit, storage=settings.rate_limit_storage
         ),
         concurrency=Concurrency(requests=settings.max_concurrent, streams=settings.max_streams),
+        turns=FilterTurns.beside(settings.grpc_threads or worker_threads()),
         quantisation=settings.quantization,
     )
     closing.add("last uses of API keys", services.close, until=settings.shutdown_seconds + 2.5)

@@ -20,6 +20,7 @@ from vectrograph.domain.filter_nodes import (
     Range,
     Scalar,
     Substring,
+    looks_within,
 )
 
 _SMALL_TERMS: Final = 64
@@ -39,6 +40,7 @@ class FilterSize:
         paths: distinct paths.
         text_bytes: of all constants and path steps, as UTF-8, about.
         needle_bytes: of the longest text that is looked for within strings, about.
+        text_conditions: of the conditions, those that are asked about each distinct text, such as `substring`.
     """
 
     conditions: int = 0
@@ -46,6 +48,7 @@ class FilterSize:
     paths: int = 0
     text_bytes: int = 0
     needle_bytes: int = 0
+    text_conditions: int = 0
 
     @property
     def terms(self) -> int:
@@ -86,6 +89,7 @@ def measured(filter: Filter) -> FilterSize:
             case _:
                 pass
         size.conditions += 1
+        size.text_conditions += looks_within(node)
         paths.add((*outer, *node.path))
         size.text_bytes += sum(map(_bytes, node.path))
     size.paths = len(paths)

@@ -20,6 +20,7 @@ from vectrograph.services.credentials import Credentials
 from vectrograph.services.development import Development
 from vectrograph.services.embeddings import Embeddings
 from vectrograph.services.feedback import Feedback
+from vectrograph.services.filter_turns import FilterTurns
 from vectrograph.services.health import Health
 from vectrograph.services.keys import Keys
 from vectrograph.services.lockout import Lockout
@@ -45,6 +46,7 @@ def assemble(
     development: Development | None = None,
     rate_limits: RateLimits | None = None,
     concurrency: Concurrency | None = None,
+    turns: FilterTurns | None = None,
     quantisation: Quantisation = Quantisation.INT8,
     clock: Clock = now,
 ) -> Services:
@@ -60,6 +62,7 @@ def assemble(
         development: development mode as it was decided at the start; None takes it from the store as it is.
         rate_limits: requests a second; None limits nothing but what an API key says of itself.
         concurrency: requests and streams of one caller at once; None is no limit but 16 streams.
+        turns: for costly filters; None for as many as the usual number of threads allows.
         quantisation: how indexes of new collections store components, unless their makers say.
         clock: microseconds since 1970-01-01 UTC, for tokens and keys.
 
@@ -74,12 +77,13 @@ def assemble(
     # One count of failures for both ways in, so that neither gives a guesser fresh attempts.
     lockout = Lockout()
     development = development or Development(store)
-    tokens = Tokens(engine, embedder, limits, audit)
+    turns = turns or FilterTurns()
+    tokens = Tokens(engine, embedder, limits, audit, turns)
     return Services(
         catalog=Catalog(engine, limits, audit, store.owners, quantisation),
         points=Points(engine, limits, audit),
-        search=Search(engine, limits, store.feedback),
-        bulk=Bulk(engine, limits, audit),
+        search=Search(engine, limits, store.feedback, turns),
+        bulk=Bulk(engine, limits, audit, turns),
         tokens=tokens,
         embeddings=Embeddings(embedder, limits),
         sessions=Sessions(store, signer, credentials, passwords, audit, lockout, development),

@@ -12,6 +12,7 @@ from vectrograph.services.admission import admit_batch, admit_payload
 from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call
 from vectrograph.services.cost import admit_filter
+from vectrograph.services.filter_turns import FilterTurns
 from vectrograph.services.naming import naming_fields
 
 DEFAULT_PAGE = 100
@@ -20,10 +21,11 @@ DEFAULT_PAGE = 100
 class Bulk:
     """Points of any collection, many at a time."""
 
-    def __init__(self, engine: Engine, limits: Limits, audit: Audit) -> None:
+    def __init__(self, engine: Engine, limits: Limits, audit: Audit, turns: FilterTurns | None = None) -> None:
         self._engine = engine
         self._audit = audit
         self._limits = limits
+        self._turns = turns or FilterTurns()
 
     def scroll(
         self,
@@ -51,8 +53,8 @@ class Bulk:
         request = ScrollRequest(
             limit=limit or min(DEFAULT_PAGE, largest), cursor=cursor, filter=filter, order=order, include=include
         )
-        admit_filter(filter, self._engine, ref, self._limits)
-        return self._engine.scroll(ref, request, deadline=call.deadline)
+        with self._turns.turn(call, admit_filter(filter, self._engine, ref, self._limits)):
+            return self._engine.scroll(ref, request, deadline=call.deadline)
 
     def count(self, call: Call, collection: str, filter: Filter | None = None) -> int:
         """How many points there are, or match; exact.
@@ -62,8 +64,8 @@ class Bulk:
             CollectionNotFound: there is no such collection.
         """
         ref = call.require_collection(collection, "read")
-        admit_filter(filter, self._engine, ref, self._limits)
-        return self._engine.count(ref, filter, deadline=call.deadline)
+        with self._turns.turn(call, admit_filter(filter, self._engine, ref, self._limits)):
+            return self._engine.count(ref, filter, deadline=call.deadline)
 
     def delete_where(
         self, call: Call, collection: str, filter: Filter, *, idempotency: IdempotencyKey | None = None
@@ -82,9 +84,10 @@ class Bulk:
         with self._audit.deleting(call, f"{collection} (by filter)"):
             ref = call.require_collection(collection, "delete")
             refuse_unconditional(filter)
-            admit_filter(filter, self._engine, ref, self._limits)
+            cost = admit_filter(filter, self._engine, ref, self._limits)
             ops = [DeleteWhere(filter=filter)]
-            written = self._engine.write(ref, ops, idempotency=idempotency, deadline=call.deadline)
+            with self._turns.turn(call, cost):
+                written = self._engine.write(ref, ops, idempotency=idempotency, deadline=call.deadline)
             return len(written.outcomes)
 
     def upsert_if(
@@ -114,8 +117,8 @@ class Bulk:
         for position, point in enumerate(points):
             if point.payload is not KEEP:
                 admit_payload(point.payload, f"points[{position}].payload", self._limits)
-        admit_filter(condition.if_match, self._engine, ref, self._limits, points=len(points))
-        with naming_fields(sequence="points"):
+        cost = admit_filter(condition.if_match, self._engine, ref, self._limits, points=len(points))
+        with self._turns.turn(call, cost), naming_fields(sequence="points"):
             written = self._engine.write(
                 ref, points, precondition=condition, idempotency=idempotency, deadline=call.deadline
             )

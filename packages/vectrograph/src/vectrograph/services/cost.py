@@ -27,6 +27,11 @@ _COMPARED_PER_TEST: Final = 256
 """Characters compared in the time of one test, 100 ns, at worst."""
 _VALUES_PER_TEST: Final = 64
 """Values of a list that make one test more: they are looked up in a set."""
+# For the estimate of time, on one core. Measured over 20,000 and 100,000 points, every text distinct: a condition about
+# numbers, or about which text it is, took 0.5 to 1 ns a point; one that looks within texts 500 to 800.
+_TEST_NANOSECONDS: Final = 2
+_TEXT_TEST_NANOSECONDS: Final = 500
+_SEARCHED_BYTES_PER_NANOSECOND: Final = 4
 
 
 def admit_answer(hits: int, dimension: int, limits: Limits) -> None:
@@ -101,7 +106,7 @@ def admit_work(
 
 def admit_filter(
     filter: Filter | None, engine: Engine, ref: CollectionRef, limits: Limits, *, points: int | None = None
-) -> None:
+) -> int:
     """Accept a filter that can be evaluated in reasonable time.
 
     Args:
@@ -111,12 +116,15 @@ def admit_filter(
         limits: `max_filter_conditions`, `max_filter_paths` and `max_filter_work` are the bounds.
         points: to how many it is applied; None for all of the collection.
 
+    Returns:
+        The nanoseconds that evaluating it could take on one core, for `FilterTurns.turn`; 0 where there is no filter.
+
     Raises:
         CollectionNotFound, CollectionQuarantined.
         TooLarge: it cannot; `details` has cost, limit and unit.
     """
     if filter is None:
-        return
+        return 0
     size = measured(filter)
     bounds = (
         (size.conditions, limits.max_filter_conditions, "conditions", "max_filter_conditions"),
@@ -132,12 +140,16 @@ def admit_filter(
                 details={"field": "filter", "cost": number, "limit": most, "unit": unit},
             )
     applied = engine.count(ref) if points is None else points
+    stored = engine.describe(ref).bytes_on_disk if size.text_conditions else 0
     cost = applied * (size.conditions + size.paths + size.values // _VALUES_PER_TEST)
     if size.needle_bytes > _SHORT_NEEDLE_BYTES:
-        cost += size.needle_bytes * engine.describe(ref).bytes_on_disk // _COMPARED_PER_TEST
+        cost += size.needle_bytes * stored // _COMPARED_PER_TEST
     if cost > limits.max_filter_work:
         raise TooLarge(
             f"The filter could take {cost} tests and the limit max_filter_work is {limits.max_filter_work}; use fewer "
             "conditions and paths, or shorter texts.",
             details={"field": "filter", "cost": cost, "limit": limits.max_filter_work, "unit": "tests"},
         )
+    tests = applied * (size.conditions + size.values // _VALUES_PER_TEST) * _TEST_NANOSECONDS
+    within = applied * _TEXT_TEST_NANOSECONDS + (stored // _SEARCHED_BYTES_PER_NANOSECOND if points is None else 0)
+    return tests + size.text_conditions * within

@@ -13,16 +13,18 @@ from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_top_k
 from vectrograph.services.call import Call
 from vectrograph.services.cost import admit_answer, admit_ef, admit_filter, admit_work
+from vectrograph.services.filter_turns import FilterTurns
 from vectrograph.services.reranking import CANDIDATES_PER_HIT, Rerank, admit_rerank, reranked
 
 
 class Search:
     """Nearest neighbours; `score` is a distance, lower is closer."""
 
-    def __init__(self, engine: Engine, limits: Limits, feedback: FeedbackLog) -> None:
+    def __init__(self, engine: Engine, limits: Limits, feedback: FeedbackLog, turns: FilterTurns | None = None) -> None:
         self._engine = engine
         self._limits = limits
         self._feedback = feedback
+        self._turns = turns or FilterTurns()
 
     def search(
         self,
@@ -77,7 +79,7 @@ class Search:
         call.refuse_late()
         admit_answer(k * len(vectors), vectors.shape[1] if include.vector else 0, self._limits)
         whole = exact or filter is not None
-        admit_filter(filter, self._engine, ref, self._limits)
+        filter_cost = admit_filter(filter, self._engine, ref, self._limits)
         admit_work(len(vectors), k, lambda: self._engine.describe(ref), self._limits, whole=whole, ef=ef)
         request = SearchRequest(
             legs=(DenseLeg(vectors=np.ascontiguousarray(vectors, dtype=np.float32)),),
@@ -89,9 +91,10 @@ class Search:
             ef=ef,
             explain=explain,
         )
-        if rerank is None:
-            return self._engine.search(ref, request, deadline=call.deadline)
-        return self._reranked(call, ref, request, rerank)
+        with self._turns.turn(call, filter_cost):
+            if rerank is None:
+                return self._engine.search(ref, request, deadline=call.deadline)
+            return self._reranked(call, ref, request, rerank)
 
     def _reranked(self, call: Call, ref: CollectionRef, request: SearchRequest, rerank: Rerank) -> list[SearchResult]:
         """Search for more candidates than are asked for, with all their words, and keep the best of the new order."""

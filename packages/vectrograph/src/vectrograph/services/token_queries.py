@@ -18,6 +18,7 @@ from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_texts, admit_top_k
 from vectrograph.services.call import Call
 from vectrograph.services.cost import admit_answer, admit_filter, admit_work
+from vectrograph.services.filter_turns import FilterTurns
 from vectrograph.services.naming import naming_fields
 from vectrograph.services.token_changes import missing_token
 
@@ -58,10 +59,11 @@ class TokenQuestion:
 class TokenQueries:
     """Queries over the tokens of the caller's tenant: most similar first, equals newest first."""
 
-    def __init__(self, engine: Engine, embedder: Embedder, limits: Limits) -> None:
+    def __init__(self, engine: Engine, embedder: Embedder, limits: Limits, turns: FilterTurns | None = None) -> None:
         self._engine = engine
         self._embedder = embedder
         self._limits = limits
+        self._turns = turns or FilterTurns()
 
     def by_vectors(
         self, call: Call, vectors: Vector, question: TokenQuestion, *, field: str = "query_vector"
@@ -121,7 +123,7 @@ class TokenQueries:
         asked = question.include
         admit_answer(top_k * len(vectors), vectors.shape[-1] if asked.vector else 0, self._limits)
         whole = question.filter is not None
-        admit_filter(question.filter, self._engine, ref, self._limits)
+        filter_cost = admit_filter(question.filter, self._engine, ref, self._limits)
         admit_work(len(vectors), top_k, lambda: self._engine.describe(ref), self._limits, whole=whole)
         largest = self._engine.capabilities.limits.max_k - spare
         if not 0 <= question.offset <= largest - top_k:
@@ -140,8 +142,10 @@ class TokenQueries:
             max_score=None if threshold is None else 1.0 - threshold + _ROUNDING,
             include=question.include,
         )
+        with self._turns.turn(call, filter_cost):
+            results = self._engine.search(ref, request, deadline=call.deadline)
         answers = []
-        for result in self._engine.search(ref, request, deadline=call.deadline):
+        for result in results:
             hits = [TokenHit(hit.point, 1.0 - hit.score, hit.score) for hit in result.hits if hit.point.id != without]
             if spare:
                 hits = hits[question.offset : question.offset + top_k]

@@ -32,6 +32,7 @@ from vectrograph.services.admission import admit_batch, admit_payload, admit_tex
 from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call
 from vectrograph.services.cost import admit_filter
+from vectrograph.services.filter_turns import FilterTurns
 from vectrograph.services.naming import naming_fields
 from vectrograph.services.reservation import ensure_tokens
 from vectrograph.services.token_changes import TokenChange, TokenChanges, missing_token
@@ -75,13 +76,16 @@ class Tokens:
         queries: finds tokens.
     """
 
-    def __init__(self, engine: Engine, embedder: Embedder, limits: Limits, audit: Audit) -> None:
+    def __init__(
+        self, engine: Engine, embedder: Embedder, limits: Limits, audit: Audit, turns: FilterTurns | None = None
+    ) -> None:
         self._engine = engine
         self._audit = audit
         self._embedder = embedder
         self._limits = limits
+        self._turns = turns or FilterTurns()
         self._changes = TokenChanges(engine, embedder)
-        self.queries = TokenQueries(engine, embedder, limits)
+        self.queries = TokenQueries(engine, embedder, limits, self._turns)
 
     def ensure(self, tenant: str = DEFAULT_TENANT) -> CollectionInfo:
         """Make the tenant's collection of tokens when it is missing; called at start and for every new account.
@@ -169,13 +173,10 @@ class Tokens:
             raise InvalidArgument.of("limit", f"is {limit} and must be from 1 to {largest}", "out_of_range")
         if not 0 <= offset <= MAX_SERIAL_ID:
             raise InvalidArgument.of("offset", f"is {offset} and must be from 0 to {MAX_SERIAL_ID}", "out_of_range")
-        admit_filter(filter, self._engine, ref, self._limits)
-        page = self._engine.scroll(
-            ref,
-            ScrollRequest(limit=limit, offset=offset, order=Order(key="id"), filter=filter, include=include),
-            deadline=call.deadline,
-        )
-        total = self._engine.count(ref, filter, deadline=call.deadline)
+        request = ScrollRequest(limit=limit, offset=offset, order=Order(key="id"), filter=filter, include=include)
+        with self._turns.turn(call, admit_filter(filter, self._engine, ref, self._limits)):
+            page = self._engine.scroll(ref, request, deadline=call.deadline)
+            total = self._engine.count(ref, filter, deadline=call.deadline)
         return TokenPage(tokens=[*page.points], total=total, limit=limit, offset=offset)
 
     def update(
@@ -259,9 +260,10 @@ class Tokens:
         with self._audit.deleting(call, f"{TOKENS_COLLECTION} (by filter)"):
             ref = call.require_collection(TOKENS_COLLECTION, "delete")
             refuse_unconditional(filter)
-            admit_filter(filter, self._engine, ref, self._limits)
+            cost = admit_filter(filter, self._engine, ref, self._limits)
             deletes = [DeleteWhere(filter=filter)]
-            written = self._engine.write(ref, deletes, idempotency=idempotency, deadline=call.deadline)
+            with self._turns.turn(call, cost):
+                written = self._engine.write(ref, deletes, idempotency=idempotency, deadline=call.deadline)
         deleted = sum(outcome.status is OutcomeStatus.DELETED for outcome in written.outcomes)
         return DeletedTokens(deleted, ())
 
@@ -272,20 +274,24 @@ class Tokens:
 
         Raises:
             PermissionDenied: tokens:read is missing; raised before the first page is asked for.
+            RateLimited: as many costly filters are being evaluated as may be; also between pages.
         """
         ref = call.require_collection(TOKENS_COLLECTION, "read")
-        admit_filter(filter, self._engine, ref, self._limits)
-        return self._pages(call, ref, filter, include, page_size)
+        cost = admit_filter(filter, self._engine, ref, self._limits)
+        with self._turns.turn(call, cost):
+            # Each page takes a turn of its own. Where there is none now, the refusal has a status.
+            return self._pages(call, ref, filter, include, page_size, cost)
 
     def _pages(
-        self, call: Call, ref: CollectionRef, filter: Filter | None, include: Include, page_size: int
+        self, call: Call, ref: CollectionRef, filter: Filter | None, include: Include, page_size: int, cost: int
     ) -> Iterator[builtins.list[Point]]:
         cursor: str | None = None
         while True:
             request = ScrollRequest(
                 limit=page_size, order=Order(key="id"), cursor=cursor, filter=filter, include=include
             )
-            page = self._engine.scroll(ref, request, deadline=call.deadline)
+            with self._turns.turn(call, cost):
+                page = self._engine.scroll(ref, request, deadline=call.deadline)
             if page.points:
                 yield [*page.points]
             cursor = page.cursor

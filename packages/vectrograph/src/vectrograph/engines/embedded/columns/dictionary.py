@@ -11,8 +11,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vectrograph.domain.filter_nodes import bounds_of
-from vectrograph.domain.filters import MISSING, DateRange, Filter, instant, is_small, predicate
+from vectrograph.domain.filter_nodes import bounds_of, constants_of, looks_within
+from vectrograph.domain.filters import MISSING, DateRange, Filter, Predicate, instant, is_small, predicate
 
 Truth: TypeAlias = NDArray[np.bool_]
 
@@ -39,6 +39,7 @@ class Dictionary:
         self._values: list[Any] = list(_FIXED)
         self._codes: dict[str | int, int] = {}
         self._characters = 0
+        self._large_numbers: list[int] = []
         self._truths: dict[Filter, Truth] = {}
         self._instants: NDArray[np.int64] = np.empty(0, np.int64)
 
@@ -81,7 +82,11 @@ class Dictionary:
             code = len(self._values)
             self._values.append(value)
             self._codes[value] = code
-            self._characters += len(value) if isinstance(value, str) else value.bit_length() // 8
+            if isinstance(value, str):
+                self._characters += len(value)
+            else:
+                self._large_numbers.append(code)
+                self._characters += value.bit_length() // 8
         return code
 
     def code_of(self, value: str) -> int | None:
@@ -113,6 +118,8 @@ class Dictionary:
         if isinstance(leaf, DateRange):
             return _within(leaf, self._dates(end, check)[start:end])
         test = predicate(replace(leaf, path=()))
+        if not looks_within(leaf):
+            return self._told_apart(leaf, test, start, end)
         truth = np.empty(end - start, np.bool_)
         values, asked = self._values, 0
         while asked < end - start:
@@ -124,6 +131,17 @@ class Dictionary:
                 truth[asked] = test(value)
                 characters += len(value) if isinstance(value, str) else 1
                 asked += 1
+        return truth
+
+    def _told_apart(self, leaf: Any, test: Predicate, start: int, end: int) -> Truth:
+        """The same for a leaf to which all texts are alike but those that it names: ask about one of them only."""
+        named = [text for text in constants_of(leaf) if isinstance(text, str)]
+        unnamed = "x" * (1 + max(map(len, named), default=0))
+        truth = np.full(end - start, test(unnamed))
+        known = (code for text in named if (code := self._codes.get(text)) is not None)
+        for code in (*range(len(_FIXED)), *self._large_numbers, *known):
+            if start <= code < end:
+                truth[code - start] = test(self._values[code])
         return truth
 
     def _dates(self, end: int, check: Callable[[], None]) -> NDArray[np.int64]:
