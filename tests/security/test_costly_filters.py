@@ -13,7 +13,7 @@ import httpx2
 import numpy as np
 import pytest
 
-from benchmarks.attack.costly_filters import substrings, unknown_paths
+from benchmarks.attack.costly_filters import nots, substrings, unknown_paths
 from tests.e2e.processes import ServerProcess, serve
 from tests.security.vectron_wire import METHODS, Wire
 from vectrograph import RunningServer, running
@@ -220,6 +220,7 @@ def small() -> Iterator[RunningServer]:
 
 REFUSED = {
     "conditions": {"and": [{"path": "a", "eq": n} for n in range(101)]},
+    "conditions, and, or and not": {"and": [nots(25)] * 8},
     "distinct paths": unknown_paths(0, 11),
     "bytes of constants": {"path": "a", "in": ["x" * 1_000 + str(n) for n in range(1_100)]},
     "bytes in a prefix or substring": {"path": "a", "substring": "x" * 1_025},

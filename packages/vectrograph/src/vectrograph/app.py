@@ -44,7 +44,7 @@ from vectrograph.services.concurrency import Concurrency
 from vectrograph.services.development import Development
 from vectrograph.services.filter_turns import FilterTurns
 from vectrograph.services.rate_limits import RateLimits
-from vectrograph.services.waiting import worker_threads
+from vectrograph.services.waiting import long_reading_threads, worker_threads
 from vectrograph.settings import Settings
 from vectrograph.version import VERSION
 
@@ -252,7 +252,7 @@ def _open_services(settings: Settings, engine: Engine, store: ControlStore, clos
             identity=settings.rate_limit, address=settings.address_rate_limit, storage=settings.rate_limit_storage
         ),
         concurrency=Concurrency(requests=settings.max_concurrent, streams=settings.max_streams),
-        turns=FilterTurns.beside(settings.grpc_threads or worker_threads()),
+        turns=FilterTurns.beside(long_reading_threads(settings.grpc_threads or worker_threads())),
         quantisation=settings.quantization,
     )
     closing.add("last uses of API keys", services.close, until=settings.shutdown_seconds + 2.5)

@@ -113,8 +113,8 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         le=1024,
-        description="Threads for gRPC calls that read, as many that read much (batches, scrolling, counting), and as "
-        "many that write; 0: two for each processor, at least 4.",
+        description="Threads for gRPC calls that read, as many that write, and three quarters as many that read much "
+        "(batches, scrolling, counting); 0: two for each processor, at least 4.",
     )
     home_core: bool = Field(
         default=True,

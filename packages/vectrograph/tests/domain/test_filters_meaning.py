@@ -217,3 +217,15 @@ def test_depth_is_bounded() -> None:
     assert not matches(node, {"v": 1})
     with pytest.raises(InvalidArgument, match="nested"):
         Not(node)
+
+
+def test_a_tree_knows_its_extent_without_asking_all_below() -> None:
+    """FINDINGS B5: a legal filter of ten thousand nodes was walked through at each of its levels."""
+    deep = Not(Compare(("a",), Comparison.EQ, 1))
+    for level in range(3, MAX_DEPTH):
+        deep = Not(deep)
+        assert deep.extent == (level, level)
+    wide = And((Or((Compare(("a",), Comparison.EQ, 1), In(("b",), (1, 2, 3)))), deep))
+    assert wide.extent == (MAX_DEPTH, 1 + 6 + MAX_DEPTH - 1)
+    with pytest.raises(InvalidArgument, match="nested deeper"):
+        Not(wide)

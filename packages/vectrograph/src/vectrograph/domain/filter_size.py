@@ -36,6 +36,7 @@ class FilterSize:
 
     Attributes:
         conditions: statements about values, such as `eq` or `exists`; at least 1, so that an empty filter costs too.
+        nodes: conditions, and what joins and negates them.
         values: constants in lists.
         paths: distinct paths.
         text_bytes: of all constants and path steps, as UTF-8, about.
@@ -44,6 +45,7 @@ class FilterSize:
     """
 
     conditions: int = 0
+    nodes: int = 0
     values: int = 0
     paths: int = 0
     text_bytes: int = 0
@@ -68,6 +70,7 @@ def measured(filter: Filter) -> FilterSize:
     waiting: list[tuple[Filter, Path]] = [(filter, ())]
     while waiting:
         node, outer = waiting.pop()
+        size.nodes += 1
         match node:
             case And(filters) | Or(filters):
                 waiting.extend((each, outer) for each in filters)

@@ -31,6 +31,7 @@ from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.rpc.vectron import Streaming, Unary, VectronService
 from vectrograph.services import Services
 from vectrograph.services.refusals import Refusals
+from vectrograph.services.waiting import long_reading_threads
 
 _MIN_PING_INTERVAL_MS: Final = 10_000
 # What someone without credentials may send: an email and a password.
@@ -85,9 +86,9 @@ def build_grpc_server(
         services: what answers. A message over their limit `max_body_bytes` ends with RESOURCE_EXHAUSTED, the error
             code REQUEST_TOO_LARGE and the limit; from a quarter and 4 MiB over it on, grpc's core refuses it before it
             is read whole, in words of its own without code and details.
-        threads: how many calls that read, that read much (batches, scrolling, counting), that write, and that belong
-            to accounts are each answered at once; further ones wait. Streams, health and reflection have threads of
-            their own.
+        threads: how many calls that read, that write, and that belong to accounts are each answered at once, and
+            three quarters as many that read much (batches, scrolls, counting); further ones wait. Streams, health and
+            reflection have threads of their own.
         trusted_proxies: whose `x-forwarded-for` is believed.
         body_seconds: how long a call may take to send its message, or to take an answer of a stream, before it is
             cancelled.
@@ -109,7 +110,8 @@ def build_grpc_server(
 
     # What writes waits for the disk, and what belongs to accounts hashes passwords, both outside of Python.
     stay = anywhere if home is None else home.stay
-    reading, long_reading = pool("reading", threads, stay), pool("long-reading", threads, stay)
+    reading = pool("reading", threads, stay)
+    long_reading = pool("long-reading", long_reading_threads(threads), stay)
     writing, accounts, streaming = pool("writing", threads), pool("accounts", strangers), pool("streaming", streams)
     pools = [reading, long_reading, writing, accounts, streaming]
     lanes = Lanes(

@@ -25,6 +25,8 @@ MAX_FILTER_TEXT_BYTES: Final = 1 << 20
 _SHORT_NEEDLE_BYTES: Final = 64
 _COMPARED_PER_TEST: Final = 256
 """Characters compared in the time of one test, 100 ns, at worst."""
+_NODES_PER_CONDITION: Final = 2
+"""Room to negate or join each condition. Thousands of `not` in one another take as long to read as to evaluate."""
 _VALUES_PER_TEST: Final = 64
 """Values of a list that make one test more: they are looked up in a set."""
 # For the estimate of time, on one core. Measured over 20,000 and 100,000 points, every text distinct: a condition about
@@ -128,6 +130,7 @@ def admit_filter(
     size = measured(filter)
     bounds = (
         (size.conditions, limits.max_filter_conditions, "conditions", "max_filter_conditions"),
+        (size.nodes, _NODES_PER_CONDITION * limits.max_filter_conditions, "conditions, and, or and not", ""),
         (size.paths, limits.max_filter_paths, "distinct paths", "max_filter_paths"),
         (size.text_bytes, MAX_FILTER_TEXT_BYTES, "bytes of constants", ""),
         (size.needle_bytes, MAX_NEEDLE_BYTES, "bytes in a prefix or substring", ""),

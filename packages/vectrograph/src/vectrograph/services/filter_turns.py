@@ -14,8 +14,8 @@ from vectrograph.domain.errors import RateLimited
 from vectrograph.services.call import Call
 
 COSTLY_NANOSECONDS: Final = 100_000_000
-"""A filter that could take longer on one core needs a turn. What is let in without one holds up others for a moment only,
-and two conditions about numbers are far below it: a million points take 8 ms."""
+"""A filter that could take longer on one core needs a turn. What is let in without one holds up others for a moment.
+Two conditions about numbers are far below it: a million points take 8 ms."""
 MAX_TURNS: Final = 2
 """Costly filters evaluated at once. Each kind of work has four threads or more, unless an operator says otherwise, so
 that two stay free; two threads that share the interpreter delay a search by some hundredths of a second."""

@@ -31,6 +31,17 @@ def worker_threads() -> int:
     return min(_MOST_THREADS, max(_LEAST_THREADS, _THREADS_PER_PROCESSOR * processors))
 
 
+def long_reading_threads(threads: int) -> int:
+    """Threads for calls that read much, beside so many for each other kind of work: three quarters.
+
+    Four batches of a thousand queries at once answered fewer in all than three, and delayed others twice as long.
+
+    >>> long_reading_threads(4), long_reading_threads(1)
+    (3, 1)
+    """
+    return max(1, 3 * threads // 4)
+
+
 class Queue:
     """Those who wait for a thread, and the pace at which they begin. Thread-safe.
 
