@@ -17,7 +17,7 @@ class _File(apsw.VFSFile):
         self._path = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
         existed = os.path.exists(self._path)
         # As SQLite's own VFS does (`isNewJrnl` in os_unix.c): the first sync of a log by each connection that may
-        # create it also syncs the directory. Another connection, a reader say, may have made the file.
+        # create it also syncs the directory, also where the file was there already. `test_sqlite_seam` compares.
         journal = flags[0] & (apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_MAIN_JOURNAL)
         self._directory_due = bool(journal and flags[0] & apsw.SQLITE_OPEN_CREATE)
         self._file, _ = seam.opened(self._path, partial(super().__init__, "", name, flags), existed=existed)
