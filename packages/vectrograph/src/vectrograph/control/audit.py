@@ -81,10 +81,12 @@ class AuditLog:
         self._attaching = threading.Lock()
         self._journal: AuditJournal | None = None
         try:
-            self._attach()
+            journal = self._attach()
         except DomainError as error:
             _log.warning("the audit record cannot be written: %s", error.message)
         else:
+            if journal.was_cut and first_journal == 0:
+                self._tell_what_may_be_lost()
             self._recover()
 
     def begin(
@@ -283,6 +285,15 @@ class AuditLog:
                     raise _refused(error) from error
                 _log.warning("there is no journal yet for commands on a full disk: %s", error)
             return self._journal
+
+    def _tell_what_may_be_lost(self) -> None:
+        with suppress(DomainError), self._database.read() as session:
+            if session.scalar(select(func.max(AuditEntry.entry_id))) is not None:
+                _log.warning(
+                    "%s was missing or cut, and is made anew: the last audit entries before it was lost may be missing "
+                    "from the record; look for what removed it",
+                    self._paths[0],
+                )
 
     def _recover(self) -> None:
         """Move what processes that are gone left in their journals."""

@@ -59,6 +59,9 @@ class JournalTaken(Exception):
 class AuditJournal:
     """One journal file, locked for as long as this object is open. Thread-safe.
 
+    Attributes:
+        was_cut: the file was missing or shorter than it is made, and what it held beyond is lost.
+
     Args:
         path: of the file; made with all its room when missing.
 
@@ -74,7 +77,7 @@ class AuditJournal:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise JournalTaken(str(path)) from error
-            _take_room(self._file)
+            self.was_cut = _take_room(self._file)
         except BaseException:
             os.close(self._file)
             raise
@@ -151,11 +154,17 @@ def new_ticket() -> int:
     return secrets.randbits(63)
 
 
-def _take_room(file: int) -> None:
-    """Write zeros to where the file is too short: allocated and initialised, so that a later sync moves no metadata."""
+def _take_room(file: int) -> bool:
+    """Write zeros to where the file is too short: allocated and initialised, so that a later sync moves no metadata.
+
+    Returns:
+        Whether it was too short.
+    """
     size = os.fstat(file).st_size
     if size < SLOTS * _SLOT_BYTES:
         _write(file, bytes(SLOTS * _SLOT_BYTES - size), size)
+        return True
+    return False
 
 
 def _write(file: int, content: bytes, offset: int) -> None:

@@ -17,12 +17,12 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from vectrograph.domain.errors import StartupError
 
@@ -71,8 +71,7 @@ class Record:
             "checked": self.checked,
             "crc": self.crc,
         }
-        text = json.dumps({**body, "checksum": zlib.crc32(json.dumps(body).encode())})
-        return text.encode().ljust(_RECORD_BYTES - 1) + b"\n"
+        return _sealed(body).ljust(_RECORD_BYTES - 1) + b"\n"
 
     @classmethod
     def decoded(cls, content: bytes) -> "Record":
@@ -82,10 +81,7 @@ class Record:
             ValueError: it is damaged.
         """
         try:
-            body = json.loads(content)
-            checksum = body.pop("checksum")
-            if checksum != zlib.crc32(json.dumps(body).encode()):
-                raise ValueError("its checksum does not hold")
+            body = _unsealed(content)
             return cls(int(body["database"]), int(body["generation"]), int(body["checked"]), int(body["crc"]))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("it is no record of accounts") from error
@@ -238,8 +234,8 @@ class Safekeeping:
         found = []
         with suppress(OSError):
             for path in (self._directory / COPIES).glob("*.json"):
-                with suppress(OSError, ValueError, KeyError, TypeError):
-                    body = json.loads(path.read_bytes())
+                with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                    body = _unsealed(path.read_bytes())
                     copy = Copy(
                         path.with_suffix(".sqlite"), body["database"], body["generation"], body["at"], body["sha256"]
                     )
@@ -358,7 +354,7 @@ class Safekeeping:
         name = directory / f"{generation:010d}.sqlite"
         temporary.replace(name)
         body = {"database": identity, "generation": generation, "at": time.time(), "sha256": sha256}
-        _write_durably(name.with_suffix(".json"), json.dumps(body).encode())
+        _write_durably(name.with_suffix(".json"), _sealed(body))
         kept = {each.path for each in [each for each in self.copies() if is_whole(each)][:_KEPT]}
         for path in directory.glob("*.sqlite"):
             if path not in kept:
@@ -402,6 +398,23 @@ class Safekeeping:
         return StartupError(
             f"{what}. {restore}, or `vectrograph accounts accept` to go on with what is there. Nothing was changed."
         )
+
+
+def _sealed(body: Mapping[str, object]) -> bytes:
+    """Return JSON that carries its own checksum: a flipped digit would otherwise be another number."""
+    return json.dumps({**body, "checksum": zlib.crc32(json.dumps(body).encode())}).encode()
+
+
+def _unsealed(content: bytes) -> dict[str, Any]:
+    """Return what `_sealed` was given.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: it is damaged.
+    """
+    body: dict[str, Any] = json.loads(content)
+    if body.pop("checksum") != zlib.crc32(json.dumps(body).encode()):
+        raise ValueError("its checksum does not hold")
+    return body
 
 
 def is_whole(copy: Copy) -> bool:
