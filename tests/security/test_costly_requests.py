@@ -105,7 +105,9 @@ def test_an_answer_that_would_be_too_large_is_refused_with_the_number(
 ) -> None:
     """A vector is 400 bytes: 25 hits fit, 26 do not, and without vectors all do."""
     for top_k, code in ((25, "OK"), (26, "RESOURCE_EXHAUSTED")):
-        search = pb.SearchRequest(collection="docs", vector=[0.0] * 100, top_k=top_k, include_vectors=True)
+        search = pb.SearchRequest(
+            collection="docs", vector=[0.0] * 100, top_k=top_k, include_vectors=True, omit_payload=True
+        )
         assert wire.refusal("Search", search, server.api_key)[0] == code
     search = pb.SearchRequest(collection="docs", vector=[0.0] * 100, top_k=500)
     assert wire.refusal("Search", search, server.api_key)[0] == "OK"
@@ -114,6 +116,88 @@ def test_an_answer_that_would_be_too_large_is_refused_with_the_number(
     assert answer.json()["error"]["details"]["cost"] == 10_240
     lean = {"text": "x", "top_k": 10, "include": ["text"]}
     assert http.post("/api/v1/tokens/query", json=lean).status_code == 200
+
+
+@pytest.fixture(scope="module")
+def large(server: RunningServer, http: httpx2.Client) -> str:
+    """A collection of 30 points with payloads of 1,000 bytes, and as many tokens with such texts."""
+    with server.vectron() as client:
+        client.create_collection("large", 2, "euclidean")
+        client.upsert(
+            "large", [Point(id=f"{n:02}", vector=[float(n), 0.0], payload={"s": "x" * 992}) for n in range(30)]
+        )
+    assert http.post("/api/v1/tokens/batch", json={"tokens": [{"text": "word " * 200}] * 30}).status_code == 201
+    return "large"
+
+
+def test_payloads_of_hits_count_and_too_many_are_refused(
+    server: RunningServer, wire: Wire, http: httpx2.Client, large: str
+) -> None:
+    """FINDINGS D3: ten payloads of 1,000 bytes fit; in a batch each answer counts; without payloads all fit."""
+    two = np.zeros((2, 2), np.float32).tobytes()
+
+    def search(top_k: int, **more: Any) -> pb.SearchRequest:
+        return pb.SearchRequest(collection=large, vector=[0.0, 0.0], top_k=top_k, **more)
+
+    def searches(top_k: int, **more: Any) -> own.SearchBatchRequest:
+        return own.SearchBatchRequest(collection=large, vectors=two, queries=2, top_k=top_k, **more)
+
+    for name, fits, over in (
+        ("Search", search(10), search(11)),
+        ("SearchStream", search(10), search(11)),
+        ("SearchBatch", searches(5), searches(6)),
+        ("Search", search(30, omit_payload=True), search(10, include_vectors=True)),
+    ):
+        assert wire.refusal(name, fits, server.api_key)[0] == "OK", name
+        status, message = wire.refusal(name, over, server.api_key)
+        assert (name, status) == (name, "RESOURCE_EXHAUSTED")
+        assert "vectors, payloads and texts, and the limit max_answer_bytes is 10000" in message
+    for path, body, more in (
+        (f"/v1/collections/{large}/points/search", {"vector": [0, 0]}, {"topK": 11}),
+        (
+            f"/v1/collections/{large}/points/search/batch",
+            {"vectors": base64.b64encode(two).decode(), "queries": 2},
+            {"topK": 6},
+        ),
+        ("/api/v1/tokens/query", {"text": "word", "include": ["text"]}, {"top_k": 11}),
+        ("/api/v1/tokens/query/many", {"texts": ["word", "word"], "include": ["text"]}, {"top_k": 6}),
+    ):
+        [(field, most)] = more.items()
+        answer = http.post(path, json={**body, field: most - 1})
+        assert answer.status_code == 200, answer.text
+        answer = http.post(path, json={**body, field: most})
+        assert (path, answer.status_code) == (path, 413)
+        assert "max_answer_bytes is 10000" in answer.text
+    details = answer.json()["error"]["details"]
+    assert (details["field"], details["limit"], details["unit"]) == ("top_k", 10_000, "bytes")
+    assert details["cost"] > 10_000
+
+
+def test_pages_of_large_points_are_cut_short_and_lead_on(
+    server: RunningServer, wire: Wire, http: httpx2.Client, large: str
+) -> None:
+    """FINDINGS D3: no page holds more than the limit, and nothing is lost between pages."""
+    names = [f"{n:02}" for n in range(30)]
+    page = wire.call("Scroll", own.ScrollRequest(collection=large, limit=30), server.api_key)
+    assert [point.id for point in page.points] == names[:10]
+    seen, cursor = [], ""
+    for _ in range(3):
+        body = {"limit": 30, "cursor": cursor, "jsonPayload": True}
+        found = http.post(f"/v1/collections/{large}/points/scroll", json=body).json()
+        seen += [point["id"] for point in found["points"]]
+        # FINDINGS D3: one encoding of a payload travels, the one that was asked for.
+        assert all("payload" not in point or not point["payload"] for point in found["points"])
+        assert json.loads(base64.b64decode(found["points"][0]["payloadJson"])) == {"s": "x" * 992}
+        cursor = found.get("cursor", "")
+    assert (seen, cursor) == (names, "")
+    with server.vectron() as client:
+        assert [point.id for point in client.scroll(large)] == names
+    # An export goes on by itself. A page by offset does not say where it ended, so that it is refused.
+    lines = http.get("/api/v1/tokens/export", params={"include": "text"}).text.splitlines()
+    assert len(lines) == 30
+    listed = http.get("/api/v1/tokens", params={"include": "text", "limit": 11})
+    assert (listed.status_code, listed.json()["error"]["details"]["field"]) == (413, "limit")
+    assert len(http.get("/api/v1/tokens", params={"include": "text", "limit": 10}).json()["tokens"]) == 10
 
 
 def test_the_limits_are_advertised(server: RunningServer, http: httpx2.Client, wire: Wire) -> None:

@@ -144,7 +144,9 @@ class Settings(BaseSettings):
     max_batch: int = Field(default=_DEFAULTS.max_batch, ge=1, description="Most points or texts in one request.")
     max_top_k: int = Field(default=_DEFAULTS.max_top_k, ge=1, description="Largest `top_k` of a search.")
     max_answer_bytes: int = Field(
-        default=_DEFAULTS.max_answer_bytes, ge=1024, description="Most bytes of vectors in one answer."
+        default=_DEFAULTS.max_answer_bytes,
+        ge=1024,
+        description="Most bytes of vectors, payloads and texts in one answer; pages with a cursor end before it.",
     )
     max_search_work: int = Field(
         default=_DEFAULTS.max_search_work,

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.errors import InvalidArgument, TooLarge
+from vectrograph.domain.limits import Limits
 from vectrograph.domain.points import KEEP, Payload, Point
 from vectrograph.domain.queries import Hit, Include
 from vectrograph.rpc import messages
@@ -50,7 +51,7 @@ def unpacked(number: int, values: list[float]) -> bytes:
 
 def rows(body: bytes) -> list[tuple[str | None, list[float], dict[str, Any]]]:
     found = []
-    for put in messages.decode_upsert(body)[1]:
+    for put in messages.decode_upsert(body, Limits())[1]:
         assert put.payload is not KEEP
         found.append((put.id, put.vector.tolist(), dict(put.payload)))
     return found
@@ -63,13 +64,13 @@ def test_upsert_arrives_as_it_was_sent(points: list[tuple[str, list[float], dict
         points=[vectron_pb.Point(id=i, vector=vector, payload=payload) for i, vector, payload in points],
     )
     body = request.SerializeToString()
-    assert messages.decode_upsert(body)[0] == collection
+    assert messages.decode_upsert(body, Limits())[0] == collection
     assert rows(body) == points
 
 
 def test_vectors_are_read_without_copying_them_into_python_floats() -> None:
     body = vectron_pb.UpsertRequest(points=[vectron_pb.Point(id="a", vector=[1.5, 2.5])]).SerializeToString()
-    [put] = messages.decode_upsert(body)[1]
+    [put] = messages.decode_upsert(body, Limits())[1]
     assert put.vector.dtype == np.float32
     assert put.vector.flags.c_contiguous
     assert not put.vector.flags.owndata
@@ -116,7 +117,7 @@ def test_map_entries_without_a_value_are_empty_strings() -> None:
 )
 def test_malformed_messages_are_refused(body: bytes) -> None:
     with pytest.raises(InvalidArgument, match=r"not a valid vectron\.v1\.UpsertRequest"):
-        messages.decode_upsert(body)
+        messages.decode_upsert(body, Limits())
 
 
 def test_a_vector_cut_in_a_float_is_refused_in_a_search() -> None:
@@ -134,7 +135,7 @@ def test_payload_json_wins_over_the_map() -> None:
 def test_a_bad_payload_json_names_its_point(text: bytes) -> None:
     points = [vectron_pb.Point(id="a"), vectron_pb.Point(id="b", payload_json=text)]
     with pytest.raises(InvalidArgument) as caught:
-        messages.decode_upsert(vectron_pb.UpsertRequest(points=points).SerializeToString())
+        messages.decode_upsert(vectron_pb.UpsertRequest(points=points).SerializeToString(), Limits())
     assert caught.value.details["errors"][0]["field"] == "points[1].payload_json"
 
 
@@ -193,3 +194,15 @@ def test_the_two_views_are_the_same_on_the_wire() -> None:
     ordinary = vectron_pb.Point(id="a", vector=[1.0, -2.5], payload={"k": "v"}, payload_json=b"{}")
     view = bytesview_pb.Point(id="a", vector=struct.pack("<2f", 1.0, -2.5), payload={"k": "v"}, payload_json=b"{}")
     assert ordinary.SerializeToString() == view.SerializeToString()
+
+
+def test_payloads_are_counted_by_the_limits_of_the_server() -> None:
+    """FINDINGS D3: those of a default server were taken, whatever its operator had set."""
+    lists = b'{"a":[' + b",".join([b"[]"] * 600) + b"]}"
+    body = vectron_pb.UpsertRequest(points=[vectron_pb.Point(id="a", vector=[1.0], payload_json=lists)])
+    assert len(messages.decode_upsert(body.SerializeToString(), Limits())[1]) == 1
+    small = Limits(max_batch=1, max_payload_bytes=1_000)
+    with pytest.raises(TooLarge, match="more than 500 texts, lists and objects"):
+        messages.decode_upsert(body.SerializeToString(), small)
+    with pytest.raises(TooLarge, match="more than 500 texts, lists and objects"):
+        messages.puts_of(body.points, small)

@@ -15,7 +15,7 @@ class Limits:
         max_top_k: hits for one query.
         default_top_k: hits when a request says 0 or nothing.
         max_hits: hits of one request, queries times `top_k`.
-        max_answer_bytes: vectors in one answer, 4 bytes a component.
+        max_answer_bytes: vectors (4 bytes a component), payloads (compact JSON) and texts (UTF-8) in one answer.
         max_search_work: multiplications of one search, queries times points looked at times components.
         max_dimension: components of a vector.
         max_text_bytes: one text, as UTF-8.

@@ -26,7 +26,8 @@ class SearchRequest(NamedTuple):
     """One question per row of the leg's vectors; all share the other parameters.
 
     k: hits per query after `offset`. max_score: drop hits whose score (a distance) is greater. exact: scan everything
-    instead of using an index. ef: breadth of the graph search, None lets the planner choose.
+    instead of using an index. ef: breadth of the graph search, None lets the planner choose. max_bytes: of vectors,
+    payloads and texts of all hits, a point in several answers counted in each; more is refused with TooLarge.
     """
 
     legs: tuple[DenseLeg, ...]
@@ -38,6 +39,7 @@ class SearchRequest(NamedTuple):
     exact: bool = False
     ef: int | None = None
     explain: bool = False
+    max_bytes: int | None = None
 
 
 class Hit(NamedTuple):
@@ -93,7 +95,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScrollRequest:
-    """One page. `cursor` is the opaque text of the page before; it holds for the same order and filter only."""
+    """One page. `cursor` is the opaque text of the page before; it holds for the same order and filter only.
+
+    A page ends before the point whose vector, payload and text would be more than `max_bytes` together with those
+    before it, but has one point at least.
+    """
 
     limit: int
     order: Order = Order()
@@ -101,11 +107,12 @@ class ScrollRequest:
     offset: int = 0
     filter: Filter | None = None
     include: Include = Include()
+    max_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScrollPage:
-    """`cursor` is None when there is nothing more."""
+    """`cursor` is None when there is nothing more; a page may be shorter than asked for and have one."""
 
     points: tuple[Point, ...]
     cursor: str | None

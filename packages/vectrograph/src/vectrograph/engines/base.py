@@ -107,6 +107,7 @@ class Engine(Protocol):
         Raises:
             CollectionNotFound, CollectionQuarantined.
             InvalidArgument: wrong dimension, NaN or infinity, k out of range.
+            TooLarge: the hits hold more than `max_bytes`; not all of them were read.
             DeadlineExceeded: the deadline passed.
         """
         ...

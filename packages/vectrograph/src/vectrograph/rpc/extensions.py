@@ -111,7 +111,7 @@ class VectrographService:
         outcomes = self._services.bulk.upsert_if(
             call,
             request.collection,
-            messages.puts_of(request.points),
+            messages.puts_of(request.points, self._services.limits),
             condition,
             idempotency=call.idempotent("vectrograph.UpsertIf", body),
         )

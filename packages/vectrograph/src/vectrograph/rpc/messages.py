@@ -68,7 +68,7 @@ def _public_name(kind: type[Message]) -> str:
     return kind.DESCRIPTOR.full_name.replace("vectrograph.bytesview.v1.", "vectron.v1.")
 
 
-def decode_upsert(body: bytes) -> tuple[str, list[Put], bool]:
+def decode_upsert(body: bytes, limits: Limits) -> tuple[str, list[Put], bool]:
     """Collection and points of an UpsertRequest, and whether one came as JSON; vectors are views of its bytes.
 
     Raises:
@@ -79,9 +79,9 @@ def decode_upsert(body: bytes) -> tuple[str, list[Put], bool]:
     buffers = [point.vector for point in points]
     if _lossless(request, buffers, body):
         vectors = [np.frombuffer(buffer, _FLOAT) for buffer in buffers]
-        return request.collection, _puts(points, vectors), any(point.payload_json for point in points)
+        return request.collection, _puts(points, vectors, limits), any(point.payload_json for point in points)
     plain = parse(vectron_pb.UpsertRequest, body)
-    puts = _puts(plain.points, [np.array(point.vector, _FLOAT) for point in plain.points])
+    puts = _puts(plain.points, [np.array(point.vector, _FLOAT) for point in plain.points], limits)
     return plain.collection, puts, any(point.payload_json for point in plain.points)
 
 
@@ -142,21 +142,21 @@ def _lossless(view: Message, buffers: Sequence[bytes], body: bytes) -> bool:
     return view.ByteSize() == len(body)
 
 
-def _puts(points: Sequence[AnyPoint], vectors: Sequence[Vector]) -> list[Put]:
-    budget = JsonBudget.of(Limits())
+def _puts(points: Sequence[AnyPoint], vectors: Sequence[Vector], limits: Limits) -> list[Put]:
+    budget = JsonBudget.of(limits)
     return [
         Put(id=point.id, vector=vector, payload=_payload(point, position, budget))
         for position, (point, vector) in enumerate(zip(points, vectors, strict=True))
     ]
 
 
-def puts_of(points: Sequence[vectron_pb.Point]) -> list[Put]:
+def puts_of(points: Sequence[vectron_pb.Point], limits: Limits) -> list[Put]:
     """What to store, from points of the ordinary view.
 
     Raises:
         InvalidArgument: a `payload_json` is malformed; names the point's position.
     """
-    return _puts(points, [np.array(point.vector, _FLOAT) for point in points])
+    return _puts(points, [np.array(point.vector, _FLOAT) for point in points], limits)
 
 
 def _payload(point: AnyPoint, position: int, budget: JsonBudget) -> Payload:

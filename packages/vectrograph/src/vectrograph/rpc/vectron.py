@@ -80,7 +80,7 @@ class VectronService:
 
     def upsert(self, call: Call, body: bytes) -> bytes:
         """Store points, replacing those of the same id; answers how many were sent."""
-        collection, points, json_payload = messages.decode_upsert(body)
+        collection, points, json_payload = messages.decode_upsert(body, self._services.limits)
         reached(call, "write", collection)
         if not points:
             raise InvalidArgument.of("points", "at least one point is required for upsert", "too_short")

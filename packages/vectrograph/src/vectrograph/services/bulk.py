@@ -40,6 +40,8 @@ class Bulk:
     ) -> ScrollPage:
         """One page of points; `limit` 0 means 100, or `max_page` if that is less.
 
+        A page of large points is shorter, so that it holds `max_answer_bytes` or one point; its cursor leads on.
+
         Raises:
             PermissionDenied: the read scope of that collection is missing.
             CollectionNotFound: there is no such collection.
@@ -51,7 +53,12 @@ class Bulk:
         if limit > largest:
             raise InvalidArgument.of("limit", f"is {limit} and must be at most max_page = {largest}", "out_of_range")
         request = ScrollRequest(
-            limit=limit or min(DEFAULT_PAGE, largest), cursor=cursor, filter=filter, order=order, include=include
+            limit=limit or min(DEFAULT_PAGE, largest),
+            cursor=cursor,
+            filter=filter,
+            order=order,
+            include=include,
+            max_bytes=self._limits.max_answer_bytes,
         )
         with self._turns.turn(call, admit_filter(filter, self._engine, ref, self._limits)):
             return self._engine.scroll(ref, request, deadline=call.deadline)

@@ -90,6 +90,7 @@ class Search:
             exact=exact,
             ef=ef,
             explain=explain,
+            max_bytes=self._limits.max_answer_bytes,
         )
         with self._turns.turn(call, filter_cost):
             if rerank is None:

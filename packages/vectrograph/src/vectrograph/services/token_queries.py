@@ -141,6 +141,7 @@ class TokenQueries:
             filter=question.filter,
             max_score=None if threshold is None else 1.0 - threshold + _ROUNDING,
             include=question.include,
+            max_bytes=self._limits.max_answer_bytes,
         )
         with self._turns.turn(call, filter_cost):
             results = self._engine.search(ref, request, deadline=call.deadline)

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from vectrograph.domain.answer_bytes import answer_too_large
 from vectrograph.domain.collections import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionInfo, CollectionRef
 from vectrograph.domain.embedder import Embedder
 from vectrograph.domain.errors import InvalidArgument
@@ -166,6 +167,7 @@ class Tokens:
         Raises:
             PermissionDenied: tokens:read is missing.
             InvalidArgument: `limit` is not from 1 to `max_page`, or `offset` is negative.
+            TooLarge: the tokens of the page hold more than `max_answer_bytes`.
         """
         ref = call.require_collection(TOKENS_COLLECTION, "read")
         largest = self._limits.max_page
@@ -173,9 +175,15 @@ class Tokens:
             raise InvalidArgument.of("limit", f"is {limit} and must be from 1 to {largest}", "out_of_range")
         if not 0 <= offset <= MAX_SERIAL_ID:
             raise InvalidArgument.of("offset", f"is {offset} and must be from 0 to {MAX_SERIAL_ID}", "out_of_range")
-        request = ScrollRequest(limit=limit, offset=offset, order=Order(key="id"), filter=filter, include=include)
+        most = self._limits.max_answer_bytes
+        request = ScrollRequest(
+            limit=limit, offset=offset, order=Order(key="id"), filter=filter, include=include, max_bytes=most
+        )
         with self._turns.turn(call, admit_filter(filter, self._engine, ref, self._limits)):
             page = self._engine.scroll(ref, request, deadline=call.deadline)
+            if page.cursor is not None and len(page.points) < limit:
+                # Who steps by offsets would lose what a shorter page leaves out.
+                raise answer_too_large("limit", most, most)
             total = self._engine.count(ref, filter, deadline=call.deadline)
         return TokenPage(tokens=[*page.points], total=total, limit=limit, offset=offset)
 
@@ -288,7 +296,12 @@ class Tokens:
         cursor: str | None = None
         while True:
             request = ScrollRequest(
-                limit=page_size, order=Order(key="id"), cursor=cursor, filter=filter, include=include
+                limit=page_size,
+                order=Order(key="id"),
+                cursor=cursor,
+                filter=filter,
+                include=include,
+                max_bytes=self._limits.max_answer_bytes,
             )
             with self._turns.turn(call, cost):
                 page = self._engine.scroll(ref, request, deadline=call.deadline)

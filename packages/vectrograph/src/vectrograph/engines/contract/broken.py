@@ -258,6 +258,22 @@ class ScrollSkipsOne(Wrapper):
         return self.inner.scroll(ref, late, deadline=deadline)
 
 
+class PagesWithoutBounds(Wrapper):
+    """Reads a page whole, however large its points are."""
+
+    def scroll(self, ref: CollectionRef, request: ScrollRequest, *, deadline: float | None = None) -> ScrollPage:
+        """As `Engine.scroll`, without the limit of bytes."""
+        return self.inner.scroll(ref, replace(request, max_bytes=None), deadline=deadline)
+
+
+class AnswersWithoutBounds(_OtherHits):
+    """Reads all hits, however large they are."""
+
+    def asked(self, request: SearchRequest) -> SearchRequest:
+        """Without the limit of bytes."""
+        return request._replace(max_bytes=None)
+
+
 class LogHasGaps(Wrapper):
     """The log of changes does not tell deletes."""
 
@@ -301,8 +317,9 @@ _BY_PART: Final[Mapping[str, Sequence[Callable[[Engine], Engine]]]] = {
     "collections": (TenantsShareNames,),
     "log": (ForgetsKeys, LogHasGaps, ReplaysForAnotherBody),
     "preconditions": (IgnoresVersions,),
-    "scrolling": (ScrollSkipsOne,),
+    "scrolling": (PagesWithoutBounds, ScrollSkipsOne),
     "searching": (
+        AnswersWithoutBounds,
         ExcludesTheBound,
         FiltersTooLate,
         FindsTheDeleted,

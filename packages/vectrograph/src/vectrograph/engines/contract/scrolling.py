@@ -3,12 +3,13 @@
 # ruff: noqa: S101
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.filters import Range
+from vectrograph.domain.filters import Not, Range
 from vectrograph.domain.points import Delete, Patch, Point, Put
 from vectrograph.domain.queries import Include, Order, ScrollRequest
 from vectrograph.engines.base import Engine
@@ -131,3 +132,31 @@ class ScrollContract(Subject):
                 {"k": 1} if include.payload else None,
                 "text" if include.text else None,
             )
+
+    def test_a_page_of_large_points_ends_early(self, engine: Engine, docs: CollectionRef) -> None:
+        """Vectors, payloads as compact JSON and texts count as far as they are asked for; one point always fits."""
+        # 8 bytes of vector, 12 of payload, 10 of text.
+        engine.write(
+            docs, [Put(id=f"{n:03}", vector=vector(n, 0), payload={"s": "a" * 4}, text="é" * 5) for n in range(150)]
+        )
+        names = [f"{n:03}" for n in range(150)]
+        for include in SELECTIONS:
+            size = 8 * include.vector + 12 * include.payload + 10 * include.text
+            for limit, most, length in ((10, 3 * size, 3), (10, 4 * size - 1, 3), (10, 1, 1), (150, 100 * size, 100)):
+                expected = length if size else limit
+                request = ScrollRequest(limit=limit, include=include, max_bytes=max(1, most))
+                page = engine.scroll(docs, request)
+                assert ids(page.points) == names[:expected]
+                assert (page.cursor is None) == (expected == 150)
+        seen: list[str] = []
+        request = ScrollRequest(
+            limit=100, include=Include(text=True), max_bytes=22 * 40, filter=Not(Range(("n",), gt=0))
+        )
+        cursor: str | None = None
+        while True:
+            page = engine.scroll(docs, replace(request, cursor=cursor))
+            assert len(page.points) <= 40
+            seen += ids(page.points)
+            if (cursor := page.cursor) is None:
+                break
+        assert seen == names

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from vectrograph.domain.collections import CollectionRef, Distance
+from vectrograph.domain.errors import TooLarge
 from vectrograph.domain.filters import And, Compare, Comparison, Not, Range
 from vectrograph.domain.points import Delete, Patch, Put
 from vectrograph.domain.queries import DenseLeg, SearchRequest
@@ -270,3 +271,23 @@ class SearchContract(Subject):
         assert none.complete
         assert none.plan is not None
         assert none.plan.matches == 0
+
+    def test_an_answer_that_holds_too_much_is_refused(self, engine: Engine, docs: CollectionRef) -> None:
+        """What is asked for of each hit counts, in each answer that has it; and the limit may be reached."""
+        # 8 bytes of vector, 12 of payload, 10 of text.
+        engine.write(
+            docs, [Put(id=str(n), vector=vector(n, 0), payload={"s": "a" * 4}, text="é" * 5) for n in range(150)]
+        )
+        for queries, k in ((1, 10), (3, 10), (1, 150)):
+            legs = (DenseLeg(vectors=np.tile(vector(0, 0), (queries, 1))),)
+            for include in SELECTIONS:
+                size = queries * k * (8 * include.vector + 12 * include.payload + 10 * include.text)
+                # Twice: what is remembered counts as what is read does.
+                for _ in range(2):
+                    request = SearchRequest(legs=legs, k=k, include=include, max_bytes=size)
+                    assert [len(result.hits) for result in engine.search(docs, request)] == [k] * queries
+                    if size:
+                        with pytest.raises(TooLarge, match="max_answer_bytes") as caught:
+                            engine.search(docs, request._replace(max_bytes=size - 1))
+                        assert caught.value.details["limit"] == size - 1
+                        assert caught.value.details["cost"] >= size

@@ -16,6 +16,8 @@ from vectrograph.engines.embedded.records import Record, change_checksum, read_r
 from vectrograph.engines.embedded.view import Labels
 
 _IDS_AT_A_TIME: Final = 4096
+_CONTENTS_AT_A_TIME: Final = 64
+"""Points with payload and text that are read before anybody looks how large they are: 70 MB at most by default."""
 PAYLOADS_AT_FIRST: Final = 16
 _TESTS_AT_A_TIME: Final = 16_384
 """Conditions evaluated between two checks: some milliseconds."""
@@ -49,6 +51,19 @@ def read_by_labels(
         for part in _parts(labels, _IDS_AT_A_TIME, check)
         for record in _read(connection, condition, part, lambda each: json.dumps(list(each)), include)
     ]
+
+
+def read_bounded(
+    connection: apsw.Connection,
+    labels: Sequence[int],
+    include: Include,
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[list[Record]]:
+    """The same, a few at a time and these in the order of the labels, so that who has enough reads no more."""
+    condition = "WHERE label IN (SELECT value FROM json_each(?))"
+    few = include.payload or include.text or include.vector
+    for part in _parts(labels, _CONTENTS_AT_A_TIME if few else _IDS_AT_A_TIME, check):
+        yield _read(connection, condition, part, lambda each: json.dumps(list(each)), include)
 
 
 def _parts(items: Sequence[Any], size: int, check: Callable[[], None] = lambda: None) -> Iterator[Sequence[Any]]:

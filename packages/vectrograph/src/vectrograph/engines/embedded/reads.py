@@ -8,6 +8,7 @@ from typing import Any, Final
 import apsw
 import numpy as np
 
+from vectrograph.domain.answer_bytes import AnswerBytes
 from vectrograph.domain.collections import IdKind
 from vectrograph.domain.filters import Filter
 from vectrograph.domain.points import ChangePage, Point
@@ -15,7 +16,7 @@ from vectrograph.domain.queries import Include, Order, ScrollPage, ScrollRequest
 from vectrograph.engines.cursors import log_scope, scroll_scope, seal, unseal
 from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.columns.store import Selection
-from vectrograph.engines.embedded.reading import read_by_ids, read_by_labels, read_changes
+from vectrograph.engines.embedded.reading import read_bounded, read_by_ids, read_by_labels, read_changes
 from vectrograph.engines.embedded.records import BARE, Record, read_records
 from vectrograph.engines.embedded.selecting import known_selection, selecting
 from vectrograph.engines.embedded.view import View
@@ -61,19 +62,28 @@ def scroll(collection: Collection, request: ScrollRequest, check: Callable[[], N
     if request.filter is None:
         with collection.reading() as (connection, _), _transaction(connection):
             found = _unfiltered(connection, order, after, request, check)
-            whole = _whole(connection, found[: request.limit], request.include)
+            points = _points(connection, found[: request.limit], request, check)
     else:
         with selecting(collection, request.filter, check) as (connection, view, selection):
             found = _matching(connection, order, after, view, selection, request, check)
-            whole = _whole(connection, found[: request.limit], request.include)
-    page = found[: request.limit]
-    points = tuple(whole[record.label].point(request.include) for record in page)
-    cursor = seal(scope, order.key(page[-1])) if len(found) > len(page) else None
-    return ScrollPage(points=points, cursor=cursor)
+            points = _points(connection, found[: request.limit], request, check)
+    cursor = seal(scope, order.key(found[len(points) - 1])) if len(found) > len(points) else None
+    return ScrollPage(points=tuple(points), cursor=cursor)
 
 
-def _whole(connection: apsw.Connection, page: Sequence[Record], include: Include) -> dict[int, Record]:
-    return {record.label: record for record in read_by_labels(connection, [r.label for r in page], include)}
+def _points(
+    connection: apsw.Connection, page: Sequence[Record], request: ScrollRequest, check: Callable[[], None]
+) -> list[Point]:
+    """The first points of a page, in its order, as many as may be answered together and one at least."""
+    labels, include, held = [record.label for record in page], request.include, AnswerBytes(request.max_bytes)
+    points: list[Point] = []
+    for records in read_bounded(connection, labels, include, check):
+        found = {record.label: record for record in records}
+        for label in labels[len(points) : len(points) + len(found)]:
+            if not held.fits(found[label].nbytes) and points:
+                return points
+            points.append(found[label].point(include))
+    return points
 
 
 def _unfiltered(

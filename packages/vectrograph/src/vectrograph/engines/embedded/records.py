@@ -42,6 +42,11 @@ class Record(NamedTuple):
         lengths = struct.pack("<3q", len(self.id), len(payload), -1 if self.text is None else len(text))
         return zlib.crc32(text, zlib.crc32(payload, zlib.crc32(self.id, zlib.crc32(numbers + lengths))))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of payload, text and vector, as far as they were read."""
+        return len(self.payload or b"") + len(self.text or b"") + len(self.vector or b"")
+
     def point(self, include: Include) -> Point:
         """The record as a point with the parts asked for, as far as they were read."""
         return Point(

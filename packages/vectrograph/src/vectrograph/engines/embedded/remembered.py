@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Final, NamedTuple
 
+from vectrograph.domain.answer_bytes import AnswerBytes
 from vectrograph.domain.points import Point
 from vectrograph.domain.queries import Include
 from vectrograph.engines.embedded.records import BARE, Record, decode_payload
@@ -76,9 +77,25 @@ class Remembered:
         """Memory taken, about."""
         return self._young_bytes + self._old_bytes
 
-    def find(self, labels: Sequence[int], include: Include) -> tuple[dict[int, Point], list[int]]:
-        """The points that are remembered with these parts, by label, and the labels of those that are not."""
-        young, bare = self._young, not (include.payload or include.text)
+    def find(
+        self,
+        labels: Sequence[int],
+        include: Include,
+        held: AnswerBytes | None = None,
+        sizes: dict[int, int] | None = None,
+    ) -> tuple[dict[int, Point], list[int]]:
+        """The points that are remembered with these parts, by label, and the labels of those that are not.
+
+        Args:
+            labels: of the points.
+            include: parts of them.
+            held: counts the bytes of these parts, if it is given.
+            sizes: is given the bytes of each point that is found, if it is given.
+
+        Raises:
+            TooLarge: `held` has no room for them.
+        """
+        young, bare, total = self._young, not (include.payload or include.text), 0
         found, missing = {}, []
         for label in labels:
             entry = young.get(label) or self._promoted(label)
@@ -88,8 +105,17 @@ class Remembered:
                 found[label] = entry.bare
             elif entry.has(include):
                 found[label] = entry.point(include)
+                # Not by a function: this is done for each hit of each search.
+                size = len(entry.payload) if include.payload and entry.payload is not None else 0
+                if include.text and entry.text is not None:
+                    size += len(entry.text)
+                total += size
+                if sizes is not None:
+                    sizes[label] = size
             else:
                 missing.append(label)
+        if held is not None:
+            held.require(total)
         return found, missing
 
     def _promoted(self, label: int) -> Entry | None:

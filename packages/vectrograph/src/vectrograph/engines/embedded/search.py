@@ -7,11 +7,13 @@ from contextlib import contextmanager
 import apsw
 import numpy as np
 
+from vectrograph.domain.answer_bytes import AnswerBytes
 from vectrograph.domain.points import Point, Vector
 from vectrograph.domain.queries import Hit, Include, Plan, SearchRequest, SearchResult
 from vectrograph.engines.embedded.collection import Collection
 from vectrograph.engines.embedded.columns.store import Selection
-from vectrograph.engines.embedded.reading import read_by_labels
+from vectrograph.engines.embedded.reading import read_bounded
+from vectrograph.engines.embedded.records import Record
 from vectrograph.engines.embedded.remembered import Entry
 from vectrograph.engines.embedded.scan import Question, Ranking, Searcher
 from vectrograph.engines.embedded.selecting import known_selection, selecting
@@ -39,14 +41,14 @@ def search(
     if request.filter is None or selection is not None:
         rankings = searcher.search(view, _question(collection, request, queries, selection), check)
         wanted = _labels(view, rankings, request)
-        points = _points(collection, view, wanted, request.include)
+        points = _points(collection, view, wanted, request, check)
         if points is not None:
             return _results(request, view, selection, rankings, wanted, points, started)
     # A filter over what is not in memory, or a point that was found has changed since: hold the state still meanwhile.
     with _held(collection, request, check) as (connection, view, selection):
         rankings = searcher.search(view, _question(collection, request, queries, selection), check)
         wanted = _labels(view, rankings, request)
-        points = _read(connection, view, wanted, request.include)
+        points = _read(connection, view, wanted, request, check)
     return _results(request, view, selection, rankings, wanted, points, started)
 
 
@@ -75,32 +77,86 @@ def _question(collection: Collection, request: SearchRequest, queries: Vector, s
 
 
 def _points(
-    collection: Collection, view: View, wanted: Sequence[list[int]], include: Include
+    collection: Collection, view: View, wanted: Sequence[list[int]], request: SearchRequest, check: Callable[[], None]
 ) -> dict[int, Point] | None:
-    """The points of all labels that will be returned; None when one of them has changed since the View."""
-    labels, remembered = _distinct(wanted), collection.remembered
-    points, missing = remembered.find(labels, include)
+    """The points of all labels that will be returned; None when one of them has changed since the View.
+
+    Raises:
+        TooLarge: together they hold more than the request allows.
+    """
+    include, remembered = request.include, collection.remembered
+    held, sizes = AnswerBytes(request.max_bytes), _sizes(wanted)
+    points, missing = remembered.find(_distinct(wanted), include, held, sizes)
     if missing:
         epoch = remembered.epoch
+        fresh: dict[int, Entry] = {}
         with collection.reading() as (connection, _):
-            read = read_by_labels(connection, missing, _without_vector(include))
-        if len(read) < len(missing):
+            for record in _read_within(connection, missing, include, held, sizes, check):
+                fresh[record.label] = Entry.of(record, include)
+        if len(fresh) < len(missing):
             return None
-        fresh = {record.label: Entry.of(record, include) for record in read}
         remembered.keep(fresh, epoch)
         points.update((label, entry.point(include)) for label, entry in fresh.items())
     seq = view.seq
     for point in points.values():
         if point.version > seq:
             return None
+    _require_room(request, wanted, held, sizes, view)
     return _with_vectors(points, view) if include.vector else points
 
 
-def _read(connection: apsw.Connection, view: View, wanted: Sequence[list[int]], include: Include) -> dict[int, Point]:
+def _read(
+    connection: apsw.Connection,
+    view: View,
+    wanted: Sequence[list[int]],
+    request: SearchRequest,
+    check: Callable[[], None],
+) -> dict[int, Point]:
     """The same of a state that is held still."""
-    read = read_by_labels(connection, _distinct(wanted), _without_vector(include))
+    include = request.include
+    held, sizes = AnswerBytes(request.max_bytes), _sizes(wanted)
+    read = _read_within(connection, _distinct(wanted), include, held, sizes, check)
     points = {record.label: record.point(include) for record in read}
+    _require_room(request, wanted, held, sizes, view)
     return _with_vectors(points, view) if include.vector else points
+
+
+def _read_within(
+    connection: apsw.Connection,
+    labels: Sequence[int],
+    include: Include,
+    held: AnswerBytes,
+    sizes: dict[int, int] | None,
+    check: Callable[[], None],
+) -> Iterator[Record]:
+    """Read points until they hold more than is allowed, which raises; `sizes` is given the bytes of each."""
+    for records in read_bounded(connection, labels, _without_vector(include), check):
+        for record in records:
+            size = record.nbytes
+            held.require(size)
+            if sizes is not None:
+                sizes[record.label] = size
+            yield record
+
+
+def _sizes(wanted: Sequence[list[int]]) -> dict[int, int] | None:
+    """Room for the bytes of each point; None where no point can be in several answers."""
+    return None if len(wanted) == 1 else {}
+
+
+def _require_room(
+    request: SearchRequest, wanted: Sequence[list[int]], held: AnswerBytes, sizes: dict[int, int] | None, view: View
+) -> None:
+    """Refuse answers that hold too much with their vectors; each point was counted once in `held`."""
+    include = request.include
+    vector = view.vectors.shape[1] * view.vectors.itemsize if include.vector else 0
+    if sizes is None:
+        held.require(vector * len(wanted[0]))
+    elif vector or include.payload or include.text:
+        # A point that several queries found is in the answer of each.
+        held = AnswerBytes(request.max_bytes)
+        for labels in wanted:
+            held.require(vector * len(labels) + sum(sizes.get(label, 0) for label in labels))
 
 
 def _labels(view: View, rankings: Sequence[Ranking], request: SearchRequest) -> list[list[int]]:

@@ -1,16 +1,19 @@
 """One collection of the reference engine: a dictionary of points and a list of changes."""
 
 import copy
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 
+from vectrograph.domain.answer_bytes import AnswerBytes
 from vectrograph.domain.collections import CollectionInfo, CollectionSpec, CollectionState, IdKind
 from vectrograph.domain.distances import scores
 from vectrograph.domain.errors import IdempotencyConflict
 from vectrograph.domain.filters import Filter, matches
 from vectrograph.domain.operations import Admitted
+from vectrograph.domain.payloads import encode_payload
 from vectrograph.domain.points import (
     Change,
     ChangePage,
@@ -104,9 +107,12 @@ class Collection:
 
     def search(self, request: SearchRequest, queries: Vector, check: Callable[[], None]) -> list[SearchResult]:
         """The nearest points of each query: score everything that matches, sort."""
-        return [self._search_one(request, query, check) for query in queries]
+        held = AnswerBytes(request.max_bytes)
+        return [self._search_one(request, query, check, held) for query in queries]
 
-    def _search_one(self, request: SearchRequest, query: Vector, check: Callable[[], None]) -> SearchResult:
+    def _search_one(
+        self, request: SearchRequest, query: Vector, check: Callable[[], None], held: AnswerBytes
+    ) -> SearchResult:
         started = time.perf_counter()
         ranked: list[tuple[float, int, Point]] = []
         for point in self._matching(request.filter):
@@ -116,12 +122,14 @@ class Collection:
             if request.max_score is None or score <= request.max_score:
                 ranked.append((score, -point.created_seq, point))
         ranked.sort(key=lambda entry: entry[:2])
-        hits = [Hit(_part(p, request.include), score) for score, _, p in ranked]
+        best = ranked[request.offset : request.offset + request.k]
+        for _, _, point in best:
+            held.require(_size(point, request.include))
         elapsed = (time.perf_counter() - started) * 1e3
         plan = Plan(
             strategy="exact", index=None, rows_scanned=len(self._points), matches=len(ranked), milliseconds=elapsed
         )
-        chosen = tuple(hits[request.offset : request.offset + request.k])
+        chosen = tuple(Hit(_part(p, request.include), score) for score, _, p in best)
         return SearchResult(hits=chosen, plan=plan if request.explain else None)
 
     def scroll(self, request: ScrollRequest) -> ScrollPage:
@@ -139,8 +147,13 @@ class Collection:
                 for p in points
                 if (self._rank(p, request.order) < rank) == down and self._key(p, request.order) != last
             ]
-        page = points[request.offset : request.offset + request.limit]
-        more = len(points) > request.offset + request.limit
+        page: list[Point] = []
+        held = AnswerBytes(request.max_bytes)
+        for point in points[request.offset : request.offset + request.limit]:
+            if not held.fits(_size(point, request.include)) and page:
+                break
+            page.append(point)
+        more = len(points) > request.offset + len(page)
         cursor = seal(scope, self._key(page[-1], request.order)) if more else None
         return ScrollPage(points=tuple(_part(p, request.include) for p in page), cursor=cursor)
 
@@ -180,3 +193,10 @@ def _part(point: Point, include: Include) -> Point:
         payload=copy.deepcopy(point.payload) if include.payload else None,
         text=point.text if include.text else None,
     )
+
+
+def _size(point: Point, include: Include) -> int:
+    """Bytes of the parts of a point that were asked for, as an engine would store them."""
+    vector = point.vector.nbytes if include.vector and point.vector is not None else 0
+    payload = len(encode_payload(point.payload or {}, "payload", sys.maxsize)) if include.payload else 0
+    return vector + payload + (len(point.text.encode()) if include.text and point.text else 0)

@@ -1,7 +1,8 @@
 """Errors as a gRPC gateway sends them: `{"code", "message", "details"}` with gRPC's number, and the status it implies.
 
 Two statuses are plainer than the number implies: 413 for what is too large (429 would be repeated in vain) and 415 for
-a body that is not JSON. The error's own name is in the header X-Error-Code.
+a body that is not JSON. A full disk is 429 here, as every RESOURCE_EXHAUSTED is in a gRPC gateway, though the REST API
+says 507: clients of a gateway tell it by the number and by the error's own name, which is in the header X-Error-Code.
 """
 
 import math
