@@ -1,15 +1,15 @@
 """Refusals of a busy server in the log: one line for many."""
 
 import threading
+from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from vectrograph.services.refusals import Refusals
 
 
 def test_many_refusals_of_a_moment_are_one_line_that_counts_them_and_later_ones_another(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, log_lines: list[Any]
 ) -> None:
     begun: list[threading.Timer] = []
 
@@ -19,14 +19,13 @@ def test_many_refusals_of_a_moment_are_one_line_that_counts_them_and_later_ones_
 
     monkeypatch.setattr("vectrograph.services.refusals.threading.Timer", Timer)
     counted = Refusals("http", 0.5)
-    with capture_logs() as lines:
-        for _ in range(300):
-            counted.note()
-        assert [(timer.interval, lines) for timer in begun] == [(0.5, [])]
-        begun[0].function()
-        assert lines == [
-            {"event": "overloaded", "log_level": "warning", "transport": "http", "refused": 300, "seconds": 0.5}
-        ]
+    for _ in range(300):
         counted.note()
-        begun[1].function()
-    assert [line["refused"] for line in lines] == [300, 1]
+    assert [(timer.interval, log_lines) for timer in begun] == [(0.5, [])]
+    begun[0].function()
+    assert log_lines == [
+        {"event": "overloaded", "log_level": "warning", "transport": "http", "refused": 300, "seconds": 0.5}
+    ]
+    counted.note()
+    begun[1].function()
+    assert [line["refused"] for line in log_lines] == [300, 1]
