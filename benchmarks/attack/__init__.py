@@ -1,1 +1,1 @@
-"""What other callers notice of an attack: `make bench-attack`. The tests in tests/security send the same bytes."""
+"""The effect of an attack on other callers: `make bench-attack`. The tests in tests/security send the same bytes."""

@@ -64,7 +64,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """What so many threads do again and again.
+    """A step that so many threads repeat.
 
     Attributes:
         begin: prepares one thread's work, which sends one request or one burst each time it is called.

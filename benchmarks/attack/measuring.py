@@ -29,7 +29,7 @@ _STOP_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What one attack did.
+    """The effect of one attack.
 
     Attributes:
         attack: its name.

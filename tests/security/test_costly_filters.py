@@ -97,7 +97,7 @@ def begin(channel: Any, credential: str, condition: dict[str, Any]) -> Any:
 
 
 def repeated(ask: Callable[[], tuple[str, str]], wanted: str) -> bool:
-    """Whether a call ends so within a minute, asked again and again."""
+    """Return whether a call ends so within a minute, asked again and again."""
     late = time.monotonic() + SECONDS
     while (status := ask()[0]) != wanted and time.monotonic() < late:
         assert status in ("OK", "RESOURCE_EXHAUSTED")

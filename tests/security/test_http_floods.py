@@ -85,7 +85,7 @@ def test_a_body_of_empty_things_takes_no_more_than_itself(
 
 
 def is_answered(other: socket.socket) -> bool:
-    """Whether a caller who asks for nothing special is answered."""
+    """Return whether a caller who asks for nothing special is answered."""
     other.sendall(HEAD + b"\r\n")
     received = b""
     while not received.endswith(b'{"status":"alive"}'):

@@ -1,4 +1,4 @@
-"""What the asynchronous client sends, call by call and in bulk, and what it makes of the answers."""
+"""Requests of the asynchronous client, call by call and in bulk, and its use of the answers."""
 
 import pytest
 from async_client_setup import QUERY, TOKEN, TOKENS, error_reply, scripted, with_key

@@ -1,4 +1,4 @@
-"""What a hostile or broken server can make the asynchronous client spend: time and memory, both limited."""
+"""Time and memory that a hostile or broken server can make the asynchronous client spend: both limited."""
 
 import gzip
 import io

@@ -1,5 +1,5 @@
 # Generated from test_async_client.py by tools/unasync.py; do not edit.
-"""What the synchronous client sends, call by call and in bulk, and what it makes of the answers."""
+"""Requests of the synchronous client, call by call and in bulk, and its use of the answers."""
 
 import pytest
 from client_setup import QUERY, TOKEN, TOKENS, error_reply, scripted, with_key

@@ -44,7 +44,7 @@ class TimeLimit(float):
 
 
 class _Timed:
-    """What connections have in common: the time limit of the request that uses them now."""
+    """Common state of connections: the time limit of the request that uses them now."""
 
     def __init__(self, limit: float | None) -> None:
         self._limit = limit

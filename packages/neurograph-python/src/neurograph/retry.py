@@ -26,7 +26,7 @@ _DAY = 86_400.0
 
 @dataclass(frozen=True)
 class RetryConfig:
-    """How often a function is repeated, and with what pauses.
+    """Number of repetitions of a function, and the pauses between them.
 
     Attributes:
         max_retries: repeats after the first attempt.
@@ -83,7 +83,7 @@ class RetryConfig:
         return float(self.policy().backoff(attempt + 1))
 
     def should_retry(self, exception: Exception, attempt: int) -> bool:
-        """Whether to repeat after this error of this attempt, counted from 0.
+        """Return whether to repeat after this error of this attempt, counted from 0.
 
         >>> RetryConfig().should_retry(ValueError("wrong for ever"), 0)
         False

@@ -36,7 +36,7 @@ class _Step:
 
 
 class Closing:
-    """What a server has opened, to be closed last first.
+    """Things that a server has opened, to be closed last first.
 
     Each step runs on a thread of its own, so that one that hangs can be left behind.
     """

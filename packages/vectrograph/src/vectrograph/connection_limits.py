@@ -1,4 +1,4 @@
-"""How many connections one address may hold, and how long a new one may take to become ready, over HTTP and gRPC.
+"""Limits of connections over HTTP and gRPC: their number for each address, and the time until one is ready.
 
 Neither grpc nor uvicorn counts connections by address, and with TLS both tell of one only after its handshake. The
 kernel knows them all: its table of connections is read once a second, and those of an address that holds too many are

@@ -1,4 +1,4 @@
-"""What makes tests of accounts quick where they ask neither for a disk nor for the cost of a password."""
+"""Fixtures that make tests of accounts quick where they ask neither for a disk nor for the cost of a password."""
 
 import os
 import shutil

@@ -124,7 +124,7 @@ def test_an_older_copy_in_its_place_is_noticed(directory: Path, tmp_path: Path) 
 
 
 def test_an_older_copy_is_noticed_after_a_kill(directory: Path, tmp_path: Path) -> None:
-    """What the record says needs no orderly end."""
+    """The record needs no orderly end."""
     old = shutil.copy(directory / "control.sqlite", tmp_path / "old")
     child = os.fork()
     if child == 0:  # pragma: no cover  (in another process)

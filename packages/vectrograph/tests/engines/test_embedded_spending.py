@@ -1,4 +1,4 @@
-"""What callers can make the engine spend: FINDINGS B4 (file descriptors) and B5 (filters, memory)."""
+"""Resources that callers can make the engine spend: FINDINGS B4 (file descriptors) and B5 (filters, memory)."""
 
 import errno
 import functools

@@ -1,4 +1,4 @@
-"""What raw sockets are told: the form of refusals, their order, and the end of the connection. FINDINGS B2, B10."""
+"""Answers to raw sockets: the form of refusals, their order, and the end of the connection. FINDINGS B2, B10."""
 
 import json
 import re

@@ -83,7 +83,7 @@ def free_pages(place: Place) -> int:
 
 @EVERY_ACTION
 def test_the_disk_is_full(disk: Path, control_template: Path, action: Action) -> None:
-    """What stores more is refused; everything else is done and recorded."""
+    """An action that stores more is refused; everything else is done and recorded."""
     ControlStore.copy_of(control_template, disk / "control.sqlite")
     place = Place.open(disk)
     try:

@@ -155,7 +155,7 @@ def test_eight_processes_write_the_record_of_one_directory(directory: Path) -> N
 
 @AUDITED
 def test_the_journal_is_full(directory: Path, action: Action, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be recorded is refused before anything is done. The journal is a small one; a whole one is filled
+    """An action that cannot be recorded is refused before it begins. The journal is a small one; a whole one is filled
     in `test_a_reused_refresh_token_ends_its_session_whatever_the_record_takes`.
     """
     for module in ("audit", "audit_journal"):
@@ -260,7 +260,7 @@ _UNKNOWN = object()
 
 
 def _made_again(place: Place, action: Action) -> Any:
-    """What `prepare` returned in the process that is gone, as far as the state tells."""
+    """Return the result of `prepare` in the process that is gone, as far as the state tells."""
     if action.prepare is user or action.name in ("user.enable", "user.role"):
         found = place.store.accounts.find("zoe")
         return None if found is None else found.user_id

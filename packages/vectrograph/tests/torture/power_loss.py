@@ -100,14 +100,18 @@ class Outage:
 
 
 def outages(kept: Record, chance: random.Random, count: int) -> list[Outage]:
-    """Random moments: half of them right before or after a step was acknowledged, where promises are made."""
+    """Random moments, every kind of loss as often.
+
+    Half of them are right before or after a step was acknowledged, where promises are made.
+    """
     first, last = kept.acknowledged[0], len(kept.events)
     found = []
-    for _ in range(count):
+    losses = list(Loss)
+    for number in range(count):
         moment = chance.randrange(first, last + 1)
         if chance.random() < 0.5:
             moment = min(last, max(first, chance.choice(kept.acknowledged) + chance.randrange(-1, 3)))
-        found.append(Outage(moment, chance.choice(list(Loss))))
+        found.append(Outage(moment, losses[number % len(losses)]))
     return sorted(found, key=lambda outage: outage.moment)
 
 

@@ -107,16 +107,19 @@ def test_files_that_are_lost_together(victim: Victim, files: tuple[str, ...], wa
     assert victim.judge(copy, searching=False) == ("right" if harmless else "set aside")
 
 
-def test_believing_spoilt_vectors_is_noticed(tmp_path: Path) -> None:
-    victim = Victim(tmp_path, 1)
-    with mock.patch.object(VectorFile, "verify"), pytest.raises(Wrong):
-        spoil_derived(victim, random.Random(1), 200, lambda _: None)
-
-
-def test_believing_a_spoilt_log_is_noticed(tmp_path: Path) -> None:
-    """Whatever SQLite forgets silently: without both checks, older answers pass for new ones."""
-    victim = Victim(tmp_path, 1)
+def test_believing_spoilt_vectors_is_noticed(victim: Victim) -> None:
     with (
+        mock.patch.object(damage, "DERIVED", ("vectors-*.f32",)),
+        mock.patch.object(VectorFile, "verify"),
+        pytest.raises(Wrong),
+    ):
+        spoil_derived(victim, random.Random(9), 200, lambda _: None)
+
+
+def test_believing_a_spoilt_log_is_noticed(victim: Victim) -> None:
+    """Whatever SQLite forgets silently: without both checks, older answers pass for new ones."""
+    with (
+        mock.patch.object(damage, "TRUTH", ("points.sqlite-wal",)),
         mock.patch.object(store, "require_whole_log"),
         mock.patch.object(store.Store, "_require_all_of"),
         mock.patch.object(DerivedFiles, "load", return_value=None),

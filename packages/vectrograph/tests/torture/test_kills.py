@@ -16,8 +16,8 @@ from vectrograph.engines.embedded.store import Store
 
 @pytest.mark.slow
 def test_processes_die(tmp_path: Path) -> None:
-    tally = kills.run(seed(), 6, tmp_path, lambda *_: None)
-    assert tally.deaths.total() == 6
+    tally = kills.run(seed(), 4, tmp_path, lambda *_: None)
+    assert tally.deaths.total() == 4
     assert tally.steps > 0
 
 

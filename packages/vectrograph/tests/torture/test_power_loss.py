@@ -1,13 +1,15 @@
 """The power goes at random moments: what was acknowledged is there, and a forgotten sync would be caught."""
 
 import os
+import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
+from control.quick import memory
 
 from torture.disk import Loss
 from torture.power_loss import Lost, run
@@ -15,18 +17,20 @@ from torture.seeds import seed
 from vectrograph.engines.embedded import catalog, connections, durable, store
 
 STEPS = 48
+OUTAGES = 28
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A directory for a database and what outages leave of it."""
-    return tmp_path
+def home() -> Iterator[Path]:
+    """A directory for a database and what outages leave of it; in memory, since the lost disk is a simulated one."""
+    with tempfile.TemporaryDirectory(prefix="vectrograph-", dir=memory()) as directory:
+        yield Path(directory)
 
 
 def test_the_power_goes(home: Path) -> None:
     seen: Counter[Loss] = Counter()
-    run(seed(), STEPS, 100, home, lambda _, outage: seen.update([outage.loss]))
-    assert seen.total() == 100
+    run(seed(), STEPS, OUTAGES, home, lambda _, outage: seen.update([outage.loss]))
+    assert seen.total() == OUTAGES
     assert len(seen) == len(Loss)
 
 

@@ -285,7 +285,7 @@ def _converted(value: Any, depth: int) -> Any:
 
 
 def is_masked(value: Any) -> bool:
-    """Whether this is a masked array of numpy; its masked components would travel as numbers like any other.
+    """Return whether this is a masked array of numpy; its masked components would travel as numbers like any other.
 
     >>> is_masked([1.0])
     False
@@ -323,7 +323,7 @@ def _checked_float(value: float) -> float:
 
 
 def _text_fault(value: str) -> str | None:
-    """What is wrong with a text, None for nothing."""
+    """Return the fault of a text, None for nothing."""
     if value.isascii():
         return None
     try:

@@ -305,7 +305,7 @@ def _plain(value: Any, kind: Any) -> float | None:
 
 
 def _unfit(value: str) -> bool:
-    """Whether a text has control characters or lone surrogates."""
+    """Return whether a text has control characters or lone surrogates."""
     return any(
         character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff" for character in value
     )

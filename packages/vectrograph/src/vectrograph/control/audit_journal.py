@@ -26,7 +26,7 @@ _FRAME: Final = 8
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True):
-    """What an audit entry says, outcome excepted. `ticket` ties an outcome to its intent."""
+    """Content of an audit entry, outcome excepted. `ticket` ties an outcome to its intent."""
 
     ticket: int
     at: int
@@ -40,7 +40,7 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Outcome(msgspec.Struct, array_like=True, frozen=True):
-    """How an act ended; `target` replaces the one of the intent where only the act could know it."""
+    """The end of an act; `target` replaces the one of the intent where only the act could know it."""
 
     ticket: int
     outcome: str

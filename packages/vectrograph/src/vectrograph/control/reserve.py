@@ -42,7 +42,7 @@ class Reserve:
         self._descriptor = descriptor
 
     def is_whole(self, connection: Connection) -> bool:
-        """Whether there is nothing to prepare."""
+        """Return whether there is nothing to prepare."""
         return _free_pages(connection) >= RESERVE_PAGES and _size(self._journal) >= JOURNAL_BYTES
 
     def prepare(self, connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""What tells that the account database is the right one and whole, and the copies that it can be restored from.
+"""Proof that the account database is the right one and whole, and the copies that it can be restored from.
 
 A record beside the database (`accounts.json`) holds the identity of the database, how far its commits went (the change
 counter that SQLite keeps in the file's header) and now and then a checksum of the whole file at one such count. The
@@ -39,7 +39,7 @@ _SELDOM: Final = 3600.0
 """Seconds between routine changes and their copy."""
 
 _CLOSE_SECONDS: Final = 1.5
-"""What stopping waits for a copy that is being made; one that is not finished is made after the next start."""
+"""Seconds that stopping waits for a copy that is being made; one that is not finished is made after the next start."""
 
 _AFTER_START: Final = 10.0
 """Seconds after a start until changes are copied that were made before it, by a killed process say."""
@@ -55,7 +55,7 @@ _log: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the data directory says about its account database; `database` 0: there is none yet, on purpose."""
+    """Knowledge of the data directory about its account database; `database` 0: there is none yet, on purpose."""
 
     database: int
     generation: int
@@ -126,7 +126,7 @@ class Safekeeping:
         self._stopping = False
         self._rest_until = 0.0
         self.began_before = False
-        """Whether the directory had accounts before this start; known after `require`."""
+        """True when the directory had accounts before this start; known after `require`."""
 
     def require(self) -> None:
         """Refuse to begin with a database that is not the one that was here, or not whole. Changes nothing.
@@ -305,7 +305,7 @@ class Safekeeping:
         return True
 
     def recorded(self) -> Record | None:
-        """What the data directory says; None when it says nothing that can be read."""
+        """Return the record of the data directory; None when it has none that can be read."""
         return self._stored()[0]
 
     def _run(self) -> None:
@@ -418,7 +418,7 @@ def _unsealed(content: bytes) -> dict[str, Any]:
 
 
 def is_whole(copy: Copy) -> bool:
-    """Whether a copy is what was written."""
+    """Return whether a copy is as it was written."""
     try:
         with copy.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == copy.sha256

@@ -1,4 +1,4 @@
-"""How large a filter is: what the work of evaluating it grows with."""
+"""Size of a filter, with which the work of evaluating it grows."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -100,7 +100,7 @@ def measured(filter: Filter) -> FilterSize:
 
 
 def is_small(filter: Filter) -> bool:
-    """Whether something may be remembered under this filter."""
+    """Return whether something may be remembered under this filter."""
     if isinstance(filter, And | Or):
         if len(filter.filters) <= _FEW and all(map(_is_plain, filter.filters)):
             return True
@@ -111,7 +111,7 @@ def is_small(filter: Filter) -> bool:
 
 
 def _is_plain(filter: Filter) -> bool:
-    """Whether a filter is one condition with a short constant: most are, and that is seen at once."""
+    """Return whether a filter is one condition with a short constant: most are, and that is seen at once."""
     if not isinstance(filter, Compare | Range | Exists | IsNull):
         return False
     if isinstance(filter, Compare) and isinstance(filter.value, str) and len(filter.value) > _SHORT_TEXT:

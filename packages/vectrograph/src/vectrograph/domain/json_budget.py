@@ -26,7 +26,7 @@ _BRACE_BIT: Final = 0x20
 
 
 class JsonBudget:
-    """What all JSON texts of one request together may become.
+    """Budget for all JSON texts of one request together.
 
     Args:
         objects: most texts, lists and objects, names of fields included.

@@ -88,7 +88,7 @@ class RequestFraming:
 
     @property
     def waiting(self) -> bytes:
-        """What waits for its rest, or to be taken."""
+        """Return the bytes that wait for their rest, or to be taken."""
         return self._buffer
 
     def receive(self, data: bytes) -> None:

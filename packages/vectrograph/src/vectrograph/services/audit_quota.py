@@ -1,4 +1,4 @@
-"""How many entries a caller can leave in the audit record."""
+"""Limit of the entries that a caller can leave in the audit record."""
 
 import threading
 import time

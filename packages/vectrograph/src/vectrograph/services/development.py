@@ -88,7 +88,7 @@ class Development:
 
     @property
     def is_watching(self) -> bool:
-        """Whether requests must be looked at for signs of a proxy or another address; costs nothing to ask."""
+        """Return whether requests must be looked at for signs of a proxy or another address; costs nothing to ask."""
         return self._is_watching
 
     def is_on(self) -> bool:

@@ -134,7 +134,7 @@ class CommitRecord:
             self.update(last)
 
     def whole(self) -> bool:
-        """Whether both slots hold, and the newer one says what was written last."""
+        """Return whether both slots hold, and the newer one says what was written last."""
         slots = _slots(self._path)
         return None not in slots and slots[self._turn % 2] == (self._turn, self.last)
 
@@ -161,7 +161,7 @@ def recorded_seq(directory: Path) -> int:
 
 
 def was_acknowledged(directory: Path) -> bool:
-    """Whether a record says that the creation of its collection was acknowledged."""
+    """Return whether a record says that the creation of its collection was acknowledged."""
     return any(slot is not None and slot[1].acknowledged for slot in _slots(directory / FILE_NAME))
 
 

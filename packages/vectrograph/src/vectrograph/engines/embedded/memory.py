@@ -1,4 +1,4 @@
-"""How much memory there is: of the machine, or of the control group that this process is held to."""
+"""Amount of memory: of the machine, or of the control group that this process is held to."""
 
 import os
 from pathlib import Path

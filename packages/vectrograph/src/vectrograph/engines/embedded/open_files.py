@@ -32,7 +32,7 @@ _MOST: Final = 4_096
 _KEPT_BACK: Final = 64
 """Descriptors held ready: enough for some twenty collections that are read or written at the same moment."""
 _WAIT_SECONDS: Final = 5.0
-"""How long a call waits until another one gives descriptors back. As long as SQLite waits for a lock."""
+"""Seconds that a call waits until another one gives descriptors back. SQLite waits as long for a lock."""
 _LOOK_SECONDS: Final = 0.01
 _ATTEMPTS: Final = 8
 _RETRY_SECONDS: Final = 1.0
@@ -149,7 +149,7 @@ class OpenFiles:
 
 
 def default_limit() -> int:
-    """How many descriptors an engine may have under the limit of this process."""
+    """Return the number of descriptors that an engine may have under the limit of this process."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return _MOST

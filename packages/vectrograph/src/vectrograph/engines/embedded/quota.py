@@ -1,4 +1,4 @@
-"""How many collections there may be."""
+"""Limits of the number of collections."""
 
 from collections.abc import Collection as Sized
 from dataclasses import dataclass

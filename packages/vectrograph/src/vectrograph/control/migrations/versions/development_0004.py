@@ -1,4 +1,4 @@
-"""Whether development mode is on: one row, which an end of the mode changes for good."""
+"""State of development mode: one row, which an end of the mode changes for good."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""How many bytes each submission of feedback takes, so that they can be counted for each account."""
+"""Size of each submission of feedback in bytes, so that sizes can be counted for each account."""
 
 import sqlalchemy as sa
 from alembic import op
