@@ -14,6 +14,8 @@ import pytest
 from tests.e2e.processes import VECTROGRAPH
 from tests.security.vectron_wire import Wire
 from vectrograph import RunningServer, running
+from vectrograph.app import SECRET_FILE
+from vectrograph.control.signing import rotate_secret
 from vectrograph.rpc._pb import auth_pb as auth
 
 
@@ -44,7 +46,7 @@ def test_every_kind_of_token_survives_one_rotation_and_not_two(tmp_path: Path) -
         refreshed = httpx2.post(
             f"{server.http_url}/api/v1/auth/refresh", json={"refresh_token": pair["refresh_token"]}
         ).json()
-    rotate(tmp_path)
+    rotate_secret(tmp_path / SECRET_FILE)
     with running(tmp_path) as server:
         assert [me(server, token) for token in (pair["access_token"], login, sdk)] == [401] * 3
         assert [me(server, token) for token in (refreshed["access_token"], made.full_key)] == [200] * 2
