@@ -28,7 +28,7 @@ demo: $(VENV)/.run  ## index Python's own documentation and ask it questions (KE
 	@$(BIN)/python tools/demo $(if $(KEEP),--keep)
 
 test: lint  ## every check and every test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 torture: setup  ## let processes die, the power go and files rot, and look at what is left (minutes; ARGS="--seed N")
 	PYTHONPATH=packages/vectrograph/tests $(BIN)/python -m torture $(ARGS)

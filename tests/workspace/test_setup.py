@@ -68,6 +68,14 @@ def _installed(venv: Path) -> dict[str, str]:
     return {canonicalize_name(entry["name"]): entry["version"] for entry in listed}
 
 
+def _require_commands(venv: Path) -> None:
+    """Show that the commands of an environment start."""
+    for command in ("vectrograph", "neurograph-cli"):
+        done = subprocess.run([venv / "bin" / command, "--help"], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert "Usage" in done.stdout
+
+
 @pytest.mark.parametrize("name", EVERY_LOCK)
 def test_every_line_of_a_lock_is_pinned_and_hashed(name: str) -> None:
     text = (LOCKS / name).read_text()
@@ -115,18 +123,16 @@ def test_what_is_locked_is_installed_when_newer_releases_exist(lock: str, newer_
     dry = [f"{venv}/bin/uv", "pip", "install", "--python", f"{venv}/bin/python", "--dry-run", "-U", "msgspec"]
     seen = subprocess.run(dry, env={**os.environ, "UV_FIND_LINKS": index}, capture_output=True, text=True, timeout=120)
     assert f"msgspec=={NEWER}" in seen.stdout + seen.stderr
+    _require_commands(venv)
 
 
-@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
-def test_set_up_works_with_the_pip_of_each_python(version: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["3.12", "3.13", "3.14"])
+def test_set_up_works_with_the_pip_of_each_other_python(version: str, tmp_path: Path) -> None:
     """FINDINGS A1: the demo's environment is made with the pip that each supported Python brings."""
     python = interpreter(version)
     venv = tmp_path / "venv"
     _set_up(python, "run", venv)
-    for command in ("vectrograph", "neurograph-cli"):
-        done = subprocess.run([venv / "bin" / command, "--help"], capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        assert "Usage" in done.stdout
+    _require_commands(venv)
 
 
 def test_an_older_python_is_refused_in_one_sentence(tmp_path: Path) -> None:
