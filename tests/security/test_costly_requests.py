@@ -192,6 +192,8 @@ def test_pages_of_large_points_are_cut_short_and_lead_on(
     assert (seen, cursor) == (names, "")
     with server.vectron() as client:
         assert [point.id for point in client.scroll(large)] == names
+    with server.neurograph() as neurograph:
+        assert len(list(neurograph.tokens.iterate(include=["text"]))) == 30
     # An export goes on by itself. A page by offset does not say where it ended, so that it is refused.
     lines = http.get("/api/v1/tokens/export", params={"include": "text"}).text.splitlines()
     assert len(lines) == 30

@@ -1,6 +1,8 @@
 # Generated from test_async_client.py by tools/unasync.py; do not edit.
 """Requests of the synchronous client, call by call and in bulk, and its use of the answers."""
 
+from functools import partial
+
 import pytest
 from client_setup import QUERY, TOKEN, TOKENS, error_reply, scripted, with_key
 from scripted_server import Arrived, Reply, ScriptedServer, token_body
@@ -8,8 +10,10 @@ from scripted_server import Arrived, Reply, ScriptedServer, token_body
 from neurograph import (
     UNSET,
     APIKey,
+    InvalidResponseError,
     NeuroGraphClient,
     NotFoundError,
+    PayloadTooLargeError,
     Token,
     TokenCreate,
     ValidationError,
@@ -21,6 +25,10 @@ KEYS = "/api/v1/api-keys"
 KEY = {"key_id": "k/1", "name": "mine", "key_prefix": "ng_live_ab", "created_at": "2025-12-28T10:00:00Z"}
 
 server = pytest.fixture(scripted)
+
+
+def connected(server: ScriptedServer, max_response_bytes: int) -> NeuroGraphClient:
+    return NeuroGraphClient(server.url, api_key="ng_live_key", max_response_bytes=max_response_bytes)
 
 
 def test_create_token(server: ScriptedServer) -> None:
@@ -201,6 +209,38 @@ class TestMany:
         with with_key(server) as client:
             assert [token.id for token in client.tokens.iterate(page_size=3)] == [1, 2, 3, 4, 5, 6, 7]
         assert server.count("GET", TOKENS) == 3
+
+    @pytest.mark.parametrize("most", [1, 2, 3])
+    def test_iterate_shrinks_pages_that_are_too_large(self, server: ScriptedServer, most: int) -> None:
+        """FINDINGS D3: by the limit of the client, and by that of the server."""
+        rows = [token_body(number, text="x" * 1000) for number in range(1, 8)]
+
+        def page(refuse: bool, seen: Arrived) -> Reply:
+            query = dict(pair.split("=") for pair in seen.target.partition("?")[2].split("&"))
+            offset, limit = int(query["offset"]), int(query["limit"])
+            found = rows[offset : offset + limit]
+            if refuse and len(found) > most:
+                error = {"code": "REQUEST_TOO_LARGE", "message": "too large", "details": {"field": "limit"}}
+                return Reply(413, {"success": False, "error": error})
+            return Reply(body={"tokens": found, "total": len(rows)})
+
+        for refuse in (True, False):
+            server.on("GET", TOKENS, partial(page, refuse))
+            with connected(server, 2**20 if refuse else 1200 * most) as client:
+                assert [token.id for token in client.tokens.iterate()] == [1, 2, 3, 4, 5, 6, 7]
+
+    def test_a_token_that_is_too_large_alone_ends_iterate(self, server: ScriptedServer) -> None:
+        """FINDINGS D3: an answer that no shorter page makes smaller is told, and nothing else is asked again."""
+        server.on("GET", TOKENS, Reply(body={"tokens": [token_body(1, text="x" * 1000)], "total": 1}))
+        with connected(server, 500) as client:
+            with pytest.raises(InvalidResponseError, match="max_response_bytes"):
+                _ = list(client.tokens.iterate(page_size=4))
+        assert [seen.target.rpartition("limit=")[2][:1] for seen in server.arrived] == ["4", "2", "1"]
+        server.on("GET", TOKENS, error_reply(413))
+        with with_key(server) as client:
+            with pytest.raises(PayloadTooLargeError):
+                _ = list(client.tokens.iterate())
+        assert server.count("GET", TOKENS) == 4
 
     def test_embeddings_come_in_order(self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 2)

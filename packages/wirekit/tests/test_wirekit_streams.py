@@ -51,16 +51,18 @@ def fetch(rows: list[int], window: tuple[int, int]) -> list[int]:
     return rows[offset : offset + limit]
 
 
-@given(st.sets(st.integers(0, 500), max_size=60), st.integers(2, 7), st.data())
+@given(st.sets(st.integers(0, 500), max_size=60), st.integers(1, 7), st.data())
 def test_rows_that_last_are_seen_exactly_once(ids: set[int], page_size: int, data: st.DataObject) -> None:
     rows, lasting = sorted(ids), set(ids)
     walk = OffsetWalk[int](page_size=page_size, key=lambda row: row)
     seen: list[int] = []
     told = data.draw(st.booleans())
-    for _ in range(20 + 20 * len(ids)):
+    for _ in range(40 + 40 * len(ids)):
         window = walk.window
         if window is None:
             break
+        if data.draw(st.integers(0, 9)) == 0 and walk.shrink():
+            continue
         seen += walk.feed(fetch(rows, window), len(rows) if told else None)
         gone = data.draw(st.sets(st.sampled_from(rows), max_size=4)) if rows else set()
         lasting -= gone
@@ -71,15 +73,32 @@ def test_rows_that_last_are_seen_exactly_once(ids: set[int], page_size: int, dat
     assert lasting <= set(seen)
 
 
-def test_deleting_while_walking_skips_nothing() -> None:
+@pytest.mark.parametrize("page_size", [1, 2, 3])
+def test_deleting_while_walking_skips_nothing(page_size: int) -> None:
     rows = list(range(10))
-    walk = OffsetWalk[int](page_size=3, key=lambda row: row)
+    walk = OffsetWalk[int](page_size=page_size, key=lambda row: row)
     seen = []
     while (window := walk.window) is not None:
         for row in walk.feed(fetch(rows, window)):
             seen.append(row)
             rows.remove(row)
     assert seen == list(range(10))
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_pages_shrink_to_one_row(told: bool) -> None:
+    """FINDINGS D3: no page of two rows can be read."""
+    rows = list(range(10))
+    walk = OffsetWalk[int](page_size=5, key=lambda row: row)
+    seen, sizes = [], []
+    while (window := walk.window) is not None:
+        sizes.append(window[1])
+        if window[1] > 1:
+            assert walk.shrink()
+        else:
+            seen += walk.feed(fetch(rows, window), len(rows) if told else None)
+    assert (seen, sizes[:3], set(sizes[2:])) == (rows, [5, 2, 1], {1})
+    assert not walk.shrink()
 
 
 def test_rows_added_at_the_end_are_walked_too() -> None:
@@ -101,4 +120,4 @@ def test_the_total_saves_the_last_request() -> None:
 
 def test_a_page_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="page_size"):
-        OffsetWalk[int](page_size=1, key=lambda row: row)
+        OffsetWalk[int](page_size=0, key=lambda row: row)

@@ -36,6 +36,9 @@ M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 _PREFIX_LENGTH = 12
 
+#: The code of the error for an answer above the limit of the client.
+RESPONSE_TOO_LARGE = "RESPONSE_TOO_LARGE"
+
 
 def token(response: Response) -> Token:
     """One token."""
@@ -383,7 +386,7 @@ def too_large(response: Response, most_bytes: int) -> InvalidResponseError:
         f"The answer to {response.request} is larger than {most_bytes} bytes, the max_response_bytes of this client. "
         "Ask for less (limit, top_k, include), or stream it; or allow more with max_response_bytes",
         status_code=response.status,
-        error_code="RESPONSE_TOO_LARGE",
+        error_code=RESPONSE_TOO_LARGE,
         request_id=response.request_id,
     )
 

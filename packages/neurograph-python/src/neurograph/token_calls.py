@@ -10,7 +10,7 @@ from neurograph._wirekit import values
 from neurograph._wirekit.filters import matches_everything
 from neurograph.calls import TOKENS, new_key, with_vector
 from neurograph.encoding import checked, encode, json_object, plain_text, texts, vector_list, whole
-from neurograph.exceptions import ValidationError
+from neurograph.exceptions import InvalidResponseError, NeuroGraphError, PayloadTooLargeError, ValidationError
 from neurograph.filters import FilterLike, document
 from neurograph.frames import ACCEPT, VECTORS
 from neurograph.models import DeletedTokens, TokenPage, TokenQueryResult
@@ -29,6 +29,13 @@ def list_tokens(
     limit, offset = whole(limit, "limit"), whole(offset, "offset")
     query = urlencode({"limit": limit, "offset": offset, **_chosen(filter, include)})
     return Call(Request("GET", f"{TOKENS}?{query}", accept=ACCEPT), decoding.token_page(limit, offset))
+
+
+def page_is_too_large(error: NeuroGraphError) -> bool:
+    """Whether a page was not sent or not read for its size, so that a shorter one may be."""
+    if isinstance(error, PayloadTooLargeError):
+        return error.details.get("field") == "limit"
+    return isinstance(error, InvalidResponseError) and error.error_code == decoding.RESPONSE_TOO_LARGE
 
 
 def stream_tokens(filter: FilterLike | None, include: Sequence[str] | None, accept: str = STREAM) -> Call[Response]:

@@ -122,7 +122,8 @@ class Tokens(BulkCreate, TokenQueries):
         A token present throughout comes exactly once, also when others are deleted meanwhile.
 
         Args:
-            page_size: tokens to read at a time.
+            page_size: tokens to read at a time. Pages are shorter where so many are larger than `max_response_bytes`
+                or the server's limit of an answer.
             filter: see `list`.
             include: see `list`.
             timeout: seconds for each page; else the client's.
@@ -138,7 +139,12 @@ class Tokens(BulkCreate, TokenQueries):
         walk = OffsetWalk[Token](page_size=page_size, key=lambda token: token.id)
         while (window := walk.window) is not None:
             offset, limit = window
-            page = self._executor.run(token_calls.list_tokens(limit, offset, filter, include), timeout)
+            try:
+                page = self._executor.run(token_calls.list_tokens(limit, offset, filter, include), timeout)
+            except NeuroGraphError as error:
+                if not (token_calls.page_is_too_large(error) and walk.shrink()):
+                    raise
+                continue
             yield from walk.feed(page, page.total)
 
     def update(
