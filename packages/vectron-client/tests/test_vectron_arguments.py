@@ -248,6 +248,31 @@ def test_bad_options_name_the_field(name: str, value: Any) -> None:
         VectronClient("h:1", options=changed)
 
 
+@pytest.mark.parametrize("name", ["authority", "tls_server_name"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("host\n", "ho\0st", "ho\x1bst", "ho\x7fst", "hóst", "host\r\nx: y", "dev:pass@host", "http://host", "host/x"),
+        *("ng_live_abcdef", "vkey-1", "eyJhbGciOi.eyJzdWIi.c2ln", "AbCdEfGhIjKlMnOp012345", "ab+/cd==", "a" * 64),
+        *("a." * 127 + "a", "-host", "host:99999", "host:", "a..b", b"host"),
+    ],
+)
+def test_what_is_no_host_name_is_refused_unseen(name: str, value: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"ClientOptions.{name} must be a host name") as caught:
+        ClientOptions(use_tls=True, **{name: value})
+    shown = str(caught.value).removeprefix(f"ClientOptions.{name} must be a host name")
+    assert repr(value)[1:-1] not in shown.replace("a text", "")
+    assert caught.value.details == {"field": name}
+
+
+def test_host_names_of_every_form_are_taken() -> None:
+    for host in ("vectron.example", "localhost", "10.0.0.1", "my_service", "pod-0.svc.cluster.local.", "[::1]"):
+        assert ClientOptions(use_tls=True, tls_server_name=host, authority=f"{host}:443").tls_server_name == host
+    assert ClientOptions(use_tls=True, tls_server_name="::1").tls_server_name == "::1"
+    for long in ("ip-10-0-0-12-of-a-long-name", "a" * 63, "3f2a9c0d1b7e"):
+        assert ClientOptions(authority=long).authority == long
+
+
 def test_certificates_without_tls_are_refused() -> None:
     pair = {"tls_client_certificate": b"pem", "tls_client_key": b"pem"}
     for options in ({"tls_root_certificates": b"pem"}, {"tls_server_name": "example.org"}, pair):

@@ -2,12 +2,14 @@
 
 import math
 import os
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any, cast
 
 from vectron_client._wirekit.options import shown
+from vectron_client._wirekit.secrets import described
 from vectron_client.exceptions import InvalidArgumentError
 
 MIB = 1024 * 1024
@@ -113,7 +115,9 @@ class ClientOptions:
         self._check_tls(value)
         authority = value["authority"]
         self._require(
-            "authority", authority is None or _is_visible(authority), "must be a host name, perhaps with a port"
+            "authority",
+            authority is None or _is_host(authority, with_port=True),
+            "must be a host name, perhaps with a port, and no key",
         )
         self.statuses()
 
@@ -122,7 +126,7 @@ class ClientOptions:
             pem = value[name] is None or isinstance(value[name], (bytes, str, os.PathLike))
             self._require(name, pem, "must be PEM as bytes or text, or the path of a PEM file")
         name = value["tls_server_name"]
-        self._require("tls_server_name", name is None or _is_visible(name), "must be a host name in ASCII")
+        self._require("tls_server_name", name is None or _is_host(name), "must be a host name in ASCII, and no key")
         # Certificates that are not used would leave the API key on the wire in clear text.
         used = self.use_tls or (name is None and all(value[file] is None for file in TLS_FILES))
         self._require("use_tls", used, "must be True when other tls_ options are set")
@@ -133,6 +137,8 @@ class ClientOptions:
         if not holds:
             value = getattr(self, name)
             told = type(value).__name__ if name in TLS_FILES else shown(value)
+            if name in _HOST_NAMES:  # what is no host name may be a key in the wrong place
+                told = described(value)
             raise InvalidArgumentError(f"ClientOptions.{name} {rule}, not {told}", details={"field": name})
 
     def __getstate__(self) -> dict[str, Any]:
@@ -224,6 +230,22 @@ _RANGES = {
 }
 
 
+#: Options that are the name of a host.
+_HOST_NAMES = ("authority", "tls_server_name")
+
+#: Longest name of a host, of RFC 1035; a part of it has 63 characters at most.
+_LONGEST_HOST = 253
+
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(
+    rf"(?P<name>{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]{{2,45}}\]|(?=[^:]*:[^:]*:)[0-9A-Fa-f:.]{{2,45}})(?::(?P<port>[0-9]{{1,5}}))?"
+)
+
+#: What keys and tokens look like where they could be a host name: the beginnings of API keys and of JWTs, or one long
+#: part with digits and no hyphen.
+_KEY = re.compile(r"ng_|vkey-|eyJ|(?=[^.]*[0-9])[A-Za-z0-9_]{20,}\Z")
+
+
 _NUMBERS = ("max_recv_message_length", "max_send_message_length", *_LEAST, *_RANGES)
 
 
@@ -243,8 +265,18 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, Integral) else float(value)
 
 
-def _is_visible(value: Any) -> bool:
-    return isinstance(value, str) and bool(value) and all(" " < character < "\x7f" for character in value)
+def _is_host(value: Any, *, with_port: bool = False) -> bool:
+    """Whether this is the name or the address of a host, and does not look like a key.
+
+    >>> _is_host("vectron.example"), _is_host("[::1]:443", with_port=True), _is_host("ng_live_0123")
+    (True, True, False)
+    """
+    if not isinstance(value, str):
+        return False
+    match = _HOST.fullmatch(value)
+    if match is None or (match["port"] and not (with_port and int(match["port"]) < 2**16)):
+        return False
+    return len(match["name"]) <= _LONGEST_HOST and not _KEY.match(match["name"])
 
 
 def _is_whole(value: Any, least: int) -> bool:

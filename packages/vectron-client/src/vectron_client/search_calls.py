@@ -15,7 +15,7 @@ from vectron_client.exceptions import MessageTooLargeError, VectronError
 from vectron_client.filters import FilterLike, encode_filter
 from vectron_client.hits import SearchHits, read_batch, read_results
 from vectron_client.models import SearchResult
-from vectron_client.options import ClientOptions
+from vectron_client.options import MIB, ClientOptions
 from vectron_client.points import encode_vector
 from vectron_client.retries import seconds
 
@@ -101,6 +101,10 @@ def snapshots_of(call: Call[ExplainedSearch]) -> Call[list[SearchResult]]:
 #: too; this bounds what one that does not can make a client keep.
 _MOST_PIECES = 16
 
+#: Largest piece to ask for, in bytes, whatever the limit of a message is: a server holds a piece in memory before it
+#: sends it, and a client one more than it has put together.
+_LARGEST_PIECE = 32 * MIB
+
 
 class Pieces:
     """An answer beyond `max_recv_message_length`, asked for in pieces and put together: all of one search.
@@ -109,11 +113,17 @@ class Pieces:
         call: the search.
         options: whose `max_recv_message_length` is the measure.
         reason: the error of the answer in one message.
+
+    Raises:
+        MessageTooLargeError: the reason, where messages have no limit.
     """
 
     def __init__(self, call: Call[Any], options: ClientOptions, reason: MessageTooLargeError) -> None:
+        if options.max_recv_message_length < 0:  # no limit: pieces would not make anything fit
+            raise reason
         # Half of the largest message leaves room for a hit that is larger than the piece it is in.
-        wish = view.SearchRequest(piece_bytes=max(1, options.max_recv_message_length // 2)).SerializeToString()
+        size = min(_LARGEST_PIECE, max(1, options.max_recv_message_length // 2))
+        wish = view.SearchRequest(piece_bytes=size).SerializeToString()
         # Two encodings in a row are the encoding of both together.
         self.request = replace(call, method=VECTRON_SERVICE_METHODS["SearchStream"], body=call.body + wish)
         self._limit = _MOST_PIECES * options.max_recv_message_length

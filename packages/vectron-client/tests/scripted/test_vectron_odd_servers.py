@@ -1,6 +1,9 @@
 """Servers whose answers make no sense, are missing or too large, and loops that are not asyncio's: clear errors."""
 
 import asyncio
+import contextlib
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -11,7 +14,12 @@ import pytest
 from vectron_client import AsyncVectronClient, ClientOptions, Point, VectronError
 from vectron_client._pb import vectrograph_pb as extensions
 from vectron_client._pb import vectron_pb as wire
-from vectron_client.exceptions import FailedPreconditionError, InternalServerError, MessageTooLargeError
+from vectron_client.exceptions import (
+    DeadlineExceededError,
+    FailedPreconditionError,
+    InternalServerError,
+    MessageTooLargeError,
+)
 
 if TYPE_CHECKING:
     from scripted.conftest import Connect, RunScript, ScriptedServer
@@ -139,6 +147,92 @@ def test_many_searches_shrink_until_their_answers_fit(server: "ScriptedServer", 
     server.script("SearchBatch", batch)
     found = connect(max_recv_message_length=100_000).search_many("docs", [[float(n)] for n in range(40)], top_k=1)
     assert [hits.ids for hits in found] == [[str(number)] for number in range(40)]
+
+
+def _read(connection: socket.socket, size: int) -> bytes:
+    read = b""
+    while len(read) < size:
+        part = connection.recv(size - len(read))
+        if not part:
+            raise ConnectionError
+        read += part
+    return read
+
+
+def _frame(kind: int, flags: int, stream: int, content: bytes = b"") -> bytes:
+    return len(content).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + content
+
+
+@pytest.fixture
+def dripping() -> Iterator[tuple[str, threading.Event]]:
+    """A server that promises an answer of 10 MB and sends a byte now and then, and an event: its call was given up."""
+    over, given_up = threading.Event(), threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with contextlib.suppress(OSError), listener.accept()[0] as connection:
+            _read(connection, len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+            connection.sendall(_frame(4, 0, 0))
+            stream, kind = 0, -1
+            while kind != 1:  # HEADERS: the call
+                head = _read(connection, 9)
+                kind, stream = head[3], int.from_bytes(head[5:], "big")
+                _read(connection, int.from_bytes(head[:3], "big"))
+                if kind == 4 and not head[4]:
+                    connection.sendall(_frame(4, 1, 0))
+            headers = b"\x88\x0f\x10\x10application/grpc"  # :status 200 and content-type
+            connection.sendall(_frame(1, 4, stream, headers))
+            connection.sendall(_frame(0, 0, stream, b"\0" + (10_000_000).to_bytes(4, "big")))
+            threading.Thread(target=watch, args=(connection,), daemon=True).start()
+            while not over.wait(0.02):
+                connection.sendall(_frame(0, 0, stream, b"\x0a"))
+
+    def watch(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while not over.is_set():
+                head = _read(connection, 9)
+                _read(connection, int.from_bytes(head[:3], "big"))
+                if head[3] == 3:  # RST_STREAM
+                    given_up.set()
+
+    server = threading.Thread(target=serve)
+    server.start()
+    yield f"127.0.0.1:{listener.getsockname()[1]}", given_up
+    over.set()
+    listener.close()
+    server.join()
+
+
+# FINDINGS D7
+@pytest.mark.parametrize("method", ["ListCollections", "Search"])
+def test_an_answer_that_drips_ends_with_the_deadline(
+    connect: "Connect", dripping: tuple[str, threading.Event], method: str
+) -> None:
+    address, given_up = dripping
+    with pytest.raises(DeadlineExceededError, match=r"within 0\.5 s"):
+        CALLS[method](connect(address=address, timeout_seconds=0.5, retry_max_attempts=1))
+    assert given_up.wait(5), "the server learns of it"
+
+
+# FINDINGS D7
+def test_pieces_that_never_end_are_too_much_at_some_point(server: "ScriptedServer", connect: "Connect") -> None:
+    """The limit on all pieces ends it, not the deadline of a minute; the server learns of it."""
+    over, sent = threading.Event(), []
+
+    def endless(_request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        context.add_callback(over.set)
+        piece = wire.SearchResponse(piece=True, results=[wire.SearchResult(id="x" * 500)]).SerializeToString()
+        while not over.is_set():
+            sent.append(len(piece))
+            yield piece
+
+    server.answers("Search", b"\x0a" * 5000)
+    server.script("SearchStream", endless)
+    client = connect(max_recv_message_length=1000, timeout_seconds=60)
+    with pytest.raises(MessageTooLargeError, match="longer than 16000 bytes, 16 times"):
+        client.search("docs", [1.0])
+    assert over.wait(10)
+    assert sum(sent) > 16_000
 
 
 class _NoLoop:
