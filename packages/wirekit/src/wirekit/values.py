@@ -232,6 +232,9 @@ def _plain_object(mapping: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     for key, member in mapping.items():
         if type(key) is not str or not key.isascii():
             key = _checked_key(key)
+        if type(member) is str and member.isascii():  # what most members are, without a call
+            plain[key] = member
+            continue
         try:
             plain[key] = _plain(member, depth)
         except _Fault as fault:
