@@ -17,8 +17,12 @@ VIOLATIONS = {
         f"{SERVER}/services/planted.py",
         "import vectrograph.rest.app\n",
     ),
+    "Rooms of the embedded engine": (
+        f"{SERVER}/engines/embedded/rows/planted.py",
+        "import vectrograph.engines.embedded.truth.store\n",
+    ),
     "Engines do not know each other": (
-        f"{SERVER}/engines/embedded/planted.py",
+        f"{SERVER}/engines/embedded/disk/planted.py",
         "import vectrograph.engines.reference\n",
     ),
     "Services receive an engine and never construct one": (

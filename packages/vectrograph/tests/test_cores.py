@@ -19,13 +19,12 @@ from vectrograph.domain.queries import DenseLeg, SearchRequest
 from vectrograph.embedding import wordllama
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.columns.store import ColumnStore
-from vectrograph.engines.embedded.graph.effort import Route
-from vectrograph.engines.embedded.graph.graph import Graph
-from vectrograph.engines.embedded.graph.served import ServedGraph
-from vectrograph.engines.embedded.planner import Planner
-from vectrograph.engines.embedded.scan import Question
-from vectrograph.engines.embedded.view import View
-from vectrograph.engines.embedded.worker import Worker
+from vectrograph.engines.embedded.index.effort import Route
+from vectrograph.engines.embedded.index.graph import Graph, ServedGraph
+from vectrograph.engines.embedded.query.planner import Planner
+from vectrograph.engines.embedded.rows.exact_scan import Question
+from vectrograph.engines.embedded.rows.view import View
+from vectrograph.engines.embedded.upkeep.worker import Worker
 from vectrograph.inprocess import RunningServer, running
 from vectron_client import Point
 

@@ -30,9 +30,9 @@ from vectrograph.domain.errors import OutOfSpace, StartupError, StorageReadOnly
 from vectrograph.embedding.wordllama import WordllamaEmbedder
 from vectrograph.engines.base import Engine
 from vectrograph.engines.embedded import EmbeddedEngine, Quota
-from vectrograph.engines.embedded.durable import make_directory
+from vectrograph.engines.embedded.disk.durable import make_directory
 from vectrograph.engines.embedded.engine import require_usable
-from vectrograph.engines.embedded.memory import default_budget
+from vectrograph.engines.embedded.rows.memory_budget import default_budget
 from vectrograph.listening import bind, port_in_use
 from vectrograph.patience import PatientProtocol
 from vectrograph.rest.app import build_http_app

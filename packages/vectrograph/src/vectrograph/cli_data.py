@@ -65,8 +65,8 @@ def _run(task: MaintenanceTask, directory: Path, as_json: bool) -> None:
 
 def _opened(directory: Path) -> "EmbeddedEngine":
     from vectrograph.engines.embedded import EmbeddedEngine
+    from vectrograph.engines.embedded.disk.ballast import FILE_NAME
     from vectrograph.engines.embedded.engine import require_data_directory
-    from vectrograph.engines.embedded.space import FILE_NAME
 
     root = require_data_directory(directory)
     ballast = root / FILE_NAME

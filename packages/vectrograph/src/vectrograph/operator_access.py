@@ -15,8 +15,8 @@ from vectrograph.control.store import ControlStore, safekeeping_of
 from vectrograph.domain.access import ALL_SCOPES, Role
 from vectrograph.domain.errors import StartupError
 from vectrograph.domain.quotas import Quotas
+from vectrograph.engines.embedded.disk.lock import DirectoryLock
 from vectrograph.engines.embedded.engine import LOCK_FILE
-from vectrograph.engines.embedded.lock import DirectoryLock
 from vectrograph.services.audit import Audit
 from vectrograph.services.call import Call, Principal
 from vectrograph.services.users import Users

@@ -17,7 +17,7 @@ from vectrograph.domain.payloads import MAX_DEPTH, decode_payload, encode_payloa
 from vectrograph.domain.points import MAX_SERIAL_ID
 from vectrograph.domain.vectors import stack
 from vectrograph.engines.contract.strategies import payloads
-from vectrograph.engines.embedded import records
+from vectrograph.engines.embedded.truth import records
 
 MIB = 1 << 20
 

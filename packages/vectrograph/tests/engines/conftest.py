@@ -52,7 +52,7 @@ def homes(data: Path) -> dict[str, Path]:
 def vectors_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Vectors go to a file soon."""
     for module in ("view", "compaction"):
-        monkeypatch.setattr(f"vectrograph.engines.embedded.{module}.MEMORY_BYTES", 1 << 14)
+        monkeypatch.setattr(f"vectrograph.engines.embedded.rows.{module}.MEMORY_BYTES", 1 << 14)
 
 
 @pytest.fixture

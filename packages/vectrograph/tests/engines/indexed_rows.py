@@ -9,8 +9,8 @@ from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distan
 from vectrograph.domain.points import Put, Vector
 from vectrograph.engines.contract.subject import TENANT
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.background import Rhythm
-from vectrograph.engines.embedded.view import View
+from vectrograph.engines.embedded.rows.view import View
+from vectrograph.engines.embedded.upkeep.background import Rhythm
 
 DOCS = CollectionRef(TENANT, "docs")
 QUICK = Rhythm(first_rows=(300, 300), swap_rows=200, lag_rows=100_000, idle_seconds=0.2)

@@ -12,8 +12,8 @@ from engines.waiting import wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vectrograph.engines.embedded.budget import Budget, OverBudget
-from vectrograph.engines.embedded.worker import GiveUp, Worker
+from vectrograph.engines.embedded.rows.memory_budget import Budget, OverBudget
+from vectrograph.engines.embedded.upkeep.worker import GiveUp, Worker
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ class Task:
 def test_a_program_that_does_not_close_its_engine_still_ends_in_good_order() -> None:
     program = """
         import threading, time
-        from vectrograph.engines.embedded.worker import Worker
+        from vectrograph.engines.embedded.upkeep.worker import Worker
 
         class Endless:
             def run(self, between):

@@ -258,7 +258,7 @@ def test_a_disk_that_refuses(scratch: Path, faulty: str, failure: type[Exception
 def test_a_failing_checkpoint_loses_nothing(
     scratch: Path, faulty: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("vectrograph.engines.embedded.store._CHECKPOINT_PAGES", 1)
+    monkeypatch.setattr("vectrograph.engines.embedded.truth.store._CHECKPOINT_PAGES", 1)
 
     def full(*_: object, **__: object) -> None:
         raise apsw.FullError("test")
@@ -266,7 +266,7 @@ def test_a_failing_checkpoint_loses_nothing(
     engine = EmbeddedEngine.open(scratch / "data", vfs=faulty)
     make(engine, "docs")
     with monkeypatch.context() as patch:
-        patch.setattr("vectrograph.engines.embedded.store.Store._checkpoint", full)
+        patch.setattr("vectrograph.engines.embedded.truth.store.Store._checkpoint", full)
         assert put(engine, DOCS, "a").seq == 1
         wait_until(lambda: "checkpoint" in caplog.text)
     assert put(engine, DOCS, "b").seq == 2

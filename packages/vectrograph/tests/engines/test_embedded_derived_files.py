@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from vectrograph.domain.collections import Distance
 from vectrograph.domain.distances import Norms, norms
 from vectrograph.domain.points import Vector
-from vectrograph.engines.embedded.graph.damage import DamagedIndex
-from vectrograph.engines.embedded.graph.graph import Graph
-from vectrograph.engines.embedded.graph.refine import Query
-from vectrograph.engines.embedded.graph.saving import SavedRows, load_rows, save_rows
-from vectrograph.engines.embedded.graph.served import ServedGraph
-from vectrograph.engines.embedded.graph.vector_file import HEADER_BYTES, VectorFile
+from vectrograph.engines.embedded.disk.failures import DamagedIndex
+from vectrograph.engines.embedded.index.graph import Graph, ServedGraph
+from vectrograph.engines.embedded.index.refine import Query
+from vectrograph.engines.embedded.index.saving import SavedRows, load_rows, save_rows
+from vectrograph.engines.embedded.rows.vector_file import HEADER_BYTES, VectorFile
 
 OWNER = "0123456789abcdef"
 DIMENSION = 20

@@ -23,10 +23,10 @@ from vectrograph.domain.operations import Admitted
 from vectrograph.domain.points import Delete, IdempotencyKey, Put
 from vectrograph.engines.contract.subject import TENANT, everything, found, ids, make, put, put_many, vector
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.batch import Batch
-from vectrograph.engines.embedded.commit_record import CommitRecord, LastCommit
-from vectrograph.engines.embedded.manifest import Manifest
-from vectrograph.engines.embedded.plan import Plan
+from vectrograph.engines.embedded.truth.batch import Batch
+from vectrograph.engines.embedded.truth.commit_record import CommitRecord, LastCommit
+from vectrograph.engines.embedded.truth.manifest import Manifest
+from vectrograph.engines.embedded.truth.write_plan import Plan
 
 DOCS = CollectionRef(TENANT, "docs")
 
@@ -68,7 +68,7 @@ def test_a_directory_that_cannot_be_is_one_clear_line(scratch: Path) -> None:
 
 def set_state(directory: Path, state: CollectionState) -> None:
     """Rewrite a manifest as a crash would have left it."""
-    from vectrograph.engines.embedded.manifest import Manifest
+    from vectrograph.engines.embedded.truth.manifest import Manifest
 
     old = Manifest.load(directory)
     Manifest(old.spec, state, old.created_at).save(directory)
@@ -148,7 +148,7 @@ def test_an_interrupted_writer_leaves_no_doubt(scratch: Path, monkeypatch: pytes
         def interrupted(*_: object) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr("vectrograph.engines.embedded.view.ViewBuilder.advance", interrupted)
+        patch.setattr("vectrograph.engines.embedded.rows.view.ViewBuilder.advance", interrupted)
         with pytest.raises(KeyboardInterrupt):
             put(engine, DOCS, "b")
     assert put(engine, DOCS, "c").seq == 3

@@ -13,8 +13,8 @@ from engines.waiting import wait_until
 from vectrograph.domain.collections import CollectionSpec, Distance
 from vectrograph.domain.points import Delete
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.background import Rhythm
-from vectrograph.engines.embedded.foreground import Foreground, available_cores
+from vectrograph.engines.embedded.upkeep.background import Rhythm
+from vectrograph.engines.embedded.upkeep.foreground import Foreground, available_cores
 
 
 def test_the_background_leaves_the_cores_to_those_who_ask() -> None:
@@ -60,7 +60,7 @@ def test_no_thread_is_held_up_by_the_index(scratch: Path) -> None:
 
 def test_faiss_is_imported_with_the_first_graph_and_not_before() -> None:
     code = (
-        "import sys, vectrograph.app, vectrograph.engines.embedded.planner;"
+        "import sys, vectrograph.app, vectrograph.engines.embedded.query.planner;"
         "assert not [name for name in sys.modules if 'faiss' in name], 'imported at start'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
@@ -68,7 +68,7 @@ def test_faiss_is_imported_with_the_first_graph_and_not_before() -> None:
 
 _GIVE_BACK = """
 import numpy as np
-from vectrograph.engines.embedded.allocator import give_back
+from vectrograph.engines.embedded.index.allocator import give_back
 
 def anonymous():
     lines = open("/proc/self/smaps_rollup").read().splitlines()

@@ -16,12 +16,12 @@ from vectrograph.domain.collections import CollectionSpec, CollectionState, Dist
 from vectrograph.domain.errors import UnsupportedFormat
 from vectrograph.engines.contract.subject import found
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.files import INDEX_FILE
-from vectrograph.engines.embedded.graph import saving
-from vectrograph.engines.embedded.manifest import FORMAT, Manifest
-from vectrograph.engines.embedded.open_files import OpenFiles
-from vectrograph.engines.embedded.schema import creation_script
-from vectrograph.engines.embedded.store import Store
+from vectrograph.engines.embedded.disk.open_files import OpenFiles
+from vectrograph.engines.embedded.index import saving
+from vectrograph.engines.embedded.rows.derived_files import INDEX_FILE
+from vectrograph.engines.embedded.truth.manifest import FORMAT, Manifest
+from vectrograph.engines.embedded.truth.schema import creation_script
+from vectrograph.engines.embedded.truth.store import Store
 
 NEWER = FORMAT + 1
 OTHER = "the layout is another than the one of that number: give FORMAT the next"
@@ -140,7 +140,7 @@ def test_the_layout_does_not_change_without_its_number(tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     open_files = OpenFiles()
     store = Store.create(tmp_path, spec, 5, None, open_files)
-    state = store._writer.execute("SELECT * FROM state").fetchall()
+    state = store.writer.execute("SELECT * FROM state").fetchall()
     store.close()
     open_files.close()
     layout = [manifest, [creation_script(ids, FORMAT) for ids in IdKind], state]

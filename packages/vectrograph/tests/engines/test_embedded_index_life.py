@@ -25,8 +25,8 @@ from vectrograph.domain.capabilities import MaintenanceTask
 from vectrograph.domain.points import Delete, Vector
 from vectrograph.engines.contract.subject import TENANT
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.graph.hnsw import Hnsw
-from vectrograph.engines.embedded.graph.served import ServedGraph
+from vectrograph.engines.embedded.index.graph import ServedGraph
+from vectrograph.engines.embedded.index.hnsw import Hnsw
 
 pytestmark = pytest.mark.usefixtures("vectors_in_files")
 
@@ -184,7 +184,7 @@ def test_a_graph_of_rows_with_other_numbers_is_not_published(
     scratch: Path, opened: Callable[..., EmbeddedEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Small collections in memory are compacted by the writer, perhaps while a graph is built over their rows."""
-    monkeypatch.setattr("vectrograph.engines.embedded.view.MEMORY_BYTES", 1 << 30)
+    monkeypatch.setattr("vectrograph.engines.embedded.rows.view.MEMORY_BYTES", 1 << 30)
     vectors = rows(1800)
     stages: list[str] = []
     written = threading.Event()

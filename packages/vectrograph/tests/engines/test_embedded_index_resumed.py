@@ -23,9 +23,9 @@ from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distan
 from vectrograph.domain.points import Delete, Put
 from vectrograph.engines.contract.subject import TENANT
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.commit_record import FILE_NAME as RECORD
-from vectrograph.engines.embedded.files import INDEX_FILE
-from vectrograph.engines.embedded.graph.vector_file import VectorFile
+from vectrograph.engines.embedded.rows.derived_files import INDEX_FILE
+from vectrograph.engines.embedded.rows.vector_file import VectorFile
+from vectrograph.engines.embedded.truth.commit_record import FILE_NAME as RECORD
 
 pytestmark = pytest.mark.usefixtures("vectors_in_files")
 

@@ -26,12 +26,11 @@ from vectrograph.domain.queries import DenseLeg, Plan, SearchRequest
 from vectrograph.engines.base import Engine, Results
 from vectrograph.engines.contract import FilterContract, SearchContract, engine_machine
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.background import Rhythm
-from vectrograph.engines.embedded.graph.effort import Route
-from vectrograph.engines.embedded.graph.graph import BEAM, Graph
-from vectrograph.engines.embedded.graph.recall import recall
-from vectrograph.engines.embedded.graph.served import ServedGraph
-from vectrograph.engines.embedded.planner import CODES, ROWS, WALK
+from vectrograph.engines.embedded.index.effort import Route
+from vectrograph.engines.embedded.index.graph import BEAM, Graph, ServedGraph
+from vectrograph.engines.embedded.index.recall import recall
+from vectrograph.engines.embedded.query.planner import CODES, ROWS, WALK
+from vectrograph.engines.embedded.upkeep.background import Rhythm
 
 EAGER = Rhythm(first_rows=(1, 1), swap_rows=1, idle_seconds=1000.0)
 

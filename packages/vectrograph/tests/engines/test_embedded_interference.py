@@ -18,7 +18,7 @@ from vectrograph.domain.capabilities import MaintenanceTask
 from vectrograph.domain.points import Put
 from vectrograph.engines.contract.subject import make
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.background import Rhythm
+from vectrograph.engines.embedded.upkeep.background import Rhythm
 
 TIMES = 10
 """What one busy thread may cost, in times of what the same takes alone."""

@@ -20,11 +20,11 @@ from vectrograph.domain.errors import CollectionQuarantined
 from vectrograph.domain.points import Delete, IdempotencyKey
 from vectrograph.engines.contract.subject import TENANT, make, put
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.commit_record import FILE_NAME as RECORD
-from vectrograph.engines.embedded.commit_record import read_record
-from vectrograph.engines.embedded.content import Content
-from vectrograph.engines.embedded.manifest import Manifest
-from vectrograph.engines.embedded.store import Store
+from vectrograph.engines.embedded.collection.content import Content
+from vectrograph.engines.embedded.truth.commit_record import FILE_NAME as RECORD
+from vectrograph.engines.embedded.truth.commit_record import read_record
+from vectrograph.engines.embedded.truth.manifest import Manifest
+from vectrograph.engines.embedded.truth.store import Store
 
 DOCS = CollectionRef(TENANT, "docs")
 OTHER = CollectionRef(TENANT, "other")

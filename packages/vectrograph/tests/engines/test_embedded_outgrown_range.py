@@ -12,12 +12,12 @@ from engines.waiting import wait_until
 from vectrograph.domain.collections import CollectionSpec, Distance
 from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.graph.effort import Route
-from vectrograph.engines.embedded.graph.graph import Graph
-from vectrograph.engines.embedded.graph.recall import TARGET, recall
-from vectrograph.engines.embedded.planner import Planner
-from vectrograph.engines.embedded.scan import ExactScan, Question
-from vectrograph.engines.embedded.view import View
+from vectrograph.engines.embedded.index.effort import Route
+from vectrograph.engines.embedded.index.graph import Graph
+from vectrograph.engines.embedded.index.recall import TARGET, recall
+from vectrograph.engines.embedded.query.planner import Planner
+from vectrograph.engines.embedded.rows.exact_scan import ExactScan, Question
+from vectrograph.engines.embedded.rows.view import View
 
 pytestmark = pytest.mark.usefixtures("vectors_in_files")
 

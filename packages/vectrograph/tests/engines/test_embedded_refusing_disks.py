@@ -19,7 +19,7 @@ from vectrograph.domain.errors import OutOfSpace
 from vectrograph.domain.points import Delete, Put
 from vectrograph.engines.contract.subject import TENANT
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.background import Rhythm
+from vectrograph.engines.embedded.upkeep.background import Rhythm
 
 DOCS = CollectionRef(TENANT, "docs")
 
@@ -27,7 +27,7 @@ DOCS = CollectionRef(TENANT, "docs")
 @pytest.fixture
 def filled(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedEngine]:
     """An engine with vectors in a file."""
-    monkeypatch.setattr("vectrograph.engines.embedded.view.MEMORY_BYTES", 1 << 12)
+    monkeypatch.setattr("vectrograph.engines.embedded.rows.view.MEMORY_BYTES", 1 << 12)
     engine = EmbeddedEngine.open(scratch / "data", rhythm=replace(Rhythm(), first_rows=(100, 100), idle_seconds=1000.0))
     engine.create(CollectionSpec.dense(DOCS, 64, Distance.EUCLIDEAN))
     put(engine, range(200))
@@ -68,7 +68,7 @@ def test_an_index_that_cannot_be_saved_serves_and_complains(
     filled: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch, scratch: Path
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("vectrograph.engines.embedded.files.save_rows", full)
+        patch.setattr("vectrograph.engines.embedded.rows.derived_files.save_rows", full)
         filled.maintain(MaintenanceTask.FLUSH, DOCS)
         wait_until(lambda: filled.describe(DOCS).index_problem is not None)
         assert "No space left" in str(filled.describe(DOCS).index_problem)
@@ -90,7 +90,7 @@ def test_what_fails_is_not_tried_again_with_every_write(
         return not worker._running and all(due > time.monotonic() for due in list(worker._due.values()))
 
     with monkeypatch.context() as patch:
-        patch.setattr("vectrograph.engines.embedded.indexing.GraphMaker.built", full)
+        patch.setattr("vectrograph.engines.embedded.upkeep.graph_maker.GraphMaker.built", full)
         for start in range(0, 2_000, 100):
             put(engine, range(start, start + 100))
             wait_until(idle)
@@ -110,7 +110,7 @@ def test_a_refused_commit_leaves_no_rows_behind(filled: EmbeddedEngine, monkeypa
         def refuse(*_: Any) -> None:
             raise apsw.FullError("test")
 
-        patch.setattr("vectrograph.engines.embedded.store.Store.apply", refuse)
+        patch.setattr("vectrograph.engines.embedded.truth.store.Store.apply", refuse)
         with pytest.raises(OutOfSpace):
             put(filled, range(500, 600))
     put(filled, range(200, 260))
@@ -132,7 +132,7 @@ def test_checkpoints_do_not_hold_up_writers(filled: EmbeddedEngine, monkeypatch:
         assert going_on.wait(30.0)
         original(self, writing)
 
-    monkeypatch.setattr("vectrograph.engines.embedded.store._CHECKPOINT_PAGES", 1)
+    monkeypatch.setattr("vectrograph.engines.embedded.truth.store._CHECKPOINT_PAGES", 1)
     monkeypatch.setattr(type(store), "fold", slow)
     put(filled, range(200, 300))
     assert folding.wait(30.0)

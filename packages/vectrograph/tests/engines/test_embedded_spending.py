@@ -27,16 +27,18 @@ from vectrograph.domain.errors import (
 from vectrograph.domain.filters import AnyElement, Compare, Comparison, Exists, Filter, In, Not, Or, Substring
 from vectrograph.domain.points import Delete, DeleteWhere, IdempotencyKey, Put
 from vectrograph.domain.queries import DenseLeg, Order, ScrollRequest, SearchRequest
-from vectrograph.engines.embedded import EmbeddedEngine, Quota, content, reads
-from vectrograph.engines.embedded import open_files as open_files_module
-from vectrograph.engines.embedded.batch import Batch
+from vectrograph.engines.embedded import EmbeddedEngine, Quota
+from vectrograph.engines.embedded.collection import content
 from vectrograph.engines.embedded.columns import store as store_module
 from vectrograph.engines.embedded.columns.column import OBJECT_BYTES
 from vectrograph.engines.embedded.columns.store import MOST_COLUMNS
-from vectrograph.engines.embedded.memory import available_memory
-from vectrograph.engines.embedded.open_files import OpenFiles
-from vectrograph.engines.embedded.reply_limits import ReplyLimits
-from vectrograph.engines.embedded.store import Store
+from vectrograph.engines.embedded.disk import open_files as open_files_module
+from vectrograph.engines.embedded.disk.open_files import OpenFiles
+from vectrograph.engines.embedded.query import point_reads
+from vectrograph.engines.embedded.rows.memory_budget import available_memory
+from vectrograph.engines.embedded.truth.batch import Batch
+from vectrograph.engines.embedded.truth.reply_limits import ReplyLimits
+from vectrograph.engines.embedded.truth.store import Store
 
 DOCS = CollectionRef("default", "docs")
 ROWS = 5_000
@@ -288,7 +290,7 @@ def test_an_offset_of_any_size_skips_what_it_says(
     engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch, key: str, descending: bool
 ) -> None:
     """FINDINGS B5, the second round: an offset is skipped in steps, with and without a cursor."""
-    monkeypatch.setattr(reads, "_SKIP_CHUNK", 700)
+    monkeypatch.setattr(point_reads, "_SKIP_CHUNK", 700)
     order = Order(key=key, descending=descending)
     names = sorted(str(n) for n in range(ROWS)) if key == "id" else [str(n) for n in range(ROWS)]
     if descending:
@@ -304,7 +306,7 @@ def test_an_offset_of_any_size_skips_what_it_says(
 
 def test_skipping_an_offset_ends_with_its_caller(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """FINDINGS B5, the second round: an offset without a filter was one statement that nobody could stop."""
-    monkeypatch.setattr(reads, "_SKIP_CHUNK", 700)
+    monkeypatch.setattr(point_reads, "_SKIP_CHUNK", 700)
     looks = 0
 
     def left() -> bool:

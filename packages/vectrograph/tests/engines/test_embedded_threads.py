@@ -17,8 +17,8 @@ from vectrograph.domain.queries import DenseLeg, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.subject import everything, found, make, nearest, put, vector
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.scan import ExactScan, Question, Ranking
-from vectrograph.engines.embedded.view import View
+from vectrograph.engines.embedded.rows.exact_scan import ExactScan, Question, Ranking
+from vectrograph.engines.embedded.rows.view import View
 
 SECONDS = 1.5
 STAYING = [f"s{n:02}" for n in range(30)]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from vectrograph.domain.collections import Distance
 from vectrograph.domain.distances import scores
 from vectrograph.domain.points import Vector
-from vectrograph.engines.embedded.scan import ExactScan, Question
-from vectrograph.engines.embedded.view import Addition, Labels, View, ViewBuilder
+from vectrograph.engines.embedded.rows.exact_scan import ExactScan, Question
+from vectrograph.engines.embedded.rows.view import Addition, Labels, View, ViewBuilder
 
 
 def labels(*numbers: int) -> Labels:
@@ -155,7 +155,7 @@ def test_few_rows_are_scored_when_most_are_far() -> None:
         return scores(distance, query, part)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vectrograph.engines.embedded.scan.scores", counting)
+        patch.setattr("vectrograph.engines.embedded.rows.exact_scan.scores", counting)
         for distance in Distance:
             ExactScan().search(view, Question(distance=distance, queries=rows[:1], best=10), nothing)
     assert max(seen) < 200

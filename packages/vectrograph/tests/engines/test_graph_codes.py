@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from vectrograph.domain.collections import Distance, Quantisation
 from vectrograph.domain.distances import Norms, norms, scores
 from vectrograph.domain.points import Vector
-from vectrograph.engines.embedded.graph.code_space import CodeSpace
-from vectrograph.engines.embedded.graph.graph import Graph
-from vectrograph.engines.embedded.graph.hnsw import Hnsw, Mask, inner_products, squared_distances
-from vectrograph.engines.embedded.graph.refine import Query, contenders, score
-from vectrograph.engines.embedded.graph.scan import scan_codes, scan_rows
+from vectrograph.engines.embedded.index.code_scan import scan_codes, scan_rows
+from vectrograph.engines.embedded.index.code_space import CodeSpace
+from vectrograph.engines.embedded.index.graph import Graph
+from vectrograph.engines.embedded.index.hnsw import Hnsw, Mask, inner_products, squared_distances
+from vectrograph.engines.embedded.index.refine import Query, contenders, score
 
 
 @dataclass
@@ -139,7 +139,7 @@ def test_a_scan_of_codes_is_that_of_numpy(kind: str, by_products: bool) -> None:
 
 @pytest.mark.parametrize("by_products", [False, True])
 def test_a_scan_in_many_pieces_heeds_the_filter_in_each(by_products: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vectrograph.engines.embedded.graph.hnsw._SCAN_BYTES", 1 << 13)
+    monkeypatch.setattr("vectrograph.engines.embedded.index.hnsw._SCAN_BYTES", 1 << 13)
     index = Hnsw.empty(64, "int8", by_products=by_products, links=4, breadth=4)
     points = np.rint(skewed(3_001, 64, 1) * 10).clip(-127, 127).astype(np.float32)
     index.add(points, 1)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vectrograph.domain.points import Vector
-from vectrograph.engines.embedded.graph.hnsw import Hnsw
-from vectrograph.engines.embedded.graph.nodes import NodeTable
+from vectrograph.engines.embedded.index.hnsw import Hnsw
+from vectrograph.engines.embedded.index.nodes import NodeTable
 
 
 def hnsw(width: int) -> Hnsw:

@@ -13,15 +13,14 @@ from vectrograph.domain.filters import Range
 from vectrograph.domain.points import Put, Vector
 from vectrograph.domain.queries import DenseLeg, SearchRequest
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.asked import Asked
-from vectrograph.engines.embedded.background import Rhythm
-from vectrograph.engines.embedded.graph.effort import Route, beam_for, route, trustworthy
-from vectrograph.engines.embedded.graph.graph import BEAM, Graph
-from vectrograph.engines.embedded.graph.recall import Measurement, judge, measure, narrowest, recall, sample, tune
-from vectrograph.engines.embedded.graph.served import ServedGraph
-from vectrograph.engines.embedded.judging import RECENT, STORED
-from vectrograph.engines.embedded.planner import CODES, ROWS, WALK
-from vectrograph.engines.embedded.view import Addition, View, ViewBuilder
+from vectrograph.engines.embedded.index.effort import Route, beam_for, route, trustworthy
+from vectrograph.engines.embedded.index.graph import BEAM, Graph, ServedGraph
+from vectrograph.engines.embedded.index.recall import Measurement, judge, measure, narrowest, recall, sample, tune
+from vectrograph.engines.embedded.query.planner import CODES, ROWS, WALK
+from vectrograph.engines.embedded.rows.view import Addition, View, ViewBuilder
+from vectrograph.engines.embedded.upkeep.background import Rhythm
+from vectrograph.engines.embedded.upkeep.query_sample import QuerySample
+from vectrograph.engines.embedded.upkeep.recall_monitor import RECENT, STORED
 
 COUNT = 4_000
 NONE = np.empty(0, np.int64)
@@ -128,14 +127,14 @@ def test_a_beam_is_widened_when_what_is_asked_is_not_found() -> None:
 
 
 def test_asked_keeps_every_sixteenth_of_the_latest() -> None:
-    asked = Asked(1)
+    asked = QuerySample(1)
     full = [asked.note(np.full((2, 1), n, np.float32)) for n in range(1, 16 * 300 + 1)]
     assert asked.vectors()[:, 0].tolist() == [16.0 * n for n in range(300 - 127, 301)]
     assert full.index(True) == 16 * 128 - 1
     asked.judged()
     assert not asked.note(np.zeros((1, 1), np.float32))
-    assert len(Asked(8_192)._kept or []) == 0
-    assert Asked(8_192).vectors().shape == (0, 8_192)
+    assert len(QuerySample(8_192)._kept or []) == 0
+    assert QuerySample(8_192).vectors().shape == (0, 8_192)
 
 
 # ---------------------------------------------------------------- in an engine
@@ -199,7 +198,7 @@ def test_an_index_that_misses_what_is_asked_is_served_otherwise(scratch: Path) -
 
 
 def test_an_index_that_was_judged_is_judged_again_after_many_more_queries() -> None:
-    asked, query = Asked(4), np.ones((1, 4), np.float32)
+    asked, query = QuerySample(4), np.ones((1, 4), np.float32)
     apart = []
     for _ in range(4):
         count = 1

@@ -25,7 +25,7 @@ def large():
 _INDEX = """
 import sys
 import numpy as np
-from vectrograph.engines.embedded.graph.hnsw import Hnsw
+from vectrograph.engines.embedded.index.hnsw import Hnsw
 
 width, links = int(sys.argv[1]), int(sys.argv[2])
 index = Hnsw.empty(width, "int8", by_products=False, links=links, breadth=4)
@@ -47,7 +47,7 @@ import numpy as np
 from vectrograph.domain.collections import CollectionSpec, Distance
 from vectrograph.domain.points import Put
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.background import Rhythm
+from vectrograph.engines.embedded.upkeep.background import Rhythm
 
 engine = EmbeddedEngine.open(Path(sys.argv[1]), rhythm=Rhythm(first_rows=(5_000, 5_000)))
 if not engine.list(DOCS.tenant):

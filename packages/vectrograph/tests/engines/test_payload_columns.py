@@ -34,11 +34,11 @@ from vectrograph.domain.points import Delete, Op, Patch, Put
 from vectrograph.engines.contract.strategies import KEYS, filters, json_values, payloads
 from vectrograph.engines.contract.subject import found, make, vector
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.collection import Collection
+from vectrograph.engines.embedded.collection.collection import Collection
 from vectrograph.engines.embedded.columns.keys import ScalarKey, keys_of
 from vectrograph.engines.embedded.columns.store import ColumnStore, Selection
 from vectrograph.engines.embedded.columns.table import Table, evaluate, values_at
-from vectrograph.engines.embedded.view import View
+from vectrograph.engines.embedded.rows.view import View
 
 ODD: list[Any] = [
     2**53,

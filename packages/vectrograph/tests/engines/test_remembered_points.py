@@ -7,8 +7,8 @@ from vectrograph.domain.points import Patch, Put
 from vectrograph.domain.queries import DenseLeg, Include, SearchRequest
 from vectrograph.engines.contract.subject import SELECTIONS, make, nearest, put, vector
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.records import CONTENT, Record
-from vectrograph.engines.embedded.remembered import Entry, Remembered
+from vectrograph.engines.embedded.truth.point_cache import Entry, PointCache
+from vectrograph.engines.embedded.truth.records import CONTENT, Record
 
 
 def record(label: int, payload: bytes = b'{"n":1}', version: int | None = None) -> Record:
@@ -20,7 +20,7 @@ def entries(*labels: int, payload: bytes = b"{}") -> dict[int, Entry]:
 
 
 def test_what_was_kept_is_found_until_it_is_forgotten() -> None:
-    remembered = Remembered()
+    remembered = PointCache()
     remembered.keep(entries(1, 2, 3), remembered.epoch)
     found, missing = remembered.find([3, 1, 9], CONTENT)
     assert (sorted(found), missing) == ([1, 3], [9])
@@ -30,7 +30,7 @@ def test_what_was_kept_is_found_until_it_is_forgotten() -> None:
 
 
 def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
-    remembered = Remembered()
+    remembered = PointCache()
     epoch = remembered.epoch
     remembered.forget([7])
     remembered.keep(entries(1, 7), epoch)
@@ -42,7 +42,7 @@ def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
 
 def test_parts_that_were_not_read_are_missing() -> None:
     for read in SELECTIONS:
-        remembered = Remembered()
+        remembered = PointCache()
         payload, text = (b'{"n":1}' if read.payload else None), (b"text" if read.text else None)
         stored = Record(1, 1, 1, 1, 2, b"id", payload, text)
         remembered.keep({1: Entry.of(stored, read)}, 0)
@@ -56,7 +56,7 @@ def test_parts_that_were_not_read_are_missing() -> None:
 
 
 def test_memory_is_bounded_and_what_is_used_stays() -> None:
-    remembered = Remembered(limit=400_000)
+    remembered = PointCache(limit=400_000)
     for label in range(1, 3_000):
         remembered.keep(entries(label, payload=b'{"pad":"%s"}' % (b" " * 1_000)), remembered.epoch)
         assert remembered.find([1], CONTENT)[1] == []

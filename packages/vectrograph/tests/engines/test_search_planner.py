@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from vectrograph.domain.collections import Distance, Quantisation
 from vectrograph.domain.distances import norms, scores
 from vectrograph.domain.points import Vector
-from vectrograph.engines.embedded.graph.effort import Route
-from vectrograph.engines.embedded.graph.graph import Graph
-from vectrograph.engines.embedded.graph.recall import recall
-from vectrograph.engines.embedded.graph.served import ServedGraph
-from vectrograph.engines.embedded.planner import ABANDONED, CODES, ROWS, WALK, Choice, Planner
-from vectrograph.engines.embedded.scan import EXACT, ExactScan, Question, Ranking
-from vectrograph.engines.embedded.view import Mask, View
+from vectrograph.engines.embedded.index.effort import Route
+from vectrograph.engines.embedded.index.graph import Graph, ServedGraph
+from vectrograph.engines.embedded.index.recall import recall
+from vectrograph.engines.embedded.query.planner import ABANDONED, CODES, ROWS, WALK, Choice, Planner
+from vectrograph.engines.embedded.rows.exact_scan import EXACT, ExactScan, Question, Ranking
+from vectrograph.engines.embedded.rows.view import Mask, View
 
 
 def forced(way: Route) -> Choice:

@@ -13,9 +13,9 @@ from vectrograph.domain.capabilities import MaintenanceTask
 from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance, VectorField
 from vectrograph.domain.points import Put
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.background import Rhythm
-from vectrograph.engines.embedded.graph.effort import Route
-from vectrograph.engines.embedded.graph.served import ServedGraph
+from vectrograph.engines.embedded.index.effort import Route
+from vectrograph.engines.embedded.index.graph import ServedGraph
+from vectrograph.engines.embedded.upkeep.background import Rhythm
 from vectrograph.rpc._pb import vectron_pb as pb
 from vectrograph.rpc._pb.methods import VECTRON_SERVICE_METHODS
 from vectrograph.services import Services

@@ -21,7 +21,7 @@ from vectrograph.domain.capabilities import MaintenanceTask
 from vectrograph.domain.collections import CollectionState
 from vectrograph.domain.errors import CollectionQuarantined
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.manifest import Manifest
+from vectrograph.engines.embedded.truth.manifest import Manifest
 from vectrograph.engines.reference import ReferenceEngine
 
 STEPS: Final = 40

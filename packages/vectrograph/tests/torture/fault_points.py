@@ -17,19 +17,19 @@ _NUMBER: Final = re.compile(r"-\d+")
 _PACKAGE: Final = "vectrograph.engines.embedded"
 
 STEPS: Final = {
-    "before commit": ("store", "Store", "apply", "before"),
-    "after commit": ("store", "Store", "apply", "after"),
-    "before publication": ("view", "ViewBuilder", "advance", "before"),
-    "before checkpoint": ("store", "Store", "_checkpoint", "before"),
-    "after checkpoint": ("store", "Store", "_checkpoint", "after"),
-    "while loading": ("store", "Store", "_load_after", "after"),
-    "while resuming": ("store", "Store", "labels_until", "after"),
-    "while extending": ("graph.graph", "Graph", "_add", "after"),
-    "while saving": ("files", "DerivedFiles", "save", "before"),
-    "after saving": ("files", "DerivedFiles", "save", "after"),
-    "while copying": ("compaction", "Compaction", "_copy", "after"),
-    "while adopting": ("view", "ViewBuilder", "adopt", "before"),
-    "while closing": ("store", "Store", "close", "before"),
+    "before commit": ("truth.store", "Store", "apply", "before"),
+    "after commit": ("truth.store", "Store", "apply", "after"),
+    "before publication": ("rows.view", "ViewBuilder", "advance", "before"),
+    "before checkpoint": ("truth.store", "Store", "_checkpoint", "before"),
+    "after checkpoint": ("truth.store", "Store", "_checkpoint", "after"),
+    "while loading": ("truth.store", "Store", "_load_after", "after"),
+    "while resuming": ("truth.store", "Store", "labels_until", "after"),
+    "while extending": ("index.graph", "Graph", "_add", "after"),
+    "while saving": ("rows.derived_files", "DerivedFiles", "save", "before"),
+    "after saving": ("rows.derived_files", "DerivedFiles", "save", "after"),
+    "while copying": ("rows.compaction", "Compaction", "_copy", "after"),
+    "while adopting": ("rows.view", "ViewBuilder", "adopt", "before"),
+    "while closing": ("truth.store", "Store", "close", "before"),
 }
 """Named places inside the engine: module, class, method, and which side of it."""
 

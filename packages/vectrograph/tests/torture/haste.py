@@ -7,10 +7,13 @@ from typing import Final
 from unittest import mock
 
 from torture.story import Clock
-from vectrograph.engines.embedded import EmbeddedEngine, compaction, store, upkeep, view
-from vectrograph.engines.embedded.background import Rhythm
-from vectrograph.engines.embedded.graph.effort import Route
-from vectrograph.engines.embedded.planner import Planner
+from vectrograph.engines.embedded import EmbeddedEngine
+from vectrograph.engines.embedded.index.effort import Route
+from vectrograph.engines.embedded.query.planner import Planner
+from vectrograph.engines.embedded.rows import compaction, view
+from vectrograph.engines.embedded.truth import store
+from vectrograph.engines.embedded.upkeep import index_upkeep
+from vectrograph.engines.embedded.upkeep.background import Rhythm
 
 RHYTHM: Final = Rhythm(
     first_floats=0,
@@ -35,7 +38,7 @@ def hastened() -> Iterator[None]:
     """Checkpoints after 160 kB, vectors in a file from 16 rows on; for the length of the block."""
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(store, "_CHECKPOINT_PAGES", _CHECKPOINT_PAGES))
-        stack.enter_context(mock.patch.object(upkeep, "_LEAST_SAVED", _LEAST_SAVED))
+        stack.enter_context(mock.patch.object(index_upkeep, "_LEAST_SAVED", _LEAST_SAVED))
         for module in (view, compaction):
             stack.enter_context(mock.patch.object(module, "MEMORY_BYTES", _MEMORY_BYTES))
         yield

@@ -22,9 +22,9 @@ from torture.damage import (
     spoil_truth,
 )
 from torture.seeds import seed
-from vectrograph.engines.embedded import store
-from vectrograph.engines.embedded.files import DerivedFiles
-from vectrograph.engines.embedded.graph.vector_file import VectorFile
+from vectrograph.engines.embedded.rows.derived_files import DerivedFiles
+from vectrograph.engines.embedded.rows.vector_file import VectorFile
+from vectrograph.engines.embedded.truth import store
 
 
 @pytest.fixture

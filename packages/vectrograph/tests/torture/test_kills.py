@@ -11,7 +11,7 @@ from torture import kills
 from torture.kills import Database, Lost, Tally
 from torture.seeds import seed
 from torture.story import Story
-from vectrograph.engines.embedded.store import Store
+from vectrograph.engines.embedded.truth.store import Store
 
 
 @pytest.mark.slow
@@ -30,7 +30,7 @@ def test_a_lost_write_is_noticed(tmp_path: Path) -> None:
         header = Store.header
 
         def forgetful(self: Store) -> Any:
-            self._writer.execute("DELETE FROM changes WHERE seq = (SELECT max(seq) FROM changes)")
+            self.writer.execute("DELETE FROM changes WHERE seq = (SELECT max(seq) FROM changes)")
             return header(self)
 
         with mock.patch.object(Store, "header", forgetful), pytest.raises(Lost, match="log"):

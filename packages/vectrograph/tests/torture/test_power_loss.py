@@ -14,7 +14,9 @@ from control.quick import memory
 from torture.disk import Loss
 from torture.power_loss import Lost, run
 from torture.seeds import seed
-from vectrograph.engines.embedded import catalog, connections, durable, store
+from vectrograph.engines.embedded.collection import catalog
+from vectrograph.engines.embedded.disk import durable
+from vectrograph.engines.embedded.truth import connections, store
 
 STEPS = 48
 OUTAGES = 28

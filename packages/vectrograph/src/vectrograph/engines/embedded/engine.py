@@ -30,27 +30,27 @@ from vectrograph.domain.points import (
 from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest
 from vectrograph.domain.requests import query_vectors, require_scroll, require_spec
 from vectrograph.engines.base import Infos, Outlines, Points, Results
-from vectrograph.engines.embedded import reads
-from vectrograph.engines.embedded.background import USUAL, Background, Rhythm, Tune
-from vectrograph.engines.embedded.budget import Budget
-from vectrograph.engines.embedded.catalog import DIRECTORY as COLLECTIONS
-from vectrograph.engines.embedded.catalog import Catalog, refuse_newer_formats
-from vectrograph.engines.embedded.collection import Collection, check_deadline
-from vectrograph.engines.embedded.durable import make_directory, make_private
-from vectrograph.engines.embedded.foreground import Foreground
-from vectrograph.engines.embedded.graph.effort import route
-from vectrograph.engines.embedded.graph.recall import tune
-from vectrograph.engines.embedded.judging import SAMPLE, RecallReport, measure_recall
-from vectrograph.engines.embedded.lock import DirectoryLock
-from vectrograph.engines.embedded.maintenance import TASKS, fold, maintain
-from vectrograph.engines.embedded.manifest import holds_format, require_known_format, save_format
-from vectrograph.engines.embedded.planner import Choice, Planner
-from vectrograph.engines.embedded.quota import UNLIMITED, Quota
-from vectrograph.engines.embedded.scan import Searcher
-from vectrograph.engines.embedded.search import search
-from vectrograph.engines.embedded.selecting import selecting
-from vectrograph.engines.embedded.space import BALLAST_BYTES, Ballast
-from vectrograph.engines.embedded.worker import Worker
+from vectrograph.engines.embedded.collection.catalog import DIRECTORY as COLLECTIONS
+from vectrograph.engines.embedded.collection.catalog import Catalog, refuse_newer_formats
+from vectrograph.engines.embedded.collection.collection import Collection, check_deadline
+from vectrograph.engines.embedded.collection.maintenance import TASKS, fold, maintain
+from vectrograph.engines.embedded.collection.quota import UNLIMITED, Quota
+from vectrograph.engines.embedded.disk.ballast import BALLAST_BYTES, Ballast
+from vectrograph.engines.embedded.disk.durable import make_directory, make_private
+from vectrograph.engines.embedded.disk.lock import DirectoryLock
+from vectrograph.engines.embedded.index.effort import route
+from vectrograph.engines.embedded.index.recall import tune
+from vectrograph.engines.embedded.query import point_reads
+from vectrograph.engines.embedded.query.filter_selection import selecting
+from vectrograph.engines.embedded.query.planner import Choice, Planner
+from vectrograph.engines.embedded.query.search import search
+from vectrograph.engines.embedded.rows.exact_scan import Searcher
+from vectrograph.engines.embedded.rows.memory_budget import Budget
+from vectrograph.engines.embedded.truth.manifest import holds_format, require_known_format, save_format
+from vectrograph.engines.embedded.upkeep.background import USUAL, Background, Rhythm, Tune
+from vectrograph.engines.embedded.upkeep.foreground import Foreground
+from vectrograph.engines.embedded.upkeep.recall_monitor import SAMPLE, RecallReport, measure_recall
+from vectrograph.engines.embedded.upkeep.worker import Worker
 
 FORMAT_FILE: Final = "vectrograph.json"
 LOCK_FILE: Final = "LOCK"
@@ -245,7 +245,7 @@ class EmbeddedEngine:
 
     def get(self, ref: CollectionRef, ids: Sequence[str], *, include: Include = Include()) -> Points:
         """The points of these ids; see `Engine.get`."""
-        return reads.get(self._find(ref), ids, include)
+        return point_reads.get(self._find(ref), ids, include)
 
     def search(self, ref: CollectionRef, request: SearchRequest, *, deadline: float | None = None) -> Results:
         """Nearest points for each query; see `Engine.search`."""
@@ -262,21 +262,21 @@ class EmbeddedEngine:
         require_scroll(request, CAPABILITIES)
         check = self._checking(deadline)
         check()
-        return reads.scroll(collection, request, check)
+        return point_reads.scroll(collection, request, check)
 
     def count(self, ref: CollectionRef, filter: Filter | None = None, *, deadline: float | None = None) -> int:
         """How many points match; see `Engine.count`."""
         collection = self._find(ref)
         check = self._checking(deadline)
         check()
-        return reads.count(collection, filter, check)
+        return point_reads.count(collection, filter, check)
 
     def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
         """The log after a position; see `Engine.changes`."""
         collection = self._find(ref)
         if limit < 1:
             raise InvalidArgument.of("limit", f"is {limit} and must be positive", "out_of_range")
-        return reads.changes(collection, since, limit)
+        return point_reads.changes(collection, since, limit)
 
     def maintain(self, task: MaintenanceTask, ref: CollectionRef | None = None) -> MaintenanceReport:
         """Run one maintenance task; see `Engine.maintain`. Of damaged collections the details say what is wrong."""
@@ -316,7 +316,7 @@ class EmbeddedEngine:
         if filter is not None:
             with selecting(collection, filter, lambda: None) as (_, view, selection):
                 matching = selection.mask
-        asked, distance = collection.asked.vectors(), collection.spec.distance
+        asked, distance = collection.query_sample.vectors(), collection.spec.distance
         return measure_recall(
             view, distance, asked, self._searcher, lambda: None, sample=sample, k=k, matching=matching
         )

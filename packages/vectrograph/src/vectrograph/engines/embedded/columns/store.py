@@ -21,12 +21,12 @@ import apsw
 import numpy as np
 
 from vectrograph.domain.filters import Filter, is_small
-from vectrograph.engines.embedded.budget import Budget, OverBudget, Reservation
 from vectrograph.engines.embedded.columns.column import Mask
 from vectrograph.engines.embedded.columns.keys import Key, keys_of
 from vectrograph.engines.embedded.columns.table import Column, Table, empty_column, evaluate, values_at
-from vectrograph.engines.embedded.reading import PAYLOADS_AT_FIRST, matching_labels, payloads_between
-from vectrograph.engines.embedded.view import Labels, Rows, View
+from vectrograph.engines.embedded.rows.memory_budget import Budget, OverBudget, Reservation
+from vectrograph.engines.embedded.rows.view import Labels, Rows, View
+from vectrograph.engines.embedded.truth.row_reader import PAYLOADS_AT_FIRST, matching_labels, payloads_between
 
 COLUMN_BYTES: Final = 256 << 20
 """Memory that the columns of a collection may take."""

@@ -1,0 +1,1 @@
+"""Collections: opening, writing, maintaining and verifying one, and the catalog of all."""

@@ -1,0 +1,1 @@
+"""Answering searches and reads: planning, filters, ranking."""

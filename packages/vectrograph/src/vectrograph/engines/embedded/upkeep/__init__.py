@@ -1,0 +1,1 @@
+"""Background work: building, extending, compacting and saving the index, and measuring its recall."""

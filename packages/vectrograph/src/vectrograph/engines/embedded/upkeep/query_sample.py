@@ -1,0 +1,54 @@
+"""What a collection was asked lately: the questions by which its index is judged.
+
+They are judged without their filters: a walk under a filter finds what one without finds whose beam has as many nodes
+as matches were met (`graph.effort.trustworthy`), so the beam that is judged is the one that filters widen.
+"""
+
+from collections import deque
+from typing import Final
+
+import numpy as np
+
+from vectrograph.domain.points import Vector
+
+_EVERY: Final = 16
+_MOST: Final = 128
+_BYTES: Final = 1 << 20
+_SELDOMER: Final = 8
+_SELDOMEST: Final = 64
+"""Judging costs an exact scan for each question kept: after each time eight times as many queries have to come, but at
+most 64 times as many as for the first, when a query pays a hundredth of its own cost for it."""
+
+
+class QuerySample:
+    """Every sixteenth query vector, the latest of them; any number of threads.
+
+    Args:
+        dimension: of the vectors.
+    """
+
+    def __init__(self, dimension: int) -> None:
+        self._dimension = dimension
+        self._kept: deque[Vector] = deque(maxlen=max(16, min(_MOST, _BYTES // (4 * dimension))))
+        self._count = 0
+        self._judge_at = self._apart = _EVERY * (self._kept.maxlen or 1)
+        self._most = _SELDOMEST * self._apart
+
+    def note(self, queries: Vector) -> bool:
+        """Take notice of queries, shape (m, dimension); whether there are enough new ones to judge by."""
+        # Two threads may count one query once: which are kept is of no importance.
+        self._count += 1
+        if self._count % _EVERY:
+            return False
+        self._kept.append(queries[0].copy())
+        return self._count >= self._judge_at
+
+    def vectors(self) -> Vector:
+        """Those kept, shape (n, dimension)."""
+        kept = list(self._kept)
+        return np.stack(kept) if kept else np.empty((0, self._dimension), np.float32)
+
+    def judged(self) -> None:
+        """What was noticed so far has been used; the next time is after many more queries."""
+        self._apart = min(_SELDOMER * self._apart, self._most)
+        self._judge_at = self._count + self._apart

@@ -1,0 +1,124 @@
+"""Whether an index finds what it should: judged in the background by what is asked, and on demand."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from vectrograph.domain.collections import Distance
+from vectrograph.domain.errors import DomainError
+from vectrograph.domain.points import Vector
+from vectrograph.engines.embedded.index.recall import TARGET, judge, recall
+from vectrograph.engines.embedded.rows.exact_scan import ExactScan, Question, Searcher
+from vectrograph.engines.embedded.rows.view import Mask, View
+from vectrograph.engines.embedded.upkeep.query_sample import QuerySample
+
+if TYPE_CHECKING:
+    from vectrograph.engines.embedded.upkeep.index_upkeep import Writing
+
+SAMPLE: Final = 100
+"""Queries that recall is measured with."""
+RECENT: Final = "recent queries"
+STORED: Final = "stored points"
+
+_ENOUGH: Final = 30
+_SEED: Final = 13
+
+
+class RecallMonitor:
+    """A job of the worker: compare the index with the truth by what was asked lately, and serve it accordingly.
+
+    Args:
+        asked: the questions.
+        writing: opens the collection.
+    """
+
+    def __init__(self, asked: QuerySample, writing: "Writing") -> None:
+        self._asked = asked
+        self._writing = writing
+
+    def run(self, between: Callable[[], None]) -> None:
+        """Do it; see `Job.run`."""
+        self._asked.judged()
+        try:
+            with self._writing() as content:
+                view = content.view
+            if view.served is None:
+                return
+            served = judge(view.served, view, view.live, self._asked.vectors(), between)
+            if served is view.served:
+                return
+            with self._writing() as content:
+                if content.view.served is view.served:
+                    content.builder.serve(served)
+        except DomainError:
+            # The collection is gone or damaged: whoever asks next is told.
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class RecallReport:
+    """How much of the truth searches find that leave the way to the engine.
+
+    Attributes:
+        recall: mean share of the truly nearest k that were found.
+        queries: how many were compared.
+        k: neighbours of each.
+        strategies: how often each way was taken.
+        beam: of the graph for ten neighbours, None where none is walked.
+        source: "recent queries", or "stored points" where too few were asked: these are found more easily.
+    """
+
+    recall: float
+    queries: int
+    k: int
+    strategies: dict[str, int]
+    beam: int | None
+    source: str
+
+    @property
+    def good(self) -> bool:
+        """Whether it reaches what the engine aims at."""
+        return self.recall >= TARGET
+
+
+def measure_recall(
+    view: View,
+    distance: Distance,
+    asked: Vector,
+    searcher: Searcher,
+    check: Callable[[], None],
+    *,
+    sample: int = SAMPLE,
+    k: int = 10,
+    matching: Mask | None = None,
+) -> RecallReport:
+    """Compare answers with exact ones.
+
+    Args:
+        view: where to look.
+        distance: of the collection.
+        asked: recent queries, shape (m, dimension).
+        searcher: answers.
+        check: called now and then; may raise to stop.
+        sample: how many queries to compare.
+        k: neighbours of each.
+        matching: live rows that match a filter; None for no filter.
+    """
+    vectors, allowed, source = asked[-sample:], matching, RECENT
+    if len(vectors) < min(sample, _ENOUGH):
+        rows = np.random.default_rng(_SEED).permutation(np.flatnonzero(view.live))[:sample]
+        vectors, source = view.vectors[rows], STORED
+        allowed = (view.live if matching is None else matching).copy()
+        # Nothing is to be found by looking for itself.
+        allowed[rows] = False
+    question = Question(distance=distance, queries=vectors, best=k, allowed=allowed)
+    shares, strategies = list[float](), Counter[str]()
+    truths = ExactScan().search(view, question, check)
+    for found, truth in zip(searcher.search(view, question, check), truths, strict=True):
+        shares.append(recall(found.scores, truth.scores))
+        strategies[found.strategy] += 1
+    beam = view.served.beam if view.served is not None else None
+    return RecallReport(float(np.mean(shares or [1.0])), len(shares), k, dict(strategies), beam, source)
