@@ -5,7 +5,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -37,30 +40,42 @@ def told(pattern: str, output: str) -> tuple[set[int], list[str]]:
     return lines, [f"{name}:{line}" for name, line in found if name != MISTAKES]
 
 
+Checked: TypeAlias = "subprocess.CompletedProcess[str]"
+
+
+@pytest.fixture(scope="module")
+def checks(outside: Path) -> Iterator[dict[str, "Future[Checked]"]]:
+    """Both checkers, started at once: neither keeps all processors busy."""
+    python = [sys.executable, "-m"]
+    mypy = [*python, "mypy", "--strict", "--python-version", "3.11", "--no-error-summary"]
+    pyright = [*python, "basedpyright", "--pythonpath", sys.executable, "-p", "pyrightconfig.json"]
+
+    def check(command: list[str], variable: str) -> Checked:
+        return subprocess.run(
+            command,
+            cwd=outside,
+            env={**os.environ, variable: os.pathsep.join(SOURCES)},
+            capture_output=True,
+            text=True,
+            timeout=170,
+        )
+
+    with ThreadPoolExecutor(2) as threads:
+        yield {
+            "basedpyright": threads.submit(check, pyright, "PYTHONPATH"),
+            "mypy": threads.submit(check, [*mypy, "--cache-dir", str(outside / "cache"), "."], "MYPYPATH"),
+        }
+
+
 @pytest.mark.slow
-def test_mypy_strict(outside: Path) -> None:
-    command = [sys.executable, "-m", "mypy", "--strict", "--python-version", "3.11", "--no-error-summary"]
-    checked = subprocess.run(
-        [*command, "--cache-dir", str(outside / "cache"), "."],
-        cwd=outside,
-        env={**os.environ, "MYPYPATH": os.pathsep.join(SOURCES)},
-        capture_output=True,
-        text=True,
-        timeout=170,
-    )
+def test_mypy_strict(outside: Path, checks: dict[str, "Future[Checked]"]) -> None:
+    checked = checks["mypy"].result()
     lines, others = told(r"^(\w+\.py):(\d+): error", checked.stdout)
     assert (others, lines) == ([], marked(outside)), checked.stdout + checked.stderr
 
 
 @pytest.mark.slow
-def test_basedpyright_strict(outside: Path) -> None:
-    checked = subprocess.run(
-        [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable, "-p", "pyrightconfig.json"],
-        cwd=outside,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(SOURCES)},
-        capture_output=True,
-        text=True,
-        timeout=170,
-    )
+def test_basedpyright_strict(outside: Path, checks: dict[str, "Future[Checked]"]) -> None:
+    checked = checks["basedpyright"].result()
     lines, others = told(r"/(\w+\.py):(\d+):\d+ - error", checked.stdout)
     assert (others, lines) == ([], marked(outside)), checked.stdout + checked.stderr

@@ -1,6 +1,7 @@
 """`neurograph-cli` as a real process: with pipes, or on a terminal of its own."""
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -15,6 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import pytest
+
+from neurograph.cli.app import run
 
 COMMAND = [sys.executable, "-W", "error", "-m", "neurograph.cli"]
 DEVELOPER = {"NEUROGRAPH_USERNAME": "developer", "NEUROGRAPH_PASSWORD": "developer123"}
@@ -36,7 +41,7 @@ class Done:
     @property
     def lines(self) -> list[Any]:
         """The objects that it printed, one per line."""
-        return [json.loads(line) for line in self.out.splitlines()]
+        return [json.loads(line) for line in self.out.removesuffix("\n").split("\n") if self.out]
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,23 @@ class CommandLine:
             timeout=60,
         )
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def within(self, *words: str, stdin: bytes = b"", environ: Mapping[str, str] | None = None) -> Done:
+        """Runs a command to its end in this process, which takes a tenth of the time; its files are named in full."""
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="") for _ in range(2))
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith("NEUROGRAPH_")]:
+                patch.delenv(name)
+            for name, value in self.environment(environ).items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["neurograph-cli", *words])
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+            patch.setattr(sys, "stdout", out)
+            patch.setattr(sys, "stderr", err)
+            code = run()
+            out.flush()
+            err.flush()
+        return Done(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
 
     def write(self, name: str, text: str | bytes) -> Path:
         """A file in the folder that commands run in."""

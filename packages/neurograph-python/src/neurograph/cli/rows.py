@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from neurograph.exceptions import ConfigurationError, ValidationError
 
 _IGNORED = frozenset({"id", "created_at", "updated_at"})
+_UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")  # byte order marks, as bytes that are not UTF-8 are read
 _SUFFIXES = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -106,11 +107,12 @@ def read_rows(file: BinaryIO, kind: RowFormat, text_column: str = "text") -> Ite
 
     JSON lines are objects with `text` and optionally `metadata` and `embedding`, or bare strings. A table has a header;
     its column `text_column` is the text, `metadata` and `embedding` hold JSON, and every other column becomes
-    metadata, as text. What only a server makes (`id`, `created_at`, `updated_at`) is left out, so that an export can
-    be imported.
+    metadata, as text. What only a server makes (`id`, `created_at`, `updated_at`) is left out, and so is an empty
+    embedding, which stands in an export without vectors: every export can be imported.
 
     Raises:
-        ConfigurationError: a table has no column of that name, or its header cannot be read.
+        ConfigurationError: a table has no column of that name, a column without a name or two of one name, or its
+            header cannot be read.
         BrokenTable: the quoting of a row is broken, so that nobody knows where the next one begins.
 
     >>> [dict(row) for row in read_rows(io.BytesIO(b"text,lang\\nbonjour,fr\\n"), RowFormat.CSV)]
@@ -147,7 +149,15 @@ def _json_row(number: int, text: str) -> Row:
         return Row(number, {"text": value})
     if not isinstance(value, dict):
         return Row(number, {}, f"is {type(value).__name__}; needed is an object with text, or a string", value)
-    return Row(number, {name: member for name, member in value.items() if name not in _IGNORED})
+    return Row(
+        number,
+        {name: member for name, member in value.items() if name not in _IGNORED and not _is_left_out(name, member)},
+    )
+
+
+def _is_left_out(name: str, member: Any) -> bool:
+    """Whether this is the vector of a token of which no vector was exported."""
+    return name == "embedding" and member == []
 
 
 def _table(file: BinaryIO, delimiter: str, text_column: str) -> Iterator[Row]:
@@ -157,10 +167,7 @@ def _table(file: BinaryIO, delimiter: str, text_column: str) -> Iterator[Row]:
     begun = 1
     csv.field_size_limit(2**31 - 1)  # a text may be longer than the 128 KiB that the module allows a cell
     try:
-        names = reader.fieldnames or []
-        if text_column not in names:
-            shown = ", ".join(names).encode("utf-8", "backslashreplace").decode() or "none"
-            raise ConfigurationError(f"the table has no column {text_column}, but {shown}; see --text-column")
+        _check_header(list(reader.fieldnames or []), text_column)
         begun = reader.line_num + 1
         for cells in reader:
             yield _table_row(reader.line_num, cells, text_column)
@@ -171,6 +178,24 @@ def _table(file: BinaryIO, delimiter: str, text_column: str) -> Iterator[Row]:
         raise BrokenTable.of(f"line {begun}", f"and all after it cannot be read as a table: {error}") from error
     finally:
         text.detach()  # whoever opened the file closes it
+
+
+def _check_header(names: list[str], text_column: str) -> None:
+    """Refuses a header under which cells would be lost: two columns of one name, one without a name, or no text.
+
+    Raises:
+        ConfigurationError: it is such a header.
+    """
+    if names and names[0].startswith(_UTF_16):
+        raise ConfigurationError("the table is UTF-16; save it as UTF-8")
+    if text_column not in names:
+        shown = ", ".join(map(_visible, names)) or "none"
+        raise ConfigurationError(f"the table has no column {text_column}, but {shown}; see --text-column")
+    for place, name in enumerate(names, 1):
+        if not name:
+            raise ConfigurationError(f"column {place} of the table has no name; name it in the first line or remove it")
+        if name in names[: place - 1]:
+            raise ConfigurationError(f"the table has two columns {_visible(name)}; rename or remove one")
 
 
 def _table_row(line: int, cells: dict[str, Any], text_column: str) -> Row:
@@ -203,7 +228,7 @@ def _judged(line: int, cells: dict[str, Any], text_column: str) -> Row:
     joined = {**(metadata or {}), **rest} if rest else metadata
     if joined is not None:
         fields["metadata"] = joined
-    if embedding is not None:
+    if embedding is not None and not _is_left_out("embedding", embedding):
         fields["embedding"] = embedding
     return Row(line, fields)
 
