@@ -16,6 +16,7 @@ settings.load_profile("vectrograph")
 @pytest.fixture
 def log_lines() -> Iterator[list[Any]]:
     """Collect log lines of all levels, whatever an in-process server of another test has configured."""
+    structlog.contextvars.clear_contextvars()
     configured, before = structlog.is_configured(), structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(0))
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as captured:

@@ -10,10 +10,13 @@ from typing import Any
 import grpc
 import httpx2
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 from benchmarks.attack.authorities import Authority
 from tests.e2e.processes import FREE_PORTS, VECTROGRAPH, serve
 from vectrograph import running
+from vectrograph.cli import app
 from vectrograph.domain.access import ALL_SCOPES, Role
 from vectrograph.services.call import Call, Principal
 
@@ -94,6 +97,11 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
+def within(*arguments: str, **environment: str) -> Result:
+    """Run a command in this process, which takes a tenth of the time."""
+    return CliRunner().invoke(app, arguments, env=environment)
+
+
 def test_elsewhere_needs_an_administrator_and_encryption(tmp_path: Path) -> None:
     data = str(tmp_path / "data")
     elsewhere = ("serve", "--data", data, "--host", "0.0.0.0", *FREE_PORTS)  # noqa: S104
@@ -140,19 +148,19 @@ def test_the_command_line_manages_accounts_of_a_server_that_runs(tmp_path: Path)
         token = httpx2.post(f"{url}/api/v1/auth/login", json=body).json()["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
         assert httpx2.get(f"{url}/api/v1/auth/me", headers=headers).json()["role"] == "developer"
-        assert run("users", "set-role", "ada", "viewer", *data).returncode == 0
+        assert within("users", "set-role", "ada", "viewer", *data).exit_code == 0
         assert httpx2.get(f"{url}/api/v1/auth/me", headers=headers).json()["role"] == "viewer"
-        assert run("users", "disable", "ada", *data).returncode == 0
+        assert within("users", "disable", "ada", *data).exit_code == 0
         assert httpx2.get(f"{url}/api/v1/auth/me", headers=headers).status_code == 401
-        assert "ada\tviewer\tdefault\tdisabled" in run("users", "list", *data).stdout
-        assert run("users", "enable", "ada", *data).returncode == 0
-        assert run("users", "set-password", "ada", *data, "--password-file", str(secret)).returncode == 0
-        assert run("users", "delete", "ada", *data).returncode == 0
-        weak = run("users", "create", "eve", *data, VECTROGRAPH_PASSWORD="12345678")
-        assert weak.returncode == 1
+        assert "ada\tviewer\tdefault\tdisabled" in within("users", "list", *data).stdout
+        assert within("users", "enable", "ada", *data).exit_code == 0
+        assert within("users", "set-password", "ada", *data, "--password-file", str(secret)).exit_code == 0
+        assert within("users", "delete", "ada", *data).exit_code == 0
+        weak = within("users", "create", "eve", *data, VECTROGRAPH_PASSWORD="12345678")
+        assert weak.exit_code == 1
         assert "12345678" not in weak.stderr
-        assert run("users", "delete", "admin", *data).returncode == 1
-        record = run("audit", *data).stdout
+        assert within("users", "delete", "admin", *data).exit_code == 1
+        record = within("audit", *data).stdout
         for action in ("user.create", "user.role", "user.disable", "user.delete", "session.login"):
             assert action in record
         assert "horse" not in record

@@ -154,12 +154,12 @@ def search_modules(client: VectronClient, tokens: Sequence[Token], story: Story)
 
 
 def compare(neurograph: NeuroGraphClient, vectron: VectronClient, tokens: Sequence[Token]) -> None:
-    """The same tokens, found through both mother tongues."""
+    """The same tokens, found through both APIs."""
     probe = next(token for token in tokens if (token.metadata or {})["qualified_name"] == "shutil.copytree")
     by_rest = [(hit.token.id, hit.similarity) for hit in neurograph.tokens.query(query_vector=probe.embedding, top_k=5)]
     by_grpc = [(int(hit.id), 1 - hit.score) for hit in vectron.search("tokens", vector=probe.embedding, top_k=5)]
     names = {token.id: (token.metadata or {})["qualified_name"] for token in tokens}
-    table = Table(title=f"One database, two mother tongues: nearest to {names[probe.id]}", title_justify="left")
+    table = Table(title=f"One database, two APIs: nearest to {names[probe.id]}", title_justify="left")
     for heading in ("token", "name", "REST similarity", "gRPC 1 - score"):
         table.add_column(heading)
     for (rest_id, rest), (grpc_id, grpc) in zip(by_rest, by_grpc, strict=True):

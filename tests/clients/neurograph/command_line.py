@@ -69,28 +69,35 @@ class CommandLine:
         )
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    def within(self, *words: str, stdin: bytes = b"", environ: Mapping[str, str] | None = None) -> Done:
-        """Runs a command to its end in this process, which takes a tenth of the time; its files are named in full."""
+    def write(self, name: str, text: str | bytes) -> Path:
+        """A file in the folder that commands run in."""
+        path = self.folder / name
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+
+@dataclass(frozen=True)
+class InProcess(CommandLine):
+    """Runs commands in this process, which takes a tenth of the time."""
+
+    def __call__(self, *words: str, stdin: str | bytes = b"", environ: Mapping[str, str] | None = None) -> Done:
+        """Runs a command to its end."""
+        given = io.BytesIO(stdin.encode() if isinstance(stdin, str) else stdin)
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="") for _ in range(2))
         with pytest.MonkeyPatch.context() as patch:
             for name in [name for name in os.environ if name.startswith("NEUROGRAPH_")]:
                 patch.delenv(name)
             for name, value in self.environment(environ).items():
                 patch.setenv(name, value)
+            patch.chdir(self.folder)
             patch.setattr(sys, "argv", ["neurograph-cli", *words])
-            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+            patch.setattr(sys, "stdin", io.TextIOWrapper(given))
             patch.setattr(sys, "stdout", out)
             patch.setattr(sys, "stderr", err)
             code = run()
             out.flush()
             err.flush()
         return Done(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
-
-    def write(self, name: str, text: str | bytes) -> Path:
-        """A file in the folder that commands run in."""
-        path = self.folder / name
-        path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return path
 
 
 class Terminal:

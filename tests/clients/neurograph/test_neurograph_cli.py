@@ -1,15 +1,14 @@
-"""`neurograph-cli` with pipes, as scripts use it: real processes against the real server."""
+"""`neurograph-cli` with pipes, as scripts use it, against the real server: in this process, or in one of its own."""
 
 import importlib
 import json
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from command_line import COMMAND, CommandLine
+from command_line import COMMAND, CommandLine, InProcess
 from scripted_server import LOGIN, Reply, ScriptedServer, Stall
 
 from neurograph.cli.exits import MEANINGS, ExitCode
@@ -21,24 +20,31 @@ PACKAGE = Path(__file__).resolve().parents[3] / "packages" / "neurograph-python"
 
 @pytest.fixture
 def cli(vectrograph_server: RunningServer, tmp_path: Path) -> CommandLine:
+    return InProcess(vectrograph_server.http_url, tmp_path)
+
+
+@pytest.fixture
+def process(vectrograph_server: RunningServer, tmp_path: Path) -> CommandLine:
     return CommandLine(vectrograph_server.http_url, tmp_path)
 
 
 class TestTokens:
-    def test_create_get_update_delete(self, cli: CommandLine) -> None:
-        created = cli("token", "create", "grüße 🌍", "--metadata", '{"lang": "de"}').json
+    def test_create_get_update_delete(self, process: CommandLine) -> None:
+        created = process("token", "create", "grüße 🌍", "--metadata", '{"lang": "de"}').json
         assert (created["id"], created["text"], created["metadata"]) == (1, "grüße 🌍", {"lang": "de"})
         assert "embedding" not in created
-        shown = cli("token", "get", "1", "--show-embedding").json
+        shown = process("token", "get", "1", "--show-embedding").json
         assert len(shown["embedding"]) > 100
         vector = json.dumps(shown["embedding"])
-        again = cli("token", "create", "-", "--embedding", f"@{cli.write('v.json', vector)}", stdin="from a pipe\n")
+        again = process(
+            "token", "create", "-", "--embedding", f"@{process.write('v.json', vector)}", stdin="from a pipe\n"
+        )
         assert (again.json["text"], again.code) == ("from a pipe", 0)
-        updated = cli("token", "update", "1", "--text", "tschüss", "--clear-metadata").json
+        updated = process("token", "update", "1", "--text", "tschüss", "--clear-metadata").json
         assert (updated["text"], updated["metadata"]) == ("tschüss", {})
-        assert cli("token", "update", "2", "--clear-text").json["text"] is None
-        assert cli("token", "delete", "2").json == {"deleted": 1, "missing": []}
-        assert cli("token", "get", "2").code == ExitCode.NOT_FOUND
+        assert process("token", "update", "2", "--clear-text").json["text"] is None
+        assert process("token", "delete", "2").json == {"deleted": 1, "missing": []}
+        assert process("token", "get", "2").code == ExitCode.NOT_FOUND
 
     def test_list_and_query(self, cli: CommandLine) -> None:
         cli("token", "import", "-", "--format", "text", stdin="red apple\nblue sky\n\ngreen apple\n")
@@ -111,15 +117,15 @@ class TestOptions:
         assert cli("--base-url", "http://127.0.0.1:9", "token", "list", *options, environ=nowhere).code == 0
         assert cli("--timeout", "nonsense", "health").code == ExitCode.USAGE
 
-    def test_a_password_can_come_from_standard_input(self, cli: CommandLine) -> None:
+    def test_a_password_can_come_from_standard_input(self, process: CommandLine) -> None:
         words = ("token", "list", "-u", "developer", "--password-file", "-")
-        assert cli(*words, stdin="developer123\n", environ=NOBODY).code == 0
-        wrong = cli(*words, stdin="wrong-password\n", environ=NOBODY)
+        assert process(*words, stdin="developer123\n", environ=NOBODY).code == 0
+        wrong = process(*words, stdin="wrong-password\n", environ=NOBODY)
         assert (wrong.code, "wrong-password" in wrong.err) == (ExitCode.NOT_AUTHENTICATED, False)
-        assert cli(*words, stdin="", environ=NOBODY).code == ExitCode.USAGE
+        assert process(*words, stdin="", environ=NOBODY).code == ExitCode.USAGE
 
-    def test_without_a_terminal_nobody_is_asked(self, cli: CommandLine) -> None:
-        refused = cli("token", "list", "-u", "developer", environ=NOBODY)
+    def test_without_a_terminal_nobody_is_asked(self, process: CommandLine) -> None:
+        refused = process("token", "list", "-u", "developer", environ=NOBODY)
         assert (refused.code, "--password-file" in refused.err) == (ExitCode.USAGE, True)
 
     def test_a_wrong_variable_is_named(self, cli: CommandLine) -> None:
@@ -135,8 +141,8 @@ class TestOptions:
         assert (error["exit_code"], error["status"], error["code"]) == (5, 404, "POINT_NOT_FOUND")
         assert error["request_id"]
 
-    def test_debug_shows_the_wire_and_no_secret(self, cli: CommandLine) -> None:
-        told = cli("--debug", "token", "list").err
+    def test_debug_shows_the_wire_and_no_secret(self, process: CommandLine) -> None:
+        told = process("--debug", "token", "list").err
         assert "GET /api/v1/tokens answered 200" in told
         assert "developer123" not in told
 
@@ -158,10 +164,10 @@ class TestOptions:
             ["nonsense"],
             ["health", "--base-url", "ftp://x"],
         ]
-        with ScriptedServer() as server, ThreadPoolExecutor(4) as processes:
-            line = CommandLine(server.url, tmp_path)
-            runs = processes.map(lambda words: line(*words, environ={"NEUROGRAPH_API_KEY": "ng_key"}), wrong)
-            for words, done in zip(wrong, runs, strict=True):
+        with ScriptedServer() as server:
+            line = InProcess(server.url, tmp_path)
+            for words in wrong:
+                done = line(*words, environ={"NEUROGRAPH_API_KEY": "ng_key"})
                 assert (done.code, "Traceback" in done.err) == (ExitCode.USAGE, False), (words, done)
                 assert done.err.strip(), words
             assert server.arrived == []
@@ -171,20 +177,18 @@ class TestExitCodes:
     def test_by_status(self, tmp_path: Path) -> None:
         codes = {400: 1, 401: 3, 403: 4, 404: 5, 409: 7, 413: 6, 422: 6, 429: 8, 500: 9}
         error = {"code": "SCRIPTED", "message": "told by a script\x1b[2J", "details": {}}
-        with ScriptedServer() as server, ThreadPoolExecutor(4) as processes:
-            for status in codes:
+        with ScriptedServer() as server:
+            line = InProcess(server.url, tmp_path)
+            for status, code in codes.items():
                 reply = Reply(status, {"success": False, "error": error})
                 server.on("GET", f"/api/v1/tokens/{status}", reply)
-            line = CommandLine(server.url, tmp_path)
-            key = {"NEUROGRAPH_API_KEY": "k"}
-            runs = processes.map(lambda n: line("token", "get", str(n), "--retries", "0", environ=key), codes)
-            for (status, code), done in zip(codes.items(), runs, strict=True):
+                done = line("token", "get", str(status), "--retries", "0", environ={"NEUROGRAPH_API_KEY": "k"})
                 assert done.code == code, status
                 assert r"told by a script\x1b[2J" in done.err
 
     def test_by_failure(self, tmp_path: Path) -> None:
         with ScriptedServer() as server:
-            line = CommandLine(server.url, tmp_path)
+            line = InProcess(server.url, tmp_path)
             server.on("GET", "/api/v1/health", Stall())
             assert line("health", "--timeout", "0.3").code == ExitCode.TIMED_OUT
             server.on("GET", "/api/v1/health", Reply(raw=b"<html>hello</html>"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import CommandLine, Done
+from command_line import CommandLine, Done, InProcess
 
 from neurograph import NeuroGraphClient, Token
 from neurograph.cli.exits import ExitCode
@@ -22,12 +22,12 @@ MARK = b"\xef\xbb\xbf"
 class Emptied:
     """A command line of this process, and a client to look at what the server then holds; empty before each test."""
 
-    line: CommandLine
+    line: InProcess
     client: NeuroGraphClient
     environ: dict[str, str]
 
     def __call__(self, *words: str, stdin: bytes = b"") -> Done:
-        return self.line.within(*words, stdin=stdin, environ=self.environ)
+        return self.line(*words, stdin=stdin, environ=self.environ)
 
     def stored(self) -> list[Token]:
         return list(self.client.tokens.stream())
@@ -57,7 +57,7 @@ def environ(client: NeuroGraphClient) -> dict[str, str]:
 
 @pytest.fixture
 def cli(client: NeuroGraphClient, environ: dict[str, str], tmp_path: Path) -> Emptied:
-    emptied = Emptied(CommandLine(client.base_url, tmp_path), client, environ)
+    emptied = Emptied(InProcess(client.base_url, tmp_path), client, environ)
     emptied.empty()
     return emptied
 
@@ -99,7 +99,8 @@ def test_content_arrives_as_it_is_written(
 
 def test_a_real_pipe_is_read_to_its_end(cli: Emptied) -> None:
     """FINDINGS D5: a process of its own, so that its standard input is what a shell gives."""
-    done = cli.line("token", "import", "-", "--format", "csv", stdin=MARK + TABLE_BYTES, environ=cli.environ)
+    line = CommandLine(cli.line.url, cli.line.folder)
+    done = line("token", "import", "-", "--format", "csv", stdin=MARK + TABLE_BYTES, environ=cli.environ)
     assert (done.code, done.json) == (ExitCode.DONE, {"created": 3, "refused": 0, "rows": 3}), done.err
     assert cli.contents() == TABLE
 

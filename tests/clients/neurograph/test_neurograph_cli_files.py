@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import CommandLine
+from command_line import CommandLine, InProcess
 from scripted_server import Arrived, Reply, ScriptedServer, token_body
 
 from neurograph.cli.exits import ExitCode
@@ -15,7 +15,7 @@ BATCH = "/api/v1/tokens/batch"
 
 @pytest.fixture
 def cli(vectrograph_server: RunningServer, tmp_path: Path) -> CommandLine:
-    return CommandLine(vectrograph_server.http_url, tmp_path)
+    return InProcess(vectrograph_server.http_url, tmp_path)
 
 
 def texts(cli: CommandLine) -> list[str]:

@@ -1,4 +1,4 @@
-"""One vector database, two mother tongues: NeuroGraph's REST API and Vectron's gRPC API over one embedded engine."""
+"""One vector database, two APIs: NeuroGraph's REST API and Vectron's gRPC API over one embedded engine."""
 
 from typing import TYPE_CHECKING, Any
 

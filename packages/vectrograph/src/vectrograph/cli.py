@@ -17,7 +17,7 @@ from vectrograph.version import VERSION
 
 app = typer.Typer(
     name="vectrograph",
-    help="The vector database with two mother tongues: NeuroGraph's REST and Vectron's gRPC over one engine.",
+    help="The vector database with two APIs: NeuroGraph's REST and Vectron's gRPC over one engine.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -41,7 +41,7 @@ def root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """The vector database with two mother tongues: NeuroGraph's REST and Vectron's gRPC over one engine."""
+    """The vector database with two APIs: NeuroGraph's REST and Vectron's gRPC over one engine."""
 
 
 app.command("init")(cli_accounts.init)

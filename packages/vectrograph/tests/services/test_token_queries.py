@@ -118,7 +118,7 @@ def test_a_zero_query_is_at_distance_one_from_everything(tokens: Tokens, call: C
     assert (hit.distance, hit.similarity) == (1.0, 0.0)
 
 
-# ---------------------------------------------------------------- one collection, two tongues
+# ---------------------------------------------------------------- one collection, two APIs
 
 
 def test_tokens_and_points_are_the_same_data(house: House, tokens: Tokens, call: Call) -> None:

@@ -25,7 +25,7 @@ from vectrograph.rest.vector_frames import VECTORS
 
 _TEMPLATE: Final = "#/components/schemas/{name}"
 _DESCRIPTION: Final = (
-    "One vector database, two mother tongues: this is NeuroGraph's REST API. Send an access token or an API key as "
+    "One vector database, two APIs: this is NeuroGraph's REST API. Send an access token or an API key as "
     "`Authorization: Bearer …`, or an API key as `X-API-Key`. Every error has the same shape, see `Error`; quote its "
     "`request_id` when you report one. Fields may be added to answers at any time; ignore those you do not know. "
     f"Bodies with vectors can also be frames, `{VECTORS}`: JSON with the vectors beside it as plain float32."
