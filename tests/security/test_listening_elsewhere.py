@@ -10,8 +10,7 @@ from typing import Any
 import grpc
 import httpx2
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from benchmarks.attack.authorities import Authority
 from tests.e2e.processes import FREE_PORTS, VECTROGRAPH, serve

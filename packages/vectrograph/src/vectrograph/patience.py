@@ -116,10 +116,11 @@ class PatientProtocol(HttpToolsProtocol):
             except FramingRefused as error:
                 self._refuse(error, self._framing.waiting)
                 return
-            if piece is None:
+            if piece is not None:
+                self._parse(piece)
+            if piece is None or not self._framing.waiting:
                 self.flow.release()
                 return
-            self._parse(piece)
         self.flow.hold()
         self.loop.call_soon(self._advance)
 
@@ -218,18 +219,21 @@ class _Flow(FlowControl):
 
     def release(self) -> None:
         """Read on, unless uvicorn wants to wait."""
-        self.held = False
-        self._apply()
+        if self.held:
+            self.held = False
+            self._apply()
 
     def pause_reading(self) -> None:
         """Read no more until `resume_reading`."""
-        self._busy = True
-        self._apply()
+        if not self._busy:
+            self._busy = True
+            self._apply()
 
     def resume_reading(self) -> None:
         """Read on, unless something is held back."""
-        self._busy = False
-        self._apply()
+        if self._busy:
+            self._busy = False
+            self._apply()
 
     def _apply(self) -> None:
         paused = self.held or self._busy

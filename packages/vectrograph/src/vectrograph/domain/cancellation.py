@@ -45,6 +45,11 @@ def cancel_when(gone: Gone) -> None:
     _current.set(gone)
 
 
+def current() -> Gone | None:
+    """Return what tells whether the caller of the current thread has left, None where nobody can."""
+    return _current.get()
+
+
 def refuse_cancelled() -> None:
     """Stop when the caller of the current thread has left.
 
@@ -53,4 +58,9 @@ def refuse_cancelled() -> None:
     """
     gone = _current.get()
     if gone is not None and gone():
-        raise Cancelled("The caller has left, and the work for it was given up.")
+        raise cancelled()
+
+
+def cancelled() -> Cancelled:
+    """Return the error of work that was given up."""
+    return Cancelled("The caller has left, and the work for it was given up.")

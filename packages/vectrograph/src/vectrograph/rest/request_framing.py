@@ -103,10 +103,10 @@ class RequestFraming:
         Raises:
             FramingRefused: what arrived is malformed or over a limit; nothing after it can be understood.
         """
-        if self._state is _State.HEAD:
-            return self._next_head()
         if not self._buffer:
             return None
+        if self._state is _State.HEAD:
+            return self._next_head()
         if self._state is _State.BODY:
             return self._next_of_body()
         if self._state is _State.CHUNKS:

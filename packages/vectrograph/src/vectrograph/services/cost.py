@@ -58,6 +58,22 @@ def admit_answer(hits: int, dimension: int, limits: Limits) -> None:
         )
 
 
+def answer_limit(hits: int, dimension: int, limits: Limits) -> int | None:
+    """Return the bytes that an answer may hold, None where it cannot hold more: then nothing need be counted.
+
+    Args:
+        hits: points in the answer, at most.
+        dimension: components of each one's vector; 0 when vectors are left out.
+        limits: payloads and texts are within them.
+
+    >>> answer_limit(10, 256, Limits())
+    >>> answer_limit(1_000, 256, Limits())
+    67108864
+    """
+    largest = hits * (dimension * _FLOAT_BYTES + limits.max_payload_bytes + limits.max_text_bytes)
+    return None if largest <= limits.max_answer_bytes else limits.max_answer_bytes
+
+
 def admit_ef(ef: int | None) -> None:
     """Accept a beam width of a graph search; None leaves it to the engine.
 

@@ -12,7 +12,7 @@ from vectrograph.domain.queries import DenseLeg, Hit, Include, SearchRequest, Se
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_top_k
 from vectrograph.services.call import Call
-from vectrograph.services.cost import admit_answer, admit_ef, admit_filter, admit_work
+from vectrograph.services.cost import admit_answer, admit_ef, admit_filter, admit_work, answer_limit
 from vectrograph.services.filter_turns import FilterTurns
 from vectrograph.services.reranking import CANDIDATES_PER_HIT, Rerank, admit_rerank, reranked
 
@@ -77,7 +77,8 @@ class Search:
             admit_top_k(rerank.candidates, self._limits, queries=len(vectors), field="rerank.candidates")
         admit_ef(ef)
         call.refuse_late()
-        admit_answer(k * len(vectors), vectors.shape[1] if include.vector else 0, self._limits)
+        hits, dimension = k * len(vectors), vectors.shape[1] if include.vector else 0
+        admit_answer(hits, dimension, self._limits)
         whole = exact or filter is not None
         filter_cost = admit_filter(filter, self._engine, ref, self._limits)
         admit_work(len(vectors), k, lambda: self._engine.describe(ref), self._limits, whole=whole, ef=ef)
@@ -90,7 +91,7 @@ class Search:
             exact=exact,
             ef=ef,
             explain=explain,
-            max_bytes=self._limits.max_answer_bytes,
+            max_bytes=answer_limit(hits, dimension, self._limits),
         )
         with self._turns.turn(call, filter_cost):
             if rerank is None:
@@ -103,7 +104,9 @@ class Search:
         wanted = rerank.candidates or CANDIDATES_PER_HIT * request.k
         k = max(request.k, min(wanted, self._limits.max_top_k, room))
         whole = request.include._replace(payload=True, text=True)
-        results = self._engine.search(ref, request._replace(k=k, include=whole), deadline=call.deadline)
+        results = self._engine.search(
+            ref, request._replace(k=k, include=whole, max_bytes=self._limits.max_answer_bytes), deadline=call.deadline
+        )
         call.refuse_late()
         judgements: list[tuple[str, int]] = []
         if rerank.weights[1] and any(result.hits for result in results):

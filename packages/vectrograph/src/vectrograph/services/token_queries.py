@@ -17,7 +17,7 @@ from vectrograph.domain.queries import DenseLeg, Include, SearchRequest
 from vectrograph.engines.base import Engine
 from vectrograph.services.admission import admit_batch, admit_texts, admit_top_k
 from vectrograph.services.call import Call
-from vectrograph.services.cost import admit_answer, admit_filter, admit_work
+from vectrograph.services.cost import admit_answer, admit_filter, admit_work, answer_limit
 from vectrograph.services.filter_turns import FilterTurns
 from vectrograph.services.naming import naming_fields
 from vectrograph.services.token_changes import missing_token
@@ -121,7 +121,8 @@ class TokenQueries:
             raise InvalidArgument.of("threshold", "must be a finite number", "finite_number")
         top_k = admit_top_k(question.top_k, self._limits, queries=len(vectors))
         asked = question.include
-        admit_answer(top_k * len(vectors), vectors.shape[-1] if asked.vector else 0, self._limits)
+        dimension = vectors.shape[-1] if asked.vector else 0
+        admit_answer(top_k * len(vectors), dimension, self._limits)
         whole = question.filter is not None
         filter_cost = admit_filter(question.filter, self._engine, ref, self._limits)
         admit_work(len(vectors), top_k, lambda: self._engine.describe(ref), self._limits, whole=whole)
@@ -133,15 +134,16 @@ class TokenQueries:
                 "are ranked; use a threshold or a filter to go deeper",
                 "out_of_range",
             )
+        # A token that is left out may be among those to skip, so then skipping waits until it is gone.
+        k = top_k + question.offset + spare if spare else top_k
         request = SearchRequest(
             legs=(DenseLeg(vectors=np.asarray(vectors)),),
-            # A token that is left out may be among those to skip, so then skipping waits until it is gone.
-            k=top_k + question.offset + spare if spare else top_k,
+            k=k,
             offset=0 if spare else question.offset,
             filter=question.filter,
             max_score=None if threshold is None else 1.0 - threshold + _ROUNDING,
             include=question.include,
-            max_bytes=self._limits.max_answer_bytes,
+            max_bytes=answer_limit(k * len(vectors), dimension, self._limits),
         )
         with self._turns.turn(call, filter_cost):
             results = self._engine.search(ref, request, deadline=call.deadline)

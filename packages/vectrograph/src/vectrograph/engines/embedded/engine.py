@@ -14,6 +14,7 @@ from weakref import WeakSet
 import apsw
 import numpy as np
 
+from vectrograph.domain import cancellation
 from vectrograph.domain.capabilities import Capabilities, EngineLimits, MaintenanceReport, MaintenanceTask
 from vectrograph.domain.collections import CollectionInfo, CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.errors import InvalidArgument, StartupError, StorageReadOnly, Unavailable
@@ -32,7 +33,7 @@ from vectrograph.domain.requests import query_vectors, require_scroll, require_s
 from vectrograph.engines.base import Infos, Outlines, Points, Results
 from vectrograph.engines.embedded.collection.catalog import DIRECTORY as COLLECTIONS
 from vectrograph.engines.embedded.collection.catalog import Catalog, refuse_newer_formats
-from vectrograph.engines.embedded.collection.collection import Collection, check_deadline
+from vectrograph.engines.embedded.collection.collection import Collection, too_late
 from vectrograph.engines.embedded.collection.maintenance import TASKS, fold, maintain
 from vectrograph.engines.embedded.collection.quota import UNLIMITED, Quota
 from vectrograph.engines.embedded.disk.ballast import BALLAST_BYTES, Ballast
@@ -349,10 +350,15 @@ class EmbeddedEngine:
     def _checking(self, deadline: float | None) -> Callable[[], None]:
         """What long work calls between its pieces: it ends at the deadline, with the caller, and with the engine."""
 
+        gone = cancellation.current()
+
         def check() -> None:
             if self._closed:
                 raise _closed()
-            check_deadline(deadline)
+            if gone is not None and gone():
+                raise cancellation.cancelled()
+            if deadline is not None and time.monotonic() >= deadline:
+                raise too_late()
 
         return check
 

@@ -61,7 +61,12 @@ def check_deadline(deadline: float | None) -> None:
     """
     refuse_cancelled()
     if deadline is not None and time.monotonic() >= deadline:
-        raise DeadlineExceeded("The deadline passed before the work was done; nothing was written. Allow more time.")
+        raise too_late()
+
+
+def too_late() -> DeadlineExceeded:
+    """Return the error of work whose time is over."""
+    return DeadlineExceeded("The deadline passed before the work was done; nothing was written. Allow more time.")
 
 
 class Collection:

@@ -84,9 +84,9 @@ def _points(
     Raises:
         TooLarge: together they hold more than the request allows.
     """
-    include, remembered = request.include, collection.point_cache
-    held, sizes = AnswerBytes(request.max_bytes), _sizes(wanted)
-    points, missing = remembered.find(_distinct(wanted), include, held, sizes)
+    include, remembered, held = request.include, collection.point_cache, AnswerBytes(request.max_bytes)
+    sizes = _sizes(wanted) if held.is_limited else None
+    points, missing = remembered.find(_distinct(wanted), include, held if held.is_limited else None, sizes)
     if missing:
         epoch = remembered.epoch
         fresh: dict[int, Entry] = {}
@@ -101,7 +101,8 @@ def _points(
     for point in points.values():
         if point.version > seq:
             return None
-    _require_room(request, wanted, held, sizes, view)
+    if held.is_limited:
+        _require_room(request, wanted, held, sizes, view)
     return _with_vectors(points, view) if include.vector else points
 
 
@@ -114,10 +115,12 @@ def _read(
 ) -> dict[int, Point]:
     """The same of a state that is held still."""
     include = request.include
-    held, sizes = AnswerBytes(request.max_bytes), _sizes(wanted)
+    held = AnswerBytes(request.max_bytes)
+    sizes = _sizes(wanted) if held.is_limited else None
     read = _read_within(connection, _distinct(wanted), include, held, sizes, check)
     points = {record.label: record.point(include) for record in read}
-    _require_room(request, wanted, held, sizes, view)
+    if held.is_limited:
+        _require_room(request, wanted, held, sizes, view)
     return _with_vectors(points, view) if include.vector else points
 
 

@@ -105,6 +105,8 @@ class PointCache:
                 found[label] = entry.bare
             elif entry.has(include):
                 found[label] = entry.point(include)
+                if held is None:
+                    continue
                 # Not by a function: this is done for each hit of each search.
                 size = len(entry.payload) if include.payload and entry.payload is not None else 0
                 if include.text and entry.text is not None:
