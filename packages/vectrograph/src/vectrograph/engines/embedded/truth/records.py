@@ -4,6 +4,7 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import apsw
@@ -114,7 +115,9 @@ def read_records(
     return [] if numbers is None else _split(json.loads(f"[{numbers}]"), data, include)
 
 
+@lru_cache(maxsize=128)
 def _query(condition: str, include: Include) -> str:
+    """Return the statement; there are some ten conditions, each with eight choices of parts."""
     parts = [
         f"p.{name}" if wanted else "NULL" for name, wanted in (("payload", include.payload), ("text", include.text))
     ]
