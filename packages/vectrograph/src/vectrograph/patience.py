@@ -22,8 +22,8 @@ MIN_BYTES_PER_SECOND: Final = 16 * 1024
 LOOK_SECONDS: Final = 5.0
 # Requests of one connection that wait for the one before; the rest stays in the socket. Browsers and clients send none.
 MAX_PIPELINED: Final = 16
-# Pieces of requests passed on before other connections get their turn.
-_PIECES_AT_ONCE: Final = 64
+# Pieces of requests passed on before other connections get their turn: some milliseconds when all are tiny chunks.
+_PIECES_AT_ONCE: Final = 8
 # How long what a refused client still sends is read and thrown away: closed at once, it might never see the answer.
 LINGER_SECONDS: Final = 2.0
 

@@ -1,8 +1,11 @@
 """What goes wrong behind a handler: defects stay private, storage errors have their statuses, deadlines are kept."""
 
+import asyncio
+import gc
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
@@ -13,6 +16,8 @@ from rest.envelope import error_of, field_error
 from rest.serving import Served, Start
 
 from vectrograph.domain import errors as domain
+from vectrograph.rest.middleware.failures import Failures
+from vectrograph.services.refusals import Refusals
 from vectrograph.services.waiting import worker_threads
 
 
@@ -170,3 +175,39 @@ def test_a_client_that_goes_away_mid_body_leaves_nothing_behind(
         assert time.monotonic() < deadline, "the server did not notice"
         time.sleep(0.005)
     assert developer.get("/api/v1/tokens").json()["total"] == total
+
+
+def test_a_refused_body_is_let_go_of_at_once() -> None:
+    """FINDINGS B6: refused bodies stayed in memory until the garbage collector came."""
+    refused: list[weakref.ref[Exception]] = []
+
+    async def app(*_: object) -> None:
+        error = domain.TooLarge("send less")  # in a circle with its frame
+        refused.append(weakref.ref(error))
+        raise error from ValueError("what the parser said")
+
+    async def answer() -> list[Any]:
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            raise AssertionError
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/api/v1/tokens",
+            "headers": [],
+            "vectrograph.request_id": "r",
+        }
+        await Failures(app, Refusals("http"))(scope, receive, send)
+        return sent
+
+    gc.disable()
+    try:
+        assert asyncio.run(answer())[0]["status"] == 413
+        assert [each() for each in refused] == [None]
+    finally:
+        gc.enable()
