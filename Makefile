@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DISTRIBUTIONS := packages/neurograph-python packages/vectron-client packages/vectrograph
 MANIFESTS := tools/setup.py $(wildcard requirements/*) pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
 export UV_PYTHON_DOWNLOADS := never
-# Container images like to set it. Without bytecode on disk every process compiles all packages anew: 4.5 s, not 0.6.
+# Container images like to set it. Without bytecode on disk every process compiles all packages anew: 4 s more a start.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help

@@ -32,7 +32,7 @@ def list_tokens(
 
 
 def page_is_too_large(error: NeuroGraphError) -> bool:
-    """Whether a page was not sent or not read for its size, so that a shorter one may be."""
+    """Return whether a page was refused for its size, by the server or here, so that a shorter page may pass."""
     if isinstance(error, PayloadTooLargeError):
         return error.details.get("field") == "limit"
     return isinstance(error, InvalidResponseError) and error.error_code == decoding.RESPONSE_TOO_LARGE

@@ -156,7 +156,7 @@ def _json_row(number: int, text: str) -> Row:
 
 
 def _is_left_out(name: str, member: Any) -> bool:
-    """Whether this is the vector of a token of which no vector was exported."""
+    """Return whether a member is the empty embedding of an export without vectors."""
     return name == "embedding" and member == []
 
 

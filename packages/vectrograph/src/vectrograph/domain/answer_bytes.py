@@ -1,4 +1,4 @@
-"""How many bytes of points one answer may hold: vectors, payloads and texts, as they are stored."""
+"""Limit on the bytes of one answer: vectors, payloads and texts of its points, as they are stored."""
 
 from vectrograph.domain.errors import TooLarge
 
@@ -18,11 +18,11 @@ class AnswerBytes:
 
     @property
     def is_limited(self) -> bool:
-        """Whether there is a limit."""
+        """True when there is a limit."""
         return self._limit is not None
 
     def fits(self, size: int) -> bool:
-        """Count so many bytes more; whether all together are within the limit."""
+        """Count so many bytes more. Return whether all together are within the limit."""
         self._used += size
         return self._limit is None or self._used <= self._limit
 
@@ -37,7 +37,7 @@ class AnswerBytes:
 
 
 def answer_too_large(field: str, cost: int, limit: int) -> TooLarge:
-    """The refusal of an answer of at least `cost` bytes, which a smaller value of `field` would make smaller."""
+    """Return the refusal of an answer of at least `cost` bytes, which a smaller value of `field` would make smaller."""
     return TooLarge(
         f"The answer would hold {cost} bytes or more of vectors, payloads and texts, and the limit max_answer_bytes is "
         f"{limit}; ask with a smaller {field}, for fewer at once, or leave parts of the points out.",

@@ -273,7 +273,7 @@ def bounds_of(node: Range | DateRange) -> list[tuple[str, Any]]:
 
 
 def looks_within(leaf: "Filter") -> bool:
-    """Whether a condition must be asked about each distinct text, because it looks at more than which text that is.
+    """Return whether a condition must be evaluated for each distinct text, because it looks within texts.
 
     >>> looks_within(Prefix(("a",), "x")), looks_within(Compare(("a",), Comparison.EQ, "x"))
     (True, False)
@@ -284,7 +284,7 @@ def looks_within(leaf: "Filter") -> bool:
 
 
 def constants_of(leaf: "Filter") -> tuple[Scalar, ...]:
-    """The constants that a condition compares whole values with.
+    """Return the constants that a condition compares whole values with.
 
     >>> constants_of(In(("a",), (1, "x")))
     (1, 'x')

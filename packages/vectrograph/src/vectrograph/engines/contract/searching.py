@@ -273,7 +273,7 @@ class SearchContract(Subject):
         assert none.plan.matches == 0
 
     def test_an_answer_that_holds_too_much_is_refused(self, engine: Engine, docs: CollectionRef) -> None:
-        """What is asked for of each hit counts, in each answer that has it; and the limit may be reached."""
+        """Count the parts that are asked for, of each hit in each answer; an answer may reach the limit."""
         # 8 bytes of vector, 12 of payload, 10 of text.
         engine.write(
             docs, [Put(id=str(n), vector=vector(n, 0), payload={"s": "a" * 4}, text="é" * 5) for n in range(150)]

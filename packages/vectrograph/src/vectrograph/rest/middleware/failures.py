@@ -65,7 +65,7 @@ def _forget_frames(error: BaseException | None) -> None:
     Frames hold the body of the request, and often the error itself: a circle that only the garbage collector finds.
     Refused bodies of 18 MB stayed in memory by the dozen.
     """
-    while error is not None:
+    while error is not None and error.__traceback__ is not None:  # an error may be its own cause
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
 

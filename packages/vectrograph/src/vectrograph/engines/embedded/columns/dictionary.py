@@ -134,7 +134,7 @@ class Dictionary:
         return truth
 
     def _told_apart(self, leaf: Any, test: Predicate, start: int, end: int) -> Truth:
-        """The same for a leaf to which all texts are alike but those that it names: ask about one of them only."""
+        """Evaluate a leaf that treats all texts alike except those that it names: test one of the others for all."""
         named = [text for text in constants_of(leaf) if isinstance(text, str)]
         unnamed = "x" * (1 + max(map(len, named), default=0))
         truth = np.full(end - start, test(unnamed))

@@ -334,7 +334,7 @@ _NO_SCORES: Final = np.empty(0, np.float32)
 
 @dataclass(frozen=True, slots=True)
 class ServedGraph:
-    """What a View has of an index.
+    """Index of a View, and its beam width.
 
     Attributes:
         graph: over the rows below `graph.covered`; those behind are searched exactly.
