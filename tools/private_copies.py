@@ -1,7 +1,8 @@
-"""Write the private copies of wirekit that the two clients carry: `neurograph._wirekit` and `vectron_client._wirekit`.
+"""Write what the two clients have in common into both, from one source in `packages/wirekit`.
 
-Each client installs alone and shares no file with the other, so each has its own copy. The one source is
-`packages/wirekit/src/wirekit`; a copy differs in its banner and in the name of the package it imports from.
+Each client installs alone and shares no file with the other, so each has its own copy: of the package `wirekit` as
+`neurograph._wirekit` and `vectron_client._wirekit`, and of the single files in `FILES`. A copy differs in its banner
+and in the name of the package it imports from.
 """
 
 import re
@@ -16,6 +17,12 @@ COPIES: Final = {
     "neurograph._wirekit": "packages/neurograph-python/src/neurograph/_wirekit",
     "vectron_client._wirekit": "packages/vectron-client/src/vectron_client/_wirekit",
 }
+FILES: Final = {
+    "packages/wirekit/tests/client_public_api.py": {
+        "neurograph._wirekit": "packages/neurograph-python/tests/test_neurograph_public_api.py",
+        "vectron_client._wirekit": "packages/vectron-client/tests/test_vectron_public_api.py",
+    },
+}
 BANNER: Final = (
     "# Generated from {source} by tools/private_copies.py; do not edit.\n# SPDX-License-Identifier: Apache-2.0\n"
 )
@@ -23,13 +30,14 @@ _PACKAGE: Final = re.compile(r"\bwirekit(?=\.| import\b)")
 
 
 def copies(root: Path = ROOT) -> dict[str, str]:
-    """Return the text of every copied module by its path relative to the repository."""
+    """Return the text of every copy by its path relative to the repository."""
+    modules = [f"{SOURCE}/{source.name}" for source in sorted((root / SOURCE).glob("*.py"))]
+    jobs = [(source, package, f"{COPIES[package]}/{Path(source).name}") for package in COPIES for source in modules]
+    jobs += [(source, package, target) for source, targets in FILES.items() for package, target in targets.items()]
     made: dict[str, str] = {}
-    for package, folder in COPIES.items():
-        for source in sorted((root / SOURCE).glob("*.py")):
-            text = BANNER.format(source=f"{SOURCE}/{source.name}") + _PACKAGE.sub(package, source.read_text("utf-8"))
-            target = f"{folder}/{source.name}"
-            made[target] = unasync.ruff(text, ("format",), target, root)
+    for source, package, target in jobs:
+        text = BANNER.format(source=source) + _PACKAGE.sub(package, (root / source).read_text("utf-8"))
+        made[target] = unasync.ruff(text, ("format",), target, root)
     return made
 
 
@@ -46,7 +54,7 @@ def write(root: Path = ROOT) -> None:
 def check(root: Path = ROOT) -> list[str]:
     """Return what is wrong with the copies on disk, a line each: stale, missing or orphaned."""
     stale = [
-        f"stale: {target} differs from its source in {SOURCE}"
+        f"stale: {target} differs from its source in packages/wirekit"
         for target, text in copies(root).items()
         if not (root / target).exists() or (root / target).read_text(encoding="utf-8") != text
     ]

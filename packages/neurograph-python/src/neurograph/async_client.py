@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurograph.async_executor import AsyncExecutor
 from neurograph.exceptions import ConfigurationError
+from neurograph.metrics import Metrics
 from neurograph.options import DEFAULT_MAX_RESPONSE_BYTES, ApiKey, Options, Password, resolve
 from neurograph.resources.async_api_keys import AsyncAPIKeys
 from neurograph.resources.async_auth import AsyncAuth
@@ -74,6 +75,13 @@ class AsyncNeuroGraphClient(Uncopied):
     >>> client
     AsyncNeuroGraphClient('http://localhost:8000', username='developer')
     """
+
+    metrics: Metrics
+    tokens: AsyncTokens
+    api_keys: AsyncAPIKeys
+    auth: AsyncAuth
+    embeddings: AsyncEmbeddings
+    health: AsyncHealth
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurograph.exceptions import ConfigurationError
 from neurograph.executor import Executor
+from neurograph.metrics import Metrics
 from neurograph.options import DEFAULT_MAX_RESPONSE_BYTES, ApiKey, Options, Password, resolve
 from neurograph.resources.api_keys import APIKeys
 from neurograph.resources.auth import Auth
@@ -75,6 +76,13 @@ class NeuroGraphClient(Uncopied):
     >>> client
     NeuroGraphClient('http://localhost:8000', username='developer')
     """
+
+    metrics: Metrics
+    tokens: Tokens
+    api_keys: APIKeys
+    auth: Auth
+    embeddings: Embeddings
+    health: Health
 
     def __init__(
         self,

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from neurograph._wirekit.breaker import CircuitBreaker
 from neurograph.forking import forget_after_fork
 
+__all__ = ["Metrics", "MetricsSnapshot"]
+
 
 @dataclass(frozen=True, slots=True)
 class MetricsSnapshot:

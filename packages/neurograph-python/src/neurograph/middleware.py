@@ -14,6 +14,8 @@ from typing import Protocol, TypeAlias
 
 from neurograph.wire import Request, Response
 
+__all__ = ["AsyncHandler", "AsyncMiddleware", "Handler", "Middleware"]
+
 Handler: TypeAlias = Callable[[Request], Response]
 AsyncHandler: TypeAlias = Callable[[Request], Awaitable[Response]]
 

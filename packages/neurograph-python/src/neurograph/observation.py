@@ -10,6 +10,8 @@ from neurograph.exceptions import NeuroGraphError
 from neurograph.metrics import Metrics
 from neurograph.wire import Request, Response
 
+__all__ = ["OnRetry", "Retry"]
+
 logger = logging.getLogger("neurograph")
 logger.addHandler(logging.NullHandler())
 

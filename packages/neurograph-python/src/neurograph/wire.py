@@ -6,6 +6,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from neurograph.frames import Rows
 
+__all__ = ["Request", "Response"]
+
 T = TypeVar("T")
 
 
