@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from vectrograph.rest.operation import Access, Operation
+from vectrograph.http.operation import Access, Operation
 from vectrograph.rest.routes import OPERATIONS
 
 ROOT: Final = Path(__file__).resolve().parent.parent

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vectrograph.cli import serve
+from vectrograph.cli.commands import serve
 from vectrograph.domain.errors import StartupError
 from vectrograph.settings import Settings, settings_table
 

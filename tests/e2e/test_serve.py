@@ -41,7 +41,8 @@ def test_both_http_ports_answer_and_development_mode_is_said(tmp_path: Path) -> 
 
 _SERVES = """
 import gc, signal, sys
-from vectrograph import app, cli
+from vectrograph import app
+from vectrograph.cli import commands
 
 class Started(app.Server):
     @property
@@ -54,7 +55,7 @@ class Started(app.Server):
         super().stop()
 
 app.Server = Started
-cli.app(["serve", "--data", sys.argv[1], "--http-port", "0", "--vectron-http-port", "0", "--grpc-port", "0"])
+commands.app(["serve", "--data", sys.argv[1], "--http-port", "0", "--vectron-http-port", "0", "--grpc-port", "0"])
 """
 
 

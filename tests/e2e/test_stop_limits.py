@@ -16,7 +16,8 @@ ENDS_WITHIN: Final = SHUTDOWN_SECONDS + 5 + 20
 # A part of the server that never comes back, chosen by the first argument.
 _PROGRAM: Final = """
 import signal, sys, threading
-from vectrograph import app, cli
+from vectrograph import app
+from vectrograph.cli import commands
 
 def never(*_):
     print("never", flush=True)
@@ -30,7 +31,7 @@ elif part == "thread":
     app._HttpServer.join = lambda self: (joined(self), threading.Thread(target=never, daemon=False).start())
 elif part == "start":
     app.bind = never
-cli.app(["serve", "--data", data, "--http-port", "0", "--vectron-http-port", "0", "--grpc-port", "0",
+commands.app(["serve", "--data", data, "--http-port", "0", "--vectron-http-port", "0", "--grpc-port", "0",
     "--log-format", "json", "--shutdown-seconds", "0.2"])
 """
 

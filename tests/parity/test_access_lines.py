@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from vectrograph import RunningServer, running
-from vectrograph.services import access_lines
+from vectrograph.services import access_log
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_what_failed_or_took_a_second_is_info_and_the_rest_debug(
     slow: bool,
     level: str,
 ) -> None:
-    monkeypatch.setattr(access_lines, "SLOW_MILLISECONDS", 0.0 if slow else 60_000.0)
+    monkeypatch.setattr(access_log, "SLOW_MILLISECONDS", 0.0 if slow else 60_000.0)
     call(server, transport, well=well)
     # Over HTTP the line follows the answer.
     for _ in range(200):

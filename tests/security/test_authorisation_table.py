@@ -11,7 +11,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha import reflection_pb2
 
 from vectrograph import RunningServer, running
-from vectrograph.services.development import Development
+from vectrograph.services.accounts.development import Development
 from vectron_client import Point
 
 ROLES: Final = ("stranger", "bot", "viewer", "developer", "admin")

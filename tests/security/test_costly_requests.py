@@ -15,11 +15,11 @@ import pytest
 from benchmarks.attack.costly_filters import nots
 from tests.security.vectron_wire import Wire
 from vectrograph import RunningServer, running
-from vectrograph.patience import PatientProtocol
+from vectrograph.http.timeouts import PatientProtocol
 from vectrograph.rpc._pb import vectrograph_pb as own
 from vectrograph.rpc._pb import vectron_pb as pb
-from vectrograph.services.cost import MAX_EF
-from vectrograph.services.reranking import MAX_BOOSTED_FIELDS, MAX_QUERY_WORDS
+from vectrograph.services.limits.cost import MAX_EF
+from vectrograph.services.points.reranking import MAX_BOOSTED_FIELDS, MAX_QUERY_WORDS
 from vectron_client import Point
 
 LIMITS: dict[str, Any] = {"max_search_work": 1_000_000, "max_answer_bytes": 10_000, "max_streams": 2}

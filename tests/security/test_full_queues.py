@@ -12,12 +12,12 @@ import httpx2
 import pytest
 
 from vectrograph import RunningServer, running
-from vectrograph.rest import app
-from vectrograph.rest.workers import Workers
+from vectrograph import http_app as app
+from vectrograph.http.workers import Workers
 from vectrograph.rpc.extensions import VectrographService
 from vectrograph.rpc.pool import Pool
-from vectrograph.services.catalog import Catalog
-from vectrograph.services.tokens import Tokens
+from vectrograph.services.points.collections import Catalog
+from vectrograph.services.points.tokens import Tokens
 from vectron_client import Point
 
 LIST = "/vectron.v1.VectronService/ListCollections"

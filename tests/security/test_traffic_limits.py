@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from vectrograph import RunningServer, running
-from vectrograph.patience import PatientProtocol
+from vectrograph.http.timeouts import PatientProtocol
 
 LIST = "/vectron.v1.VectronService/ListCollections"
 HEALTH = "/grpc.health.v1.Health/Check"

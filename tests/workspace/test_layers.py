@@ -15,7 +15,7 @@ SERVER = "packages/vectrograph/src/vectrograph"
 VIOLATIONS = {
     "Server layers: app, settings, transports, services, engines and control, domain": (
         f"{SERVER}/services/planted.py",
-        "import vectrograph.rest.app\n",
+        "import vectrograph.http_app\n",
     ),
     "Rooms of the embedded engine": (
         f"{SERVER}/engines/embedded/rows/planted.py",

@@ -10,7 +10,7 @@ from benchmarks.engine.subjects.base import Durability, Effort, Shape, Subject
 from benchmarks.engine.truth import K
 from vectrograph.domain.capabilities import MaintenanceTask
 from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
-from vectrograph.domain.filters import Filter, Range
+from vectrograph.domain.filters.evaluation import Filter, Range
 from vectrograph.domain.points import Put
 from vectrograph.domain.queries import DenseLeg, Include, SearchRequest
 from vectrograph.engines.base import Engine

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vectrograph import cores
-from vectrograph.cores import Home, anywhere, place
+from vectrograph import affinity
+from vectrograph.affinity import Home, anywhere, place
 from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.distances import norms
-from vectrograph.domain.filters import Compare, Comparison
+from vectrograph.domain.filters.evaluation import Compare, Comparison
 from vectrograph.domain.points import Put, Vector
 from vectrograph.domain.queries import DenseLeg, SearchRequest
 from vectrograph.embedding import wordllama
@@ -111,7 +111,7 @@ def test_what_a_call_at_home_starts_runs_there(everywhere: set[int]) -> None:
 def test_where_the_kernel_tells_nothing_the_server_stays(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cores, "_STAT", tmp_path / "hidden")
+    monkeypatch.setattr(affinity, "_STAT", tmp_path / "hidden")
     home = Home()
     home.watch()
     home.close()
@@ -123,7 +123,7 @@ def test_a_server_that_cannot_look_for_a_while_goes_on_looking(
 ) -> None:
     """FINDINGS B4, the second round: without a descriptor for a moment it stopped looking for good."""
     caplog.set_level("INFO")
-    monkeypatch.setattr(cores, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(affinity, "_LOOK_SECONDS", 0.01)
     refused, moved, stat = threading.Event(), threading.Event(), Path("/proc/stat")
     looks = iter([OSError(24, "Too many open files"), OSError(24, "Too many open files"), *[None] * 5])
 
@@ -140,8 +140,8 @@ def test_a_server_that_cannot_look_for_a_while_goes_on_looking(
         moved.set()
         return None
 
-    monkeypatch.setattr(cores, "_STAT", Descriptors())
-    monkeypatch.setattr(cores._Load, "better_core", choose)
+    monkeypatch.setattr(affinity, "_STAT", Descriptors())
+    monkeypatch.setattr(affinity._Load, "better_core", choose)
     home = Home()
     home.watch()
     try:
@@ -188,8 +188,8 @@ def test_all_that_live_at_home_move_with_it(everywhere: set[int]) -> None:
     ],
 )
 def test_a_crowded_core_is_left_for_a_free_one(idle: dict[int, float], own: float, better: int | None) -> None:
-    before = cores._Load(1, 100.0, {0: 50.0, 1: 50.0, 2: 50.0}, 20.0)
-    after = cores._Load(1, 110.0, {core: 50.0 + seconds for core, seconds in idle.items()}, 20.0 + own)
+    before = affinity._Load(1, 100.0, {0: 50.0, 1: 50.0, 2: 50.0}, 20.0)
+    after = affinity._Load(1, 110.0, {core: 50.0 + seconds for core, seconds in idle.items()}, 20.0 + own)
     assert after.better_core(before, {0, 1}) == better
 
 
@@ -198,11 +198,11 @@ def test_the_load_of_this_machine_can_be_read() -> None:
 
     def live() -> None:
         home.stay()
-        before = cores._Load.now(home.core)
+        before = affinity._Load.now(home.core)
         end = os.times().elapsed + 0.2
         while os.times().elapsed < end:
             pass
-        after = cores._Load.now(home.core)
+        after = affinity._Load.now(home.core)
         assert after._own - before._own > 0.02
         assert after._idle.keys() >= {home.core}
 

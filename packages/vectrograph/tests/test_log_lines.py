@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 
-from vectrograph.log_lines import GatheredLines
+from vectrograph.process.log_buffer import GatheredLines
 
 
 def test_lines_wait_a_moment_and_warnings_take_them_along() -> None:
@@ -45,7 +45,7 @@ def test_no_line_of_many_threads_is_lost_or_torn() -> None:
 
 def test_a_process_that_ends_writes_what_it_gathered() -> None:
     program = (
-        "import structlog, sys; from vectrograph.logs import configure; "
+        "import structlog, sys; from vectrograph.process.logs import configure; "
         "from vectrograph.settings import LogFormat, LogLevel; configure(LogLevel.INFO, LogFormat.JSON); "
         "structlog.get_logger().info('bye', path={1, 2})"
     )

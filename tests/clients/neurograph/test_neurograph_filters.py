@@ -11,9 +11,9 @@ from scripted_server import Reply, ScriptedServer
 
 from neurograph import NeuroGraphClient, ValidationError, each, field
 from neurograph.filters import Filter, document
-from vectrograph.domain.filter_json import parse
-from vectrograph.domain.filter_nodes import NODES
-from vectrograph.domain.filter_nodes import Filter as Node
+from vectrograph.domain.filters.json_form import parse
+from vectrograph.domain.filters.nodes import NODES
+from vectrograph.domain.filters.nodes import Filter as Node
 
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 YEAR, TAGS = field("year"), field("tags")

@@ -18,13 +18,10 @@ import uvicorn
 from sqlalchemy import URL
 from starlette.types import ASGIApp
 
-from vectrograph.certificates import CertificateFiles, Certificates
-from vectrograph.closing import CLOSE_SECONDS, Closing
-from vectrograph.connection_limits import ConnectionLimits, event_loop_with
-from vectrograph.control.safekeeping import RECORD
+from vectrograph.affinity import Home
+from vectrograph.control.database.copies import RECORD
 from vectrograph.control.seeding import default_password_in_force, seed_development_accounts
 from vectrograph.control.store import ControlStore, sqlite_url
-from vectrograph.cores import Home
 from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import OutOfSpace, StartupError, StorageReadOnly
 from vectrograph.embedding.wordllama import WordllamaEmbedder
@@ -33,18 +30,21 @@ from vectrograph.engines.embedded import EmbeddedEngine, Quota
 from vectrograph.engines.embedded.disk.durable import make_directory
 from vectrograph.engines.embedded.engine import require_usable
 from vectrograph.engines.embedded.rows.memory_budget import default_budget
-from vectrograph.listening import bind, port_in_use
-from vectrograph.patience import PatientProtocol
-from vectrograph.rest.app import build_http_app
+from vectrograph.http.timeouts import PatientProtocol
+from vectrograph.http_app import build_http_app
+from vectrograph.process.certificates import CertificateFiles, Certificates
+from vectrograph.process.closing import CLOSE_SECONDS, Closing
+from vectrograph.process.connection_limits import ConnectionLimits, event_loop_with
+from vectrograph.process.listening import bind, port_in_use
 from vectrograph.rpc.server import build_grpc_server
 from vectrograph.services import Services
-from vectrograph.services.assembly import assemble
+from vectrograph.services.accounts.development import Development
 from vectrograph.services.call import Call, Principal
-from vectrograph.services.concurrency import Concurrency
-from vectrograph.services.development import Development
-from vectrograph.services.filter_turns import FilterTurns
-from vectrograph.services.rate_limits import RateLimits
-from vectrograph.services.waiting import long_reading_threads, worker_threads
+from vectrograph.services.limits.concurrency import Concurrency
+from vectrograph.services.limits.filter_turns import FilterTurns
+from vectrograph.services.limits.queueing import long_reading_threads, worker_threads
+from vectrograph.services.limits.rate_limits import RateLimits
+from vectrograph.services.wiring import assemble
 from vectrograph.settings import Settings
 from vectrograph.version import VERSION
 

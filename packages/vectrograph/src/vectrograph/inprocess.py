@@ -18,9 +18,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vectrograph import logs
 from vectrograph.app import Server, prepare_control_database
 from vectrograph.domain.errors import StartupError
+from vectrograph.process import logs
 from vectrograph.settings import Settings
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from control.postgresql_server import new_database
 from sqlalchemy import URL, create_engine, exc, text
 
 from vectrograph.control.accounts import NewUser
-from vectrograph.control.models import Base
+from vectrograph.control.database.models import Base
 from vectrograph.control.sessions import Rotation
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.access import Role

@@ -11,8 +11,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
-from vectrograph.control import schema
-from vectrograph.control.models import Base
+from vectrograph.control.database import schema
+from vectrograph.control.database.models import Base
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.errors import OutOfSpace, StartupError, StorageReadOnly, Unavailable, UnsupportedFormat
 
@@ -160,7 +160,7 @@ def test_a_lock_held_elsewhere_is_a_retryable_refusal(
     store: ControlStore, database_file: Path, ada: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.close()
-    monkeypatch.setattr("vectrograph.control.database.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("vectrograph.control.database.connection.BUSY_SECONDS", 0.05)
     impatient = ControlStore.open(f"sqlite:///{database_file}")
     other = sqlite3.connect(database_file, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")

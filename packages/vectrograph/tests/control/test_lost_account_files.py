@@ -18,14 +18,14 @@ from control.quick import memory
 from torture.damage import DELETED, WAYS
 from torture.damage import kind_of as kind_of_engine_file
 
+from vectrograph.cli.operator import restore_accounts
 from vectrograph.control.accounts import NewUser
+from vectrograph.control.database.copies import COPIES, Record
 from vectrograph.control.records import SessionRecord
-from vectrograph.control.safekeeping import COPIES, Record
 from vectrograph.control.signing import TokenSigner, TokenType, rotate_secret
 from vectrograph.control.store import ControlStore, sqlite_url
 from vectrograph.domain.access import Role
 from vectrograph.domain.errors import InvalidToken, StartupError
-from vectrograph.operator_access import restore_accounts
 
 KINDS = {
     "control.sqlite": {"refused", "right"},

@@ -13,12 +13,12 @@ import pytest
 from typer.testing import CliRunner
 
 from vectrograph.cli import app
+from vectrograph.cli.operator import operator_desk
 from vectrograph.control.accounts import NewUser
-from vectrograph.control.safekeeping import COPIES, RECORD
+from vectrograph.control.database.copies import COPIES, RECORD
 from vectrograph.control.store import ControlStore, sqlite_url
 from vectrograph.domain.access import Role
 from vectrograph.domain.errors import StartupError
-from vectrograph.operator_access import operator_desk
 
 ODD = [
     "plain",
@@ -216,8 +216,8 @@ def test_a_damaged_copy_is_passed_over_and_never_put_in_place(directory: Path) -
 def test_copies_are_made_in_the_background_after_changes_that_matter_and_only_two_are_kept(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vectrograph.control.safekeeping._SOON", 0.0)
-    monkeypatch.setattr("vectrograph.control.safekeeping._REST", 0)
+    monkeypatch.setattr("vectrograph.control.database.copies._SOON", 0.0)
+    monkeypatch.setattr("vectrograph.control.database.copies._REST", 0)
     store = opened(directory)
     keeping = store._safekeeping
     assert keeping is not None
@@ -245,7 +245,7 @@ def _wait(condition: Callable[[], bool]) -> None:
 
 def test_no_room_no_copy(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(directory / COPIES)
-    monkeypatch.setattr("vectrograph.control.safekeeping._ROOM", 1 << 40)
+    monkeypatch.setattr("vectrograph.control.database.copies._ROOM", 1 << 40)
     store = opened(directory)
     store.accounts.set_plan("u1", "PAID")
     store.close()

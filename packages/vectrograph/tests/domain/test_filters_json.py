@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.filter_json import parse, to_dict
-from vectrograph.domain.filters import (
+from vectrograph.domain.filters.evaluation import (
     MAX_DEPTH,
     NODES,
     AnyElement,
@@ -23,6 +22,7 @@ from vectrograph.domain.filters import (
     Range,
     matches,
 )
+from vectrograph.domain.filters.json_form import parse, to_dict
 from vectrograph.engines.contract.strategies import filters, payloads
 
 

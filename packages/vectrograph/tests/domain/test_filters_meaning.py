@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.filters import (
+from vectrograph.domain.filters.evaluation import (
     MAX_DEPTH,
     MAX_SIZE,
     AllElements,

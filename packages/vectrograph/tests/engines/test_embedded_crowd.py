@@ -13,7 +13,7 @@ from torture.story import Clock
 
 from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.errors import CollectionNotFound
-from vectrograph.domain.filters import Compare, Comparison
+from vectrograph.domain.filters.evaluation import Compare, Comparison
 from vectrograph.domain.points import Delete, DeleteWhere, Op, Patch, Put
 from vectrograph.domain.queries import DenseLeg, Order, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine

@@ -21,7 +21,7 @@ from vectrograph.domain.errors import (
     OutOfSpace,
     StorageReadOnly,
 )
-from vectrograph.domain.filters import Range
+from vectrograph.domain.filters.evaluation import Range
 from vectrograph.domain.points import Delete
 from vectrograph.engines.contract.subject import TENANT, everything, found, ids, make, one, put, put_many
 from vectrograph.engines.embedded import EmbeddedEngine

@@ -19,8 +19,8 @@ from vectrograph.domain.errors import (
     DirectoryLocked,
     StartupError,
 )
-from vectrograph.domain.operations import Admitted
 from vectrograph.domain.points import Delete, IdempotencyKey, Put
+from vectrograph.domain.write_validation import Admitted
 from vectrograph.engines.contract.subject import TENANT, everything, found, ids, make, put, put_many, vector
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.truth.batch import Batch

@@ -15,7 +15,7 @@ import pytest
 from vectrograph.domain.capabilities import MaintenanceTask
 from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import OutOfSpace, StartupError, StorageReadOnly
-from vectrograph.domain.filters import Exists
+from vectrograph.domain.filters.evaluation import Exists
 from vectrograph.domain.points import Delete, DeleteWhere, Put, Vector
 from vectrograph.engines.contract.subject import TENANT, everything, found, make, put, vector
 from vectrograph.engines.embedded import EmbeddedEngine

@@ -12,7 +12,6 @@ import apsw
 import numpy as np
 import pytest
 
-from vectrograph.domain import filters
 from vectrograph.domain.cancellation import CancelledWhen
 from vectrograph.domain.capabilities import MaintenanceTask
 from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
@@ -24,7 +23,18 @@ from vectrograph.domain.errors import (
     Overloaded,
     QuotaExceeded,
 )
-from vectrograph.domain.filters import AnyElement, Compare, Comparison, Exists, Filter, In, Not, Or, Substring
+from vectrograph.domain.filters import evaluation as filters
+from vectrograph.domain.filters.evaluation import (
+    AnyElement,
+    Compare,
+    Comparison,
+    Exists,
+    Filter,
+    In,
+    Not,
+    Or,
+    Substring,
+)
 from vectrograph.domain.points import Delete, DeleteWhere, IdempotencyKey, Put
 from vectrograph.domain.queries import DenseLeg, Order, ScrollRequest, SearchRequest
 from vectrograph.engines.embedded import EmbeddedEngine, Quota

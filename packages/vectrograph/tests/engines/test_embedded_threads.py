@@ -11,7 +11,7 @@ import pytest
 
 from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.errors import AlreadyExists, CollectionNotFound, DeadlineExceeded
-from vectrograph.domain.filters import Exists, Filter
+from vectrograph.domain.filters.evaluation import Exists, Filter
 from vectrograph.domain.points import Delete, Op, Patch, Put
 from vectrograph.domain.queries import DenseLeg, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine

@@ -9,7 +9,7 @@ import pytest
 from vectrograph.domain.capabilities import MaintenanceTask
 from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.errors import CollectionNotFound, InvalidArgument
-from vectrograph.domain.filters import Range
+from vectrograph.domain.filters.evaluation import Range
 from vectrograph.domain.points import Put, Vector
 from vectrograph.domain.queries import DenseLeg, SearchRequest
 from vectrograph.engines.embedded import EmbeddedEngine

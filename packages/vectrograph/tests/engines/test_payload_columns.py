@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import DeadlineExceeded
-from vectrograph.domain.filters import (
+from vectrograph.domain.filters.evaluation import (
     AllElements,
     And,
     AnyElement,

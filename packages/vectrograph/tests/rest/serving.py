@@ -18,10 +18,10 @@ from vectrograph.control.store import ControlStore
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.points import Vector
 from vectrograph.engines.reference import ReferenceEngine
-from vectrograph.patience import PatientProtocol
-from vectrograph.rest.app import build_http_app
+from vectrograph.http.timeouts import PatientProtocol
+from vectrograph.http_app import build_http_app
 from vectrograph.services import Services
-from vectrograph.services.assembly import assemble
+from vectrograph.services.wiring import assemble
 
 VERSION = "0.0.0+test"
 DIMENSION = 8

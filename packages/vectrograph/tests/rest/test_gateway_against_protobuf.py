@@ -25,8 +25,8 @@ from vectrograph.domain.collections import (
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.points import Point
 from vectrograph.domain.queries import Hit, Plan, SearchResult
-from vectrograph.rest.gateway import account_messages, messages, own_messages
-from vectrograph.rest.gateway.proto_json import read_bytes, read_message
+from vectrograph.gateway import account_messages, extension_messages, messages
+from vectrograph.gateway.proto_json import read_bytes, read_message
 from vectrograph.rpc import messages as wire
 from vectrograph.rpc._pb import auth_pb, vectrograph_pb, vectron_pb
 from vectrograph.rpc.fragments import encode_hits
@@ -36,11 +36,11 @@ REQUESTS: dict[type[msgspec.Struct], type[Message]] = {
     messages.UpsertRequest: vectron_pb.UpsertRequest,
     messages.SearchRequest: vectron_pb.SearchRequest,
     messages.SubmitFeedbackRequest: vectron_pb.SubmitFeedbackRequest,
-    own_messages.SearchBatchRequest: vectrograph_pb.SearchBatchRequest,
-    own_messages.ScrollRequest: vectrograph_pb.ScrollRequest,
-    own_messages.CountRequest: vectrograph_pb.CountRequest,
-    own_messages.DeleteWhereRequest: vectrograph_pb.DeleteWhereRequest,
-    own_messages.UpsertIfRequest: vectrograph_pb.UpsertIfRequest,
+    extension_messages.SearchBatchRequest: vectrograph_pb.SearchBatchRequest,
+    extension_messages.ScrollRequest: vectrograph_pb.ScrollRequest,
+    extension_messages.CountRequest: vectrograph_pb.CountRequest,
+    extension_messages.DeleteWhereRequest: vectrograph_pb.DeleteWhereRequest,
+    extension_messages.UpsertIfRequest: vectrograph_pb.UpsertIfRequest,
     account_messages.EmailAndPassword: auth_pb.LoginRequest,
     account_messages.UpdateUserProfileRequest: auth_pb.UpdateUserProfileRequest,
     account_messages.DeleteUserRequest: auth_pb.DeleteUserRequest,
@@ -157,15 +157,15 @@ def answers() -> Iterator[tuple[msgspec.Struct, Message]]:
         feedback_id="f", tenant="t", collection="c", query="q", user_id="u", context={"k": "v"}, items=(item,),
         created_at=1_700_000_000_000_000,
     )  # fmt: skip
-    feedback = [own_messages.FeedbackMessage.of(record)]
-    yield own_messages.ListFeedbackResponse(feedback=feedback, cursor="x"), vectrograph_pb.ListFeedbackResponse()
-    yield own_messages.GetLimitsResponse.of(Limits()), vectrograph_pb.GetLimitsResponse()
+    feedback = [extension_messages.FeedbackMessage.of(record)]
+    yield extension_messages.ListFeedbackResponse(feedback=feedback, cursor="x"), vectrograph_pb.ListFeedbackResponse()
+    yield extension_messages.GetLimitsResponse.of(Limits()), vectrograph_pb.GetLimitsResponse()
     field = VectorField(dimension=3, distance=Distance.DOT)
     spec = CollectionSpec(ref=CollectionRef(tenant="t", name="c"), fields=(field,))
     info = CollectionInfo(spec=spec, state=CollectionState.READY, count=2, seq=9, created_at=1_700_000_000_000_000)
-    shown = own_messages.GetCollectionInfoResponse.of(info, "u-1")
+    shown = extension_messages.GetCollectionInfoResponse.of(info, "u-1")
     yield shown, vectrograph_pb.GetCollectionInfoResponse()
-    yield own_messages.CountResponse(count=str(2**64 - 1)), vectrograph_pb.CountResponse()
+    yield extension_messages.CountResponse(count=str(2**64 - 1)), vectrograph_pb.CountResponse()
     yield messages.UpsertResponse(upserted=7, json_payload=False), vectron_pb.UpsertResponse()
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from vectrograph.domain import errors as domain
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.limits import Limits
-from vectrograph.rest.errors import MethodNotAllowed, RouteNotFound, UnsupportedMediaType
-from vectrograph.rest.gateway import messages
-from vectrograph.rest.gateway.errors import HTTP_STATUS, gateway_error_answer, number_of
-from vectrograph.rest.gateway.proto_json import read_bytes, read_message
+from vectrograph.gateway import messages
+from vectrograph.gateway.errors import HTTP_STATUS, gateway_error_answer, number_of
+from vectrograph.gateway.proto_json import read_bytes, read_message
+from vectrograph.http.errors import MethodNotAllowed, RouteNotFound, UnsupportedMediaType
 from vectrograph.rpc._pb import vectron_pb
 from vectrograph.rpc.errors import status_of
 

@@ -15,9 +15,9 @@ import pytest
 from rest.serving import VERSION, Served, Start
 
 from vectrograph.domain.access import ROLE_SCOPES, Role
-from vectrograph.rest.gateway.errors import RpcStatus
-from vectrograph.rest.gateway.routes import GATEWAY_OPERATIONS
-from vectrograph.rest.operation import Operation
+from vectrograph.gateway.errors import RpcStatus
+from vectrograph.gateway.routes import GATEWAY_OPERATIONS
+from vectrograph.http.operation import Operation
 from vectrograph.services.call import Call, Principal
 
 names = (f"gateway-{number}" for number in count())

@@ -13,8 +13,8 @@ from rest.serving import LIMITS, Served, starting
 
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.json_budget import JsonBudget
-from vectrograph.rest.gateway.routes import GATEWAY_OPERATIONS
-from vectrograph.rest.operation import Operation, Work
+from vectrograph.gateway.routes import GATEWAY_OPERATIONS
+from vectrograph.http.operation import Operation, Work
 from vectrograph.rest.routes import OPERATIONS
 
 WITH_BODY = [operation for operation in (*OPERATIONS, *GATEWAY_OPERATIONS) if operation.body is not None]

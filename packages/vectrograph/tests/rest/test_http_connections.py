@@ -9,8 +9,8 @@ import pytest
 from rest.serving import Served
 from rest.test_request_framing import GET, LEGAL, OVER, REFUSED, post
 
-from vectrograph import patience
-from vectrograph.rest import request_framing as framing
+from vectrograph.http import request_framing as framing
+from vectrograph.http import timeouts
 
 CHUNKED = b"Transfer-Encoding: chunked\r\nContent-Type: application/json\r\n"
 
@@ -167,14 +167,14 @@ def test_pipelined_requests_are_answered_in_order_and_wait_in_the_socket(
 ) -> None:
     """Uvicorn read on with every answer, however many requests waited already."""
     most = 0
-    feed = patience.PatientProtocol._parse
+    feed = timeouts.PatientProtocol._parse
 
-    def watched(self: patience.PatientProtocol, piece: bytes) -> None:
+    def watched(self: timeouts.PatientProtocol, piece: bytes) -> None:
         nonlocal most
         feed(self, piece)
         most = max(most, len(self.pipeline))
 
-    monkeypatch.setattr(patience.PatientProtocol, "_parse", watched)
+    monkeypatch.setattr(timeouts.PatientProtocol, "_parse", watched)
     count = 1000
     with connect(served) as connection:
         requests = b"".join(GET[:-2] + b"X-Request-ID: r%d\r\n\r\n" % number for number in range(count))
@@ -185,4 +185,4 @@ def test_pipelined_requests_are_answered_in_order_and_wait_in_the_socket(
             assert chunk
             received += chunk
     assert re.findall(rb"x-request-id: r(\d+)\r\n", received) == [b"%d" % number for number in range(count)]
-    assert 1 < most <= patience.MAX_PIPELINED
+    assert 1 < most <= timeouts.MAX_PIPELINED

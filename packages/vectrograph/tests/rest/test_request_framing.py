@@ -2,9 +2,9 @@
 
 import pytest
 
-from vectrograph.rest import request_framing as framing
-from vectrograph.rest.errors import FramingRefused
-from vectrograph.rest.request_framing import RequestFraming
+from vectrograph.http import request_framing as framing
+from vectrograph.http.errors import FramingRefused
+from vectrograph.http.request_framing import RequestFraming
 
 HOST = b"Host: localhost\r\n"
 GET = b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n"

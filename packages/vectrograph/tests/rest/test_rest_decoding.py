@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.json_budget import JsonBudget
 from vectrograph.domain.limits import Limits
-from vectrograph.rest import bodies
-from vectrograph.rest.decoding import as_vector, decode, decode_id, decode_query
+from vectrograph.http.decoding import as_vector, decode, decode_id, decode_query
+from vectrograph.rest import requests
 
 BUDGET = JsonBudget.of(Limits())
-BATCH = msgspec.json.Decoder(bodies.TokenBatch)
-UPDATE = msgspec.json.Decoder(bodies.TokenUpdate)
-LOGIN = msgspec.json.Decoder(bodies.Login)
-ANY: list[msgspec.json.Decoder[Any]] = [BATCH, UPDATE, LOGIN, msgspec.json.Decoder(bodies.TokenQuery)]
+BATCH = msgspec.json.Decoder(requests.TokenBatch)
+UPDATE = msgspec.json.Decoder(requests.TokenUpdate)
+LOGIN = msgspec.json.Decoder(requests.Login)
+ANY: list[msgspec.json.Decoder[Any]] = [BATCH, UPDATE, LOGIN, msgspec.json.Decoder(requests.TokenQuery)]
 
 
 def refusal(decoder: msgspec.json.Decoder[Any], body: bytes) -> dict[str, str]:
@@ -75,7 +75,7 @@ def test_reprs_of_bodies_with_secrets_show_none() -> None:
     body = decode(LOGIN, b'{"username":"u","password":"swordfish"}', BUDGET)
     assert body.password == "swordfish"
     assert "swordfish" not in repr(body)
-    assert "swordfish" not in repr(bodies.PasswordChange(old_password="swordfish", new_password="swordfish2"))
+    assert "swordfish" not in repr(requests.PasswordChange(old_password="swordfish", new_password="swordfish2"))
 
 
 @given(st.sampled_from(ANY), st.binary(max_size=200))
@@ -110,10 +110,10 @@ def test_metadata_arrives_as_it_was_sent(metadata: dict[str, Any]) -> None:
 
 
 def test_a_query_string_is_typed() -> None:
-    assert decode_query(bodies.Page, {"limit": "5", "other": "x"}) == bodies.Page(limit=5, offset=0)
-    assert decode_query(bodies.Page, {}).limit is msgspec.UNSET
+    assert decode_query(requests.Page, {"limit": "5", "other": "x"}) == requests.Page(limit=5, offset=0)
+    assert decode_query(requests.Page, {}).limit is msgspec.UNSET
     with pytest.raises(InvalidArgument) as caught:
-        decode_query(bodies.Page, {"limit": "ten"})
+        decode_query(requests.Page, {"limit": "ten"})
     assert caught.value.details["errors"][0]["field"] == "limit"
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from vectrograph.domain import errors as domain
-from vectrograph.rest.errors import STATUS, MethodNotAllowed, RequestRefused, error_answer, status_of
+from vectrograph.http.errors import MethodNotAllowed, RequestRefused
+from vectrograph.rest.errors import STATUS, error_answer, status_of
 
 EXPECTED = {
     domain.InvalidArgument: 422,

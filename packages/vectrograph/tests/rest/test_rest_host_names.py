@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vectrograph.rest.middleware.host_allow_list import host_name
+from vectrograph.http.middleware.host_allow_list import host_name
 
 
 @pytest.mark.parametrize(

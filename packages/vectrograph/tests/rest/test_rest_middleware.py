@@ -13,7 +13,7 @@ import structlog
 from rest.envelope import error_of
 from rest.serving import LIMITS, Served, Start
 
-from vectrograph.rest.app import build_http_app
+from vectrograph.http_app import build_http_app
 
 LIMIT = LIMITS.max_body_bytes
 

@@ -17,11 +17,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from vectrograph.gateway.description import add_gateway
+from vectrograph.gateway.routes import GATEWAY_OPERATIONS
+from vectrograph.http.operation import Operation
 from vectrograph.rest.examples import EXAMPLES
-from vectrograph.rest.gateway.description import add_gateway
-from vectrograph.rest.gateway.routes import GATEWAY_OPERATIONS
 from vectrograph.rest.openapi import openapi_document
-from vectrograph.rest.operation import Operation
 from vectrograph.rest.routes import OPERATIONS
 from vectrograph.services.call import UNKNOWN_ORIGIN
 

@@ -9,8 +9,8 @@ from rest.envelope import error_of
 from rest.serving import Served, Start
 
 from vectrograph.domain.access import ALL_SCOPES, Role
+from vectrograph.http.operation import Operation
 from vectrograph.rest.examples import EXAMPLES
-from vectrograph.rest.operation import Operation
 from vectrograph.rest.routes import OPERATIONS
 from vectrograph.services.call import Principal
 

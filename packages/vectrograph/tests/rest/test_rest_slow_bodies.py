@@ -4,7 +4,7 @@ import socket
 
 from rest.serving import HOSTS, VERSION, Served, Start, listening
 
-from vectrograph.rest.app import build_http_app
+from vectrograph.http_app import build_http_app
 
 
 def test_a_body_that_stops_coming_is_answered_408(start: Start) -> None:

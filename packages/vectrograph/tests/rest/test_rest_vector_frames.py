@@ -17,8 +17,8 @@ from rest.envelope import error_of, field_error
 from rest.serving import DIMENSION, LIMITS, Served, Start
 
 from vectrograph.domain.errors import InvalidArgument, Unavailable
+from vectrograph.http.vector_frames import VECTORS, read_frame, write_frame
 from vectrograph.rest.routes import OPERATIONS
-from vectrograph.rest.vector_frames import VECTORS, read_frame, write_frame
 
 TOKENS = "/api/v1/tokens"
 FRAME = {"Content-Type": VECTORS}

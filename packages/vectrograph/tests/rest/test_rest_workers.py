@@ -9,9 +9,9 @@ from functools import partial
 import pytest
 
 from vectrograph.domain.errors import DeadlineExceeded, Overloaded, Unavailable
-from vectrograph.rest.operation import Work
-from vectrograph.rest.workers import Workers
-from vectrograph.services import waiting
+from vectrograph.http.operation import Work
+from vectrograph.http.workers import Workers
+from vectrograph.services.limits import queueing
 
 name: ContextVar[str] = ContextVar("name", default="")
 
@@ -101,7 +101,7 @@ def test_what_is_being_answered_is_not_refused_and_what_is_new_is() -> None:
 
 
 def test_who_waited_too_long_is_refused_when_the_turn_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "LONGEST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(queueing, "LONGEST_WAIT_SECONDS", 0.05)
 
     async def ask() -> None:
         workers, gate = Workers(1), threading.Event()
@@ -110,7 +110,7 @@ def test_who_waited_too_long_is_refused_when_the_turn_comes(monkeypatch: pytest.
         await asyncio.sleep(0.01)
         late = [
             asyncio.create_task(workers.run(Work.THREADED, None, partial(ran.append, number)))
-            for number in range(waiting.ALWAYS_LET_IN + 5)
+            for number in range(queueing.ALWAYS_LET_IN + 5)
         ]
         await asyncio.sleep(0.1)
         gate.set()
@@ -119,6 +119,6 @@ def test_who_waited_too_long_is_refused_when_the_turn_comes(monkeypatch: pytest.
         refused = [one for one in outcomes if one is not None]
         assert len(refused) == 5
         assert all(isinstance(one, Overloaded) and one.retry_after for one in refused)
-        assert ran == list(range(5, waiting.ALWAYS_LET_IN + 5))
+        assert ran == list(range(5, queueing.ALWAYS_LET_IN + 5))
 
     asyncio.run(ask())

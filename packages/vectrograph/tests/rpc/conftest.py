@@ -18,8 +18,8 @@ from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.rpc._pb.methods import AUTH_SERVICE_METHODS, VECTROGRAPH_SERVICE_METHODS, VECTRON_SERVICE_METHODS
 from vectrograph.rpc.server import build_grpc_server
 from vectrograph.services import Services
-from vectrograph.services.assembly import assemble
 from vectrograph.services.call import Call, Principal
+from vectrograph.services.wiring import assemble
 
 MAX_MESSAGE_BYTES = 1 << 20
 # Both services have an UpdateUserProfile; AuthService's is called "auth.UpdateUserProfile" here.

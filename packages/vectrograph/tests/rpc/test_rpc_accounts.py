@@ -18,11 +18,11 @@ from vectrograph.rpc._pb import auth_pb as pb
 from vectrograph.rpc._pb import vectron_pb
 from vectrograph.rpc._pb.methods import AUTH_SERVICE_METHODS
 from vectrograph.services import Services
-from vectrograph.services.audit import Audit
+from vectrograph.services.accounts.audit import Audit
+from vectrograph.services.accounts.development import Development
+from vectrograph.services.accounts.lockout import Lockout
+from vectrograph.services.accounts.registration import Registration
 from vectrograph.services.call import Call
-from vectrograph.services.development import Development
-from vectrograph.services.lockout import Lockout
-from vectrograph.services.registration import Registration
 
 Send = Callable[..., Any]
 PASSWORD = "Correct-horse-7"

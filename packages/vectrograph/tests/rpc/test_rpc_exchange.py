@@ -22,8 +22,8 @@ from vectrograph.rpc._pb.methods import VECTRON_SERVICE_METHODS
 from vectrograph.rpc.errors import status_of
 from vectrograph.rpc.exchange import Exchange
 from vectrograph.services.call import Call, Principal
-from vectrograph.services.concurrency import Concurrency
-from vectrograph.services.rate_limits import RateLimits
+from vectrograph.services.limits.concurrency import Concurrency
+from vectrograph.services.limits.rate_limits import RateLimits
 
 SECRET = "what nobody outside should read"
 GOOD = ("authorization", "Bearer good")

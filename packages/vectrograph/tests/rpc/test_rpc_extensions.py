@@ -17,7 +17,7 @@ from vectrograph.domain.errors import DeadlineExceeded
 from vectrograph.rpc._pb import vectron_pb as pb
 from vectrograph.rpc._pb.methods import VECTRON_SERVICE_METHODS
 from vectrograph.services import Services
-from vectrograph.services.search import Search
+from vectrograph.services.points.search import Search
 
 Send = Callable[..., Any]
 names = (f"extended-{number}" for number in count())
@@ -168,7 +168,17 @@ def test_keys_of_two_callers_never_meet(send: Send, years: str, key_of: Callable
     assert list(send("Get", pb.GetRequest(collection=years, id="9")).point.vector) == [2]
 
 
-@pytest.mark.parametrize("name", ["", "x" * 129, "with space"])
+def test_a_key_may_have_255_characters(send: Send, years: str) -> None:
+    request = pb.UpsertRequest(collection=years, points=[pb.Point(id="2", vector=[1])])
+    named = (("idempotency-key", "x" * 255),)
+    send("Upsert", request, metadata=named)
+    send("Delete", pb.DeleteRequest(collection=years, id="2"))
+    send("Upsert", request, metadata=named)
+    code, _, _ = refusal(lambda: send("Get", pb.GetRequest(collection=years, id="2")))
+    assert code == "NOT_FOUND"
+
+
+@pytest.mark.parametrize("name", ["", "x" * 256, "with space"])
 def test_keys_that_are_none_are_refused(send: Send, years: str, name: str) -> None:
     request = pb.UpsertRequest(collection=years, points=[pb.Point(id="1", vector=[1])])
     code, _, _ = refusal(lambda: send("Upsert", request, metadata=(("idempotency-key", name),)))

@@ -19,7 +19,7 @@ from vectrograph.engines.embedded.upkeep.background import Rhythm
 from vectrograph.rpc._pb import vectron_pb as pb
 from vectrograph.rpc._pb.methods import VECTRON_SERVICE_METHODS
 from vectrograph.services import Services
-from vectrograph.services.search import Search
+from vectrograph.services.points.search import Search
 
 ROWS = 400
 DIMENSION = 4

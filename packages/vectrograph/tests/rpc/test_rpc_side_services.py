@@ -15,8 +15,8 @@ from vectrograph.domain.access import Role
 from vectrograph.domain.limits import Limits
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE, VECTRON_SERVICE_METHODS
 from vectrograph.services.call import Principal
-from vectrograph.services.concurrency import Concurrency
-from vectrograph.services.rate_limits import RateLimits
+from vectrograph.services.limits.concurrency import Concurrency
+from vectrograph.services.limits.rate_limits import RateLimits
 
 SERVICES = [
     "grpc.health.v1.Health",

@@ -15,8 +15,8 @@ from vectrograph.domain.limits import Limits
 from vectrograph.rpc._pb.methods import VECTRON_SERVICE_METHODS
 from vectrograph.rpc.server import build_grpc_server
 from vectrograph.services.call import Principal
-from vectrograph.services.concurrency import Concurrency
-from vectrograph.services.rate_limits import RateLimits
+from vectrograph.services.limits.concurrency import Concurrency
+from vectrograph.services.limits.rate_limits import RateLimits
 
 LIST = VECTRON_SERVICE_METHODS["ListCollections"].path
 KEY = (("x-api-key", "k"),)

@@ -14,13 +14,13 @@ from vectrograph.control.store import ControlStore, sqlite_url
 from vectrograph.domain.access import Role
 from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import DomainError, NotFound
-from vectrograph.domain.filters import Exists
+from vectrograph.domain.filters.evaluation import Exists
 from vectrograph.domain.points import Put
 from vectrograph.engines.base import Engine
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.services import Services
-from vectrograph.services.assembly import assemble
 from vectrograph.services.call import Call, Origin
+from vectrograph.services.wiring import assemble
 
 PASSWORD: Final = "Correct-horse-7"
 ORIGIN: Final = Origin(address="198.51.100.7", request_id="the-request")
@@ -131,7 +131,7 @@ def docs(place: Place) -> CollectionRef:
 
 
 def tokens(place: Place) -> None:
-    from vectrograph.services.tokens import NewToken
+    from vectrograph.services.points.tokens import NewToken
 
     place.services.tokens.create_many(DEVELOPER, [NewToken(f"text {n}", {"n": n}) for n in range(5)])
 
@@ -164,7 +164,7 @@ def _logs_in(place: Place, password: str, username: str = "zoe") -> bool:
 def _sessions(place: Place) -> int:
     from sqlalchemy import func, select
 
-    from vectrograph.control.models import LoginSession
+    from vectrograph.control.database.models import LoginSession
 
     with place.store._database.read() as opened:
         return opened.scalars(select(func.count()).select_from(LoginSession)).one()

@@ -19,9 +19,9 @@ from vectrograph.domain.points import Vector
 from vectrograph.domain.quotas import Quotas
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services import Services
-from vectrograph.services.assembly import assemble
-from vectrograph.services.audit import Audit
+from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.call import Call, Principal
+from vectrograph.services.wiring import assemble
 
 DIMENSION = 8
 # For services that are tested without accounts.

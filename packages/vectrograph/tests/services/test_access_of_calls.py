@@ -11,7 +11,7 @@ from vectrograph.domain.points import Put
 from vectrograph.domain.queries import Include
 from vectrograph.services import Services
 from vectrograph.services.call import Call
-from vectrograph.services.tokens import NewToken
+from vectrograph.services.points.tokens import NewToken
 
 V = np.ones(DIMENSION, np.float32)
 PUT = Put(id="1", vector=V)

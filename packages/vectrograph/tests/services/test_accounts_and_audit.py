@@ -20,9 +20,9 @@ from vectrograph.domain.errors import (
     RateLimited,
     UserNotFound,
 )
+from vectrograph.services.accounts.lockout import FOR_ADDRESS, FOR_PAIR, Lockout
+from vectrograph.services.accounts.password_policy import COMMON_PASSWORDS, admit_new_password
 from vectrograph.services.call import Call, Origin
-from vectrograph.services.lockout import FOR_ADDRESS, FOR_PAIR, Lockout
-from vectrograph.services.password_policy import COMMON_PASSWORDS, admit_new_password
 
 GOOD = "correct horse battery"
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from vectrograph.domain.errors import InvalidArgument, TooLarge
 from vectrograph.domain.limits import Limits
-from vectrograph.services.admission import admit_payload, admit_text, admit_top_k
-from vectrograph.services.naming import field_name, naming_fields
+from vectrograph.services.limits.validation import admit_payload, admit_text, admit_top_k
+from vectrograph.services.points.field_names import field_name, naming_fields
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(codec="utf-8"), max_size=20),

@@ -10,7 +10,7 @@ from vectrograph.domain.errors import (
     ReservedCollection,
 )
 from vectrograph.services.call import Call
-from vectrograph.services.catalog import Catalog
+from vectrograph.services.points.collections import Catalog
 
 
 @pytest.mark.parametrize(

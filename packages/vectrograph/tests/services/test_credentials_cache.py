@@ -9,9 +9,9 @@ from services.house import House
 from vectrograph.control.api_keys import ApiKeys
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.errors import InvalidApiKey, Unauthenticated, Unavailable
-from vectrograph.services import credentials
+from vectrograph.services.accounts import credentials
+from vectrograph.services.accounts.key_usage import FLUSH_EVERY, KeyUsage
 from vectrograph.services.call import Call
-from vectrograph.services.usage import FLUSH_EVERY, KeyUsage
 
 
 def test_a_known_credential_asks_the_database_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

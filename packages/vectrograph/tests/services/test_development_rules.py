@@ -9,7 +9,7 @@ from vectrograph.control.accounts import NewUser
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.access import Role
 from vectrograph.domain.errors import OutOfSpace, PermissionDenied
-from vectrograph.services.development import PROXY_HEADERS, Development, sign_of_others
+from vectrograph.services.accounts.development import PROXY_HEADERS, Development, sign_of_others
 
 EARLIER = """
     DROP INDEX ix_feedback_sessions_user_id_size; ALTER TABLE feedback_sessions DROP COLUMN size;

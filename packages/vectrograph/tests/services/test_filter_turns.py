@@ -11,13 +11,13 @@ from services.house import House, call_as
 
 from vectrograph.domain.cancellation import CancelledWhen, refuse_cancelled
 from vectrograph.domain.errors import Cancelled, InternalError, RateLimited
-from vectrograph.domain.filters import Compare, Comparison, Filter, Or, Substring
+from vectrograph.domain.filters.evaluation import Compare, Comparison, Filter, Or, Substring
 from vectrograph.domain.points import Precondition, Put
-from vectrograph.services import filter_turns
 from vectrograph.services.call import Call
-from vectrograph.services.cost import admit_filter
-from vectrograph.services.filter_turns import COSTLY_NANOSECONDS, FilterTurns
-from vectrograph.services.token_queries import TokenQuestion
+from vectrograph.services.limits import filter_turns
+from vectrograph.services.limits.cost import admit_filter
+from vectrograph.services.limits.filter_turns import COSTLY_NANOSECONDS, FilterTurns
+from vectrograph.services.points.token_queries import TokenQuestion
 
 COSTLY = COSTLY_NANOSECONDS + 1
 TEXTS: Filter = Or((Substring(("a",), "x"), Substring(("b",), "y")))

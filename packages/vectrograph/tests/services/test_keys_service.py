@@ -3,8 +3,8 @@ from services.house import House, call_as
 
 from vectrograph.domain.access import ALL_SCOPES, ROLE_SCOPES, Role
 from vectrograph.domain.errors import ApiKeyNotFound, InvalidApiKey, InvalidArgument, PermissionDenied
+from vectrograph.services.accounts.keys import Keys
 from vectrograph.services.call import Call
-from vectrograph.services.keys import Keys
 
 DAY = 86_400
 

@@ -8,8 +8,8 @@ import pytest
 from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.errors import RateLimited
 from vectrograph.services.call import Principal
-from vectrograph.services.concurrency import Concurrency
-from vectrograph.services.rate_limits import RateLimits
+from vectrograph.services.limits.concurrency import Concurrency
+from vectrograph.services.limits.rate_limits import RateLimits
 
 
 def caller(user_id: str = "ada", key_id: str | None = None, rate_limit: int | None = None) -> Principal:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vectrograph.domain.errors import RateLimited
-from vectrograph.services.lockout import CAPACITY, FOR_ACCOUNT, FOR_ADDRESS, FOR_PAIR, FailureTable, Lockout
+from vectrograph.services.accounts.lockout import CAPACITY, FOR_ACCOUNT, FOR_ADDRESS, FOR_PAIR, FailureTable, Lockout
 
 HOME = "198.51.100.7"
 

@@ -9,7 +9,7 @@ from services.house import House
 from sqlalchemy import URL
 
 from vectrograph.domain.errors import CollectionNotFound, DomainError, PermissionDenied, PointNotFound, Unavailable
-from vectrograph.domain.filters import Exists
+from vectrograph.domain.filters.evaluation import Exists
 from vectrograph.domain.points import Put
 from vectrograph.services.call import Call
 

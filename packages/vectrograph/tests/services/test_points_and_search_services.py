@@ -12,7 +12,7 @@ from vectrograph.domain.errors import (
     PointNotFound,
     TooLarge,
 )
-from vectrograph.domain.filters import Compare, Comparison
+from vectrograph.domain.filters.evaluation import Compare, Comparison
 from vectrograph.domain.points import KEEP, Put, Vector
 from vectrograph.domain.queries import Include
 from vectrograph.services.call import Call

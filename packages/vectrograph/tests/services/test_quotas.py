@@ -14,8 +14,8 @@ from vectrograph.domain.access import Role
 from vectrograph.domain.errors import CollectionNotFound, InvalidToken, PermissionDenied, QuotaExceeded, RateLimited
 from vectrograph.domain.quotas import Quotas
 from vectrograph.engines.reference import ReferenceEngine
-from vectrograph.services.access_lines import AccessLines
-from vectrograph.services.audit_quota import HOUR, AuditQuota
+from vectrograph.services.access_log import AccessLines
+from vectrograph.services.accounts.audit_quota import HOUR, AuditQuota
 from vectrograph.services.call import Call, Origin
 
 QUOTAS = Quotas(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from vectrograph.services.refusals import Refusals
+from vectrograph.services.limits.refusal_log import Refusals
 
 
 def test_many_refusals_of_a_moment_are_one_line_that_counts_them_and_later_ones_another(
@@ -17,7 +17,7 @@ def test_many_refusals_of_a_moment_are_one_line_that_counts_them_and_later_ones_
         def start(self) -> None:
             begun.append(self)
 
-    monkeypatch.setattr("vectrograph.services.refusals.threading.Timer", Timer)
+    monkeypatch.setattr("vectrograph.services.limits.refusal_log.threading.Timer", Timer)
     counted = Refusals("http", 0.5)
     for _ in range(300):
         counted.note()

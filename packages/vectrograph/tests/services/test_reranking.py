@@ -16,7 +16,7 @@ from vectrograph.domain.errors import DeadlineExceeded, InvalidArgument
 from vectrograph.domain.points import Point, Put
 from vectrograph.domain.queries import Hit, Include
 from vectrograph.services.call import Call
-from vectrograph.services.reranking import Rerank, reranked
+from vectrograph.services.points.reranking import Rerank, reranked
 
 
 def hit(point_id: str, score: float, text: str | None = None, **payload: Any) -> Hit:

@@ -21,7 +21,7 @@ from vectrograph.domain.errors import (
     Unauthenticated,
 )
 from vectrograph.engines.reference import ReferenceEngine
-from vectrograph.services.sessions import Sessions, TokenPair
+from vectrograph.services.accounts.sessions import Sessions, TokenPair
 
 
 @pytest.fixture

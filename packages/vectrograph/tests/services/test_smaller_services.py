@@ -20,10 +20,10 @@ from vectrograph.domain.errors import (
 )
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services import health as health_module
-from vectrograph.services.assembly import assemble
 from vectrograph.services.call import Call
 from vectrograph.services.health import DAMAGE, Health, Wellness, memory_usage_mb
-from vectrograph.services.reservation import TOKENS, ensure_tokens
+from vectrograph.services.points.tokens_collection import TOKENS, ensure_tokens
+from vectrograph.services.wiring import assemble
 
 
 def field_of(error: DomainError) -> str:

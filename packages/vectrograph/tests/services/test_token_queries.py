@@ -18,7 +18,7 @@ from vectrograph.domain.queries import Hit, SearchResult
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services import Services
 from vectrograph.services.call import Call
-from vectrograph.services.tokens import NewToken, Tokens
+from vectrograph.services.points.tokens import NewToken, Tokens
 
 OWN = np.arange(1, DIMENSION + 1, dtype=np.float32)
 

@@ -13,8 +13,8 @@ from vectrograph.domain.errors import (
 from vectrograph.domain.points import KEEP, MAX_SERIAL_ID, Delete, Payload, Put, Vector
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services.call import Call
-from vectrograph.services.reservation import TOKENS
-from vectrograph.services.tokens import NewToken, Tokens
+from vectrograph.services.points.tokens import NewToken, Tokens
+from vectrograph.services.points.tokens_collection import TOKENS
 
 OWN = np.arange(1, DIMENSION + 1, dtype=np.float32)
 

@@ -15,8 +15,8 @@ import pytest
 from services.actions import ACTIONS, EVERY_ACTION, Action, Place, outcome, require_agreement
 
 import vectrograph.services
+from vectrograph.control.database.reserved_space import RESERVE_PAGES
 from vectrograph.control.records import FeedbackItem
-from vectrograph.control.reserve import RESERVE_PAGES
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.errors import OutOfSpace, StorageReadOnly
 
@@ -147,7 +147,7 @@ def test_every_recorded_action_is_in_the_table() -> None:
 def recorded_actions() -> set[str]:
     """Return the names under which the services record what they change."""
     found = {"point.delete"}
-    for path in Path(vectrograph.services.__file__).parent.glob("*.py"):
+    for path in Path(vectrograph.services.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or getattr(node.func, "attr", "") not in ("noting", "noting_stranger"):
                 continue

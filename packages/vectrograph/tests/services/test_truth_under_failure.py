@@ -54,7 +54,7 @@ def place(directory: Path) -> Iterator[Place]:
 @pytest.fixture
 def impatient(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """A place whose connections to the account database wait ten milliseconds for a lock, not ten seconds."""
-    monkeypatch.setattr("vectrograph.control.database.BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("vectrograph.control.database.connection.BUSY_SECONDS", 0.01)
     opened = Place.open(directory)
     yield opened
     opened.close()

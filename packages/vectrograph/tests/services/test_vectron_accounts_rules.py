@@ -17,9 +17,9 @@ from vectrograph.domain.errors import (
     PermissionDenied,
     RateLimited,
 )
+from vectrograph.services.accounts.lockout import FOR_ADDRESS, FOR_PAIR
+from vectrograph.services.accounts.registration import Registration
 from vectrograph.services.call import Call, Origin
-from vectrograph.services.lockout import FOR_ADDRESS, FOR_PAIR
-from vectrograph.services.registration import Registration
 
 PASSWORD = "Correct-horse-7"
 HERE = Origin("198.51.100.7", "r-1")

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from vectrograph.services.waiting import (
+from vectrograph.services.limits.queueing import (
     ALWAYS_LET_IN,
     LONGEST_WAIT_SECONDS,
     MAX_WAIT_SECONDS,

@@ -10,7 +10,7 @@ import numpy as np
 
 from torture.story import DIMENSION, DOCS, NUMBERS, place
 from vectrograph.domain.collections import CollectionRef
-from vectrograph.domain.filters import Compare, Comparison, Filter, Not, Range
+from vectrograph.domain.filters.evaluation import Compare, Comparison, Filter, Not, Range
 from vectrograph.domain.points import Point
 from vectrograph.domain.queries import DenseLeg, Include, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine

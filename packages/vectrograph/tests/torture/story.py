@@ -12,7 +12,7 @@ import numpy as np
 
 from vectrograph.domain.capabilities import MaintenanceTask
 from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance, IdKind
-from vectrograph.domain.filters import Range
+from vectrograph.domain.filters.evaluation import Range
 from vectrograph.domain.points import (
     KEEP,
     Delete,

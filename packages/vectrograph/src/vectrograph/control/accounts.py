@@ -7,11 +7,11 @@ from sqlalchemy import delete, exc, func, select
 from sqlalchemy.orm import Session
 
 from vectrograph.control.clock import Clock
-from vectrograph.control.database import Database
+from vectrograph.control.database.connection import Database
+from vectrograph.control.database.models import ApiKey, LoginSession, User
+from vectrograph.control.database.reserved_space import RESERVE_PAGES
 from vectrograph.control.development import end_development, end_for_administrator, is_development
-from vectrograph.control.models import ApiKey, LoginSession, User
 from vectrograph.control.records import StoredPassword, UserRecord
-from vectrograph.control.reserve import RESERVE_PAGES
 from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import (

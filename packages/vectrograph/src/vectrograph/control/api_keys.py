@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 
 from vectrograph.control.accounts import user_record
 from vectrograph.control.clock import Clock
-from vectrograph.control.database import Database
-from vectrograph.control.models import ApiKey, LoginSession, User
+from vectrograph.control.database.connection import Database
+from vectrograph.control.database.models import ApiKey, LoginSession, User
+from vectrograph.control.database.reserved_space import RESERVE_PAGES
 from vectrograph.control.records import ApiKeyRecord, StoredKey
-from vectrograph.control.reserve import RESERVE_PAGES
 from vectrograph.domain.errors import ApiKeyNotFound, Conflict, QuotaExceeded, Unavailable, UserNotFound
 from vectrograph.domain.quotas import Quotas
 

@@ -21,10 +21,10 @@ from sqlalchemy import func, select
 
 from vectrograph.control.audit_journal import SLOTS, AuditJournal, Entry, JournalTaken, Outcome, new_ticket
 from vectrograph.control.clock import Clock
-from vectrograph.control.database import Database
-from vectrograph.control.models import AuditEntry
+from vectrograph.control.database.connection import Database
+from vectrograph.control.database.models import AuditEntry
+from vectrograph.control.database.reserved_space import AUDIT_PAGES
 from vectrograph.control.records import AuditRecord
-from vectrograph.control.reserve import AUDIT_PAGES
 from vectrograph.domain.errors import DomainError, OutOfSpace, StorageReadOnly, Unavailable
 
 INTERRUPTED: Final = "INTERRUPTED"

@@ -7,8 +7,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from vectrograph.control.clock import Clock
-from vectrograph.control.database import Database
-from vectrograph.control.models import Development, LoginSession, User
+from vectrograph.control.database.connection import Database
+from vectrograph.control.database.models import Development, LoginSession, User
 from vectrograph.domain.access import Role
 
 DEVELOPMENT_USERS: Final = ("admin", "developer", "viewer")

@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from vectrograph.control.clock import Clock
-from vectrograph.control.database import Database
-from vectrograph.control.models import FeedbackJudgement, FeedbackSession
+from vectrograph.control.database.connection import Database
+from vectrograph.control.database.models import FeedbackJudgement, FeedbackSession
+from vectrograph.control.database.reserved_space import RESERVE_PAGES
 from vectrograph.control.records import FeedbackItem, FeedbackRecord
-from vectrograph.control.reserve import RESERVE_PAGES
 from vectrograph.domain.errors import QuotaExceeded
 from vectrograph.domain.quotas import Quotas
 

@@ -4,9 +4,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from vectrograph.control.clock import Clock
-from vectrograph.control.database import Database
-from vectrograph.control.models import CollectionOwner, FeedbackSession
-from vectrograph.control.reserve import RESERVE_PAGES
+from vectrograph.control.database.connection import Database
+from vectrograph.control.database.models import CollectionOwner, FeedbackSession
+from vectrograph.control.database.reserved_space import RESERVE_PAGES
 
 
 class CollectionOwners:

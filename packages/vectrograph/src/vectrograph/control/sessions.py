@@ -8,8 +8,8 @@ from sqlalchemy import delete, func, select
 
 from vectrograph.control.accounts import user_record
 from vectrograph.control.clock import Clock
-from vectrograph.control.database import Database
-from vectrograph.control.models import LoginSession, User
+from vectrograph.control.database.connection import Database
+from vectrograph.control.database.models import LoginSession, User
 from vectrograph.control.records import SessionRecord, StoredPassword, UserRecord
 from vectrograph.domain.errors import InvalidCredentials
 from vectrograph.domain.quotas import Quotas

@@ -11,13 +11,13 @@ from vectrograph.control.accounts import Accounts
 from vectrograph.control.api_keys import ApiKeys
 from vectrograph.control.audit import AuditLog
 from vectrograph.control.clock import Clock, now
-from vectrograph.control.database import Database
+from vectrograph.control.database.connection import Database
+from vectrograph.control.database.copies import Safekeeping
+from vectrograph.control.database.schema import bring_to_head
 from vectrograph.control.development import DevelopmentStore
+from vectrograph.control.email_accounts import Mailboxes
 from vectrograph.control.feedback import FeedbackLog
-from vectrograph.control.mailboxes import Mailboxes
 from vectrograph.control.owners import CollectionOwners
-from vectrograph.control.safekeeping import Safekeeping
-from vectrograph.control.schema import bring_to_head
 from vectrograph.control.sessions import LoginSessions
 from vectrograph.domain.errors import StartupError
 from vectrograph.domain.quotas import Quotas

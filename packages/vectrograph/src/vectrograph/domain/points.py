@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vectrograph.domain.filters import Filter
+from vectrograph.domain.filters.evaluation import Filter
 
 Vector: TypeAlias = NDArray[np.float32]
 

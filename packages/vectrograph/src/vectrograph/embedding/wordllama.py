@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from vectrograph.cores import place
+from vectrograph.affinity import place
 from vectrograph.domain.errors import StartupError, Unavailable
 from vectrograph.domain.points import Vector
 

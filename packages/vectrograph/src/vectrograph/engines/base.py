@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from vectrograph.domain.capabilities import Capabilities, MaintenanceReport, MaintenanceTask
 from vectrograph.domain.collections import CollectionInfo, CollectionOutline, CollectionRef, CollectionSpec
-from vectrograph.domain.filters import Filter
+from vectrograph.domain.filters.evaluation import Filter
 from vectrograph.domain.points import ChangePage, IdempotencyKey, Op, Point, Precondition, WriteResult
 from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest, SearchResult
 

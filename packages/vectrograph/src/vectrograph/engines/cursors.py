@@ -7,7 +7,7 @@ import json
 from typing import Any, Final
 
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.filter_json import to_dict
+from vectrograph.domain.filters.json_form import to_dict
 from vectrograph.domain.queries import ScrollRequest
 
 _SEAL_BYTES: Final = 8

@@ -4,8 +4,8 @@ from typing import Final
 
 from vectrograph.domain import errors
 from vectrograph.domain.access import Scope
-from vectrograph.rest import answers, bodies, users
-from vectrograph.rest.operation import Operation, Work
+from vectrograph.http.operation import Operation, Work
+from vectrograph.rest import requests, responses, users
 
 _USERS: Final = "/api/v1/users"
 _ONE: Final = f"{_USERS}/{{user_id}}"
@@ -19,8 +19,8 @@ ADMINISTRATION: Final = (
         description="It can log in at once.",
         tag="users",
         access=Scope.USERS_ADMIN,
-        body=bodies.UserCreate,
-        answer=answers.User,
+        body=requests.UserCreate,
+        answer=responses.User,
         status=201,
         raises=(errors.AlreadyExists,),
         work=Work.HASHING,
@@ -32,7 +32,7 @@ ADMINISTRATION: Final = (
         summary="List accounts",
         tag="users",
         access=Scope.USERS_ADMIN,
-        answer=answers.UserList,
+        answer=responses.UserList,
     ),
     Operation(
         method="GET",
@@ -41,7 +41,7 @@ ADMINISTRATION: Final = (
         summary="Get an account",
         tag="users",
         access=Scope.USERS_ADMIN,
-        answer=answers.User,
+        answer=responses.User,
         raises=(errors.UserNotFound,),
     ),
     Operation(
@@ -63,8 +63,8 @@ ADMINISTRATION: Final = (
         description="Effective at once, for its sessions and keys too.",
         tag="users",
         access=Scope.USERS_ADMIN,
-        body=bodies.UserRole,
-        answer=answers.User,
+        body=requests.UserRole,
+        answer=responses.User,
         raises=(errors.UserNotFound, errors.Conflict),
     ),
     Operation(
@@ -75,8 +75,8 @@ ADMINISTRATION: Final = (
         description="All its sessions end at once; its API keys go on.",
         tag="users",
         access=Scope.USERS_ADMIN,
-        body=bodies.UserPassword,
-        answer=answers.User,
+        body=requests.UserPassword,
+        answer=responses.User,
         raises=(errors.UserNotFound,),
         work=Work.HASHING,
     ),
@@ -88,7 +88,7 @@ ADMINISTRATION: Final = (
         description="Its sessions and keys cease to work at once.",
         tag="users",
         access=Scope.USERS_ADMIN,
-        answer=answers.User,
+        answer=responses.User,
         raises=(errors.UserNotFound, errors.Conflict),
     ),
     Operation(
@@ -98,7 +98,7 @@ ADMINISTRATION: Final = (
         summary="Enable an account again",
         tag="users",
         access=Scope.USERS_ADMIN,
-        answer=answers.User,
+        answer=responses.User,
         raises=(errors.UserNotFound,),
     ),
     Operation(
@@ -109,7 +109,7 @@ ADMINISTRATION: Final = (
         description="Newest first; the number of the last entry, as `before`, continues the list.",
         tag="audit",
         access=Scope.LOGS_ADMIN,
-        query=bodies.AuditPage,
-        answer=answers.AuditEntries,
+        query=requests.AuditPage,
+        answer=responses.AuditEntries,
     ),
 )

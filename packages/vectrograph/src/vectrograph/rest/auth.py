@@ -1,40 +1,40 @@
 """Handlers of sessions and of the account behind them."""
 
-from vectrograph.rest import answers, bodies
-from vectrograph.rest.context import Context
+from vectrograph.http.context import Context
+from vectrograph.rest import requests, responses
 
 
-def login(context: Context, body: bodies.Login) -> answers.Session:
+def login(context: Context, body: requests.Login) -> responses.Session:
     """POST /api/v1/auth/login."""
     pair = context.services.sessions.login(body.username, body.password, context.origin)
-    return answers.Session(
+    return responses.Session(
         access_token=pair.access_token,
         refresh_token=pair.refresh_token,
         expires_in=pair.expires_in,
-        user=answers.User.of(pair.user),
+        user=responses.User.of(pair.user),
     )
 
 
-def refresh(context: Context, body: bodies.Refresh) -> answers.TokenPair:
+def refresh(context: Context, body: requests.Refresh) -> responses.TokenPair:
     """POST /api/v1/auth/refresh."""
     pair = context.services.sessions.refresh(body.refresh_token, context.origin)
-    return answers.TokenPair(
+    return responses.TokenPair(
         access_token=pair.access_token, refresh_token=pair.refresh_token, expires_in=pair.expires_in
     )
 
 
-def logout(context: Context, _: bodies.Logout) -> answers.Success:
+def logout(context: Context, _: requests.Logout) -> responses.Success:
     """POST /api/v1/auth/logout."""
     context.services.sessions.logout(context.call)
-    return answers.Success(message="Logged out.")
+    return responses.Success(message="Logged out.")
 
 
-def me(context: Context, _: None) -> answers.User:
+def me(context: Context, _: None) -> responses.User:
     """GET /api/v1/auth/me."""
-    return answers.User.of(context.services.sessions.me(context.call))
+    return responses.User.of(context.services.sessions.me(context.call))
 
 
-def change_password(context: Context, body: bodies.PasswordChange) -> answers.Success:
+def change_password(context: Context, body: requests.PasswordChange) -> responses.Success:
     """POST /api/v1/auth/change-password."""
     context.services.sessions.change_password(context.call, body.old_password, body.new_password)
-    return answers.Success(message="Password changed.")
+    return responses.Success(message="Password changed.")

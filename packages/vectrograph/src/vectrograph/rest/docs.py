@@ -9,7 +9,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
-from vectrograph.rest.context import Context, Page
+from vectrograph.http.context import Context, Page
 
 
 def documentation_page(_: Context, __: None) -> Page:

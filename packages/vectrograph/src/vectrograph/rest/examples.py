@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
-from vectrograph.rest import answers, bodies
+from vectrograph.rest import requests, responses
 
 _MORNING: Final = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
 _NOON: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 _EMBEDDING: Final = [0.5, -0.5, 0.5, 0.5]
-_TOKEN: Final = answers.Token(
+_TOKEN: Final = responses.Token(
     id=7,
     text="hello world",
     embedding=_EMBEDDING,
@@ -20,7 +20,7 @@ _TOKEN: Final = answers.Token(
     created_at=_MORNING,
     updated_at=_MORNING,
 )
-_USER: Final = answers.User(
+_USER: Final = responses.User(
     user_id="developer",
     username="developer",
     email=None,
@@ -31,7 +31,7 @@ _USER: Final = answers.User(
     tenant="default",
     created_at=_MORNING,
 )
-_ENTRY: Final = answers.AuditEntry(
+_ENTRY: Final = responses.AuditEntry(
     entry_id=12,
     at=_NOON,
     tenant="default",
@@ -57,42 +57,42 @@ _KEY: Final[dict[str, Any]] = {
 }
 
 _EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
-    bodies.Login(username="developer", password="developer123"),  # noqa: S106  (the documented account)
-    bodies.Refresh(refresh_token="eyJhbGciOi…"),  # noqa: S106
-    bodies.Logout(),
-    bodies.PasswordChange(old_password="developer123", new_password="a longer one"),  # noqa: S106
-    bodies.TokenCreate(text="hello world", metadata={"category": "greeting"}),
-    bodies.TokenBatch(tokens=[bodies.TokenCreate(text="hello"), bodies.TokenCreate(text="world")]),
-    bodies.TokenUpdate(text="hello again", metadata=None),
-    bodies.TokenQuery(query_vector=_EMBEDDING, top_k=10, threshold=0.8),
-    bodies.TokenQueryMany(texts=["hello", "world"], top_k=3),
-    bodies.TokenDelete(ids=[7, 8]),
-    bodies.ApiKeyRotate(overlap_seconds=3600),
-    bodies.EmbeddingRequest(texts=["hello world"]),
-    bodies.ApiKeyCreate(name="integration", scopes=["tokens:read"], expires_in_days=30),
-    bodies.UserCreate(username="ada", password="correct horse battery", role="developer"),  # noqa: S106
-    bodies.UserRole(role="viewer"),
-    bodies.UserPassword(password="correct horse battery"),  # noqa: S106
-    answers.Session(access_token="eyJhbGciOi…", refresh_token="eyJhbGciOi…", expires_in=900, user=_USER),  # noqa: S106
-    answers.TokenPair(access_token="eyJhbGciOi…", refresh_token="eyJhbGciOi…", expires_in=900),  # noqa: S106
-    answers.Success(message="Logged out."),
+    requests.Login(username="developer", password="developer123"),  # noqa: S106  (the documented account)
+    requests.Refresh(refresh_token="eyJhbGciOi…"),  # noqa: S106
+    requests.Logout(),
+    requests.PasswordChange(old_password="developer123", new_password="a longer one"),  # noqa: S106
+    requests.TokenCreate(text="hello world", metadata={"category": "greeting"}),
+    requests.TokenBatch(tokens=[requests.TokenCreate(text="hello"), requests.TokenCreate(text="world")]),
+    requests.TokenUpdate(text="hello again", metadata=None),
+    requests.TokenQuery(query_vector=_EMBEDDING, top_k=10, threshold=0.8),
+    requests.TokenQueryMany(texts=["hello", "world"], top_k=3),
+    requests.TokenDelete(ids=[7, 8]),
+    requests.ApiKeyRotate(overlap_seconds=3600),
+    requests.EmbeddingRequest(texts=["hello world"]),
+    requests.ApiKeyCreate(name="integration", scopes=["tokens:read"], expires_in_days=30),
+    requests.UserCreate(username="ada", password="correct horse battery", role="developer"),  # noqa: S106
+    requests.UserRole(role="viewer"),
+    requests.UserPassword(password="correct horse battery"),  # noqa: S106
+    responses.Session(access_token="eyJhbGciOi…", refresh_token="eyJhbGciOi…", expires_in=900, user=_USER),  # noqa: S106
+    responses.TokenPair(access_token="eyJhbGciOi…", refresh_token="eyJhbGciOi…", expires_in=900),  # noqa: S106
+    responses.Success(message="Logged out."),
     _USER,
-    answers.UserList(users=[_USER], total=1),
+    responses.UserList(users=[_USER], total=1),
     _ENTRY,
-    answers.AuditEntries(entries=[_ENTRY]),
+    responses.AuditEntries(entries=[_ENTRY]),
     _TOKEN,
-    answers.TokenPage(tokens=[_TOKEN], total=1, limit=100, offset=0),
-    answers.TokensCreated(tokens=[_TOKEN]),
-    answers.QueryResults(results=[answers.QueryHit(token=_TOKEN, similarity=0.93, distance=0.07)]),
-    answers.QueryManyResults(results=[[answers.QueryHit(token=_TOKEN, similarity=0.93, distance=0.07)], []]),
-    answers.TokensDeleted(deleted=1, missing=[8]),
-    answers.Embeddings(embeddings=[_EMBEDDING], model="wordllama-256", dimension=4),
-    answers.ApiKey(**_KEY),
-    answers.ApiKeyCreated(**_KEY, api_key="ng_live_Zk3vQ9xT…"),
-    answers.ApiKeyList(api_keys=[answers.ApiKey(**_KEY)], total=1),
-    answers.ApiKeyRevoked(key_id="3f9c2a7b51d0e846"),
-    answers.Health(status="healthy", version="0.60.0", uptime_seconds=42.5, timestamp=_NOON, quarantined=0),
-    answers.Status(
+    responses.TokenPage(tokens=[_TOKEN], total=1, limit=100, offset=0),
+    responses.TokensCreated(tokens=[_TOKEN]),
+    responses.QueryResults(results=[responses.QueryHit(token=_TOKEN, similarity=0.93, distance=0.07)]),
+    responses.QueryManyResults(results=[[responses.QueryHit(token=_TOKEN, similarity=0.93, distance=0.07)], []]),
+    responses.TokensDeleted(deleted=1, missing=[8]),
+    responses.Embeddings(embeddings=[_EMBEDDING], model="wordllama-256", dimension=4),
+    responses.ApiKey(**_KEY),
+    responses.ApiKeyCreated(**_KEY, api_key="ng_live_Zk3vQ9xT…"),
+    responses.ApiKeyList(api_keys=[responses.ApiKey(**_KEY)], total=1),
+    responses.ApiKeyRevoked(key_id="3f9c2a7b51d0e846"),
+    responses.Health(status="healthy", version="0.60.0", uptime_seconds=42.5, timestamp=_NOON, quarantined=0),
+    responses.Status(
         status="healthy",
         api_version="0.60.0",
         runtime_version="3.11.9",
@@ -106,7 +106,7 @@ _EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         quarantined={},
         unchecked=0,
     ),
-    answers.LimitsAdvertised(
+    responses.LimitsAdvertised(
         max_body_bytes=67_108_864,
         max_batch=10_000,
         max_top_k=1_000,
@@ -129,16 +129,18 @@ _EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
         embedding_dimension=256,
         vector_media_type="application/vnd.neurograph.vectors",
     ),
-    answers.Liveness(),
-    answers.Readiness(quarantined=0),
-    answers.Index(name="vectrograph", version="0.60.0", docs="/docs", openapi="/openapi.json", health="/api/v1/health"),
-    answers.Error(
-        error=answers.ErrorBody(
+    responses.Liveness(),
+    responses.Readiness(quarantined=0),
+    responses.Index(
+        name="vectrograph", version="0.60.0", docs="/docs", openapi="/openapi.json", health="/api/v1/health"
+    ),
+    responses.Error(
+        error=responses.ErrorBody(
             code="VALIDATION_ERROR",
             message="tokens.0.text: expected `str`, got `int`",
-            details=answers.ErrorDetails(
+            details=responses.ErrorDetails(
                 errors=[
-                    answers.FieldError(field="tokens.0.text", message="expected `str`, got `int`", type="type_error")
+                    responses.FieldError(field="tokens.0.text", message="expected `str`, got `int`", type="type_error")
                 ],
                 count=1,
             ),

@@ -1,10 +1,10 @@
 """Handlers of API keys."""
 
-from vectrograph.rest import answers, bodies
-from vectrograph.rest.context import Context
+from vectrograph.http.context import Context
+from vectrograph.rest import requests, responses
 
 
-def create(context: Context, body: bodies.ApiKeyCreate) -> answers.ApiKeyCreated:
+def create(context: Context, body: requests.ApiKeyCreate) -> responses.ApiKeyCreated:
     """POST /api/v1/api-keys."""
     created = context.services.keys.create(
         context.call,
@@ -14,24 +14,24 @@ def create(context: Context, body: bodies.ApiKeyCreate) -> answers.ApiKeyCreated
         collections=body.collections,
         rate_limit=body.rate_limit,
     )
-    return answers.ApiKeyCreated.with_secret(created.record, created.secret)
+    return responses.ApiKeyCreated.with_secret(created.record, created.secret)
 
 
-def list_all(context: Context, _: None) -> answers.ApiKeyList:
+def list_all(context: Context, _: None) -> responses.ApiKeyList:
     """GET /api/v1/api-keys."""
     records = context.services.keys.list(context.call)
-    return answers.ApiKeyList(api_keys=[answers.ApiKey.of(record) for record in records], total=len(records))
+    return responses.ApiKeyList(api_keys=[responses.ApiKey.of(record) for record in records], total=len(records))
 
 
-def get(context: Context, _: None) -> answers.ApiKey:
+def get(context: Context, _: None) -> responses.ApiKey:
     """GET /api/v1/api-keys/{key_id}."""
-    return answers.ApiKey.of(context.services.keys.get(context.call, context.path["key_id"]))
+    return responses.ApiKey.of(context.services.keys.get(context.call, context.path["key_id"]))
 
 
-def revoke(context: Context, _: None) -> answers.ApiKeyRevoked:
+def revoke(context: Context, _: None) -> responses.ApiKeyRevoked:
     """POST /api/v1/api-keys/{key_id}/revoke."""
     context.services.keys.revoke(context.call, context.path["key_id"])
-    return answers.ApiKeyRevoked(key_id=context.path["key_id"])
+    return responses.ApiKeyRevoked(key_id=context.path["key_id"])
 
 
 def delete(context: Context, _: None) -> None:
@@ -39,9 +39,9 @@ def delete(context: Context, _: None) -> None:
     context.services.keys.delete(context.call, context.path["key_id"])
 
 
-def rotate(context: Context, body: bodies.ApiKeyRotate) -> answers.ApiKeyCreated:
+def rotate(context: Context, body: requests.ApiKeyRotate) -> responses.ApiKeyCreated:
     """POST /api/v1/api-keys/{key_id}/rotate."""
     created = context.services.keys.rotate(
         context.call, context.path["key_id"], body.overlap_hours, overlap_seconds=body.overlap_seconds
     )
-    return answers.ApiKeyCreated.with_secret(created.record, created.secret)
+    return responses.ApiKeyCreated.with_secret(created.record, created.secret)

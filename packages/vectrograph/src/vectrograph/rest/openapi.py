@@ -9,19 +9,19 @@ import msgspec
 from apispec import APISpec
 
 from vectrograph.domain import errors
-from vectrograph.rest import answers
-from vectrograph.rest.context import NDJSON
-from vectrograph.rest.credentials import DEADLINE_HEADER, IDEMPOTENCY_HEADER
-from vectrograph.rest.errors import (
+from vectrograph.http.context import NDJSON
+from vectrograph.http.credentials import DEADLINE_HEADER, IDEMPOTENCY_PARAMETER
+from vectrograph.http.errors import (
     HostNotAllowed,
     MalformedRequest,
     RequestTooSlow,
     UnsupportedMediaType,
-    status_of,
 )
+from vectrograph.http.operation import Operation, Work
+from vectrograph.http.vector_frames import VECTORS
+from vectrograph.rest import responses
+from vectrograph.rest.errors import status_of
 from vectrograph.rest.examples import EXAMPLES
-from vectrograph.rest.operation import Operation, Work
-from vectrograph.rest.vector_frames import VECTORS
 
 _TEMPLATE: Final = "#/components/schemas/{name}"
 _DESCRIPTION: Final = (
@@ -38,13 +38,6 @@ _TAGS: Final = (
     ("audit", "What was done, by whom, for administrators."),
     ("system", "What the server says about itself."),
 )
-IDEMPOTENCY: Final[Mapping[str, Any]] = {
-    "name": IDEMPOTENCY_HEADER,
-    "in": "header",
-    "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
-    "description": "Your own name for this request. A repeat under it within 24 hours changes nothing and is answered "
-    "as the first was; another body under it is refused.",
-}
 _PATH_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "token_id": {"schema": {"type": "integer"}, "description": "Number of a token.", "example": 7},
     "key_id": {
@@ -103,7 +96,7 @@ def openapi_document(operations: Iterable[Operation], version: str) -> dict[str,
 
 def _schemas(operations: Iterable[Operation]) -> dict[str, dict[str, Any]]:
     structs = {o.body for o in operations} | {o.answer for o in operations}
-    structs |= {o.line for o in operations} | {o.frame for o in operations} | {answers.Error}
+    structs |= {o.line for o in operations} | {o.frame for o in operations} | {responses.Error}
     known = [struct for struct in structs if struct is not None]
     _, schemas = msgspec.json.schema_components(known, ref_template=_TEMPLATE)
     for struct in known:
@@ -111,11 +104,11 @@ def _schemas(operations: Iterable[Operation]) -> dict[str, dict[str, Any]]:
             schemas[struct.__name__]["examples"] = [msgspec.to_builtins(EXAMPLES[struct])]
     for name, schema in schemas.items():
         schema["description"] = inspect.cleandoc(schema.get("description", ""))  # python -OO keeps none
-        if hasattr(answers, name) and name != answers.ErrorDetails.__name__:
+        if hasattr(responses, name) and name != responses.ErrorDetails.__name__:
             # A default only saves handlers from writing it: what is in an answer's struct is always sent.
             schema["required"] = list(schema["properties"])
     # Which details an error has depends on its code: the struct names those that have a fixed shape, and more may come.
-    schemas[answers.ErrorDetails.__name__]["additionalProperties"] = True
+    schemas[responses.ErrorDetails.__name__]["additionalProperties"] = True
     return dict(sorted(schemas.items()))
 
 
@@ -152,7 +145,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any] | str]:
             text = schema.pop("description", "")
             parameters.append({"name": name, "in": "query", "schema": schema, "description": text})
     if operation.idempotent_by_key:
-        parameters.append(dict(IDEMPOTENCY))
+        parameters.append(dict(IDEMPOTENCY_PARAMETER))
     return [*parameters, *_HEADER_PARAMETERS]
 
 
@@ -169,12 +162,12 @@ def _responses(operation: Operation) -> dict[str, Any]:
             success["content"][operation.media_type]["x-line"] = _reference(operation.line)
     if operation.vectors:
         success["content"][VECTORS] = _frame_of(operation.answer or operation.line)
-    responses = {str(operation.status): success}
+    described = {str(operation.status): success}
     for status, codes in sorted(_failures(operation).items()):
         text = f"{HTTPStatus(status).phrase}: {', '.join(sorted(codes))}"
-        content = {"application/json": {"schema": _reference(answers.Error)}}
-        responses[str(status)] = {"description": text, "content": content}
-    return responses
+        content = {"application/json": {"schema": _reference(responses.Error)}}
+        described[str(status)] = {"description": text, "content": content}
+    return described
 
 
 def _failures(operation: Operation) -> dict[int, set[str]]:

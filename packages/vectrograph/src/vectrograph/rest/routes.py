@@ -4,11 +4,11 @@ from typing import Final
 
 from vectrograph.domain import errors
 from vectrograph.domain.access import Scope
-from vectrograph.rest import answers, auth, bodies, keys, system, token_queries, tokens, vector_bodies
+from vectrograph.http.context import NDJSON
+from vectrograph.http.operation import Access, Operation, Work
+from vectrograph.rest import auth, keys, requests, responses, system, token_queries, tokens, vector_bodies
 from vectrograph.rest.administration import ADMINISTRATION
-from vectrograph.rest.context import NDJSON
 from vectrograph.rest.docs import documentation_page
-from vectrograph.rest.operation import Access, Operation, Work
 
 API: Final = "/api/v1"
 
@@ -21,10 +21,10 @@ _TOKENS: Final = (
         description="With `Accept: application/x-ndjson` each hit is a line.",
         tag="tokens",
         access=Scope.TOKENS_READ,
-        body=bodies.TokenQuery,
+        body=requests.TokenQuery,
         frame=vector_bodies.TokenQueryRow,
-        answer=answers.QueryResults,
-        line=answers.QueryHit,
+        answer=responses.QueryResults,
+        line=responses.QueryHit,
         raises=(errors.PointNotFound,),
         vectors=True,
     ),
@@ -35,9 +35,9 @@ _TOKENS: Final = (
         summary="Find the tokens nearest to each of many vectors or texts",
         tag="tokens",
         access=Scope.TOKENS_READ,
-        body=bodies.TokenQueryMany,
+        body=requests.TokenQueryMany,
         frame=vector_bodies.TokenQueryManyRows,
-        answer=answers.QueryManyResults,
+        answer=responses.QueryManyResults,
         vectors=True,
     ),
     Operation(
@@ -48,9 +48,9 @@ _TOKENS: Final = (
         description="In ascending id, a token per line. Should reading fail half-way, the last line is an error.",
         tag="tokens",
         access=Scope.TOKENS_READ,
-        query=bodies.Export,
+        query=requests.Export,
         media_type=NDJSON,
-        line=answers.Token,
+        line=responses.Token,
         vectors=True,
     ),
     Operation(
@@ -61,8 +61,8 @@ _TOKENS: Final = (
         description="By their ids, or all that a filter matches; in one write.",
         tag="tokens",
         access=Scope.TOKENS_DELETE,
-        body=bodies.TokenDelete,
-        answer=answers.TokensDeleted,
+        body=requests.TokenDelete,
+        answer=responses.TokensDeleted,
         raises=(errors.IdempotencyConflict, errors.OutOfSpace),
         idempotent_by_key=True,
     ),
@@ -74,9 +74,9 @@ _TOKENS: Final = (
         description="The text is embedded unless an embedding comes with it.",
         tag="tokens",
         access=Scope.TOKENS_WRITE,
-        body=bodies.TokenCreate,
+        body=requests.TokenCreate,
         frame=vector_bodies.TokenCreateRow,
-        answer=answers.Token,
+        answer=responses.Token,
         status=201,
         raises=(errors.IdempotencyConflict, errors.OutOfSpace),
         idempotent_by_key=True,
@@ -90,8 +90,8 @@ _TOKENS: Final = (
         description="In ascending id; past the end the list is empty.",
         tag="tokens",
         access=Scope.TOKENS_READ,
-        query=bodies.Page,
-        answer=answers.TokenPage,
+        query=requests.Page,
+        answer=responses.TokenPage,
         vectors=True,
     ),
     Operation(
@@ -102,9 +102,9 @@ _TOKENS: Final = (
         description="All or none are stored, in one write.",
         tag="tokens",
         access=Scope.TOKENS_WRITE,
-        body=bodies.TokenBatch,
+        body=requests.TokenBatch,
         frame=vector_bodies.TokenBatchRows,
-        answer=answers.TokensCreated,
+        answer=responses.TokensCreated,
         status=201,
         raises=(errors.IdempotencyConflict, errors.OutOfSpace),
         idempotent_by_key=True,
@@ -117,7 +117,7 @@ _TOKENS: Final = (
         summary="Get a token",
         tag="tokens",
         access=Scope.TOKENS_READ,
-        answer=answers.Token,
+        answer=responses.Token,
         raises=(errors.PointNotFound,),
         vectors=True,
     ),
@@ -129,9 +129,9 @@ _TOKENS: Final = (
         description="An absent field stays as it is, null clears it, `metadata` replaces the whole metadata.",
         tag="tokens",
         access=Scope.TOKENS_WRITE,
-        body=bodies.TokenUpdate,
+        body=requests.TokenUpdate,
         frame=vector_bodies.TokenUpdateRow,
-        answer=answers.Token,
+        answer=responses.Token,
         raises=(errors.PointNotFound, errors.Conflict, errors.OutOfSpace),
         vectors=True,
     ),
@@ -154,8 +154,8 @@ _TOKENS: Final = (
         description="Nothing is stored.",
         tag="tokens",
         access=Scope.TOKENS_READ,
-        body=bodies.EmbeddingRequest,
-        answer=answers.Embeddings,
+        body=requests.EmbeddingRequest,
+        answer=responses.Embeddings,
         vectors=True,
     ),
 )
@@ -168,8 +168,8 @@ _AUTH: Final = (
         summary="Log in",
         tag="auth",
         access=Access.PUBLIC,
-        body=bodies.Login,
-        answer=answers.Session,
+        body=requests.Login,
+        answer=responses.Session,
         raises=(errors.InvalidCredentials, errors.PermissionDenied, errors.RateLimited),
         work=Work.HASHING,
     ),
@@ -181,8 +181,8 @@ _AUTH: Final = (
         description="A refresh token works once; its use twice ends the session.",
         tag="auth",
         access=Access.PUBLIC,
-        body=bodies.Refresh,
-        answer=answers.TokenPair,
+        body=requests.Refresh,
+        answer=responses.TokenPair,
         raises=(errors.InvalidToken, errors.TokenExpired),
     ),
     Operation(
@@ -193,9 +193,9 @@ _AUTH: Final = (
         description="The body may be absent. What ends is the session of the Authorization header.",
         tag="auth",
         access=Access.AUTHENTICATED,
-        body=bodies.Logout,
+        body=requests.Logout,
         body_required=False,
-        answer=answers.Success,
+        answer=responses.Success,
         raises=(errors.PermissionDenied,),
     ),
     Operation(
@@ -205,7 +205,7 @@ _AUTH: Final = (
         summary="Get the caller's account",
         tag="auth",
         access=Access.AUTHENTICATED,
-        answer=answers.User,
+        answer=responses.User,
         raises=(errors.UserNotFound,),
     ),
     Operation(
@@ -215,8 +215,8 @@ _AUTH: Final = (
         summary="Change the caller's password",
         tag="auth",
         access=Access.AUTHENTICATED,
-        body=bodies.PasswordChange,
-        answer=answers.Success,
+        body=requests.PasswordChange,
+        answer=responses.Success,
         raises=(errors.PermissionDenied, errors.RateLimited),
         work=Work.HASHING,
     ),
@@ -231,8 +231,8 @@ _KEYS: Final = (
         description="The answer is the only place where the key itself is shown.",
         tag="api-keys",
         access=Scope.API_KEYS_WRITE,
-        body=bodies.ApiKeyCreate,
-        answer=answers.ApiKeyCreated,
+        body=requests.ApiKeyCreate,
+        answer=responses.ApiKeyCreated,
         status=201,
     ),
     Operation(
@@ -242,7 +242,7 @@ _KEYS: Final = (
         summary="List the caller's API keys",
         tag="api-keys",
         access=Scope.API_KEYS_READ,
-        answer=answers.ApiKeyList,
+        answer=responses.ApiKeyList,
     ),
     Operation(
         method="GET",
@@ -251,7 +251,7 @@ _KEYS: Final = (
         summary="Get an API key",
         tag="api-keys",
         access=Scope.API_KEYS_READ,
-        answer=answers.ApiKey,
+        answer=responses.ApiKey,
         raises=(errors.ApiKeyNotFound,),
     ),
     Operation(
@@ -272,7 +272,7 @@ _KEYS: Final = (
         description="It stops working at once; its record stays.",
         tag="api-keys",
         access=Scope.API_KEYS_WRITE,
-        answer=answers.ApiKeyRevoked,
+        answer=responses.ApiKeyRevoked,
         raises=(errors.ApiKeyNotFound,),
     ),
     Operation(
@@ -284,9 +284,9 @@ _KEYS: Final = (
         "after `overlap_seconds` or `overlap_hours`.",
         tag="api-keys",
         access=Scope.API_KEYS_WRITE,
-        body=bodies.ApiKeyRotate,
+        body=requests.ApiKeyRotate,
         body_required=False,
-        answer=answers.ApiKeyCreated,
+        answer=responses.ApiKeyCreated,
         status=201,
         raises=(errors.ApiKeyNotFound, errors.Conflict),
     ),
@@ -300,7 +300,7 @@ _SYSTEM: Final = (
         summary="Tell whether the server is well",
         tag="system",
         access=Access.PUBLIC,
-        answer=answers.Health,
+        answer=responses.Health,
         work=Work.PROBING,
     ),
     Operation(
@@ -310,7 +310,7 @@ _SYSTEM: Final = (
         summary="Get the server in numbers",
         tag="system",
         access=Scope.STATUS_READ,
-        answer=answers.Status,
+        answer=responses.Status,
     ),
     Operation(
         method="GET",
@@ -319,7 +319,7 @@ _SYSTEM: Final = (
         summary="Get the limits of this server",
         tag="system",
         access=Access.PUBLIC,
-        answer=answers.LimitsAdvertised,
+        answer=responses.LimitsAdvertised,
         work=Work.INLINE,
     ),
     Operation(
@@ -329,7 +329,7 @@ _SYSTEM: Final = (
         summary="Tell that the process answers",
         tag="system",
         access=Access.PUBLIC,
-        answer=answers.Liveness,
+        answer=responses.Liveness,
         work=Work.INLINE,
     ),
     Operation(
@@ -339,7 +339,7 @@ _SYSTEM: Final = (
         summary="Tell whether requests can be answered",
         tag="system",
         access=Access.PUBLIC,
-        answer=answers.Readiness,
+        answer=responses.Readiness,
         work=Work.PROBING,
     ),
     Operation(
@@ -368,7 +368,7 @@ _SYSTEM: Final = (
         summary="Find the way around",
         tag="system",
         access=Access.PUBLIC,
-        answer=answers.Index,
+        answer=responses.Index,
         work=Work.INLINE,
     ),
 )

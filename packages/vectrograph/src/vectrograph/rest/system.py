@@ -5,14 +5,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from vectrograph.domain.errors import Unavailable
-from vectrograph.rest import answers
-from vectrograph.rest.context import Context, Page
-from vectrograph.rest.vector_frames import VECTORS
+from vectrograph.http.context import Context, Page
+from vectrograph.http.vector_frames import VECTORS
+from vectrograph.rest import responses
 
 
-def index(context: Context, _: None) -> answers.Index:
+def index(context: Context, _: None) -> responses.Index:
     """GET /."""
-    return answers.Index(
+    return responses.Index(
         name="vectrograph",
         version=context.application.version,
         docs="/docs",
@@ -26,12 +26,12 @@ def openapi(context: Context, _: None) -> Page:
     return Page(context.application.document, "application/json")
 
 
-def live(_: Context, __: None) -> answers.Liveness:
+def live(_: Context, __: None) -> responses.Liveness:
     """GET /livez."""
-    return answers.Liveness()
+    return responses.Liveness()
 
 
-def ready(context: Context, _: None) -> answers.Readiness:
+def ready(context: Context, _: None) -> responses.Readiness:
     """GET /readyz.
 
     Raises:
@@ -40,13 +40,13 @@ def ready(context: Context, _: None) -> answers.Readiness:
     report = context.services.health.check()
     if not report.ready:
         raise Unavailable("Storage does not answer; this server cannot serve requests now.", retry_after=1)
-    return answers.Readiness(quarantined=report.quarantined)
+    return responses.Readiness(quarantined=report.quarantined)
 
 
-def health(context: Context, _: None) -> answers.Health:
+def health(context: Context, _: None) -> responses.Health:
     """GET /api/v1/health."""
     report = context.services.health.check()
-    return answers.Health(
+    return responses.Health(
         status=report.status.value,
         version=report.version,
         uptime_seconds=report.uptime_seconds,
@@ -55,10 +55,10 @@ def health(context: Context, _: None) -> answers.Health:
     )
 
 
-def status(context: Context, _: None) -> answers.Status:
+def status(context: Context, _: None) -> responses.Status:
     """GET /api/v1/status."""
     report = context.services.health.status(context.call)
-    return answers.Status(
+    return responses.Status(
         status=report.status.value,
         api_version=report.version,
         runtime_version=platform.python_version(),
@@ -74,10 +74,10 @@ def status(context: Context, _: None) -> answers.Status:
     )
 
 
-def limits(context: Context, _: None) -> answers.LimitsAdvertised:
+def limits(context: Context, _: None) -> responses.LimitsAdvertised:
     """GET /api/v1/limits."""
     embeddings = context.services.embeddings
-    return answers.LimitsAdvertised(
+    return responses.LimitsAdvertised(
         **asdict(context.services.limits),
         embedding_model=embeddings.model,
         embedding_dimension=embeddings.dimension,

@@ -6,19 +6,19 @@ from typing import Any, Final
 import numpy as np
 
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.filter_json import parse
-from vectrograph.domain.filters import Filter
+from vectrograph.domain.filters.evaluation import Filter
+from vectrograph.domain.filters.json_form import parse
 from vectrograph.domain.points import Vector
 from vectrograph.domain.queries import Include
-from vectrograph.rest import answers, bodies
-from vectrograph.rest.context import Context, Lines
-from vectrograph.services.filter_text import filter_of
-from vectrograph.services.token_queries import WHOLE, TokenHit, TokenQuestion
+from vectrograph.http.context import Context, Lines
+from vectrograph.rest import requests, responses
+from vectrograph.services.points.filter_text import filter_of
+from vectrograph.services.points.token_queries import WHOLE, TokenHit, TokenQuestion
 
 _PARTS: Final = ("text", "metadata", "embedding")
 
 
-def query(context: Context, body: bodies.TokenQuery) -> answers.QueryResults | Lines:
+def query(context: Context, body: requests.TokenQuery) -> responses.QueryResults | Lines:
     """POST /api/v1/tokens/query."""
     queries, question = context.services.tokens.queries, _question(body)
     given = [name for name in ("query_vector", "text", "token_id") if getattr(body, name) is not None]
@@ -32,10 +32,10 @@ def query(context: Context, body: bodies.TokenQuery) -> answers.QueryResults | L
         vector = context.vector("query_vector", [] if body.query_vector is None else body.query_vector)
         hits = queries.by_vectors(context.call, vector[np.newaxis], question)[0]
     shown = [_shown(hit) for hit in hits]
-    return Lines(iter([shown])) if context.wants_lines else answers.QueryResults(results=shown)
+    return Lines(iter([shown])) if context.wants_lines else responses.QueryResults(results=shown)
 
 
-def query_many(context: Context, body: bodies.TokenQueryMany) -> answers.QueryManyResults:
+def query_many(context: Context, body: requests.TokenQueryMany) -> responses.QueryManyResults:
     """POST /api/v1/tokens/query/many."""
     queries, question = context.services.tokens.queries, _question(body)
     given = [name for name in ("query_vectors", "texts") if getattr(body, name) is not None]
@@ -46,17 +46,17 @@ def query_many(context: Context, body: bodies.TokenQueryMany) -> answers.QueryMa
     else:
         matrix = _matrix(context, body.query_vectors or [])
         found = queries.by_vectors(context.call, matrix, question, field="query_vectors")
-    return answers.QueryManyResults(results=[[_shown(hit) for hit in hits] for hits in found])
+    return responses.QueryManyResults(results=[[_shown(hit) for hit in hits] for hits in found])
 
 
-def export(context: Context, query: bodies.Export) -> Lines:
+def export(context: Context, query: requests.Export) -> Lines:
     """GET /api/v1/tokens/export."""
     include = include_of_text(query.include)
     pages = context.services.tokens.walk(context.call, filter=filter_of_text(query.filter), include=include)
     return Lines(_tokens(page) for page in pages)
 
 
-def delete_many(context: Context, body: bodies.TokenDelete) -> answers.TokensDeleted:
+def delete_many(context: Context, body: requests.TokenDelete) -> responses.TokensDeleted:
     """POST /api/v1/tokens/delete."""
     given = [name for name in ("ids", "filter") if getattr(body, name) is not None]
     if len(given) != 1:
@@ -66,7 +66,7 @@ def delete_many(context: Context, body: bodies.TokenDelete) -> answers.TokensDel
         done = tokens.delete_where(context.call, parse(body.filter), idempotency=context.idempotency)
     else:
         done = tokens.delete_many(context.call, body.ids or [], idempotency=context.idempotency)
-    return answers.TokensDeleted(deleted=done.deleted, missing=list(done.missing))
+    return responses.TokensDeleted(deleted=done.deleted, missing=list(done.missing))
 
 
 def filter_of_text(text: str | None) -> Filter | None:
@@ -112,7 +112,7 @@ def include_of_parts(parts: Sequence[str] | None) -> Include:
     return Include(vector="embedding" in parts, payload="metadata" in parts, text="text" in parts)
 
 
-def _question(body: bodies.TokenQuery | bodies.TokenQueryMany) -> TokenQuestion:
+def _question(body: requests.TokenQuery | requests.TokenQueryMany) -> TokenQuestion:
     return TokenQuestion(
         top_k=body.top_k or 0,
         offset=body.offset,
@@ -128,7 +128,7 @@ def _one_of(field: str, names: str, given: Sequence[str]) -> InvalidArgument:
     return InvalidArgument.of(given[-1], f"send exactly one of {names}, not {' and '.join(given)}", "value_error")
 
 
-def _matrix(context: Context, given: list[bodies.Embedding]) -> Vector:
+def _matrix(context: Context, given: list[requests.Embedding]) -> Vector:
     numbers = [number for number in given if isinstance(number, int)]
     if numbers:
         return context.rows.take_many(numbers, "query_vectors")
@@ -140,9 +140,9 @@ def _matrix(context: Context, given: list[bodies.Embedding]) -> Vector:
         return np.array(rows, dtype=np.float32)
 
 
-def _shown(hit: TokenHit) -> answers.QueryHit:
-    return answers.QueryHit(token=answers.Token.of(hit.token), similarity=hit.similarity, distance=hit.distance)
+def _shown(hit: TokenHit) -> responses.QueryHit:
+    return responses.QueryHit(token=responses.Token.of(hit.token), similarity=hit.similarity, distance=hit.distance)
 
 
-def _tokens(page: Sequence[Any]) -> Iterator[answers.Token]:
-    return (answers.Token.of(point) for point in page)
+def _tokens(page: Sequence[Any]) -> Iterator[responses.Token]:
+    return (responses.Token.of(point) for point in page)

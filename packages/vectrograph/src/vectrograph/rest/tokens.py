@@ -5,16 +5,16 @@ from typing import Any, Final
 from msgspec import UNSET, UnsetType
 
 from vectrograph.domain.points import KEEP, Keep, Vector
-from vectrograph.rest import answers, bodies
-from vectrograph.rest.context import Context
-from vectrograph.rest.decoding import decode_id
+from vectrograph.http.context import Context
+from vectrograph.http.decoding import decode_id
+from vectrograph.rest import requests, responses
 from vectrograph.rest.token_queries import filter_of_text, include_of_parts, include_of_text
-from vectrograph.services.tokens import NewToken
+from vectrograph.services.points.tokens import NewToken
 
 _PAGE: Final = 100
 
 
-def create(context: Context, body: bodies.TokenCreate) -> answers.Token:
+def create(context: Context, body: requests.TokenCreate) -> responses.Token:
     """POST /api/v1/tokens."""
     point = context.services.tokens.create(
         context.call,
@@ -23,10 +23,10 @@ def create(context: Context, body: bodies.TokenCreate) -> answers.Token:
         context.vector("embedding", body.embedding),
         idempotency=context.idempotency,
     )
-    return answers.Token.of(point)
+    return responses.Token.of(point)
 
 
-def create_many(context: Context, body: bodies.TokenBatch) -> answers.TokensCreated:
+def create_many(context: Context, body: requests.TokenBatch) -> responses.TokensCreated:
     """POST /api/v1/tokens/batch."""
     items = [
         NewToken(item.text, item.metadata, context.vector(f"tokens[{position}].embedding", item.embedding))
@@ -34,10 +34,10 @@ def create_many(context: Context, body: bodies.TokenBatch) -> answers.TokensCrea
     ]
     include = include_of_parts(body.include)
     points = context.services.tokens.create_many(context.call, items, idempotency=context.idempotency)
-    return answers.TokensCreated(tokens=[answers.Token.of(point, include) for point in points])
+    return responses.TokensCreated(tokens=[responses.Token.of(point, include) for point in points])
 
 
-def list_page(context: Context, query: bodies.Page) -> answers.TokenPage:
+def list_page(context: Context, query: requests.Page) -> responses.TokenPage:
     """GET /api/v1/tokens."""
     largest = context.services.limits.max_page
     limit = min(_PAGE, largest) if isinstance(query.limit, UnsetType) else query.limit
@@ -48,20 +48,20 @@ def list_page(context: Context, query: bodies.Page) -> answers.TokenPage:
         filter=filter_of_text(query.filter),
         include=include_of_text(query.include),
     )
-    return answers.TokenPage(
-        tokens=[answers.Token.of(point) for point in page.tokens],
+    return responses.TokenPage(
+        tokens=[responses.Token.of(point) for point in page.tokens],
         total=page.total,
         limit=page.limit,
         offset=page.offset,
     )
 
 
-def get(context: Context, _: None) -> answers.Token:
+def get(context: Context, _: None) -> responses.Token:
     """GET /api/v1/tokens/{token_id}."""
-    return answers.Token.of(context.services.tokens.get(context.call, _token_id(context)))
+    return responses.Token.of(context.services.tokens.get(context.call, _token_id(context)))
 
 
-def update(context: Context, body: bodies.TokenUpdate) -> answers.Token:
+def update(context: Context, body: requests.TokenUpdate) -> responses.Token:
     """PUT /api/v1/tokens/{token_id}."""
     embedding: Vector | Keep | None = KEEP
     if not isinstance(body.embedding, UnsetType):
@@ -73,7 +73,7 @@ def update(context: Context, body: bodies.TokenUpdate) -> answers.Token:
         embedding=embedding,
         metadata=_given_or_keep(body.metadata),
     )
-    return answers.Token.of(point)
+    return responses.Token.of(point)
 
 
 def delete(context: Context, _: None) -> None:
@@ -81,11 +81,11 @@ def delete(context: Context, _: None) -> None:
     context.services.tokens.delete(context.call, _token_id(context))
 
 
-def embed(context: Context, body: bodies.EmbeddingRequest) -> answers.Embeddings:
+def embed(context: Context, body: requests.EmbeddingRequest) -> responses.Embeddings:
     """POST /api/v1/embeddings."""
     embeddings = context.services.embeddings
     rows = embeddings.embed(context.call, body.texts)
-    return answers.Embeddings(embeddings=list(rows), model=embeddings.model, dimension=embeddings.dimension)
+    return responses.Embeddings(embeddings=list(rows), model=embeddings.model, dimension=embeddings.dimension)
 
 
 def _token_id(context: Context) -> int:

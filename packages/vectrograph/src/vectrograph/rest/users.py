@@ -1,10 +1,10 @@
 """Handlers of accounts, for administrators."""
 
-from vectrograph.rest import answers, bodies
-from vectrograph.rest.context import Context
+from vectrograph.http.context import Context
+from vectrograph.rest import requests, responses
 
 
-def create(context: Context, body: bodies.UserCreate) -> answers.User:
+def create(context: Context, body: requests.UserCreate) -> responses.User:
     """POST /api/v1/users."""
     record = context.services.users.create(
         context.call,
@@ -15,38 +15,38 @@ def create(context: Context, body: bodies.UserCreate) -> answers.User:
         full_name=body.full_name,
         tenant=body.tenant,
     )
-    return answers.User.of(record)
+    return responses.User.of(record)
 
 
-def list_all(context: Context, _: None) -> answers.UserList:
+def list_all(context: Context, _: None) -> responses.UserList:
     """GET /api/v1/users."""
     records = context.services.users.list(context.call)
-    return answers.UserList(users=[answers.User.of(record) for record in records], total=len(records))
+    return responses.UserList(users=[responses.User.of(record) for record in records], total=len(records))
 
 
-def get(context: Context, _: None) -> answers.User:
+def get(context: Context, _: None) -> responses.User:
     """GET /api/v1/users/{user_id}."""
-    return answers.User.of(context.services.users.get(context.call, context.path["user_id"]))
+    return responses.User.of(context.services.users.get(context.call, context.path["user_id"]))
 
 
-def set_role(context: Context, body: bodies.UserRole) -> answers.User:
+def set_role(context: Context, body: requests.UserRole) -> responses.User:
     """POST /api/v1/users/{user_id}/role."""
-    return answers.User.of(context.services.users.set_role(context.call, context.path["user_id"], body.role))
+    return responses.User.of(context.services.users.set_role(context.call, context.path["user_id"], body.role))
 
 
-def set_password(context: Context, body: bodies.UserPassword) -> answers.User:
+def set_password(context: Context, body: requests.UserPassword) -> responses.User:
     """POST /api/v1/users/{user_id}/password."""
-    return answers.User.of(context.services.users.set_password(context.call, context.path["user_id"], body.password))
+    return responses.User.of(context.services.users.set_password(context.call, context.path["user_id"], body.password))
 
 
-def disable(context: Context, _: None) -> answers.User:
+def disable(context: Context, _: None) -> responses.User:
     """POST /api/v1/users/{user_id}/disable."""
-    return answers.User.of(context.services.users.set_disabled(context.call, context.path["user_id"], True))
+    return responses.User.of(context.services.users.set_disabled(context.call, context.path["user_id"], True))
 
 
-def enable(context: Context, _: None) -> answers.User:
+def enable(context: Context, _: None) -> responses.User:
     """POST /api/v1/users/{user_id}/enable."""
-    return answers.User.of(context.services.users.set_disabled(context.call, context.path["user_id"], False))
+    return responses.User.of(context.services.users.set_disabled(context.call, context.path["user_id"], False))
 
 
 def delete(context: Context, _: None) -> None:
@@ -54,7 +54,7 @@ def delete(context: Context, _: None) -> None:
     context.services.users.delete(context.call, context.path["user_id"])
 
 
-def entries(context: Context, query: bodies.AuditPage) -> answers.AuditEntries:
+def entries(context: Context, query: requests.AuditPage) -> responses.AuditEntries:
     """GET /api/v1/audit."""
     records = context.services.audit.list(context.call, before=query.before, limit=query.limit)
-    return answers.AuditEntries(entries=[answers.AuditEntry.of(record) for record in records])
+    return responses.AuditEntries(entries=[responses.AuditEntry.of(record) for record in records])

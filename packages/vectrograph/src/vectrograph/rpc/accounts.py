@@ -12,7 +12,7 @@ from vectrograph.rpc.messages import parse
 from vectrograph.rpc.profiles import key_of, plan_name, plan_of, profile_of, seconds
 from vectrograph.rpc.vectron import Unary
 from vectrograph.services import Services
-from vectrograph.services.account_rules import admit_key_name
+from vectrograph.services.accounts.rules import admit_key_name
 from vectrograph.services.call import Call, Origin, Principal
 
 Public: TypeAlias = Callable[[Principal | None, Origin, bytes], bytes]

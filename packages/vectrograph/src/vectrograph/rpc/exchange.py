@@ -1,14 +1,11 @@
 """One call on the wire, from its metadata to its status: request id, credentials, message bytes, errors, access log."""
 
-import math
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 from urllib.parse import unquote
-from uuid import uuid4
 
 import grpc
 import structlog
@@ -20,15 +17,16 @@ from vectrograph.rpc.auth import credential_of
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.rpc.framing import admit_fields, max_fields
 from vectrograph.services import Services
-from vectrograph.services.access_lines import is_worth_a_line
+from vectrograph.services.access_log import is_worth_a_line
 from vectrograph.services.call import Call, Origin, Principal
+from vectrograph.services.request_metadata import (
+    deadline_after,
+    new_request_id,
+    require_idempotency_key,
+    usable_request_id,
+)
 
 log = structlog.get_logger("vectrograph.rpc")
-
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
-# A call without a deadline reports hundreds of years or infinity.
-_NO_DEADLINE_SECONDS: Final = 10 * 365 * 86_400
 
 
 class Exchange:
@@ -64,7 +62,7 @@ class Exchange:
         Raises:
             RateLimited: the address or the caller sent too many.
             Unauthenticated: no credential, or one that does not hold.
-            InvalidArgument: the idempotency key is not 1 to 128 printable ASCII characters.
+            InvalidArgument: the idempotency key is not 1 to 255 visible ASCII characters.
         """
         services.health.count_request()
         deadline = self._deadline()
@@ -120,10 +118,7 @@ class Exchange:
         return body
 
     def _deadline(self) -> float | None:
-        remaining = self._context.time_remaining()
-        if not math.isfinite(remaining) or remaining > _NO_DEADLINE_SECONDS:
-            return None
-        return time.monotonic() + remaining
+        return deadline_after(time.monotonic(), self._context.time_remaining())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -162,9 +157,7 @@ def _idempotency_key(given: Mapping[str, str | bytes]) -> str | None:
     value = given.get("idempotency-key")
     if value is None:
         return None
-    if not isinstance(value, str) or not _IDEMPOTENCY_KEY.fullmatch(value):
-        raise InvalidArgument.of("idempotency-key", "must be 1 to 128 printable ASCII characters")
-    return value
+    return require_idempotency_key(value, "idempotency-key")
 
 
 def caller_address(context: grpc.ServicerContext, trusted_proxies: Sequence[Network] = ()) -> str:
@@ -191,7 +184,4 @@ def peer_address(peer: str) -> str:
 
 def request_id_of(given: Mapping[str, str | bytes]) -> str:
     """The caller's own `x-request-id` when it is safe to log and send back, else a new one."""
-    value = given.get("x-request-id")
-    if isinstance(value, str) and _REQUEST_ID.fullmatch(value):
-        return value
-    return uuid4().hex
+    return usable_request_id(given.get("x-request-id")) or new_request_id()

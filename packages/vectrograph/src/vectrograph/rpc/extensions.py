@@ -16,8 +16,8 @@ from vectrograph.rpc.profiles import seconds
 from vectrograph.rpc.vectron import Unary, reached
 from vectrograph.services import Services
 from vectrograph.services.call import Call, Origin, Principal
-from vectrograph.services.filter_text import filter_of
-from vectrograph.services.query_bytes import query_matrix
+from vectrograph.services.points.filter_text import filter_of
+from vectrograph.services.points.query_bytes import query_matrix
 
 
 class VectrographService:

@@ -16,13 +16,13 @@ from grpc_health.v1 import health_pb2
 from vectrograph.domain.addresses import Network, address_group
 from vectrograph.domain.errors import RateLimited
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
-from vectrograph.rpc.admission import Admission, Lanes
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.rpc.exchange import caller_address, request_id_of
+from vectrograph.rpc.load_shedding import Admission, Lanes
 from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.rpc.threads import OnThreads
-from vectrograph.services.refusals import Refusals
+from vectrograph.services.limits.refusal_log import Refusals
 
 M = TypeVar("M", bound=Message)
 

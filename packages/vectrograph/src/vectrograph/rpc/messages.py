@@ -14,15 +14,15 @@ import numpy as np
 from google.protobuf.message import DecodeError, Message
 
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.filters import Filter
+from vectrograph.domain.filters.evaluation import Filter
 from vectrograph.domain.json_budget import JsonBudget
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.points import Payload, Point, Put, Vector
 from vectrograph.domain.queries import Include, SearchResult
 from vectrograph.rpc._pb import bytesview_pb, vectron_pb
 from vectrograph.rpc.fragments import encode_hits, point_fragment, repeated
-from vectrograph.services.filter_text import filter_of
-from vectrograph.services.reranking import Rerank
+from vectrograph.services.points.filter_text import filter_of
+from vectrograph.services.points.reranking import Rerank
 
 M = TypeVar("M", bound=Message)
 AnyPoint: TypeAlias = bytesview_pb.Point | vectron_pb.Point

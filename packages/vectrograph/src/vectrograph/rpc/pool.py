@@ -14,8 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeAlias
 
-from vectrograph.cores import anywhere
-from vectrograph.services.waiting import Queue
+from vectrograph.affinity import anywhere
+from vectrograph.services.limits.queueing import Queue
 
 _log: Final = logging.getLogger(__name__)
 

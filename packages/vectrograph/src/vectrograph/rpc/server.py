@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import grpc
 
-from vectrograph.cores import Home, anywhere
+from vectrograph.affinity import Home, anywhere
 from vectrograph.domain.addresses import Network, address_group
 from vectrograph.domain.cancellation import CancelledWhen
 from vectrograph.rpc._pb.methods import (
@@ -20,18 +20,18 @@ from vectrograph.rpc._pb.methods import (
     VECTRON_SERVICE_METHODS,
 )
 from vectrograph.rpc.accounts import AuthService, Public
-from vectrograph.rpc.admission import Admission, Lanes
 from vectrograph.rpc.exchange import Exchange
 from vectrograph.rpc.extensions import VectrographService
 from vectrograph.rpc.health import Health
+from vectrograph.rpc.load_shedding import Admission, Lanes
 from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.reflection import Reflection
 from vectrograph.rpc.slow_bodies import SlowBodies
 from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.rpc.vectron import Streaming, Unary, VectronService
 from vectrograph.services import Services
-from vectrograph.services.refusals import Refusals
-from vectrograph.services.waiting import long_reading_threads
+from vectrograph.services.limits.queueing import long_reading_threads
+from vectrograph.services.limits.refusal_log import Refusals
 
 _MIN_PING_INTERVAL_MS: Final = 10_000
 # What someone without credentials may send: an email and a password.

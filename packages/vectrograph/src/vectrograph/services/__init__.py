@@ -4,23 +4,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vectrograph.domain.limits import Limits
-from vectrograph.services.audit import Audit
-from vectrograph.services.bulk import Bulk
-from vectrograph.services.catalog import Catalog
-from vectrograph.services.concurrency import Concurrency
-from vectrograph.services.development import Development
-from vectrograph.services.embeddings import Embeddings
-from vectrograph.services.feedback import Feedback
+from vectrograph.services.accounts.audit import Audit
+from vectrograph.services.accounts.development import Development
+from vectrograph.services.accounts.keys import Keys
+from vectrograph.services.accounts.logins import Logins
+from vectrograph.services.accounts.registration import Registration
+from vectrograph.services.accounts.sessions import Sessions
+from vectrograph.services.accounts.users import Users
 from vectrograph.services.health import Health
-from vectrograph.services.keys import Keys
-from vectrograph.services.logins import Logins
-from vectrograph.services.points import Points
-from vectrograph.services.rate_limits import RateLimits
-from vectrograph.services.registration import Registration
-from vectrograph.services.search import Search
-from vectrograph.services.sessions import Sessions
-from vectrograph.services.tokens import Tokens
-from vectrograph.services.users import Users
+from vectrograph.services.limits.concurrency import Concurrency
+from vectrograph.services.limits.rate_limits import RateLimits
+from vectrograph.services.points.bulk import Bulk
+from vectrograph.services.points.collections import Catalog
+from vectrograph.services.points.embeddings import Embeddings
+from vectrograph.services.points.feedback import Feedback
+from vectrograph.services.points.points import Points
+from vectrograph.services.points.search import Search
+from vectrograph.services.points.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

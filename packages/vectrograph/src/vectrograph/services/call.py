@@ -1,6 +1,5 @@
 """Who calls, and under which request id and deadline: the first argument of every use case."""
 
-import hashlib
 import time
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
@@ -10,6 +9,7 @@ from vectrograph.domain.cancellation import refuse_cancelled
 from vectrograph.domain.collections import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionRef
 from vectrograph.domain.errors import DeadlineExceeded, PermissionDenied
 from vectrograph.domain.points import IdempotencyKey
+from vectrograph.services.request_metadata import bound_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,7 @@ class Call(NamedTuple):
         """The name under which the engine remembers this write; None when the caller gave none."""
         if self.idempotency is None:
             return None
-        digest = hashlib.sha256(body).hexdigest()
-        return IdempotencyKey(
-            principal=self.principal.user_id, operation=operation, key=self.idempotency, body_hash=digest
-        )
+        return bound_key(self.idempotency, self.principal.user_id, operation, body)
 
     def within(self, milliseconds: int) -> "Call":
         """The same call with at most so much time from now; 0 changes nothing."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from vectrograph.domain.collections import CollectionRef, Distance
 from vectrograph.domain.errors import DomainError
-from vectrograph.domain.filters import Filter, matches
+from vectrograph.domain.filters.evaluation import Filter, matches
 from vectrograph.domain.points import (
     KEEP,
     ChangeKind,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vectrograph.domain.collections import CollectionRef
-from vectrograph.domain.filters import (
+from vectrograph.domain.filters.evaluation import (
     AllElements,
     And,
     AnyElement,

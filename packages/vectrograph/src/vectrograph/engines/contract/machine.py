@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from vectrograph.domain.capabilities import MaintenanceTask
 from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance, IdKind
 from vectrograph.domain.errors import DomainError
-from vectrograph.domain.filters import Filter
+from vectrograph.domain.filters.evaluation import Filter
 from vectrograph.domain.points import IdempotencyKey, Op, Point, Precondition, Vector
 from vectrograph.domain.queries import DenseLeg, Include, Order, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine

@@ -5,7 +5,7 @@
 import pytest
 
 from vectrograph.domain.collections import CollectionRef, IdKind
-from vectrograph.domain.filters import Compare, Comparison, Exists, Not
+from vectrograph.domain.filters.evaluation import Compare, Comparison, Exists, Not
 from vectrograph.domain.points import (
     Delete,
     DeleteWhere,

@@ -9,7 +9,7 @@ import pytest
 
 from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import InvalidArgument
-from vectrograph.domain.filters import Not, Range
+from vectrograph.domain.filters.evaluation import Not, Range
 from vectrograph.domain.points import Delete, Patch, Point, Put
 from vectrograph.domain.queries import Include, Order, ScrollRequest
 from vectrograph.engines.base import Engine

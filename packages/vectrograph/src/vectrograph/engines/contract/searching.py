@@ -12,7 +12,7 @@ import pytest
 
 from vectrograph.domain.collections import CollectionRef, Distance
 from vectrograph.domain.errors import TooLarge
-from vectrograph.domain.filters import And, Compare, Comparison, Not, Range
+from vectrograph.domain.filters.evaluation import And, Compare, Comparison, Not, Range
 from vectrograph.domain.points import Delete, Patch, Put
 from vectrograph.domain.queries import DenseLeg, SearchRequest
 from vectrograph.engines.base import Engine

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from vectrograph.domain.filters import (
+from vectrograph.domain.filters.evaluation import (
     AllElements,
     And,
     AnyElement,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance, IdKind
-from vectrograph.domain.filters import Filter
+from vectrograph.domain.filters.evaluation import Filter
 from vectrograph.domain.points import Keep, Point, Put, Vector, WriteResult
 from vectrograph.domain.queries import DenseLeg, Hit, Include, Order, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from vectrograph.domain.capabilities import Capabilities, MaintenanceReport, MaintenanceTask
 from vectrograph.domain.collections import CollectionInfo, CollectionRef, CollectionSpec
-from vectrograph.domain.filters import Filter
+from vectrograph.domain.filters.evaluation import Filter
 from vectrograph.domain.points import ChangePage, IdempotencyKey, Op, Precondition, WriteResult
 from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine, Infos, Outlines, Points, Results

@@ -7,7 +7,7 @@ import pytest
 
 from vectrograph.domain.collections import CollectionRef, IdKind
 from vectrograph.domain.errors import Conflict
-from vectrograph.domain.filters import Compare, Comparison, Exists
+from vectrograph.domain.filters.evaluation import Compare, Comparison, Exists
 from vectrograph.domain.points import (
     KEEP,
     MAX_SERIAL_ID,

@@ -18,7 +18,7 @@ from vectrograph.domain import cancellation
 from vectrograph.domain.capabilities import Capabilities, EngineLimits, MaintenanceReport, MaintenanceTask
 from vectrograph.domain.collections import CollectionInfo, CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.errors import InvalidArgument, StartupError, StorageReadOnly, Unavailable
-from vectrograph.domain.filters import NODES, Filter
+from vectrograph.domain.filters.evaluation import NODES, Filter
 from vectrograph.domain.points import (
     ChangePage,
     Delete,
@@ -29,7 +29,7 @@ from vectrograph.domain.points import (
     WriteResult,
 )
 from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest
-from vectrograph.domain.requests import query_vectors, require_scroll, require_spec
+from vectrograph.domain.query_validation import query_vectors, require_scroll, require_spec
 from vectrograph.engines.base import Infos, Outlines, Points, Results
 from vectrograph.engines.embedded.collection.catalog import DIRECTORY as COLLECTIONS
 from vectrograph.engines.embedded.collection.catalog import Catalog, refuse_newer_formats

@@ -11,8 +11,7 @@ from vectrograph.domain.answer_bytes import AnswerBytes
 from vectrograph.domain.collections import CollectionInfo, CollectionSpec, CollectionState, IdKind
 from vectrograph.domain.distances import scores
 from vectrograph.domain.errors import IdempotencyConflict
-from vectrograph.domain.filters import Filter, matches
-from vectrograph.domain.operations import Admitted
+from vectrograph.domain.filters.evaluation import Filter, matches
 from vectrograph.domain.payloads import encode_payload
 from vectrograph.domain.points import (
     Change,
@@ -33,6 +32,7 @@ from vectrograph.domain.queries import (
     SearchRequest,
     SearchResult,
 )
+from vectrograph.domain.write_validation import Admitted
 from vectrograph.engines.cursors import log_scope, scroll_scope, seal, unseal
 from vectrograph.engines.reference.draft import Draft
 

@@ -2,8 +2,7 @@
 
 from vectrograph.domain.collections import IdKind
 from vectrograph.domain.errors import Conflict
-from vectrograph.domain.filters import matches
-from vectrograph.domain.operations import Admitted
+from vectrograph.domain.filters.evaluation import matches
 from vectrograph.domain.payloads import decode_payload
 from vectrograph.domain.points import (
     KEEP,
@@ -22,6 +21,7 @@ from vectrograph.domain.points import (
     Put,
     Vector,
 )
+from vectrograph.domain.write_validation import Admitted
 
 
 class Draft:

@@ -9,11 +9,11 @@ from uuid import uuid4
 from vectrograph.domain.capabilities import Capabilities, EngineLimits, MaintenanceReport, MaintenanceTask
 from vectrograph.domain.collections import CollectionInfo, CollectionOutline, CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.errors import AlreadyExists, CollectionNotFound, DeadlineExceeded, InvalidArgument, Unavailable
-from vectrograph.domain.filters import NODES, Filter
-from vectrograph.domain.operations import admit
+from vectrograph.domain.filters.evaluation import NODES, Filter
 from vectrograph.domain.points import ChangePage, IdempotencyKey, Op, Precondition, WriteResult
 from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest
-from vectrograph.domain.requests import query_vectors, require_scroll, require_spec
+from vectrograph.domain.query_validation import query_vectors, require_scroll, require_spec
+from vectrograph.domain.write_validation import admit
 from vectrograph.engines.base import Infos, Outlines, Points, Results
 from vectrograph.engines.reference.collection import Collection
 

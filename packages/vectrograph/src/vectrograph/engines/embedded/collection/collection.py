@@ -24,8 +24,8 @@ from vectrograph.domain.errors import (
     Overloaded,
     Unavailable,
 )
-from vectrograph.domain.operations import Admitted, admit
 from vectrograph.domain.points import DeleteWhere, IdempotencyKey, Op, Precondition, Vector, WriteResult
+from vectrograph.domain.write_validation import Admitted, admit
 from vectrograph.engines.embedded.collection.content import Content
 from vectrograph.engines.embedded.columns.store import ColumnStore
 from vectrograph.engines.embedded.disk.failures import DAMAGE, Damaged, quarantined, storage_errors

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from vectrograph.domain.collections import CollectionSpec
-from vectrograph.domain.filters import Filter
+from vectrograph.domain.filters.evaluation import Filter
 from vectrograph.engines.embedded.collection.opening import open_rows
 from vectrograph.engines.embedded.columns.store import ColumnStore
 from vectrograph.engines.embedded.disk.failures import Damaged

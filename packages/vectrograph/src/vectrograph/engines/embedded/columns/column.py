@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vectrograph.domain.filters import MISSING, Compare, Comparison
+from vectrograph.domain.filters.evaluation import MISSING, Compare, Comparison
 from vectrograph.engines.embedded.columns.buffers import appended, held, replaced
 from vectrograph.engines.embedded.columns.dictionary import NUMBER, Dictionary
 from vectrograph.engines.embedded.columns.numbers import Numbers, holds

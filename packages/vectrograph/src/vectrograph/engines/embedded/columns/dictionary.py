@@ -11,8 +11,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vectrograph.domain.filter_nodes import bounds_of, constants_of, looks_within
-from vectrograph.domain.filters import MISSING, DateRange, Filter, Predicate, instant, is_small, predicate
+from vectrograph.domain.filters.evaluation import MISSING, DateRange, Filter, Predicate, instant, is_small, predicate
+from vectrograph.domain.filters.nodes import bounds_of, constants_of, looks_within
 
 Truth: TypeAlias = NDArray[np.bool_]
 

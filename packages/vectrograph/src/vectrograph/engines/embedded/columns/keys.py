@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from vectrograph.domain.filters import (
+from vectrograph.domain.filters.evaluation import (
     AllElements,
     And,
     AnyElement,
@@ -36,7 +36,7 @@ Key: TypeAlias = ScalarKey | ArrayKey
 def keys_of(filter: Filter) -> frozenset[Key]:
     """The columns that a filter is evaluated over.
 
-    >>> from vectrograph.domain.filters import Exists
+    >>> from vectrograph.domain.filters.evaluation import Exists
     >>> keys_of(Not(Exists(("a",))))
     frozenset({ScalarKey(path=('a',))})
     """

@@ -5,8 +5,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vectrograph.domain.filter_nodes import bounds_of
-from vectrograph.domain.filters import Compare, Comparison, Exists, In, Range
+from vectrograph.domain.filters.evaluation import Compare, Comparison, Exists, In, Range
+from vectrograph.domain.filters.nodes import bounds_of
 
 Numbers: TypeAlias = NDArray[np.float64]
 Truth: TypeAlias = NDArray[np.bool_]

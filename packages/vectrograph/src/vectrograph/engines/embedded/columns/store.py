@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 import apsw
 import numpy as np
 
-from vectrograph.domain.filters import Filter, is_small
+from vectrograph.domain.filters.evaluation import Filter, is_small
 from vectrograph.engines.embedded.columns.column import Mask
 from vectrograph.engines.embedded.columns.keys import Key, keys_of
 from vectrograph.engines.embedded.columns.table import Column, Table, empty_column, evaluate, values_at

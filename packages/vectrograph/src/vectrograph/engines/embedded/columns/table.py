@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from vectrograph.domain.filters import (
+from vectrograph.domain.filters.evaluation import (
     MISSING,
     AllElements,
     And,

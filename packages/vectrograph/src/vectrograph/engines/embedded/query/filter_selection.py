@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 
 import apsw
 
-from vectrograph.cores import place
-from vectrograph.domain.filters import Filter
+from vectrograph.affinity import place
+from vectrograph.domain.filters.evaluation import Filter
 from vectrograph.engines.embedded.collection.collection import Collection
 from vectrograph.engines.embedded.columns.store import Selection
 from vectrograph.engines.embedded.rows.view import View

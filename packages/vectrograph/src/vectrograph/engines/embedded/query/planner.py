@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from vectrograph.cores import place
+from vectrograph.affinity import place
 from vectrograph.domain.collections import Distance
 from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.index.code_scan import scan_codes, scan_rows

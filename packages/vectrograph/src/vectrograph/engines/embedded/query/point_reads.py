@@ -10,7 +10,7 @@ import numpy as np
 
 from vectrograph.domain.answer_bytes import AnswerBytes
 from vectrograph.domain.collections import IdKind
-from vectrograph.domain.filters import Filter
+from vectrograph.domain.filters.evaluation import Filter
 from vectrograph.domain.points import ChangePage, Point
 from vectrograph.domain.queries import Include, Order, ScrollPage, ScrollRequest
 from vectrograph.engines.cursors import log_scope, scroll_scope, seal, unseal

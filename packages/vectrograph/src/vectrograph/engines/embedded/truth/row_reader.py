@@ -7,7 +7,7 @@ from typing import Any, Final
 import apsw
 import numpy as np
 
-from vectrograph.domain.filters import Filter, measured, predicate
+from vectrograph.domain.filters.evaluation import Filter, measured, predicate
 from vectrograph.domain.points import Change
 from vectrograph.domain.queries import Include
 from vectrograph.engines.embedded.disk.failures import Damaged

@@ -8,8 +8,7 @@ import numpy as np
 
 from vectrograph.domain.collections import IdKind
 from vectrograph.domain.errors import Conflict
-from vectrograph.domain.filters import Filter, predicate
-from vectrograph.domain.operations import Admitted
+from vectrograph.domain.filters.evaluation import Filter, predicate
 from vectrograph.domain.points import (
     MAX_SERIAL_ID,
     Change,
@@ -23,6 +22,7 @@ from vectrograph.domain.points import (
     Precondition,
     Put,
 )
+from vectrograph.domain.write_validation import Admitted
 from vectrograph.engines.embedded.truth.batch import Batch
 from vectrograph.engines.embedded.truth.records import Record, decode_payload
 

@@ -8,7 +8,7 @@ from threading import Condition, Thread, get_ident
 from typing import Final, Protocol
 from weakref import WeakSet
 
-from vectrograph.cores import anywhere
+from vectrograph.affinity import anywhere
 
 _RETRY_SECONDS: Final = 30.0
 

@@ -1,0 +1,1 @@
+"""The account database: connection, tables, migrations, reserved space, copies."""

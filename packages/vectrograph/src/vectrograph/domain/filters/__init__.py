@@ -1,0 +1,1 @@
+"""Filters over payloads: nodes, meaning, JSON form, size."""

@@ -1,0 +1,1 @@
+"""HTTP for both APIs: operations as data, endpoints, worker threads, middleware, errors."""

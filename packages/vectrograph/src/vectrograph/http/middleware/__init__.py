@@ -1,0 +1,1 @@
+"""ASGI middleware, outermost first as `http_app` stacks it."""

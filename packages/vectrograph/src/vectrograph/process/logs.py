@@ -1,0 +1,118 @@
+"""Where log lines go: structlog for ours, one formatter for other libraries', human on a terminal and JSON
+otherwise.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, MutableMapping
+from typing import Any, TextIO
+
+import msgspec
+import structlog
+
+from vectrograph.process.log_buffer import GatheredLines
+from vectrograph.settings import LogFormat, LogLevel
+
+Processor = structlog.typing.Processor
+
+# Libraries that log each start and migration at INFO, into the log of a program that only uses `running`.
+_CHATTY_LIBRARIES = ("alembic", "uvicorn")
+
+
+def configure(level: LogLevel, form: LogFormat, stream: TextIO | None = None) -> None:
+    """Send this process's log lines to `stream` (default: standard error). Called by the command line only."""
+    out = stream if stream is not None else sys.stderr
+    human = form is LogFormat.HUMAN or (form is LogFormat.AUTO and out.isatty())
+    shared = _shared_processors()
+    renderer = _renderer(human, out)
+    number = logging.getLevelNamesMapping()[level.value.upper()]
+    structlog.configure(
+        processors=[*shared, *([] if human else [structlog.processors.format_exc_info]), renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=out) if human else _gathering(out),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *([] if human else [structlog.processors.format_exc_info]),
+                renderer,
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def _gathering(out: TextIO) -> Callable[..., GatheredLines]:
+    """All loggers share one gathering of lines: their order is kept."""
+    lines = GatheredLines(out)
+    return lambda *_: lines
+
+
+def configure_embedded(level: LogLevel | None = None) -> None:
+    """Inside someone else's process: lines from this level up go to the standard logger `vectrograph`, and a host's own
+    structlog set-up is left alone.
+
+    Args:
+        level: least severe line; warnings and errors only when absent, as before.
+    """
+    if structlog.is_configured() and not _embedded.done:
+        return
+    number = logging.WARNING if level is None else logging.getLevelNamesMapping()[level.value.upper()]
+    _embedded.done = True
+    logging.getLogger("vectrograph").setLevel(number)
+    for name in _CHATTY_LIBRARIES:
+        if logging.getLogger(name).level == logging.NOTSET:  # a level that the host program has set is left alone
+            logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=_StandardLogger,
+    )
+
+
+class _Embedded:
+    """Whether the set-up of structlog in this process is ours, so that a second server may change its level."""
+
+    done = False
+
+
+_embedded = _Embedded()
+
+
+def _StandardLogger(*_: Any) -> logging.Logger:  # noqa: N802  (structlog calls it as a class)
+    return logging.getLogger("vectrograph")
+
+
+def _shared_processors() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _drop_color_message,
+    ]
+
+
+def _renderer(human: bool, out: TextIO) -> Processor:
+    if human:
+        # The default formatter prints local variables, credentials and bodies among them.
+        return structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    return structlog.processors.JSONRenderer(serializer=_json)
+
+
+def _json(event: object, **_: Any) -> str:
+    """Ten times as fast as the standard library: every call leaves a line."""
+    return msgspec.json.encode(event, enc_hook=repr).decode()
+
+
+def _drop_color_message(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Uvicorn repeats each message with terminal colours in it."""
+    event.pop("color_message", None)
+    return event

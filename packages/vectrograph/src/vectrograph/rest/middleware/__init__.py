@@ -1,1 +1,0 @@
-"""What every request passes through: plain ASGI applications, one concern each, nested as `rest.app` says."""

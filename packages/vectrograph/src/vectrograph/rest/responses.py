@@ -1,0 +1,378 @@
+"""What clients receive: one struct per answer, flat, as official clients read them.
+
+Times are UTC, written as ISO 8601 with a Z.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from vectrograph.control.records import ApiKeyRecord, AuditRecord, UserRecord
+from vectrograph.domain.points import Point, Vector
+from vectrograph.domain.queries import Include
+from vectrograph.services.points.token_queries import WHOLE
+
+Moment = Annotated[datetime, Meta(tz=True)]
+
+if TYPE_CHECKING:
+    Embedding = list[float] | Vector  # arrays until the moment of writing, when it is known whether as JSON or as rows
+else:
+    Embedding = list[float]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def moment(microseconds: int) -> datetime:
+    """Integer microseconds since 1970 as a time in UTC, exact.
+
+    >>> moment(1_000_001).isoformat()
+    '1970-01-01T00:00:01.000001+00:00'
+    """
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def moment_or_none(microseconds: int | None) -> datetime | None:
+    """As `moment`, for what may not have happened."""
+    return None if microseconds is None else moment(microseconds)
+
+
+class User(Struct, frozen=True, kw_only=True):
+    """An account. `scopes` is what the credentials presented may do."""
+
+    user_id: str
+    username: str
+    email: str | None
+    full_name: str | None
+    role: str
+    scopes: list[str]
+    disabled: bool
+    tenant: Annotated[str, Meta(description="Whose collections the account sees.")]
+    created_at: Moment
+
+    @classmethod
+    def of(cls, record: UserRecord) -> "User":
+        """From the record of the account."""
+        return cls(
+            user_id=record.user_id,
+            username=record.username,
+            email=record.email,
+            full_name=record.full_name,
+            role=record.role.value,
+            scopes=sorted(record.scopes),
+            disabled=record.disabled,
+            tenant=record.tenant,
+            created_at=moment(record.created_at),
+        )
+
+
+class UserList(Struct, frozen=True, kw_only=True):
+    """The accounts that the caller manages, by username."""
+
+    users: list[User]
+    total: int
+
+
+class AuditEntry(Struct, frozen=True, kw_only=True):
+    """One thing that was done or refused."""
+
+    entry_id: int
+    at: Moment
+    tenant: str
+    actor: Annotated[str, Meta(description="Id of the account; empty for a stranger.")]
+    key_id: Annotated[str, Meta(description="The API key that was used; null for a login.")] | None
+    action: str
+    target: str
+    outcome: Annotated[str, Meta(description="ok, or the code of the error.")]
+    address: str
+    request_id: str
+
+    @classmethod
+    def of(cls, record: AuditRecord) -> "AuditEntry":
+        """From the record of the entry."""
+        return cls(
+            entry_id=record.entry_id,
+            at=moment(record.at),
+            tenant=record.tenant,
+            actor=record.actor,
+            key_id=record.key_id,
+            action=record.action,
+            target=record.target,
+            outcome=record.outcome,
+            address=record.address,
+            request_id=record.request_id,
+        )
+
+
+class AuditEntries(Struct, frozen=True, kw_only=True):
+    """Part of the audit record, newest first."""
+
+    entries: list[AuditEntry]
+
+
+class TokenPair(Struct, frozen=True, kw_only=True):
+    """A new access token and the refresh token that follows it."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: Annotated[int, Meta(description="Seconds until the access token expires.")]
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105  (a scheme, not a secret)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+class Session(TokenPair, frozen=True, kw_only=True):
+    """A token pair with the account it belongs to."""
+
+    user: User
+
+
+class Success(Struct, frozen=True, kw_only=True):
+    """It is done."""
+
+    message: str
+    success: Literal[True] = True
+
+
+class Token(Struct, frozen=True, kw_only=True):
+    """A text with its vector."""
+
+    id: int
+    text: str | None
+    embedding: Embedding
+    metadata: dict[str, Any]
+    created_at: Moment
+    updated_at: Moment
+
+    @classmethod
+    def of(cls, point: Point, include: Include = WHOLE) -> "Token":
+        """From a point of the collection `tokens`, as far as these parts are wanted and were read."""
+        return cls(
+            id=int(point.id),
+            text=point.text if include.text else None,
+            embedding=point.vector if include.vector and point.vector is not None else [],
+            metadata=dict(point.payload or {}) if include.payload else {},
+            created_at=moment(point.created_at),
+            updated_at=moment(point.updated_at),
+        )
+
+
+class TokenPage(Struct, frozen=True, kw_only=True):
+    """Tokens in ascending id, and how many there are in all."""
+
+    tokens: list[Token]
+    total: int
+    limit: int
+    offset: int
+
+
+class TokensCreated(Struct, frozen=True, kw_only=True):
+    """The new tokens, in the order of the request."""
+
+    tokens: list[Token]
+
+
+class QueryHit(Struct, frozen=True, kw_only=True):
+    """A token and how near it is."""
+
+    token: Token
+    similarity: Annotated[float, Meta(description="Cosine similarity, 1 for the same direction.")]
+    distance: Annotated[float, Meta(description="1 - similarity; lower is closer.")]
+
+
+class QueryResults(Struct, frozen=True, kw_only=True):
+    """Hits, nearest first; of equally near ones the newest first."""
+
+    results: list[QueryHit]
+
+
+class QueryManyResults(Struct, frozen=True, kw_only=True):
+    """Hits for each query, in the order of the request."""
+
+    results: list[list[QueryHit]]
+
+
+class TokensDeleted(Struct, frozen=True, kw_only=True):
+    """What became of a request to delete many."""
+
+    deleted: Annotated[int, Meta(description="Tokens that existed and are gone now.")]
+    missing: Annotated[list[int], Meta(description="Numbers asked for that no token has.")]
+
+
+class Embeddings(Struct, frozen=True, kw_only=True):
+    """One vector per text, in the order of the request."""
+
+    embeddings: list[Embedding]
+    model: str
+    dimension: int
+
+
+class ApiKey(Struct, frozen=True, kw_only=True):
+    """An API key, without its secret."""
+
+    key_id: str
+    name: str
+    key_prefix: str
+    scopes: list[str]
+    created_at: Moment
+    expires_at: Moment | None
+    last_used_at: Moment | None
+    is_active: Annotated[bool, Meta(description="Neither revoked nor expired.")]
+    collections: Annotated[list[str], Meta(description="The only ones it reaches; null means all.")] | None
+    rate_limit: Annotated[int, Meta(description="Requests a second; null means what everyone may.")] | None
+
+    @classmethod
+    def of(cls, record: ApiKeyRecord) -> "ApiKey":
+        """From the record of the key."""
+        return cls(**_key_fields(record))
+
+
+class ApiKeyCreated(ApiKey, frozen=True, kw_only=True):
+    """A new API key with its secret, which is told once and never again."""
+
+    api_key: str
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(key_id={self.key_id!r}, …)"
+
+    @classmethod
+    def with_secret(cls, record: ApiKeyRecord, secret: str) -> "ApiKeyCreated":
+        """From the record of the key and its text."""
+        return cls(api_key=secret, **_key_fields(record))
+
+
+class ApiKeyList(Struct, frozen=True, kw_only=True):
+    """The caller's API keys."""
+
+    api_keys: list[ApiKey]
+    total: int
+
+
+class ApiKeyRevoked(Struct, frozen=True, kw_only=True):
+    """The key works no more; its record stays."""
+
+    key_id: str
+    status: Literal["revoked"] = "revoked"
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """healthy: everything serves. degraded: some collection is set aside. unhealthy: storage does not answer."""
+
+    status: str
+    version: str
+    uptime_seconds: float
+    timestamp: Moment
+    quarantined: Annotated[int, Meta(description="Collections set aside because of damage; status names them.")]
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """The server in numbers."""
+
+    status: str
+    api_version: Annotated[str, Meta(description="Version of the server.")]
+    runtime_version: Annotated[str, Meta(description="Version of Python under it.")]
+    tokens_count: int
+    collections_count: int
+    uptime_seconds: float
+    memory_usage_mb: Annotated[float, Meta(description="Resident memory in MiB.")]
+    requests_total: Annotated[int, Meta(description="Since the start, over all transports.")]
+    engine: str
+    engine_versions: dict[str, str]
+    quarantined: Annotated[dict[str, str], Meta(description="Damaged collection to what is wrong with it.")]
+    unchecked: Annotated[int, Meta(description="Collections not yet looked through for damage since the start.")]
+
+
+class LimitsAdvertised(Struct, frozen=True, kw_only=True):
+    """The largest things this server takes, and what its embeddings look like."""
+
+    max_body_bytes: int
+    max_batch: int
+    max_top_k: int
+    default_top_k: int
+    max_hits: int
+    max_answer_bytes: int
+    max_search_work: int
+    max_dimension: int
+    max_text_bytes: int
+    max_payload_bytes: int
+    max_name_bytes: int
+    max_page: int
+    max_id_bytes: int
+    max_filter_conditions: int
+    max_filter_paths: int
+    max_filter_work: int
+    max_collections: int
+    max_tenant_collections: int
+    embedding_model: str
+    embedding_dimension: int
+    vector_media_type: Annotated[str, Meta(description="What bodies with vectors can be besides JSON; see the docs.")]
+
+
+class Liveness(Struct, frozen=True, kw_only=True):
+    """The process answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Readiness(Struct, frozen=True, kw_only=True):
+    """Requests can be answered. A damaged collection does not change that, the others serve."""
+
+    quarantined: int
+    status: Literal["ready"] = "ready"
+
+
+class Index(Struct, frozen=True, kw_only=True):
+    """Where to go from here."""
+
+    name: str
+    version: str
+    docs: str
+    openapi: str
+    health: str
+
+
+class FieldError(Struct, frozen=True, kw_only=True):
+    """What is wrong with one field; `field` is a dotted path such as `tokens.0.text`."""
+
+    field: str
+    message: str
+    type: str
+
+
+class ErrorDetails(Struct, frozen=True, kw_only=True):
+    """Facts about the error; which, depends on its code. VALIDATION_ERROR has `errors` and `count`."""
+
+    errors: list[FieldError] = []
+    count: int = 0
+
+
+class ErrorBody(Struct, frozen=True, kw_only=True):
+    """What happened, to which item, and what to do."""
+
+    code: str
+    message: str
+    details: ErrorDetails
+    request_id: str
+
+
+class Error(Struct, frozen=True, kw_only=True):
+    """Every error of every route."""
+
+    error: ErrorBody
+    success: Literal[False] = False
+
+
+def _key_fields(record: ApiKeyRecord) -> dict[str, Any]:
+    return {
+        "key_id": record.key_id,
+        "name": record.name,
+        "key_prefix": record.key_prefix,
+        "scopes": list(record.scopes),
+        "created_at": moment(record.created_at),
+        "expires_at": moment_or_none(record.expires_at),
+        "last_used_at": moment_or_none(record.last_used_at),
+        "is_active": record.is_active,
+        "collections": None if record.collections is None else list(record.collections),
+        "rate_limit": record.rate_limit,
+    }

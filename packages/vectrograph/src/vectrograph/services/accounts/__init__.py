@@ -1,0 +1,1 @@
+"""Accounts: logins, sessions, API keys, roles, lockout, audit."""

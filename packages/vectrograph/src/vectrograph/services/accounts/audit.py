@@ -1,0 +1,135 @@
+"""Who did what: every security-relevant act is written down, done or refused."""
+
+import builtins
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from vectrograph.control.audit import AuditLog, Intent
+from vectrograph.control.records import AuditRecord
+from vectrograph.domain.addresses import address_group
+from vectrograph.domain.collections import DEFAULT_TENANT
+from vectrograph.domain.errors import DomainError, InternalError, InvalidArgument
+from vectrograph.services.accounts.audit_quota import AuditQuota
+from vectrograph.services.call import Call, Origin
+
+MAX_ENTRIES: Final = 1_000
+_OK: Final = "ok"
+
+
+@dataclass(slots=True)
+class Act:
+    """An act that is being recorded. `target` may be set by the block where only the act itself knows it."""
+
+    target: str | None = None
+
+
+class Audit:
+    """Records acts and shows them to administrators. Entries name things by id: no secret, no vector, no payload.
+
+    There is one order for every audited act: its intent is on disk before it begins, or it is refused before anything
+    is done; its outcome follows and never replaces the result. See `control.audit`.
+    """
+
+    def __init__(self, log: AuditLog, quota: AuditQuota | None = None) -> None:
+        self._log = log
+        self._quota = quota or AuditQuota()
+
+    @contextmanager
+    def noting(self, call: Call, action: str, target: str, *, or_log: bool = False) -> Iterator[Act]:
+        """Record what the block does: "ok", or the code of the error that ended it.
+
+        Args:
+            call: who acts.
+            action: `subject.verb`.
+            target: what it is done to.
+            or_log: for reading: the block runs also when the record cannot be written, and the process log says so.
+
+        Raises:
+            OutOfSpace, StorageReadOnly, Unavailable: the intent cannot be written; the block did not run.
+            RateLimited: the account has done as much within the hour as is recorded; the block did not run.
+        """
+        who = call.principal
+        self._quota.admit(who.user_id)
+        intent = self._log.begin(
+            action=action,
+            target=target,
+            tenant=who.tenant,
+            actor=who.user_id,
+            key_id=who.key_id,
+            address=call.origin.address,
+            request_id=call.request_id,
+            or_log=or_log,
+        )
+        with self._ending(intent, who.user_id) as act:
+            yield act
+
+    def deleting(self, call: Call, target: str) -> AbstractContextManager[Act]:
+        """Record the deletion that the block does, of points or tokens: `noting` under the action point.delete."""
+        return self.noting(call, "point.delete", target)
+
+    @contextmanager
+    def noting_stranger(
+        self,
+        action: str,
+        target: str,
+        origin: Origin,
+        *,
+        actor: str = "",
+        tenant: str = DEFAULT_TENANT,
+        or_log: bool = False,
+    ) -> Iterator[Act]:
+        """Record what the block does for someone who had not been authenticated when it began, as a login.
+
+        Raises:
+            OutOfSpace, StorageReadOnly, Unavailable: the intent cannot be written; the block did not run.
+        """
+        intent = self._log.begin(
+            action=action,
+            target=target,
+            tenant=tenant,
+            actor=actor,
+            address=origin.address,
+            request_id=origin.request_id,
+            or_log=or_log,
+        )
+        # One who fails in the name of an account uses up nothing of the account's own.
+        with self._ending(intent, f"{address_group(origin.address)} for {actor or 'nobody'}") as act:
+            yield act
+
+    @contextmanager
+    def _ending(self, intent: Intent, who: str) -> Iterator[Act]:
+        act = Act()
+        try:
+            yield act
+        except DomainError as error:
+            if self._quota.keeps_refusal(who):
+                self._log.end(intent, error.code, act.target)
+            else:
+                self._log.leave_out(intent)
+            raise
+        except BaseException:
+            self._log.end(intent, InternalError.code, act.target)
+            raise
+        self._log.end(intent, _OK, act.target)
+
+    def list(self, call: Call, *, before: int | None = None, limit: int = 100) -> builtins.list[AuditRecord]:
+        """Entries newest first; reading them is an entry too. Administrators of the tenant `default` see all tenants.
+
+        Args:
+            call: who asks.
+            before: only entries with a smaller number; the last one's number continues the list.
+            limit: 1 to 1,000.
+
+        Raises:
+            PermissionDenied: logs:admin is missing.
+            InvalidArgument: `limit` or `before` is out of range.
+        """
+        with self.noting(call, "audit.read", "" if before is None else str(before), or_log=True):
+            call.require("logs:admin")
+            if not 1 <= limit <= MAX_ENTRIES:
+                raise InvalidArgument.of("limit", f"is {limit} and must be from 1 to {MAX_ENTRIES}", "out_of_range")
+            if before is not None and not 1 <= before < 2**63:
+                raise InvalidArgument.of("before", "must be the number of an entry", "out_of_range")
+            return self._log.list(call.principal.governed_tenant, before=before, limit=limit)

@@ -1,0 +1,1 @@
+"""Points: collections, upserts, searches, filters, tokens, feedback."""

@@ -1,0 +1,394 @@
+"""Tokens: points of the reserved collection `tokens`, whose texts the server embeds."""
+
+import builtins
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from vectrograph.domain.answer_bytes import answer_too_large
+from vectrograph.domain.collections import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionInfo, CollectionRef
+from vectrograph.domain.embedder import Embedder
+from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.filters.evaluation import Filter, refuse_unconditional
+from vectrograph.domain.limits import Limits
+from vectrograph.domain.points import (
+    KEEP,
+    MAX_SERIAL_ID,
+    Delete,
+    DeleteWhere,
+    IdempotencyKey,
+    Keep,
+    OutcomeStatus,
+    Payload,
+    Point,
+    Put,
+    Vector,
+)
+from vectrograph.domain.queries import Include, Order, ScrollRequest
+from vectrograph.engines.base import Engine
+from vectrograph.services.accounts.audit import Audit
+from vectrograph.services.call import Call
+from vectrograph.services.limits.cost import admit_filter
+from vectrograph.services.limits.filter_turns import FilterTurns
+from vectrograph.services.limits.validation import admit_batch, admit_payload, admit_text
+from vectrograph.services.points.field_names import naming_fields
+from vectrograph.services.points.token_changes import TokenChange, TokenChanges, missing_token
+from vectrograph.services.points.token_queries import WHOLE, TokenHit, TokenQueries, TokenQuestion
+from vectrograph.services.points.tokens_collection import ensure_tokens
+
+_BARE: Final = Include(vector=False, payload=False, text=False)
+_RENAMED: Final = {"vector": "embedding", "payload": "metadata"}
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token to be made: a text, or an embedding, or both (then the embedding is taken as it is)."""
+
+    text: str | None
+    metadata: Payload | None = None
+    embedding: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPage:
+    """One page of all tokens, ascending by id."""
+
+    tokens: list[Point]
+    total: int
+    limit: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedTokens:
+    """What became of a request to delete many: how many there were, and the numbers that no token had."""
+
+    deleted: int
+    missing: tuple[int, ...]
+
+
+class Tokens:
+    """The tokens of the caller's tenant. `Point.id` is the token's number in decimal.
+
+    Attributes:
+        queries: finds tokens.
+    """
+
+    def __init__(
+        self, engine: Engine, embedder: Embedder, limits: Limits, audit: Audit, turns: FilterTurns | None = None
+    ) -> None:
+        self._engine = engine
+        self._audit = audit
+        self._embedder = embedder
+        self._limits = limits
+        self._turns = turns or FilterTurns()
+        self._changes = TokenChanges(engine, embedder)
+        self.queries = TokenQueries(engine, embedder, limits, self._turns)
+
+    def ensure(self, tenant: str = DEFAULT_TENANT) -> CollectionInfo:
+        """Make the tenant's collection of tokens when it is missing; called at start and for every new account.
+
+        Raises:
+            StartupError: it was made with another model; the message names both.
+        """
+        return ensure_tokens(self._engine, self._embedder, tenant)
+
+    def create(
+        self,
+        call: Call,
+        text: str | None,
+        metadata: Payload | None = None,
+        embedding: Vector | None = None,
+        *,
+        idempotency: IdempotencyKey | None = None,
+    ) -> Point:
+        """Store one token under the next number, embedding its text unless an embedding is given.
+
+        Args:
+            call: who asks.
+            text: what the token says.
+            metadata: any JSON object.
+            embedding: float32, shape (dimension,).
+            idempotency: the request's own name; a repeat under it gives the first answer again and stores nothing.
+
+        Raises:
+            PermissionDenied: tokens:write is missing.
+            InvalidArgument: the text is empty or too long, or the embedding is not acceptable.
+            TooLarge: the metadata is over its limit.
+            IdempotencyConflict: the name was used for another request.
+        """
+        ref = call.require_collection(TOKENS_COLLECTION, "write")
+        with naming_fields(_RENAMED):
+            return self._create(call, ref, [NewToken(text, metadata, embedding)], "", idempotency)[0]
+
+    def create_many(
+        self, call: Call, items: Sequence[NewToken], *, idempotency: IdempotencyKey | None = None
+    ) -> list[Point]:
+        """Store all of the tokens or none, in one write, under rising numbers in the order given.
+
+        Raises:
+            PermissionDenied: tokens:write is missing.
+            InvalidArgument: there is none, or one is not acceptable; names its position.
+            TooLarge: there are more than `max_batch`, or one's metadata is over its limit.
+            IdempotencyConflict: the name was used for another request.
+        """
+        ref = call.require_collection(TOKENS_COLLECTION, "write")
+        admit_batch(items, "tokens", self._limits)
+        if not items:
+            raise InvalidArgument.of("tokens", "must hold at least one token", "too_short")
+        with naming_fields(_RENAMED, sequence="tokens"):
+            return self._create(call, ref, items, "tokens[{}].", idempotency)
+
+    def get(self, call: Call, token_id: int) -> Point:
+        """One token, whole.
+
+        Raises:
+            PermissionDenied: tokens:read is missing.
+            PointNotFound: there is none of that number.
+        """
+        ref = call.require_collection(TOKENS_COLLECTION, "read")
+        return self._read(ref, _point_id(token_id))
+
+    def list(
+        self, call: Call, limit: int, offset: int, *, filter: Filter | None = None, include: Include = WHOLE
+    ) -> TokenPage:
+        """One page of the tokens, ascending by id; past the end it is empty.
+
+        Args:
+            call: who asks.
+            limit: most tokens to return.
+            offset: tokens to skip.
+            filter: only tokens whose metadata match; `total` counts those.
+            include: parts of the tokens to return.
+
+        Raises:
+            PermissionDenied: tokens:read is missing.
+            InvalidArgument: `limit` is not from 1 to `max_page`, or `offset` is negative.
+            TooLarge: the tokens of the page hold more than `max_answer_bytes`.
+        """
+        ref = call.require_collection(TOKENS_COLLECTION, "read")
+        largest = self._limits.max_page
+        if not 1 <= limit <= largest:
+            raise InvalidArgument.of("limit", f"is {limit} and must be from 1 to {largest}", "out_of_range")
+        if not 0 <= offset <= MAX_SERIAL_ID:
+            raise InvalidArgument.of("offset", f"is {offset} and must be from 0 to {MAX_SERIAL_ID}", "out_of_range")
+        most = self._limits.max_answer_bytes
+        request = ScrollRequest(
+            limit=limit, offset=offset, order=Order(key="id"), filter=filter, include=include, max_bytes=most
+        )
+        with self._turns.turn(call, admit_filter(filter, self._engine, ref, self._limits)):
+            page = self._engine.scroll(ref, request, deadline=call.deadline)
+            if page.cursor is not None and len(page.points) < limit:
+                # Who steps by offsets would lose what a shorter page leaves out.
+                raise answer_too_large("limit", most, most)
+            total = self._engine.count(ref, filter, deadline=call.deadline)
+        return TokenPage(tokens=[*page.points], total=total, limit=limit, offset=offset)
+
+    def update(
+        self,
+        call: Call,
+        token_id: int,
+        *,
+        text: str | Keep | None = KEEP,
+        embedding: Vector | Keep | None = KEEP,
+        metadata: Payload | Keep | None = KEEP,
+    ) -> Point:
+        """Change parts of a token; KEEP leaves a part alone, and all three KEEP changes nothing.
+
+        New text is embedded again unless an embedding is given. `text=None` clears the text and keeps the embedding,
+        `metadata` replaces the metadata whole and None clears it. `embedding=None` gives up an embedding that was set
+        by hand: the text (the new one or the stored one) is embedded again.
+
+        Raises:
+            PermissionDenied: tokens:write is missing.
+            PointNotFound: there is none of that number.
+            InvalidArgument: a part is not acceptable, or `embedding=None` meets a token without text.
+            TooLarge: the metadata is over its limit.
+            Conflict: others kept changing the token while this change was tried.
+        """
+        ref = call.require_collection(TOKENS_COLLECTION, "write")
+        change = TokenChange(text=text, embedding=embedding, payload={} if metadata is None else metadata)
+        if change.text is not KEEP and change.text is not None:
+            admit_text(change.text, "text", self._limits)
+        if change.payload is not KEEP:
+            admit_payload(change.payload, "metadata", self._limits)
+        point_id = _point_id(token_id)
+        if not change.is_empty:
+            with naming_fields(_RENAMED):
+                self._changes.apply(ref, point_id, change, call.deadline)
+        return self._read(ref, point_id)
+
+    def delete(self, call: Call, token_id: int) -> None:
+        """Remove a token; its number is never given again.
+
+        Raises:
+            PermissionDenied: tokens:delete is missing.
+            PointNotFound: there is none of that number.
+        """
+        with self._audit.deleting(call, f"{TOKENS_COLLECTION}/{token_id}"):
+            ref = call.require_collection(TOKENS_COLLECTION, "delete")
+            point_id = _point_id(token_id)
+            outcomes = self._engine.write(ref, [Delete(id=point_id)], deadline=call.deadline).outcomes
+            if outcomes[0].status is not OutcomeStatus.DELETED:
+                raise missing_token(point_id)
+
+    def delete_many(
+        self, call: Call, token_ids: Sequence[int], *, idempotency: IdempotencyKey | None = None
+    ) -> DeletedTokens:
+        """Remove many tokens in one write; numbers that no token has are told, not refused.
+
+        Raises:
+            PermissionDenied: tokens:delete is missing.
+            TooLarge: there are more than `max_batch`.
+            IdempotencyConflict: the name was used for another request.
+        """
+        wanted = builtins.list(dict.fromkeys(token_ids))
+        possible = [number for number in wanted if 1 <= number <= MAX_SERIAL_ID]
+        deletes = [Delete(id=str(number)) for number in possible]
+        found: set[int] = set()
+        with self._audit.deleting(call, f"{TOKENS_COLLECTION} ({len(wanted)} by number)"):
+            ref = call.require_collection(TOKENS_COLLECTION, "delete")
+            admit_batch(token_ids, "ids", self._limits)
+            if deletes:
+                written = self._engine.write(ref, deletes, idempotency=idempotency, deadline=call.deadline)
+                found = {int(outcome.id) for outcome in written.outcomes if outcome.status is OutcomeStatus.DELETED}
+        return DeletedTokens(len(found), tuple(number for number in wanted if number not in found))
+
+    def delete_where(self, call: Call, filter: Filter, *, idempotency: IdempotencyKey | None = None) -> DeletedTokens:
+        """Remove every token whose metadata match, in one write.
+
+        Raises:
+            PermissionDenied: tokens:delete is missing.
+            IdempotencyConflict: the name was used for another request.
+            InvalidArgument: the filter has no condition, and does not say `everything`.
+        """
+        with self._audit.deleting(call, f"{TOKENS_COLLECTION} (by filter)"):
+            ref = call.require_collection(TOKENS_COLLECTION, "delete")
+            refuse_unconditional(filter)
+            cost = admit_filter(filter, self._engine, ref, self._limits)
+            deletes = [DeleteWhere(filter=filter)]
+            with self._turns.turn(call, cost):
+                written = self._engine.write(ref, deletes, idempotency=idempotency, deadline=call.deadline)
+        deleted = sum(outcome.status is OutcomeStatus.DELETED for outcome in written.outcomes)
+        return DeletedTokens(deleted, ())
+
+    def walk(
+        self, call: Call, *, filter: Filter | None = None, include: Include = WHOLE, page_size: int = 500
+    ) -> Iterator[builtins.list[Point]]:
+        """All tokens in ascending id, a page at a time; one present throughout comes exactly once.
+
+        Raises:
+            PermissionDenied: tokens:read is missing; raised before the first page is asked for.
+            RateLimited: as many costly filters are being evaluated as may be; also between pages.
+        """
+        ref = call.require_collection(TOKENS_COLLECTION, "read")
+        cost = admit_filter(filter, self._engine, ref, self._limits)
+        with self._turns.turn(call, cost):
+            # Each page takes a turn of its own. Where there is none now, the refusal has a status.
+            return self._pages(call, ref, filter, include, page_size, cost)
+
+    def _pages(
+        self, call: Call, ref: CollectionRef, filter: Filter | None, include: Include, page_size: int, cost: int
+    ) -> Iterator[builtins.list[Point]]:
+        cursor: str | None = None
+        while True:
+            request = ScrollRequest(
+                limit=page_size,
+                order=Order(key="id"),
+                cursor=cursor,
+                filter=filter,
+                include=include,
+                max_bytes=self._limits.max_answer_bytes,
+            )
+            with self._turns.turn(call, cost):
+                page = self._engine.scroll(ref, request, deadline=call.deadline)
+            if page.points:
+                yield [*page.points]
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    def query(
+        self, call: Call, vector: Vector, top_k: int = 0, threshold: float | None = None
+    ) -> builtins.list[TokenHit]:
+        """The tokens nearest to a vector, most similar first, equals newest first.
+
+        Args:
+            call: who asks.
+            vector: float32, shape (dimension,).
+            top_k: how many; 0 means the default.
+            threshold: only tokens at least this similar (inclusive).
+
+        Raises:
+            PermissionDenied: tokens:read is missing.
+            InvalidArgument: the vector, `top_k` or `threshold` is not acceptable.
+        """
+        question = TokenQuestion(top_k=top_k, threshold=threshold)
+        return self.queries.by_vectors(call, np.asarray(vector)[np.newaxis], question)[0]
+
+    def _create(
+        self,
+        call: Call,
+        ref: CollectionRef,
+        items: Sequence[NewToken],
+        place: str,
+        idempotency: IdempotencyKey | None,
+    ) -> builtins.list[Point]:
+        for position, item in enumerate(items):
+            self._admit(item, place.format(position))
+        puts = [
+            Put(id=None, vector=vector, payload=item.metadata or {}, text=item.text)
+            for item, vector in zip(items, self._vectors(items), strict=True)
+        ]
+        outcomes = self._engine.write(ref, puts, idempotency=idempotency, deadline=call.deadline).outcomes
+        stored = self._engine.get(ref, [outcome.id for outcome in outcomes], include=_BARE)
+        now = time.time_ns() // 1000
+        points = []
+        for item, put, outcome, seen in zip(items, puts, outcomes, stored, strict=True):
+            # Someone may delete a token before its creator has the answer: it was created all the same.
+            created_at = seen.created_at if seen is not None else now
+            points.append(
+                Point(
+                    id=outcome.id,
+                    vector=put.vector,
+                    payload=item.metadata or {},
+                    text=item.text,
+                    created_at=created_at,
+                    updated_at=created_at,
+                    version=outcome.version,
+                    created_seq=outcome.version,
+                )
+            )
+        return points
+
+    def _admit(self, item: NewToken, place: str) -> None:
+        if item.text is not None:
+            admit_text(item.text, f"{place}text", self._limits)
+        elif item.embedding is None:
+            raise InvalidArgument.of(f"{place}text", "is missing; send a text, or an embedding, or both", "missing")
+        admit_payload(item.metadata or {}, f"{place}metadata", self._limits)
+
+    def _vectors(self, items: Sequence[NewToken]) -> builtins.list[Vector]:
+        texts = [item.text for item in items if item.embedding is None and item.text is not None]
+        embedded = iter(self._embedder.embed(texts) if texts else ())
+        return [next(embedded) if item.embedding is None else item.embedding for item in items]
+
+    def _read(self, ref: CollectionRef, point_id: str) -> Point:
+        point = self._engine.get(ref, [point_id], include=WHOLE)[0]
+        if point is None:
+            raise missing_token(point_id)
+        return point
+
+
+def _point_id(token_id: int) -> str:
+    """The point's id of a token's number.
+
+    Raises:
+        PointNotFound: no token can have that number.
+    """
+    if not 1 <= token_id <= MAX_SERIAL_ID:
+        raise missing_token(str(token_id))
+    return str(token_id)

@@ -1,0 +1,107 @@
+"""All services of one server, put together over what they are given."""
+
+from functools import partial
+from pathlib import Path
+
+from vectrograph.control.clock import Clock, now
+from vectrograph.control.passwords import Passwords
+from vectrograph.control.signing import TokenSigner
+from vectrograph.control.store import ControlStore
+from vectrograph.domain.collections import Quantisation
+from vectrograph.domain.embedder import Embedder
+from vectrograph.domain.limits import Limits
+from vectrograph.engines.base import Engine
+from vectrograph.services import Services
+from vectrograph.services.accounts.audit import Audit
+from vectrograph.services.accounts.credentials import Credentials
+from vectrograph.services.accounts.development import Development
+from vectrograph.services.accounts.key_usage import KeyUsage
+from vectrograph.services.accounts.keys import Keys
+from vectrograph.services.accounts.lockout import Lockout
+from vectrograph.services.accounts.logins import Logins
+from vectrograph.services.accounts.registration import Registration
+from vectrograph.services.accounts.sessions import Sessions
+from vectrograph.services.accounts.users import Users
+from vectrograph.services.health import Health
+from vectrograph.services.limits.concurrency import Concurrency
+from vectrograph.services.limits.filter_turns import FilterTurns
+from vectrograph.services.limits.rate_limits import RateLimits
+from vectrograph.services.points.bulk import Bulk
+from vectrograph.services.points.collections import Catalog
+from vectrograph.services.points.embeddings import Embeddings
+from vectrograph.services.points.feedback import Feedback
+from vectrograph.services.points.points import Points
+from vectrograph.services.points.search import Search
+from vectrograph.services.points.tokens import Tokens
+
+
+def assemble(
+    *,
+    engine: Engine,
+    store: ControlStore,
+    embedder: Embedder,
+    secret_file: Path,
+    limits: Limits,
+    version: str,
+    development: Development | None = None,
+    rate_limits: RateLimits | None = None,
+    concurrency: Concurrency | None = None,
+    turns: FilterTurns | None = None,
+    quantisation: Quantisation = Quantisation.INT8,
+    clock: Clock = now,
+) -> Services:
+    """The services of one server.
+
+    Args:
+        engine: where collections live.
+        store: where accounts and keys live.
+        embedder: embeds the texts of tokens.
+        secret_file: holds the signing secret; made when missing.
+        limits: enforced and advertised.
+        version: of the server.
+        development: development mode as it was decided at the start; None takes it from the store as it is.
+        rate_limits: requests a second; None limits nothing but what an API key says of itself.
+        concurrency: requests and streams of one caller at once; None is no limit but 16 streams.
+        turns: for costly filters; None for as many as the usual number of threads allows.
+        quantisation: how indexes of new collections store components, unless their makers say.
+        clock: microseconds since 1970-01-01 UTC, for tokens and keys.
+
+    Raises:
+        StartupError: the signing secret cannot be used.
+    """
+    signer = TokenSigner.from_file(secret_file, clock)
+    usage = KeyUsage(store.api_keys, clock)
+    credentials = Credentials(store, signer, usage, clock)
+    passwords = Passwords()
+    audit = Audit(store.audit)
+    # One count of failures for both ways in, so that neither gives a guesser fresh attempts.
+    lockout = Lockout()
+    development = development or Development(store)
+    turns = turns or FilterTurns()
+    tokens = Tokens(engine, embedder, limits, audit, turns)
+    return Services(
+        catalog=Catalog(engine, limits, audit, store.owners, quantisation),
+        points=Points(engine, limits, audit),
+        search=Search(engine, limits, store.feedback, turns),
+        bulk=Bulk(engine, limits, audit, turns),
+        tokens=tokens,
+        embeddings=Embeddings(embedder, limits),
+        sessions=Sessions(store, signer, credentials, passwords, audit, lockout, development),
+        logins=Logins(store, signer, credentials, passwords, audit, lockout, development, clock),
+        registration=Registration(store, passwords, audit, lockout, development),
+        keys=Keys(store.api_keys, usage, audit, limits, clock),
+        users=Users(store.accounts, passwords, audit, tokens.ensure),
+        audit=audit,
+        feedback=Feedback(store.feedback, engine, limits),
+        health=Health(engine, version),
+        development=development,
+        limits=limits,
+        rate_limits=rate_limits or RateLimits(),
+        concurrency=concurrency or Concurrency(),
+        close=partial(_close, usage, development),
+    )
+
+
+def _close(usage: KeyUsage, development: Development) -> None:
+    development.close()
+    usage.close()
