@@ -15,8 +15,8 @@ import pytest
 
 import neurograph
 import vectron_client
-from neurograph import token_calls
-from neurograph.encoding import encode, json_object, packed
+from neurograph._protocol import token_operations
+from neurograph._protocol.encoding import encode, json_object, packed
 from vectron_client import ClientOptions, payloads, search_calls
 from vectron_client._pb import bytesview_pb as view
 from vectron_client.filters import encode_filter
@@ -74,7 +74,7 @@ def vectron_count(value: Any) -> Any:
 
 
 def neurograph_metadata(value: Any) -> Any:
-    token_calls.delete_matching({"path": "k", "eq": value})
+    token_operations.delete_matching({"path": "k", "eq": value})
     metadata = json_object({"k": value}, "metadata")
     return json.loads(encode(metadata))["k"]
 
@@ -84,7 +84,7 @@ def neurograph_vector(value: Any) -> Any:
 
 
 def neurograph_count(value: Any) -> Any:
-    asked = token_calls._asked(top_k=value, threshold=None, filter=None, offset=0, include=None)
+    asked = token_operations._asked(top_k=value, threshold=None, filter=None, offset=0, include=None)
     return asked["top_k"]
 
 

@@ -47,7 +47,7 @@ VIOLATIONS = {
         "packages/neurograph-python/src/neurograph/_wirekit/planted.py",
         "import pydantic\n",
     ),
-    "Only neurograph.transport imports httpx2": (
+    "Only neurograph._transport.http imports httpx2": (
         "packages/neurograph-python/src/neurograph/planted.py",
         "import httpx2\n",
     ),

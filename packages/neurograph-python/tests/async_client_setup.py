@@ -26,7 +26,7 @@ def noted_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def note(seconds: float) -> None:
         noted.append(seconds)
 
-    monkeypatch.setattr("neurograph.async_executor.async_sleep", note)
+    monkeypatch.setattr("neurograph._execution.async_executor.async_sleep", note)
     return noted
 
 

@@ -27,7 +27,7 @@ def noted_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     def note(seconds: float) -> None:
         noted.append(seconds)
 
-    monkeypatch.setattr("neurograph.executor.sleep", note)
+    monkeypatch.setattr("neurograph._execution.executor.sleep", note)
     return noted
 
 

@@ -10,7 +10,7 @@ from async_client_setup import error_reply, noted_pauses, scripted, with_key
 from scripted_server import Arrived, Reply, ScriptedServer, token_body
 
 from neurograph import AuthorizationError, ConfigurationError, ValidationError
-from neurograph.calls import NewToken
+from neurograph._protocol.operations import NewToken
 
 pytestmark = pytest.mark.anyio
 
@@ -99,7 +99,7 @@ async def test_failures_are_collected_by_item_and_can_be_passed_again(server: Sc
 async def test_a_batch_that_fails_does_not_stop_the_others(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 2)
+    monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", 2)
     server.on("POST", BATCH, taking(lambda tokens: error_reply(500) if tokens[0]["text"] == "2" else None))
     async with with_key(server) as client:
         result = await client.tokens.create_many([f"{n}" for n in range(6)], on_error="collect")
@@ -108,7 +108,7 @@ async def test_a_batch_that_fails_does_not_stop_the_others(
 
 
 async def test_refused_credentials_stop_at_once(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 1)
+    monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", 1)
     server.on("POST", BATCH, error_reply(403))
     async with with_key(server) as client:
         with pytest.raises(AuthorizationError):
@@ -119,7 +119,7 @@ async def test_refused_credentials_stop_at_once(server: ScriptedServer, monkeypa
 async def test_items_are_read_no_faster_than_they_are_sent(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 5)
+    monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", 5)
     read, ahead = [], []
 
     def source() -> Iterator[str]:
@@ -138,7 +138,7 @@ async def test_items_are_read_no_faster_than_they_are_sent(
 
 
 async def test_progress_is_told(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 2)
+    monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", 2)
     server.on("POST", BATCH, taking())
     told: list[tuple[int, int | None]] = []
     async with with_key(server) as client:
@@ -163,7 +163,7 @@ async def test_a_bar_is_drawn_with_rich_or_said_to_need_it(
 async def test_each_batch_has_a_key_of_its_own_that_its_repeats_keep(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
 ) -> None:
-    monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 1)
+    monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", 1)
     refusals = iter([error_reply(503), None, None])
     server.on("POST", BATCH, taking(lambda tokens: next(refusals)))
     async with with_key(server) as client:

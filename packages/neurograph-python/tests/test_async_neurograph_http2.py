@@ -52,6 +52,6 @@ async def test_many_calls_share_one_connection() -> None:
 
 
 def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurograph.options.find_spec", lambda name: None)
+    monkeypatch.setattr("neurograph._options.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r"pip install \"neurograph-python\[http2\]\""):
         AsyncNeuroGraphClient("https://localhost", api_key="k", http2=True)

@@ -21,9 +21,9 @@ from neurograph import (
     ServerError,
     ValidationError,
 )
-from neurograph.frames import VECTORS, write_frame
+from neurograph._protocol.frames import VECTORS, write_frame
+from neurograph._protocol.token_operations import LINES
 from neurograph.middleware import AsyncHandler
-from neurograph.token_calls import LINES
 from neurograph.wire import Request, Response
 
 pytestmark = pytest.mark.anyio

@@ -11,8 +11,8 @@ from async_client_setup import scripted
 from scripted_server import Arrived, Reply, ScriptedServer, Stall, token_body
 
 from neurograph import AsyncNeuroGraphClient, TimeoutError, ValidationError
+from neurograph._resources.async_tokens import AsyncLinkedTokenPage
 from neurograph.models import TokenPage
-from neurograph.resources.async_pages import AsyncLinkedTokenPage
 
 pytestmark = pytest.mark.anyio
 

@@ -18,7 +18,7 @@ from neurograph import (
     TokenCreate,
     ValidationError,
 )
-from neurograph.calls import NewToken
+from neurograph._protocol.operations import NewToken
 
 BATCH = "/api/v1/tokens/batch"
 KEYS = "/api/v1/api-keys"
@@ -161,7 +161,7 @@ class TestMany:
     def test_batches_are_cut_and_keep_their_order(
         self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 2)
+        monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", 2)
         numbers = iter(range(1, 10))
         server.on(
             "POST",
@@ -179,7 +179,7 @@ class TestMany:
             assert client.tokens.create_many([]) == []
 
     def test_batches_are_cut_by_bytes(self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("neurograph.calls.MAX_BATCH_BYTES", 1000)
+        monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_BYTES", 1000)
         server.on("POST", BATCH, lambda seen: Reply(201, {"tokens": [token_body() for _ in seen.json["tokens"]]}))
         with with_key(server) as client:
             assert len(client.tokens.create_many("é" * 200 for _ in range(7))) == 7
@@ -189,7 +189,7 @@ class TestMany:
     def test_a_failure_tells_what_was_created_before_it(
         self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 1)
+        monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", 1)
         server.on("POST", BATCH, Reply(201, {"tokens": [token_body(41)]}), error_reply(422))
         with with_key(server) as client:
             with pytest.raises(ValidationError) as caught:
@@ -243,7 +243,7 @@ class TestMany:
         assert server.count("GET", TOKENS) == 4
 
     def test_embeddings_come_in_order(self, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 2)
+        monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", 2)
         server.on(
             "POST",
             "/api/v1/embeddings",

@@ -23,7 +23,7 @@ def pairs(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     def create(seen: Arrived) -> Reply:
         return Reply(201, {"tokens": [token_body(next(numbers), **row) for row in seen.json["tokens"]]})
 
-    monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 2)
+    monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", 2)
     server.on("POST", BATCH, create)
     return iter(())
 

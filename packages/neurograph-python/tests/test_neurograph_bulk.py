@@ -11,7 +11,7 @@ from client_setup import error_reply, noted_pauses, scripted, with_key
 from scripted_server import Arrived, Reply, ScriptedServer, token_body
 
 from neurograph import AuthorizationError, ConfigurationError, ValidationError
-from neurograph.calls import NewToken
+from neurograph._protocol.operations import NewToken
 
 BATCH = "/api/v1/tokens/batch"
 LIMITS = "/api/v1/limits"
@@ -96,7 +96,7 @@ def test_failures_are_collected_by_item_and_can_be_passed_again(server: Scripted
 
 
 def test_a_batch_that_fails_does_not_stop_the_others(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 2)
+    monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", 2)
     server.on("POST", BATCH, taking(lambda tokens: error_reply(500) if tokens[0]["text"] == "2" else None))
     with with_key(server) as client:
         result = client.tokens.create_many([f"{n}" for n in range(6)], on_error="collect")
@@ -105,7 +105,7 @@ def test_a_batch_that_fails_does_not_stop_the_others(server: ScriptedServer, mon
 
 
 def test_refused_credentials_stop_at_once(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 1)
+    monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", 1)
     server.on("POST", BATCH, error_reply(403))
     with with_key(server) as client:
         with pytest.raises(AuthorizationError):
@@ -114,7 +114,7 @@ def test_refused_credentials_stop_at_once(server: ScriptedServer, monkeypatch: p
 
 
 def test_items_are_read_no_faster_than_they_are_sent(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 5)
+    monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", 5)
     read, ahead = [], []
 
     def source() -> Iterator[str]:
@@ -133,7 +133,7 @@ def test_items_are_read_no_faster_than_they_are_sent(server: ScriptedServer, mon
 
 
 def test_progress_is_told(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 2)
+    monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", 2)
     server.on("POST", BATCH, taking())
     told: list[tuple[int, int | None]] = []
     with with_key(server) as client:
@@ -158,7 +158,7 @@ def test_a_bar_is_drawn_with_rich_or_said_to_need_it(
 def test_each_batch_has_a_key_of_its_own_that_its_repeats_keep(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
 ) -> None:
-    monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 1)
+    monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", 1)
     refusals = iter([error_reply(503), None, None])
     server.on("POST", BATCH, taking(lambda tokens: next(refusals)))
     with with_key(server) as client:

@@ -9,9 +9,10 @@ from concurrently import gather
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurograph import Token, decoding
+from neurograph import Token
+from neurograph._protocol import decoding
+from neurograph._protocol.frames import VECTORS, FrameSplitter, read_frame, write_frame
 from neurograph.exceptions import InvalidResponseError
-from neurograph.frames import VECTORS, FrameSplitter, read_frame, write_frame
 from neurograph.wire import Request, Response
 
 ROWS = [struct.pack("<2f", 0.5, -1.0), struct.pack("<2f", 2.0, 3.0)]

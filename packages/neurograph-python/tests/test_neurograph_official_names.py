@@ -35,7 +35,7 @@ def failing(times: int, error: Exception) -> tuple[list[int], object]:
 # FINDINGS A5
 def test_a_function_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("neurograph.retry.sleep", pauses.append)
+    monkeypatch.setattr("neurograph._retry_decorators.sleep", pauses.append)
     calls, ask = failing(2, RateLimitError("later", retry_after=3.0))
     assert retry_with_backoff(RetryConfig(jitter=False, initial_delay=1))(ask)() == "answer"  # type: ignore[arg-type]
     assert (len(calls), pauses) == (3, [4.0, 5.0])

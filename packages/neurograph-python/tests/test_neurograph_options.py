@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scripted_server import Reply, ScriptedServer, token_body
 
 from neurograph import AsyncNeuroGraphClient, ConfigurationError, NeuroGraphClient, NeuroGraphError
-from neurograph.options import Options
+from neurograph._options import Options
 
 KINDS: list[Callable[..., Any]] = [NeuroGraphClient, AsyncNeuroGraphClient]
 SECRET = "s3cr3t/p@ss:w0rd"
@@ -86,7 +86,7 @@ def test_a_wrong_variable_is_refused_by_name(
 
 # FINDINGS D6
 def test_socks_advice_names_the_right_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurograph.options.find_spec", lambda name: None)
+    monkeypatch.setattr("neurograph._options.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r'proxy is a SOCKS proxy.*pip install "httpx2\[socks\]"'):
         NeuroGraphClient("http://localhost:1", proxy="socks5://localhost:9")
 

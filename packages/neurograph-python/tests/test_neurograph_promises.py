@@ -22,9 +22,9 @@ from neurograph import (
     ServerError,
     ValidationError,
 )
-from neurograph.frames import VECTORS, write_frame
+from neurograph._protocol.frames import VECTORS, write_frame
+from neurograph._protocol.token_operations import LINES
 from neurograph.middleware import Handler
-from neurograph.token_calls import LINES
 from neurograph.wire import Request, Response
 
 server = pytest.fixture(scripted)

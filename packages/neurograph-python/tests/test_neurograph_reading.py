@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurograph import InvalidResponseError, NeuroGraphError, RateLimitError, ValidationError, decoding
-from neurograph.failures import failure
+from neurograph import InvalidResponseError, NeuroGraphError, RateLimitError, ValidationError
+from neurograph._protocol import decoding
+from neurograph._protocol.failures import failure
 from neurograph.wire import Request, Response
 
 KEY = {"key_id": "k1", "name": "mine", "key_prefix": "ng_live_ab", "created_at": "2025-12-28T10:00:00Z"}

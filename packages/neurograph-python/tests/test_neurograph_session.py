@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from neurograph import AuthenticationError, ConnectionError, ServerError, TimeoutError, calls
+from neurograph import AuthenticationError, ConnectionError, ServerError, TimeoutError
+from neurograph._execution.exchange import Exchange
+from neurograph._execution.session import Authenticate, Session, authorized
+from neurograph._options import ApiKey, Password
+from neurograph._protocol import operations
 from neurograph._wirekit.deadline import Deadline
 from neurograph._wirekit.flow import Send, run
 from neurograph._wirekit.retry import RetryPolicy
-from neurograph.auth import Authenticate, Session, authorized
-from neurograph.exchange import Exchange
-from neurograph.options import ApiKey, Password
 from neurograph.wire import Request, Response
 
 NEVER = Deadline.after(None)
@@ -39,7 +40,7 @@ class Shell:
         self.failing: dict[str, Exception] = {}
 
     def call(self) -> None:
-        run(authorized(calls.get_token(7), self.session, self.exchange, NEVER), self.perform)
+        run(authorized(operations.get_token(7), self.session, self.exchange, NEVER), self.perform)
 
     def perform(self, effect: Any) -> Any:
         if isinstance(effect, Authenticate):
@@ -150,7 +151,7 @@ def test_nothing_shows_a_secret() -> None:
     session = password_session(Clock())
     shell = Shell(session)
     shell.call()
-    seen = " ".join(repr(value) for value in vars(session).values()) + repr(calls.login("me", "secret"))
+    seen = " ".join(repr(value) for value in vars(session).values()) + repr(operations.login("me", "secret"))
     seen = re.sub("0x[0-9a-f]+", "", seen)  # an address in memory may spell anything
     assert "secret" not in seen.replace("secrets", "")
     assert "a1" not in seen

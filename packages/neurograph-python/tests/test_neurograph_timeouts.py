@@ -12,8 +12,8 @@ from client_setup import scripted
 from scripted_server import Arrived, Reply, ScriptedServer, Stall, token_body
 
 from neurograph import NeuroGraphClient, TimeoutError, ValidationError
+from neurograph._resources.tokens import LinkedTokenPage
 from neurograph.models import TokenPage
-from neurograph.resources.pages import LinkedTokenPage
 
 server = pytest.fixture(scripted)
 

@@ -15,8 +15,8 @@ import pytest
 
 import neurograph
 from neurograph import UNSET, APIKeyCreated, ConfigurationError, NeuroGraphError, Token, TokenPage, exceptions
-from neurograph.encoding import json_object
-from neurograph.options import ApiKey, Options, Password, resolve
+from neurograph._options import ApiKey, Options, Password, resolve
+from neurograph._protocol.encoding import json_object
 
 T = TypeVar("T")
 
@@ -94,7 +94,7 @@ def test_everything_public_exists_and_is_listed() -> None:
     [guarded] = [node for node in tree.body if isinstance(node, ast.If)]
     imports = [node for node in guarded.body if isinstance(node, ast.ImportFrom)]
     seen = {alias.name: node.module for node in imports for alias in node.names}
-    assert seen == neurograph._HOMES
+    assert seen == neurograph._MODULES
     assert set(neurograph.__all__) == {*seen, "__version__"} <= set(dir(neurograph))
     for name, home in seen.items():
         assert getattr(neurograph, name) is getattr(import_module(str(home)), name)

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from neurograph.cli.app import run
+from neurograph.cli._app import run
 
 COMMAND = [sys.executable, "-W", "error", "-m", "neurograph.cli"]
 DEVELOPER = {"NEUROGRAPH_USERNAME": "developer", "NEUROGRAPH_PASSWORD": "developer123"}

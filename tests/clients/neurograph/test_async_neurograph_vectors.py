@@ -13,7 +13,7 @@ from async_client_setup import QUERY, TOKEN, TOKENS, error_reply, scripted, with
 from scripted_server import Arrived, Reply, ScriptedServer, token_body
 
 from neurograph import AsyncNeuroGraphClient, NotFoundError, Token, ValidationError
-from neurograph.frames import VECTORS
+from neurograph._protocol.frames import VECTORS
 from neurograph.middleware import AsyncHandler
 from neurograph.wire import Request, Response
 from vectrograph import RunningServer, running
@@ -56,11 +56,11 @@ def forbid_floats(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a vector became Python floats")
 
     for place in (
-        "vector_bodies.vector",
-        "bulk_items.vector",
-        "bulk_batches.to_list",
-        "token_models.to_list",
-        "vectors.to_list",
+        "_protocol.vector_bodies.vector",
+        "_bulk.items.vector",
+        "_bulk.batches.to_list",
+        "models.to_list",
+        "_protocol.vectors.to_list",
     ):
         monkeypatch.setattr(f"neurograph.{place}", refuse)
 

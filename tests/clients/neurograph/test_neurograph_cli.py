@@ -11,7 +11,7 @@ import pytest
 from command_line import COMMAND, CommandLine, InProcess
 from scripted_server import LOGIN, Reply, ScriptedServer, Stall
 
-from neurograph.cli.exits import MEANINGS, ExitCode
+from neurograph.cli._exits import MEANINGS, ExitCode
 from vectrograph import RunningServer
 
 NOBODY: dict[str, str] = {}
@@ -226,7 +226,7 @@ class TestStart:
     def test_help_imports_no_client(self) -> None:
         program = """
 import sys
-from neurograph.cli.app import run
+from neurograph.cli._app import run
 sys.argv = ["neurograph-cli", "token", "import", "--help"]
 assert run() == 0
 heavy = {"httpx2", "asyncio", "ssl", "numpy", "neurograph.client", "neurograph.models"} & set(sys.modules)

@@ -10,8 +10,8 @@ import pytest
 from command_line import CommandLine, Done, InProcess
 
 from neurograph import NeuroGraphClient, Token
-from neurograph.cli.exits import ExitCode
-from neurograph.cli.rows import RowFormat, read_rows
+from neurograph.cli._exits import ExitCode
+from neurograph.cli._rows import RowFormat, read_rows
 from neurograph.exceptions import ConfigurationError
 from vectrograph import running
 

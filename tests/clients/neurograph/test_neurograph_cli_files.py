@@ -7,7 +7,7 @@ import pytest
 from command_line import CommandLine, InProcess
 from scripted_server import Arrived, Reply, ScriptedServer, token_body
 
-from neurograph.cli.exits import ExitCode
+from neurograph.cli._exits import ExitCode
 from vectrograph import RunningServer
 
 BATCH = "/api/v1/tokens/batch"

@@ -10,7 +10,7 @@ import pytest
 from command_line import CommandLine, Terminal
 from scripted_server import Reply, ScriptedServer
 
-from neurograph.cli.exits import ExitCode
+from neurograph.cli._exits import ExitCode
 from vectrograph import RunningServer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no pseudo-terminals")

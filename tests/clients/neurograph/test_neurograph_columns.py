@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from neurograph import NeuroGraphClient, ValidationError
-from neurograph.bulk_batches import Batch, halves, recut
-from neurograph.bulk_columns import Columns, Cutter
-from neurograph.bulk_items import Encoded, encoded
-from neurograph.frames import read_frame
+from neurograph._bulk.batches import Batch, halves, recut
+from neurograph._bulk.columns import Columns, Cutter
+from neurograph._bulk.items import Encoded, encoded
+from neurograph._protocol.frames import read_frame
+from neurograph._protocol.vector_bodies import Dialect
 from neurograph.models import ServerLimits
-from neurograph.vector_bodies import Dialect
 from vectrograph import RunningServer
 
 _ROWS = np.random.default_rng(3).standard_normal((50, 6)).astype(np.float32)
@@ -54,7 +54,7 @@ KINDS: list[Any] = [
 @given(st.lists(st.sampled_from(KINDS), max_size=30), st.integers(1, 7))
 def test_items_of_all_kinds_are_cut_in_order_and_encoded_as_each_alone(items: list[Any], most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("neurograph.calls.MAX_BATCH_COUNT", most)
+        patch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", most)
         batches = cut(items)
     assert [each for batch in batches for each in batch] == one_by_one(items)
     assert all(1 <= len(batch) <= most for batch in batches)
@@ -64,7 +64,7 @@ def test_items_of_all_kinds_are_cut_in_order_and_encoded_as_each_alone(items: li
 def test_the_bytes_of_columns_are_bounded_as_those_of_lists(count: int, most: int) -> None:
     items = [plain(n) for n in range(count)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("neurograph.calls.MAX_BATCH_BYTES", most)
+        patch.setattr("neurograph._protocol.operations.MAX_BATCH_BYTES", most)
         batches = cut(items)
     sizes = [sum(each.size(True) for each in batch) for batch in batches]
     for (batch, following), size in zip(pairwise(batches), sizes, strict=False):
@@ -140,7 +140,7 @@ def test_nothing_of_a_batch_with_a_wrong_component_is_sent() -> None:
 def test_memory_is_used_again_and_never_while_a_batch_is_on_its_way(
     vectrograph_server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 7)
+    monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", 7)
     used: list[Any] = []
     begin = Columns.__init__
 

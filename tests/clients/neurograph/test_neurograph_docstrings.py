@@ -17,11 +17,11 @@ import pytest
 
 import neurograph
 from neurograph import AsyncNeuroGraphClient, NeuroGraphClient, NeuroGraphError, exceptions
-from neurograph.resources.async_pages import AsyncLinkedTokenPage
-from neurograph.resources.pages import LinkedTokenPage
+from neurograph._resources.async_tokens import AsyncLinkedTokenPage
+from neurograph._resources.tokens import LinkedTokenPage
 from vectrograph import RunningServer
 
-RESOURCES = "neurograph.resources."
+RESOURCES = "neurograph._resources."
 MODULES = sorted(
     found.name
     for found in pkgutil.walk_packages(neurograph.__path__, "neurograph.")
@@ -30,6 +30,8 @@ MODULES = sorted(
 
 
 def finder() -> Iterator[doctest.DocTest]:
+    for name in neurograph.__all__:  # what is imported at first use has to be there to be found
+        getattr(neurograph, name)
     for name in ["neurograph", *MODULES]:
         module = importlib.import_module(name)
         for found in doctest.DocTestFinder(exclude_empty=True).find(module):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from neurograph import ValidationError, everything
-from neurograph.token_calls import _deleting
+from neurograph._protocol.token_operations import _deleting
 from vectrograph import running
 from vectrograph.inprocess import RunningServer
 

@@ -13,7 +13,7 @@ from faulty_proxy import FaultyProxy
 from scripted_server import Arrived, Cut, Reply, ScriptedServer, token_body
 
 from neurograph import ConfigurationError, ConnectionError, NeuroGraphClient, ServerError, ValidationError
-from neurograph.journal import Journal
+from neurograph._bulk.journal import Journal
 from vectrograph import RunningServer, running
 
 server = pytest.fixture(scripted)
@@ -29,7 +29,7 @@ def house() -> Iterator[RunningServer]:
 @pytest.fixture
 def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two items make a batch."""
-    monkeypatch.setattr("neurograph.calls.MAX_BATCH_COUNT", 2)
+    monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", 2)
 
 
 def creating(server: ScriptedServer, *answers: Any) -> None:

@@ -14,10 +14,11 @@ from vectrograph import RunningServer, running
 
 PROGRAM = textwrap.dedent("""
     import array, sys
-    from neurograph import NeuroGraphClient, calls
+    from neurograph import NeuroGraphClient
+    from neurograph._protocol import operations
 
     url, key, journal, packed = sys.argv[1:]
-    calls.MAX_BATCH_COUNT = 5
+    operations.MAX_BATCH_COUNT = 5
 
     def items():
         for n in range(23):

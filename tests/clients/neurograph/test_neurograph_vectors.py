@@ -14,7 +14,7 @@ from client_setup import QUERY, TOKEN, TOKENS, error_reply, scripted, with_key
 from scripted_server import Arrived, Reply, ScriptedServer, token_body
 
 from neurograph import NeuroGraphClient, NotFoundError, Token, ValidationError
-from neurograph.frames import VECTORS
+from neurograph._protocol.frames import VECTORS
 from neurograph.middleware import Handler
 from neurograph.wire import Request, Response
 from vectrograph import RunningServer, running
@@ -55,11 +55,11 @@ def forbid_floats(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a vector became Python floats")
 
     for place in (
-        "vector_bodies.vector",
-        "bulk_items.vector",
-        "bulk_batches.to_list",
-        "token_models.to_list",
-        "vectors.to_list",
+        "_protocol.vector_bodies.vector",
+        "_bulk.items.vector",
+        "_bulk.batches.to_list",
+        "models.to_list",
+        "_protocol.vectors.to_list",
     ):
         monkeypatch.setattr(f"neurograph.{place}", refuse)
 

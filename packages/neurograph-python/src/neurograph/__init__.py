@@ -8,11 +8,14 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from neurograph.version import __version__
+from neurograph._version import __version__
 
 if TYPE_CHECKING:
+    from neurograph._arguments import UNSET
+    from neurograph._bulk.results import BulkResult, FailedItem
+    from neurograph._log_setup import enable_debug_logging, get_logger, setup_logging
+    from neurograph._retry_decorators import RetryConfig, async_retry_with_backoff, retry_with_backoff
     from neurograph.async_client import AsyncNeuroGraphClient
-    from neurograph.bulk import BulkResult, FailedItem
     from neurograph.client import NeuroGraphClient
     from neurograph.exceptions import (
         AuthenticationError,
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from neurograph.filters import Field, Filter, each, everything, field
-    from neurograph.log_setup import enable_debug_logging, get_logger, setup_logging
     from neurograph.models import (
         APIKey,
         APIKeyCreate,
@@ -48,26 +50,24 @@ if TYPE_CHECKING:
         TokenQueryResult,
         User,
     )
-    from neurograph.retry import RetryConfig, async_retry_with_backoff, retry_with_backoff
-    from neurograph.unset import UNSET
 
-# Where the public names are made. They are imported at first use, so that a program that needs an exception or only
-# the version does not wait for pydantic.
-_HOMES = {
+# Modules that define the public names. They are imported at first use, so that a program that needs an exception or
+# only the version does not wait for pydantic.
+_MODULES = {
     "APIKey": "neurograph.models",
     "APIKeyCreate": "neurograph.models",
     "APIKeyCreated": "neurograph.models",
     "AsyncNeuroGraphClient": "neurograph.async_client",
     "AuthenticationError": "neurograph.exceptions",
     "AuthorizationError": "neurograph.exceptions",
-    "BulkResult": "neurograph.bulk",
+    "BulkResult": "neurograph._bulk.results",
     "CircuitOpenError": "neurograph.exceptions",
     "ClientClosedError": "neurograph.exceptions",
     "ConfigurationError": "neurograph.exceptions",
     "ConflictError": "neurograph.exceptions",
     "ConnectionError": "neurograph.exceptions",
     "DeletedTokens": "neurograph.models",
-    "FailedItem": "neurograph.bulk",
+    "FailedItem": "neurograph._bulk.results",
     "Field": "neurograph.filters",
     "Filter": "neurograph.filters",
     "HealthStatus": "neurograph.models",
@@ -78,7 +78,7 @@ _HOMES = {
     "NotFoundError": "neurograph.exceptions",
     "PayloadTooLargeError": "neurograph.exceptions",
     "RateLimitError": "neurograph.exceptions",
-    "RetryConfig": "neurograph.retry",
+    "RetryConfig": "neurograph._retry_decorators",
     "ServerError": "neurograph.exceptions",
     "SystemStatus": "neurograph.models",
     "TimeoutError": "neurograph.exceptions",
@@ -87,17 +87,17 @@ _HOMES = {
     "TokenPage": "neurograph.models",
     "TokenQuery": "neurograph.models",
     "TokenQueryResult": "neurograph.models",
-    "UNSET": "neurograph.unset",
+    "UNSET": "neurograph._arguments",
     "User": "neurograph.models",
     "ValidationError": "neurograph.exceptions",
-    "async_retry_with_backoff": "neurograph.retry",
+    "async_retry_with_backoff": "neurograph._retry_decorators",
     "each": "neurograph.filters",
-    "enable_debug_logging": "neurograph.log_setup",
+    "enable_debug_logging": "neurograph._log_setup",
     "everything": "neurograph.filters",
     "field": "neurograph.filters",
-    "get_logger": "neurograph.log_setup",
-    "retry_with_backoff": "neurograph.retry",
-    "setup_logging": "neurograph.log_setup",
+    "get_logger": "neurograph._log_setup",
+    "retry_with_backoff": "neurograph._retry_decorators",
+    "setup_logging": "neurograph._log_setup",
 }
 
 __all__ = [
@@ -150,10 +150,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(home), name)
+    value = getattr(import_module(module), name)
     globals()[name] = value
     return value
 

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from neurograph.async_executor import AsyncExecutor
+from neurograph._execution.async_executor import AsyncExecutor
+from neurograph._execution.forks_and_copies import Uncopied, twin
+from neurograph._options import DEFAULT_MAX_RESPONSE_BYTES, ApiKey, Options, Password, resolve
+from neurograph._resources.async_api_keys import AsyncAPIKeys
+from neurograph._resources.async_auth import AsyncAuth
+from neurograph._resources.async_embeddings import AsyncEmbeddings
+from neurograph._resources.async_health import AsyncHealth
+from neurograph._resources.async_tokens import AsyncTokens
 from neurograph.exceptions import ConfigurationError
 from neurograph.metrics import Metrics
-from neurograph.options import DEFAULT_MAX_RESPONSE_BYTES, ApiKey, Options, Password, resolve
-from neurograph.resources.async_api_keys import AsyncAPIKeys
-from neurograph.resources.async_auth import AsyncAuth
-from neurograph.resources.async_embeddings import AsyncEmbeddings
-from neurograph.resources.async_health import AsyncHealth
-from neurograph.resources.async_tokens import AsyncTokens
-from neurograph.uncopied import Uncopied, twin
 
 if TYPE_CHECKING:
     import os

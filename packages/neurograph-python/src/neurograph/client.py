@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from neurograph._execution.executor import Executor
+from neurograph._execution.forks_and_copies import Uncopied, twin
+from neurograph._options import DEFAULT_MAX_RESPONSE_BYTES, ApiKey, Options, Password, resolve
+from neurograph._resources.api_keys import APIKeys
+from neurograph._resources.auth import Auth
+from neurograph._resources.embeddings import Embeddings
+from neurograph._resources.health import Health
+from neurograph._resources.tokens import Tokens
 from neurograph.exceptions import ConfigurationError
-from neurograph.executor import Executor
 from neurograph.metrics import Metrics
-from neurograph.options import DEFAULT_MAX_RESPONSE_BYTES, ApiKey, Options, Password, resolve
-from neurograph.resources.api_keys import APIKeys
-from neurograph.resources.auth import Auth
-from neurograph.resources.embeddings import Embeddings
-from neurograph.resources.health import Health
-from neurograph.resources.tokens import Tokens
-from neurograph.uncopied import Uncopied, twin
 
 if TYPE_CHECKING:
     import os

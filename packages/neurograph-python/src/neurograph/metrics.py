@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from threading import Lock
 from types import MappingProxyType
 
+from neurograph._execution.forks_and_copies import forget_after_fork
 from neurograph._wirekit.breaker import CircuitBreaker
-from neurograph.forking import forget_after_fork
 
 __all__ = ["Metrics", "MetricsSnapshot"]
 

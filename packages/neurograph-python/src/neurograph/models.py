@@ -3,24 +3,17 @@
 Fields that a server adds are kept and readable as attributes. A model's repr never shows a secret.
 """
 
-from neurograph.server_models import (
-    APIKey,
-    APIKeyCreate,
-    APIKeyCreated,
-    HealthStatus,
-    LoginResponse,
-    ServerLimits,
-    SystemStatus,
-    User,
-)
-from neurograph.token_models import (
-    DeletedTokens,
-    Token,
-    TokenCreate,
-    TokenPage,
-    TokenQuery,
-    TokenQueryResult,
-)
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+
+from neurograph._wirekit.vectors import to_list
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = [
     "APIKey",
@@ -38,3 +31,399 @@ __all__ = [
     "TokenQueryResult",
     "User",
 ]
+
+_SHOWN_COMPONENTS = 3
+_PACKED = "_packed"  # where a token keeps an embedding that nobody has looked at yet
+
+
+class Question(BaseModel):
+    """Base of everything that goes to a server."""
+
+    # Schemas are built at first use: together they take as long as importing this whole package.
+    model_config = ConfigDict(defer_build=True)
+
+
+class Answer(BaseModel):
+    """Base of everything a server sends."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, defer_build=True)
+
+
+class Token(Answer):  # noqa: PLW1641 - equal by content, which changes: it has no hash
+    """A text with its vector.
+
+    Attributes:
+        id: small positive integer, never reused.
+        text: None when the token has only a vector.
+        embedding: float32 components as a plain list, made when it is first looked at; empty when the server sent none.
+        metadata: any JSON object.
+        created_at: with time zone.
+        updated_at: with time zone; None when the server does not tell.
+
+    >>> Token(id=7, text="hello", embedding=[0.5, -1.0]).embedding
+    [0.5, -1.0]
+    """
+
+    id: int
+    text: str | None = None
+    embedding: list[float]
+    metadata: dict[str, Any] | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def vector(self) -> "NDArray[np.float32]":
+        """The embedding as a numpy array of shape (dimension,), without a Python float in between.
+
+        Changes to it do not reach the token; it may be read-only.
+
+        Raises:
+            ImportError: numpy is not installed.
+
+        >>> Token(id=1, embedding=[0.5, -1.0]).vector.dtype.name
+        'float32'
+        """
+        import numpy as np
+
+        fields = vars(self)
+        if "embedding" in fields or _PACKED not in fields:
+            return np.array(self.embedding, dtype=np.float32)
+        return np.frombuffer(fields[_PACKED], dtype="<f4")
+
+    def hold(self, packed: bytes) -> None:
+        """Takes an embedding that came as float32 in little-endian; for this library's own use.
+
+        >>> token = Token(id=1, embedding=[])
+        >>> token.hold(bytes.fromhex("0000003f000080bf"))
+        >>> token.embedding
+        [0.5, -1.0]
+        """
+        fields = vars(self)  # and no private attribute, which would double the cost of every token
+        del fields["embedding"]
+        fields[_PACKED] = packed
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """What is not there yet: a list of the embedding that came packed."""
+            if name == "embedding":
+                self._unpack()
+                if name in self.__dict__:
+                    return self.__dict__[name]
+            return super().__getattr__(name)
+
+    def _unpack(self) -> None:
+        fields = vars(self)
+        if _PACKED not in fields:
+            return
+        present = {"embedding": to_list(fields[_PACKED]), **fields}
+        ordered = {name: present[name] for name in type(self).model_fields if name in present}
+        object.__setattr__(self, "__dict__", ordered)  # at once, for whoever looks from another thread
+
+    @model_serializer(mode="wrap")
+    def _whole(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        self._unpack()
+        fields: dict[str, Any] = handler(self)
+        return fields
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:  # type: ignore[override]
+        self._unpack()
+        yield from super().__iter__()
+
+    def __eq__(self, other: object) -> bool:
+        for token in (self, other):
+            if isinstance(token, Token):
+                token._unpack()
+        return super().__eq__(other)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        self._unpack()
+        for name, value in super().__repr_args__():
+            yield name, _Shortened(value) if name == "embedding" else value
+
+
+class _Shortened:
+    """The repr of a vector, cut after a few components."""
+
+    def __init__(self, components: list[float]) -> None:
+        self._components = components
+
+    def __repr__(self) -> str:
+        if len(self._components) <= _SHOWN_COMPONENTS:
+            return repr(self._components)
+        shown = ", ".join(map(repr, self._components[:_SHOWN_COMPONENTS]))
+        return f"[{shown}, … {len(self._components)} in all]"
+
+
+class TokenPage(list[Token]):
+    """The tokens of one page: a plain list that also knows where it stands.
+
+    Attributes:
+        total: tokens on the server altogether; None when the server does not tell.
+        limit: tokens asked for.
+        offset: tokens before this page.
+
+    >>> page = TokenPage([Token(id=1, embedding=[])], total=3, limit=1, offset=0)
+    >>> len(page), page.total
+    (1, 3)
+    """
+
+    def __init__(self, tokens: Iterable[Token] = (), *, total: int | None = None, limit: int, offset: int) -> None:
+        super().__init__(tokens)
+        self.total = total
+        self.limit = limit
+        self.offset = offset
+
+    @property
+    def has_more(self) -> bool:
+        """Whether tokens come after this page; a guess by its length when the server tells no total.
+
+        >>> TokenPage([Token(id=1, embedding=[])], total=3, limit=1, offset=0).has_more
+        True
+        """
+        if self.total is None:
+            return len(self) >= self.limit > 0
+        return bool(self) and self.offset + len(self) < self.total
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _page, (list(self), self.total, self.limit, self.offset)
+
+
+def _page(tokens: list[Token], total: int | None, limit: int, offset: int) -> TokenPage:
+    return TokenPage(tokens, total=total, limit=limit, offset=offset)
+
+
+class TokenCreate(Question):
+    """A token to be created.
+
+    Attributes:
+        text: what the token says.
+        metadata: any JSON object.
+        embedding: its vector; the server embeds the text when absent.
+
+    >>> TokenCreate(text="hello", metadata={"lang": "en"}).text
+    'hello'
+    """
+
+    text: str
+    metadata: dict[str, Any] | None = None
+    embedding: list[float] | None = None
+
+
+class TokenQuery(Question):
+    """A search by vector.
+
+    Attributes:
+        query_vector: as many components as the server's model has.
+        top_k: hits wanted; 0 means the server's default.
+        threshold: least cosine similarity of a hit, itself included.
+
+    >>> TokenQuery(query_vector=[0.5, -1.0]).top_k
+    10
+    """
+
+    query_vector: list[float]
+    top_k: int = 10
+    threshold: float | None = None
+
+
+class TokenQueryResult(Answer):
+    """One hit of a query.
+
+    Attributes:
+        token: the token found.
+        similarity: cosine similarity, 1 for the same direction, higher is closer.
+        distance: 1 − similarity, lower is closer.
+
+    >>> hit = TokenQueryResult(token=Token(id=7, embedding=[]), similarity=0.75, distance=0.25)
+    >>> hit.token.id, hit.similarity
+    (7, 0.75)
+    """
+
+    token: Token
+    similarity: float
+    distance: float | None = None
+
+
+class DeletedTokens(Answer):
+    """What became of a request to delete many tokens.
+
+    Attributes:
+        deleted: tokens that existed and are gone now; an id that is given twice counts once.
+        missing: ids asked for that no token has.
+
+    >>> DeletedTokens(deleted=2, missing=[7]).missing
+    [7]
+    """
+
+    deleted: int
+    missing: list[int] = Field(default_factory=list)
+
+
+class APIKey(Answer):
+    """An API key as it can be looked at: without its secret.
+
+    Attributes:
+        key_id: its name in calls.
+        name: what its creator called it.
+        key_prefix: the first characters of the secret.
+        scopes: what it may do.
+        created_at: with time zone.
+        expires_at: None when it does not expire.
+        last_used_at: None when it was never used.
+        is_active: false once revoked.
+
+    >>> APIKey(key_id="k1", name="reader", key_prefix="ng_abc", created_at="2026-01-01T00:00:00Z").is_active
+    True
+    """
+
+    key_id: str
+    name: str
+    key_prefix: str
+    scopes: list[str] = Field(default_factory=list)
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    is_active: bool = True
+
+
+class APIKeyCreate(Question):
+    """An API key to be created.
+
+    Attributes:
+        name: what to call it.
+        scopes: what it may do; None means what the creator may, less the administration of keys.
+        expires_in_days: None means never.
+
+    >>> APIKeyCreate(name="reader", scopes=["tokens:read"]).expires_in_days is None
+    True
+    """
+
+    name: str
+    scopes: list[str] | None = None
+    expires_in_days: int | None = None
+
+
+class APIKeyCreated(Answer):
+    """A new API key with its secret, which is told only once; the repr hides it.
+
+    Attributes:
+        api_key: the secret; store it now.
+
+    >>> made = {"key_id": "k1", "name": "reader", "key_prefix": "ng_", "created_at": "2026-01-01T00:00:00Z"}
+    >>> created = APIKeyCreated(api_key="ng_secret", **made)
+    >>> created.api_key, "ng_secret" in repr(created)
+    ('ng_secret', False)
+    """
+
+    key_id: str
+    name: str
+    api_key: str = Field(repr=False)
+    key_prefix: str
+    scopes: list[str] = Field(default_factory=list)
+    created_at: datetime
+    expires_at: datetime | None = None
+
+
+class User(Answer):
+    """An account.
+
+    Attributes:
+        role: admin, developer, viewer or bot.
+        scopes: what the account may do.
+
+    >>> User(user_id="u1", username="developer", role="developer").scopes
+    []
+    """
+
+    user_id: str
+    username: str
+    email: str | None = None
+    full_name: str | None = None
+    role: str
+    scopes: list[str] = Field(default_factory=list)
+    disabled: bool = False
+    created_at: datetime | None = None
+
+
+class LoginResponse(Answer):
+    """The answer to a login or a refresh; the repr hides both tokens.
+
+    Attributes:
+        access_token: bearer token of the next calls.
+        refresh_token: buys the next access token, once; None when the server gives none.
+        expires_in: lifetime of the access token, in seconds; None when the server does not tell.
+
+    >>> answer = LoginResponse(access_token="secret", expires_in=900)
+    >>> answer.expires_in, "secret" in repr(answer)
+    (900.0, False)
+    """
+
+    access_token: str = Field(repr=False)
+    refresh_token: str | None = Field(default=None, repr=False)
+    token_type: str = "bearer"  # noqa: S105 - the name of a scheme
+    expires_in: float | None = None
+    user: User | None = None
+
+
+class ServerLimits(Answer):
+    """The largest things a server takes; None where it does not tell.
+
+    Attributes:
+        max_body_bytes: one request body.
+        max_batch: tokens, texts or queries in one request.
+        max_top_k: hits of one query.
+        max_page: tokens of one page.
+        vector_media_type: what bodies with vectors can be besides JSON.
+
+    >>> ServerLimits(max_batch=10_000).max_batch
+    10000
+    """
+
+    max_body_bytes: int | None = None
+    max_batch: int | None = None
+    max_top_k: int | None = None
+    max_page: int | None = None
+    vector_media_type: str | None = None
+
+
+class HealthStatus(Answer):
+    """Whether the server is well.
+
+    Attributes:
+        status: `healthy`, or what is wrong.
+        version: of the server.
+        uptime_seconds: since its start.
+        timestamp: when it answered.
+
+    >>> HealthStatus(status="healthy", version="0.60.0").status
+    'healthy'
+    """
+
+    status: str
+    version: str
+    uptime_seconds: float | None = None
+    timestamp: datetime | None = None
+
+
+class SystemStatus(Answer):
+    """What the server holds and uses.
+
+    Attributes:
+        api_version: of the API.
+        runtime_version: of what runs behind it.
+        tokens_count: tokens stored.
+        uptime_seconds: since its start.
+        memory_usage_mb: resident memory.
+        requests_total: requests answered since its start.
+
+    >>> SystemStatus(api_version="0.60.0", tokens_count=3).tokens_count
+    3
+    """
+
+    api_version: str
+    runtime_version: str | None = None
+    tokens_count: int = 0
+    uptime_seconds: float | None = None
+    memory_usage_mb: float | None = None
+    requests_total: int = 0

@@ -13,9 +13,9 @@ import time
 from datetime import datetime, timezone
 from typing import Any
 
+from neurograph._mock_server import Memory
 from neurograph.async_client import AsyncNeuroGraphClient
 from neurograph.client import NeuroGraphClient
-from neurograph.memory import Memory
 from neurograph.middleware import AsyncHandler, Handler
 from neurograph.models import APIKey, Token
 from neurograph.wire import Request, Response

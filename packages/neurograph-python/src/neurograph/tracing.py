@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from typing import overload
 from urllib.parse import urlsplit
 
+from neurograph._version import __version__
 from neurograph.async_client import AsyncNeuroGraphClient
 from neurograph.client import NeuroGraphClient
 from neurograph.middleware import AsyncHandler, Handler
-from neurograph.version import __version__
 from neurograph.wire import Request, Response
 
 try:

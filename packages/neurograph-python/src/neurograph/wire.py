@@ -1,14 +1,12 @@
-"""Requests and responses as values, and calls that join the one to the meaning of the other."""
+"""Requests and responses as values, as middleware sees them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
-from neurograph.frames import Rows
+from neurograph._protocol.frames import Rows
 
 __all__ = ["Request", "Response"]
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,39 +76,3 @@ class Response:
     def request_id(self) -> str | None:
         """The server's name for this request, if it gave one."""
         return self.headers.get("x-request-id") or self.headers.get("x-correlation-id")
-
-
-class Body(Protocol):
-    """A body that can be written in two ways; see `neurograph.vector_bodies`."""
-
-    def wants_frame(self, known: bool | None) -> bool:
-        """Whether to try a frame with a server that is known to read them or not, or (None) has not been heard yet."""
-        ...
-
-    def framed(self) -> bytes | None:
-        """The body as a vector frame; None when it cannot be one."""
-        ...
-
-    def in_json(self) -> bytes:
-        """The body as JSON text."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
-    """One call of the API: what to send, and how to read the answer.
-
-    Attributes:
-        request: without a credential.
-        decode: reads a successful response; raises InvalidResponseError.
-        idempotent: whether a repeat changes nothing, so that a lost answer may be asked for again; so it is
-            with an idempotency key.
-        public: whether it goes without credentials.
-        body: the body of the request, where it has vectors.
-    """
-
-    request: Request
-    decode: Callable[[Response], T]
-    idempotent: bool = True
-    public: bool = False
-    body: Body | None = None

@@ -4,9 +4,9 @@ import sys
 
 
 def main() -> None:
-    """Entry point of the console script; ends the process with one of `neurograph.cli.exits.ExitCode`."""
+    """Entry point of the console script; ends the process with one of `neurograph.cli._exits.ExitCode`."""
     try:
-        from neurograph.cli.app import run
+        from neurograph.cli._app import run
     except ImportError as error:
         if error.name is None or error.name.partition(".")[0] not in ("typer", "rich"):
             raise

@@ -1,0 +1,1 @@
+"""Loads of many tokens: reading items, cutting them into batches, sending those, and remembering what was sent."""

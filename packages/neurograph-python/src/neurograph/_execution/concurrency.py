@@ -1,0 +1,208 @@
+"""The few things that differ between threads and tasks: a lock with a deadline, and sleeping."""
+
+import inspect
+import time
+from collections import deque
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from threading import Lock as ThreadLock
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
+
+from neurograph._execution.forks_and_copies import forget_after_fork
+from neurograph._wirekit.deadline import Deadline
+from neurograph.exceptions import ConfigurationError, TimeoutError
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+class Lock:
+    """Excludes threads; starts over in a child process, should another thread have held it at the fork."""
+
+    def __init__(self) -> None:
+        self._lock = ThreadLock()
+        forget_after_fork(self)
+
+    @contextmanager
+    def hold(self, deadline: Deadline) -> Generator[None, None, None]:
+        """Holds the lock.
+
+        Raises:
+            TimeoutError: it was not free by the deadline.
+        """
+        lock = self._lock
+        timeout = deadline.timeout()
+        if not lock.acquire(timeout=-1 if timeout is None else timeout):
+            raise _waited_too_long()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def after_fork(self) -> None:
+        """Forgets who held it."""
+        self._lock = ThreadLock()
+
+
+class AsyncLock:
+    """Excludes the tasks of one event loop; every loop has a lock of its own."""
+
+    def __init__(self) -> None:
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+    @asynccontextmanager
+    async def hold(self, deadline: Deadline) -> AsyncGenerator[None, None]:
+        """Holds the lock.
+
+        Raises:
+            TimeoutError: it was not free by the deadline.
+        """
+        import asyncio
+
+        lock = self._locks.setdefault(running_loop(), asyncio.Lock())
+        acquiring = asyncio.ensure_future(lock.acquire())
+        try:
+            # Unlike wait_for, wait never loses a lock that is acquired in the moment of a time-out or
+            # cancellation.
+            await asyncio.wait({acquiring}, timeout=deadline.timeout())
+            if not acquiring.done():
+                raise _waited_too_long()
+            yield
+        finally:
+            if acquiring.done() and not acquiring.cancelled():
+                lock.release()
+            else:
+                acquiring.cancel()
+
+
+def running_loop() -> "asyncio.AbstractEventLoop":
+    """Return the running event loop.
+
+    Raises:
+        ConfigurationError: there is none, as under trio.
+    """
+    import asyncio
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    raise ConfigurationError(
+        "The asynchronous client needs a running asyncio event loop, and there is none here. Under trio, call the "
+        "synchronous client in a thread: await trio.to_thread.run_sync(...)",
+        request_sent=False,
+    )
+
+
+def _waited_too_long() -> TimeoutError:
+    return TimeoutError("Waited too long for the login that another call is making", request_sent=False)
+
+
+T = TypeVar("T")
+Job: TypeAlias = Callable[[], T]
+AsyncJob: TypeAlias = Callable[[], Awaitable[T]]
+
+
+Items: TypeAlias = Iterable[T]
+AsyncItems: TypeAlias = Iterable[T] | AsyncIterable[T]
+"""What can be iterated over, also with `async for`."""
+
+
+def iterating(items: Items[T]) -> Iterator[T]:
+    """Iterates over items."""
+    return iter(items)
+
+
+async def async_iterating(items: AsyncItems[T]) -> AsyncGenerator[T, None]:
+    """Iterates over items of either kind."""
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item
+
+
+def apart(function: Callable[..., T], *arguments: Any) -> T:
+    """Calls a function that waits for a disk."""
+    return function(*arguments)
+
+
+async def async_apart(function: Callable[..., T], *arguments: Any) -> T:
+    """Calls a function that waits for a disk, in a thread, so that the event loop goes on."""
+    import asyncio
+
+    return await asyncio.to_thread(function, *arguments)
+
+
+def in_turn(jobs: Iterable[Job[T]], at_once: int) -> Generator[T, None, None]:
+    """Runs jobs one after the other, whatever `at_once` says, and yields their results."""
+    for job in jobs:
+        yield job()
+
+
+async def async_in_turn(jobs: AsyncItems[AsyncJob[T]], at_once: int) -> AsyncGenerator[T, None]:
+    """Runs jobs, so many at once, and yields their results in the order of the jobs.
+
+    No job is taken before there is room for it. When one fails, or the caller leaves, the others are cancelled.
+    """
+    import asyncio
+
+    running: deque[asyncio.Future[T]] = deque()
+    try:
+        async with aclosing(async_iterating(jobs)) as source:
+            async for job in source:
+                running.append(asyncio.ensure_future(job()))
+                if len(running) >= at_once:
+                    yield await running[0]
+                    running.popleft()
+        while running:
+            yield await running[0]
+            running.popleft()
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def check_middleware(functions: Iterable[Any]) -> None:
+    """Refuses what the synchronous client cannot call.
+
+    Raises:
+        ConfigurationError: one is a coroutine function, or cannot be called at all.
+    """
+    for function in functions:
+        if not callable(function) or inspect.iscoroutinefunction(function):
+            raise ConfigurationError(f"middleware of a synchronous client must be a plain function, not {function!r}")
+
+
+def async_check_middleware(functions: Iterable[Any]) -> None:
+    """Refuses what the asynchronous client cannot await.
+
+    Raises:
+        ConfigurationError: one is a plain function, or cannot be called at all.
+    """
+    for function in functions:
+        if not callable(function) or (inspect.isfunction(function) and not inspect.iscoroutinefunction(function)):
+            raise ConfigurationError(f"middleware of an asynchronous client must be `async def`, not {function!r}")
+
+
+def sleep(seconds: float) -> None:
+    """Pauses this thread."""
+    time.sleep(seconds)
+
+
+async def async_sleep(seconds: float) -> None:
+    """Pauses this task."""
+    import asyncio
+
+    await asyncio.sleep(seconds)

@@ -1,0 +1,400 @@
+"""From responses to models: a tolerant reader.
+
+It reads flat objects, objects wrapped in `{success, data, …}`, and the field names that servers of this
+family are known to use. Whatever else comes with a success status is an InvalidResponseError.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from pydantic import ValidationError as ModelError
+from pydantic_core import from_json
+
+from neurograph._protocol.failures import failure
+from neurograph._protocol.frames import FrameSplitter, is_frame, read_frame
+from neurograph._protocol.vectors import Vectors
+from neurograph._wirekit.lines import LineSplitter
+from neurograph.exceptions import InvalidResponseError
+from neurograph.models import (
+    APIKey,
+    APIKeyCreated,
+    DeletedTokens,
+    HealthStatus,
+    LoginResponse,
+    ServerLimits,
+    SystemStatus,
+    Token,
+    TokenPage,
+    TokenQueryResult,
+    User,
+)
+from neurograph.wire import Response
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+_PREFIX_LENGTH = 12
+
+#: The code of the error for an answer above the limit of the client.
+RESPONSE_TOO_LARGE = "RESPONSE_TOO_LARGE"
+
+
+def token(response: Response) -> Token:
+    """One token."""
+    return _token(response, _object(response, "id", "token_id"))
+
+
+def tokens(response: Response) -> list[Token]:
+    """A list of tokens, in the order sent."""
+    _, rows = _rows(response, "tokens", "items")
+    return [_token(response, row) for row in rows]
+
+
+def token_ids(response: Response) -> list[int]:
+    """The ids of a list of tokens, in the order sent, without a look at the rest of them."""
+    _, rows = _rows(response, "tokens", "items")
+    try:
+        ids = [row["id"] if "id" in row else row["token_id"] for row in rows]
+    except (KeyError, TypeError) as error:
+        raise _invalid(response, "some of the tokens have no id") from error
+    if set(map(type, ids)) - {int}:
+        raise _invalid(response, "some of the ids are no whole numbers")
+    return ids
+
+
+def token_page(limit: int, offset: int) -> Callable[[Response], TokenPage]:
+    """Reads a page of tokens that was asked for with this limit and offset."""
+
+    def decode(response: Response) -> TokenPage:
+        holder, rows = _rows(response, "tokens", "items")
+        page = [_token(response, row) for row in rows]
+        return TokenPage(page, total=_total(holder), limit=limit, offset=offset)
+
+    return decode
+
+
+def hits(response: Response) -> list[TokenQueryResult]:
+    """The hits of a query, best first as sent."""
+    _, rows = _rows(response, "results", "matches")
+    return [_hit(response, row) for row in rows]
+
+
+def token_piece(response: Response) -> list[Token]:
+    """The tokens of one piece of a stream: that of a line, or those of a frame."""
+    return [_token(response, row) for row in _piece(response, "id", "token_id")]
+
+
+def hit_piece(response: Response) -> list[TokenQueryResult]:
+    """The hits of one piece of a stream."""
+    return [_hit(response, row) for row in _piece(response, "token")]
+
+
+def hit_lists(response: Response) -> list[list[TokenQueryResult]]:
+    """The hits of many queries, in the order asked."""
+    _, lists = _rows(response, "results")
+    if not all(isinstance(rows, list) for rows in lists):
+        raise _invalid(response, "the results are not lists of hits")
+    return [[_hit(response, row) for row in rows] for rows in lists]
+
+
+def deleted(response: Response) -> DeletedTokens:
+    """What became of a request to delete many tokens."""
+    return _model(response, DeletedTokens, _object(response, "deleted"))
+
+
+def limits(response: Response) -> ServerLimits:
+    """The largest things that the server takes."""
+    return _model(response, ServerLimits, _object(response, "max_batch", "max_body_bytes"))
+
+
+def user(response: Response) -> User:
+    """An account."""
+    return _model(response, User, _object(response, "user_id", "username"))
+
+
+def refuse_error(response: Response) -> None:
+    """Passes a line of a stream that is no error.
+
+    Raises:
+        NeuroGraphError: the server put an error in the place of a line.
+    """
+    if b'"error"' in response.body:
+        _body(response)
+
+
+def itself(response: Response) -> Response:
+    """The response, for those who read its body as it arrives."""
+    return response
+
+
+def unframed(response: Response) -> Response:
+    """The response; of a vector frame the document as its body, with the rows beside it.
+
+    Raises:
+        InvalidResponseError: it says that it is a frame, and is none.
+    """
+    if response.rows is not None or response.chunks is not None or not _is_framed(response):
+        return response
+    try:
+        document, rows = read_frame(response.body)
+    except ValueError as error:
+        raise _invalid(response, str(error)) from error
+    return replace(response, body=document, rows=rows)
+
+
+class Pieces:
+    """Cuts a stream into the responses that its lines or frames are, each at most so many bytes."""
+
+    def __init__(self, response: Response, most_bytes: int) -> None:
+        self._response = replace(response, chunks=None)
+        self._most_bytes = most_bytes
+        self._pending = 0
+        self._splitter: FrameSplitter | LineSplitter = FrameSplitter() if _is_framed(response) else LineSplitter()
+
+    def feed(self, chunk: bytes) -> Iterator[Response]:
+        """The pieces that this chunk completes.
+
+        Raises:
+            InvalidResponseError: the stream is not what its media type says, or a piece of it is too large.
+        """
+        self._pending += len(chunk)
+        for piece in self._whole(self._splitter.feed(chunk)):
+            self._pending = len(chunk)
+            yield piece
+        if self._pending > self._most_bytes:
+            raise too_large(self._response, self._most_bytes)
+
+    def flush(self) -> Iterator[Response]:
+        """What is left at the end of the stream.
+
+        Raises:
+            InvalidResponseError: the stream ended inside of a frame.
+        """
+        try:
+            return self._whole(self._splitter.flush())
+        except ValueError as error:
+            raise _invalid(self._response, str(error)) from error
+
+    def _whole(self, pieces: Iterable[bytes]) -> Iterator[Response]:
+        try:
+            for piece in pieces:
+                yield unframed(replace(self._response, body=piece))
+        except ValueError as error:
+            raise _invalid(self._response, str(error)) from error
+
+
+def vectors(response: Response) -> Vectors:
+    """One vector per text, in the order asked."""
+    _, rows = _rows(response, "embeddings")
+    if response.rows is not None and all(type(row) is int for row in rows):
+        try:
+            return Vectors(packed=response.rows.block(rows), count=len(rows))
+        except IndexError as error:
+            raise _invalid(response, f"the frame has no row {error}") from error
+    if not all(isinstance(row, list) and all(isinstance(x, (int, float)) for x in row) for row in rows):
+        raise _invalid(response, "the embeddings are not lists of numbers")
+    return Vectors(lists=rows)
+
+
+def api_key(response: Response) -> APIKey:
+    """One API key without its secret."""
+    return _model(response, APIKey, _key_fields(_object(response, "key_id")))
+
+
+def api_keys(response: Response) -> list[APIKey]:
+    """API keys without their secrets."""
+    _, rows = _rows(response, "api_keys", "keys")
+    return [_model(response, APIKey, _key_fields(row)) for row in rows]
+
+
+def created_api_key(response: Response) -> APIKeyCreated:
+    """A new API key with its secret."""
+    fields = _key_fields(_object(response, "key_id"))
+    secret = _first(fields, "api_key", "key_secret", "key")
+    fields["api_key"] = secret
+    if fields.get("key_prefix") is None and isinstance(secret, str):
+        fields["key_prefix"] = secret[:_PREFIX_LENGTH]
+    return _model(response, APIKeyCreated, fields)
+
+
+def login(response: Response) -> LoginResponse:
+    """The tokens of a login or a refresh."""
+    return _model(response, LoginResponse, _object(response, "access_token"))
+
+
+def health(response: Response) -> HealthStatus:
+    """Whether the server is well."""
+    return _model(response, HealthStatus, _object(response, "status"))
+
+
+def status(response: Response) -> SystemStatus:
+    """What the server holds and uses."""
+    fields = _object(response, "api_version", "version")
+    fields.setdefault("api_version", fields.get("version"))
+    counted = fields.get("tokens")
+    if isinstance(counted, dict):
+        fields.setdefault("tokens_count", counted.get("total"))
+    return _model(response, SystemStatus, {name: value for name, value in fields.items() if value is not None})
+
+
+def nothing(response: Response) -> bool:
+    """True: the call has succeeded, and its body does not matter."""
+    return True
+
+
+def _body(response: Response) -> Any:
+    try:
+        body = from_json(response.body)
+    except ValueError as error:
+        raise _invalid(response, f"the body is not JSON: {error}") from error
+    if isinstance(body, dict) and body.get("success") is False:
+        raise failure(response)
+    return body
+
+
+def _unwrap(body: Any, wanted: tuple[str, ...]) -> Any:
+    """The inside of an envelope, unless the wanted keys are already on top."""
+    if isinstance(body, dict) and not any(name in body for name in wanted):
+        inside = body.get("data")
+        if isinstance(inside, (dict, list)):
+            return inside
+    return body
+
+
+def _object(response: Response, *wanted: str) -> dict[str, Any]:
+    found = _unwrap(_body(response), wanted)
+    if not isinstance(found, dict):
+        raise _invalid(response, f"expected a JSON object, found {_kind(found)}")
+    return found
+
+
+def _rows(response: Response, *names: str) -> tuple[dict[str, Any], list[Any]]:
+    """The object that holds a list (its own envelope when the list is bare), and the list."""
+    body = _body(response)
+    found = _unwrap(body, names)
+    rows = _first(found, *names) if isinstance(found, dict) else found
+    if not isinstance(rows, list):
+        raise _invalid(response, f"expected a list under {' or '.join(map(repr, names))}, found {_kind(rows)}")
+    if isinstance(found, dict):
+        return found, rows
+    return (body, rows) if isinstance(body, dict) else ({}, rows)
+
+
+def _total(holder: dict[str, Any]) -> int | None:
+    meta = holder.get("meta")
+    for place in (holder, meta if isinstance(meta, dict) else {}):
+        total = _first(place, "total", "count")
+        if isinstance(total, int):
+            return total
+    return None
+
+
+def _piece(response: Response, *wanted: str) -> list[Any]:
+    found = _unwrap(_body(response), wanted)
+    return found if isinstance(found, list) else [found]
+
+
+def _token(response: Response, row: Any) -> Token:
+    fields = _token_fields(row)
+    if response.rows is None or not isinstance(fields, dict) or type(fields["embedding"]) is not int:
+        return _model(response, Token, fields)
+    try:
+        packed = response.rows[fields["embedding"]]
+    except IndexError as error:
+        raise _invalid(response, f"the frame has no row {error}") from error
+    token = _model(response, Token, {**fields, "embedding": []})
+    token.hold(packed)
+    return token
+
+
+def _hit(response: Response, row: Any) -> TokenQueryResult:
+    fields = _hit_fields(row)
+    if isinstance(fields, dict) and isinstance(fields["token"], dict):
+        fields["token"] = _token(response, fields["token"])
+    return _model(response, TokenQueryResult, fields)
+
+
+def _is_framed(response: Response) -> bool:
+    return is_frame(response.headers.get("content-type", ""))
+
+
+def _token_fields(row: Any) -> Any:
+    if not isinstance(row, dict):
+        return row
+    fields = dict(row)
+    _rename(fields, "token_id", "id")
+    _rename(fields, "timestamp", "created_at")
+    if fields.get("embedding") is None:
+        fields["embedding"] = []
+    return fields
+
+
+def _hit_fields(row: Any) -> Any:
+    if not isinstance(row, dict):
+        return row
+    fields = dict(row)
+    fields.setdefault("token", None)
+    _rename(fields, "score", "similarity")
+    return fields
+
+
+def _key_fields(row: Any) -> Any:
+    if not isinstance(row, dict):
+        return row
+    fields = dict(row)
+    if "is_active" not in fields and isinstance(fields.get("disabled"), bool):
+        fields["is_active"] = not fields["disabled"]
+    if fields.get("scopes") is None:
+        fields["scopes"] = []
+    return fields
+
+
+def _rename(fields: dict[str, Any], old: str, new: str) -> None:
+    if new not in fields and old in fields:
+        fields[new] = fields.pop(old)
+
+
+def _first(fields: dict[str, Any], *names: str) -> Any:
+    return next((fields[name] for name in names if fields.get(name) is not None), None)
+
+
+def _model(response: Response, kind: type[M], fields: Any) -> M:
+    try:
+        return kind.model_validate(fields)
+    except ModelError as error:
+        raise _invalid(response, f"this is no {kind.__name__}: {_summary(error)}") from error
+
+
+def _summary(error: ModelError) -> str:
+    """Where and why, without the values: they may be secret."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(_problem(problem["loc"], problem["msg"]) for problem in problems[:3])
+
+
+def _problem(place: Iterable[int | str], message: str) -> str:
+    return f"{'.'.join(map(str, place)) or 'body'}: {message}"
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else type(value).__name__
+
+
+def too_large(response: Response, most_bytes: int) -> InvalidResponseError:
+    """Return the error for an answer, or a piece of a stream, above the limit of the client."""
+    return InvalidResponseError(
+        f"The answer to {response.request} is larger than {most_bytes} bytes, the max_response_bytes of this client. "
+        "Ask for less (limit, top_k, include), or stream it; or allow more with max_response_bytes",
+        status_code=response.status,
+        error_code=RESPONSE_TOO_LARGE,
+        request_id=response.request_id,
+    )
+
+
+def _invalid(response: Response, reason: str) -> InvalidResponseError:
+    return InvalidResponseError(
+        f"The server answered {response.status} to {response.request}, but {reason}. "
+        "Does base_url name a NeuroGraph server?",
+        status_code=response.status,
+        request_id=response.request_id,
+    )

@@ -1,0 +1,1 @@
+"""HTTP and its sockets: the only modules that import httpx2 and httpcore2."""

@@ -1,0 +1,22 @@
+"""How the server is: `health` and `status`."""
+
+import typer
+
+from neurograph.cli._exits import ExitCode
+from neurograph.cli._invocation import Invocation, connected
+from neurograph.cli._output import fields_of
+
+
+@connected
+def health(invocation: Invocation) -> None:
+    """Ask whether the server is well. Needs no credentials; exit code 9 when it is not."""
+    found = invocation.client.health.check()
+    invocation.output.thing(fields_of(found))
+    if found.status != "healthy":
+        raise typer.Exit(ExitCode.SERVER_FAILED)
+
+
+@connected
+def status(invocation: Invocation) -> None:
+    """Show what the server holds and uses."""
+    invocation.output.thing(fields_of(invocation.client.health.status()))
