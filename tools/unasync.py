@@ -65,7 +65,7 @@ RULES = Rules(
     },
     patterns={
         r"Async([A-Z]\w*)": r"\1",
-        r"async_(\w+)": r"\1",
+        r"(_?)async_(\w+)": r"\1\2",
         r"(\w+)_async": r"\1",
     },
     words={
@@ -99,16 +99,15 @@ PAIRS: tuple[Pair, ...] = (
     ),
     Pair(f"{_SERVED_TESTS}/test_async_neurograph_surface.py", f"{_SERVED_TESTS}/test_neurograph_surface.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_client.py", f"{_NEUROGRAPH_TESTS}/test_client.py"),
-    Pair(f"{_VECTRON}/async_auth_client.py", f"{_VECTRON}/auth_client.py"),
-    Pair(f"{_VECTRON}/async_caller.py", f"{_VECTRON}/caller.py"),
+    Pair(f"{_VECTRON}/_async_auth_client.py", f"{_VECTRON}/_auth_client.py"),
+    Pair(f"{_VECTRON}/_async_base_client.py", f"{_VECTRON}/_base_client.py"),
     Pair(f"{_SERVED_TESTS}/test_async_neurograph_journal.py", f"{_SERVED_TESTS}/test_neurograph_journal.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_timeouts.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_timeouts.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_http2.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_http2.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_promises.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_promises.py"),
     Pair(f"{_SERVED_TESTS}/test_async_neurograph_vectors.py", f"{_SERVED_TESTS}/test_neurograph_vectors.py"),
-    Pair(f"{_VECTRON}/async_client.py", f"{_VECTRON}/client.py"),
-    Pair(f"{_VECTRON}/async_extensions.py", f"{_VECTRON}/extensions.py"),
-    Pair(f"{_VECTRON}/async_pool.py", f"{_VECTRON}/pool.py"),
+    Pair(f"{_VECTRON}/_async_client.py", f"{_VECTRON}/_client.py"),
+    Pair(f"{_VECTRON}/_async_pool.py", f"{_VECTRON}/_pool.py"),
 )
 
 # Names sort differently without their prefix, and a loop that only yields or collects needs no loop when it does not

@@ -17,11 +17,12 @@ import neurograph
 import vectron_client
 from neurograph._protocol import token_operations
 from neurograph._protocol.encoding import encode, json_object, packed
-from vectron_client import ClientOptions, payloads, search_calls
+from vectron_client import ClientOptions
 from vectron_client._pb import bytesview_pb as view
+from vectron_client._protocol import payloads, searches
+from vectron_client._protocol.points import encode_points, encode_vector
 from vectron_client.filters import encode_filter
 from vectron_client.models import PackedVector
-from vectron_client.points import encode_points, encode_vector
 
 PAGE = Path(__file__).parents[2] / "docs" / "values.md"
 ROW = re.compile(r"^\| `(.+?)` \| (yes|no) \| (.+) \|$")
@@ -70,7 +71,7 @@ def vectron_vector(value: Any) -> Any:
 
 
 def vectron_count(value: Any) -> Any:
-    return view.SearchRequest.FromString(search_calls.search("docs", [1.0], value, ClientOptions()).body).top_k
+    return view.SearchRequest.FromString(searches.search("docs", [1.0], value, ClientOptions()).body).top_k
 
 
 def neurograph_metadata(value: Any) -> Any:

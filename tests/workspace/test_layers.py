@@ -51,7 +51,7 @@ VIOLATIONS = {
         "packages/neurograph-python/src/neurograph/planted.py",
         "import httpx2\n",
     ),
-    "Only vectron_client.quiet_grpc imports grpc": (
+    "Only vectron_client._transport.channel imports grpc": (
         "packages/vectron-client/src/vectron_client/planted.py",
         "import grpc\n",
     ),

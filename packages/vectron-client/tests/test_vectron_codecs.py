@@ -14,17 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vectron_client import ClientOptions, Point, SearchResult, calls, exceptions, payloads, search_calls
+from vectron_client import ClientOptions, Point, SearchResult, exceptions
+from vectron_client._execution.call import Call, flow
+from vectron_client._execution.retries import RetryPlan, spread
 from vectron_client._pb import vectron_pb as wire
+from vectron_client._protocol import operations, payloads, searches
+from vectron_client._protocol.hits import read_results
+from vectron_client._protocol.points import decode_point, encode_points, encode_vector
+from vectron_client._transport.statuses import error_of
 from vectron_client._wirekit.flow import run
 from vectron_client._wirekit.values import WrongValueError
-from vectron_client.call import Call, flow
 from vectron_client.exceptions import VectronError
-from vectron_client.hits import read_results
 from vectron_client.models import PackedVector, given_vector
-from vectron_client.points import decode_point, encode_points, encode_vector
-from vectron_client.retries import RetryPlan, spread
-from vectron_client.statuses import error_of
 
 #: A busy machine may take its time for an example.
 unhurried = settings(deadline=None)
@@ -201,11 +202,11 @@ def test_no_answer_however_broken_escapes_as_anything_but_our_errors(answer: byt
     options = ClientOptions()
     plan = RetryPlan(options)
     reading: list[Call[Any]] = [
-        search_calls.search("docs", [1.0, 2.0], 1, options, include_vectors=include_vectors),
-        calls.get("docs", "a"),
-        calls.get_collection_status("docs"),
-        calls.list_collections(),
-        calls.create_collection("docs", 2, "", ""),
+        searches.search("docs", [1.0, 2.0], 1, options, include_vectors=include_vectors),
+        operations.get("docs", "a"),
+        operations.get_collection_status("docs"),
+        operations.list_collections(),
+        operations.create_collection("docs", 2, "", ""),
     ]
     for call in reading:
         with contextlib.suppress(VectronError):

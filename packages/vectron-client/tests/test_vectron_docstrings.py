@@ -9,7 +9,11 @@ import pytest
 import vectron_client
 from vectron_client import VectronError, exceptions
 
-MODULES = [name for _, name, _ in pkgutil.walk_packages(vectron_client.__path__, "vectron_client.") if "._" not in name]
+MODULES = ["vectron_client"] + [
+    name
+    for _, name, _ in pkgutil.walk_packages(vectron_client.__path__, "vectron_client.")
+    if not name.startswith(("vectron_client._pb", "vectron_client._wirekit"))
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

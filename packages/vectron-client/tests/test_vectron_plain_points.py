@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vectron_client import Point, points
+from vectron_client import Point
 from vectron_client._pb import vectron_pb as wire
+from vectron_client._protocol import points
 from vectron_client.exceptions import InvalidArgumentError, MessageTooLargeError
 
 _ROWS = np.random.default_rng(5).standard_normal((20, 3)).astype(np.float32)

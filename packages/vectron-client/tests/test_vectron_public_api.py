@@ -24,18 +24,6 @@ import griffe
 ACCEPTED = Path(__file__).with_name("public_api.txt")
 [SOURCE] = Path(__file__).parent.parent.glob("src/*/__init__.py")
 PACKAGE = SOURCE.parent.name
-PUBLIC = {
-    *("neurograph.async_client", "neurograph.cli", "neurograph.client", "neurograph.exceptions", "neurograph.filters"),
-    *("neurograph.metrics", "neurograph.middleware", "neurograph.models", "neurograph.observation"),
-    *(
-        "neurograph.prometheus",
-        "neurograph.pytest_plugin",
-        "neurograph.testing",
-        "neurograph.tracing",
-        "neurograph.wire",
-    ),
-    *("vectron_client.exceptions", "vectron_client.filters", "vectron_client.models"),
-}
 # Dunder names that are no part of how a class is used, or change with every release.
 UNSHOWN = {"__all__", "__match_args__", "__module__", "__slots__"}
 UNVALUED = {"__version__"}
@@ -59,7 +47,7 @@ class Snapshot:
     def _public_modules(self, module: Any) -> Iterator[tuple[str, Any]]:
         yield module.path, module
         for member in module.members.values():
-            if not member.is_alias and member.is_module and member.path in PUBLIC:
+            if not member.is_alias and member.is_module and not member.name.startswith("_"):
                 yield from self._public_modules(member)
 
     def text(self) -> str:

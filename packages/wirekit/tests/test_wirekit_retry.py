@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wirekit.call import attempts
+from wirekit.attempts import attempts
 from wirekit.deadline import Deadline
 from wirekit.flow import Flow, Send, Sleep, run, run_async
 from wirekit.retry import RetryPolicy, next_pause

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wirekit.attempts import attempts
 from wirekit.breaker import CircuitBreaker, CircuitState
 from wirekit.budget import RetryBudget
-from wirekit.call import attempts
 from wirekit.deadline import Deadline
 from wirekit.flow import Flow, Sleep, run
-from wirekit.lines import LineSplitter
+from wirekit.line_splitter import LineSplitter
 from wirekit.retry import RetryPolicy
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from vectrograph import RunningServer, running
 from vectron_client import InvalidArgumentError, Point, VectronClient, everything
+from vectron_client._execution.call import Call
 from vectron_client._pb import vectrograph_pb as extensions
 from vectron_client._pb.methods import VECTROGRAPH_SERVICE_METHODS
-from vectron_client.call import Call
 
 EMPTY: list[dict[str, Any]] = [
     {"and": []},

@@ -13,15 +13,14 @@ from vectron_client import (
     MessageTooLargeError,
     Point,
     VectronClient,
-    calls,
-    extension_calls,
     field,
-    search_calls,
 )
+from vectron_client._execution.call import Call
 from vectron_client._pb import vectrograph_pb as extensions
 from vectron_client._pb import vectron_pb as wire
-from vectron_client.call import Call
-from vectron_client.payloads import ServerForms
+from vectron_client._protocol import extensions as additions
+from vectron_client._protocol import operations, searches
+from vectron_client._protocol.payloads import ServerForms
 
 COUNT = 300
 TEXT = 90_000
@@ -58,7 +57,7 @@ def raw(client: VectronClient, call: Call[Any], body: bytes | None = None) -> by
 
 # FINDINGS D3
 def test_a_hundred_long_texts_fit_into_the_default_message(client: VectronClient) -> None:
-    call = search_calls.search("texts", [0.0, 0.0], 100, ClientOptions())
+    call = searches.search("texts", [0.0, 0.0], 100, ClientOptions())
     assert len(raw(client, call)) < 100 * (TEXT + 200)
     results = client.search("texts", [0.0, 0.0], top_k=100)
     assert [result.payload for result in results] == [payload(n) for n in range(100)]
@@ -66,7 +65,7 @@ def test_a_hundred_long_texts_fit_into_the_default_message(client: VectronClient
 
 # FINDINGS D3
 def test_answers_beyond_a_message_come_in_pieces_of_one_search(client: VectronClient) -> None:
-    call = search_calls.search("texts", [0.0, 0.0], COUNT, ClientOptions())
+    call = searches.search("texts", [0.0, 0.0], COUNT, ClientOptions())
     with pytest.raises(MessageTooLargeError):
         client._run(call, None)
     everything = [f"{n:03}" for n in range(COUNT)]
@@ -107,9 +106,9 @@ def test_what_a_client_puts_together_has_an_end(server: RunningServer) -> None:
 # FINDINGS D3
 def test_no_payload_travels_twice_to_a_client_that_reads_json(client: VectronClient) -> None:
     requests: list[Call[Any]] = [
-        search_calls.search("texts", [0.0, 0.0], 3, ClientOptions()),
-        calls.get("texts", "001"),
-        search_calls.search_batch(
+        searches.search("texts", [0.0, 0.0], 3, ClientOptions()),
+        operations.get("texts", "001"),
+        searches.search_batch(
             "texts",
             bytes(8),
             1,
@@ -125,7 +124,7 @@ def test_no_payload_travels_twice_to_a_client_that_reads_json(client: VectronCli
     ]
     kinds: list[Any] = [wire.SearchRequest, wire.GetRequest, extensions.SearchBatchRequest, extensions.ScrollRequest]
     requests.append(
-        extension_calls.scroll(
+        additions.scroll(
             "texts",
             filter=None,
             order_by="id",
@@ -146,7 +145,7 @@ def test_no_payload_travels_twice_to_a_client_that_reads_json(client: VectronCli
 # FINDINGS D3
 def test_official_clients_get_the_map_as_before(client: VectronClient) -> None:
     body = wire.GetRequest(collection="texts", id="001").SerializeToString()
-    point = wire.GetResponse.FromString(raw(client, calls.get("texts", "001"), body)).point
+    point = wire.GetResponse.FromString(raw(client, operations.get("texts", "001"), body)).point
     assert dict(point.payload) == {"text": payload(1)["text"], "year": "1", "tags": '["a",null]'}
     assert json.loads(point.payload_json) == payload(1)
 
@@ -162,7 +161,7 @@ def test_after_one_answer_a_client_sends_each_payload_once(server: RunningServer
         twin = client.with_options(timeout_seconds=20.0)
         points = [Point("b", [1.0], payload(2))]
         first, later = (
-            calls.upsert("writes", points, ClientOptions(), forms) for forms in (ServerForms(), twin._forms)
+            operations.upsert("writes", points, ClientOptions(), forms) for forms in (ServerForms(), twin._forms)
         )
         assert first is not None
         assert later is not None

@@ -9,20 +9,29 @@ with VectronClient("localhost:8081", api_key="YOUR_API_KEY") as client:
         print(result.id, result.score)  # a distance: lower is closer
 """
 
-from vectron_client.answers import (
+from typing import Any
+
+from vectron_client._async_auth_client import AsyncVectronAuthClient
+from vectron_client._async_client import AsyncVectronClient
+from vectron_client._async_pool import AsyncVectronClientPool
+from vectron_client._auth_client import VectronAuthClient
+from vectron_client._client import VectronClient
+from vectron_client._options import ClientOptions
+from vectron_client._pool import VectronClientPool
+from vectron_client._protocol.hits import SearchHits
+from vectron_client._results import (
+    AccessToken,
+    APIKey,
     CollectionInfo,
+    CreatedAPIKey,
     ExplainedSearch,
+    KeyOwner,
+    Login,
     PointOutcome,
     ScrollPage,
     SearchPlan,
     ServerLimits,
 )
-from vectron_client.async_auth_client import AsyncVectronAuthClient
-from vectron_client.async_client import AsyncVectronClient
-from vectron_client.async_pool import AsyncVectronClientPool
-from vectron_client.auth_client import VectronAuthClient
-from vectron_client.client import VectronClient
-from vectron_client.credentials import AccessToken, APIKey, CreatedAPIKey, KeyOwner, Login
 from vectron_client.exceptions import (
     AlreadyExistsError,
     AuthenticationError,
@@ -38,10 +47,7 @@ from vectron_client.exceptions import (
     VectronError,
 )
 from vectron_client.filters import Field, Filter, each, everything, field
-from vectron_client.hits import SearchHits
 from vectron_client.models import CollectionStatus, FeedbackItem, Point, SearchResult, ShardStatus, UserProfile
-from vectron_client.options import ClientOptions
-from vectron_client.pool import VectronClientPool
 
 __version__ = "0.60.0.dev0"
 
@@ -89,3 +95,9 @@ __all__ = [
     "everything",
     "field",
 ]
+
+# What users import from here says so in reprs, tracebacks and pickles, wherever it is defined.
+for _name in __all__:
+    _found: Any = globals()[_name]
+    if "._" in _found.__module__:
+        _found.__module__ = __name__

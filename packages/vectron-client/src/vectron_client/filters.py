@@ -11,10 +11,10 @@ A dictionary has one operator: `eq` `ne` `lt` `lte` `gt` `gte` `in` `range` `dat
 
 from typing import TypeAlias
 
-from vectron_client import payloads
+from vectron_client._protocol import payloads
+from vectron_client._protocol.arguments import invalid
 from vectron_client._wirekit import filters
 from vectron_client._wirekit.values import WrongValueError, json_object
-from vectron_client.arguments import invalid
 from vectron_client.exceptions import InvalidArgumentError
 
 

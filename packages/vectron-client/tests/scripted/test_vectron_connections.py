@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
+from vectron_client._options import ClientOptions
 from vectron_client._pb import vectron_pb as wire
-from vectron_client.endpoint import endpoint
+from vectron_client._transport.endpoint import endpoint
 from vectron_client.exceptions import UnavailableError
-from vectron_client.options import ClientOptions
 
 if TYPE_CHECKING:
     from scripted.conftest import Connect, ScriptedServer

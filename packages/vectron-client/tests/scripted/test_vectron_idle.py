@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from vectron_client import ClientOptions, UnavailableError, VectronClient, endpoint
+from vectron_client import ClientOptions, UnavailableError, VectronClient
 from vectron_client._pb import vectron_pb as wire
+from vectron_client._transport import endpoint
 
 if TYPE_CHECKING:
     from scripted.conftest import ScriptedServer

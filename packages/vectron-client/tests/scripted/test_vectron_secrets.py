@@ -23,8 +23,8 @@ from vectron_client import (
     VectronClient,
     VectronClientPool,
     VectronError,
-    auth_calls,
 )
+from vectron_client._protocol import accounts
 
 if TYPE_CHECKING:
     from scripted.conftest import Connect, ScriptedServer
@@ -170,7 +170,7 @@ def test_an_error_without_the_key_keeps_its_cause(server: "ScriptedServer", conn
 
 # FINDINGS D1
 def test_requests_and_calls_do_not_show_bodies_or_metadata() -> None:
-    call = auth_calls.login("a@example.org", SECRET)
+    call = accounts.login("a@example.org", SECRET)
     assert SECRET not in repr(call)
 
 

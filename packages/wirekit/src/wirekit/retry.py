@@ -1,6 +1,6 @@
 """Whether to try again, and after which pause: one policy, one decision, no loop and no sleep.
 
-The decision is `next_pause`; the loop around it is `wirekit.call.attempts`.
+The decision is `next_pause`; the loop around it is `wirekit.attempts.attempts`.
 """
 
 import random as _random

@@ -10,9 +10,9 @@ from neurograph._execution.observing import Observation
 from neurograph._protocol.call import Call
 from neurograph._protocol.decoding import unframed
 from neurograph._protocol.failures import failure
+from neurograph._wirekit.attempts import attempts
 from neurograph._wirekit.breaker import CircuitBreaker
 from neurograph._wirekit.budget import RetryBudget
-from neurograph._wirekit.call import attempts
 from neurograph._wirekit.deadline import Deadline
 from neurograph._wirekit.flow import Flow, Send
 from neurograph._wirekit.retry import RetryPolicy

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from neurograph._protocol.failures import failure
 from neurograph._protocol.frames import FrameSplitter, is_frame, read_frame
 from neurograph._protocol.vectors import Vectors
-from neurograph._wirekit.lines import LineSplitter
+from neurograph._wirekit.line_splitter import LineSplitter
 from neurograph.exceptions import InvalidResponseError
 from neurograph.models import (
     APIKey,

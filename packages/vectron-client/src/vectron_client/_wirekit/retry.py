@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether to try again, and after which pause: one policy, one decision, no loop and no sleep.
 
-The decision is `next_pause`; the loop around it is `vectron_client._wirekit.call.attempts`.
+The decision is `next_pause`; the loop around it is `vectron_client._wirekit.attempts.attempts`.
 """
 
 import random as _random

@@ -1,4 +1,4 @@
-# Generated from packages/wirekit/src/wirekit/lines.py by tools/private_copies.py; do not edit.
+# Generated from packages/wirekit/src/wirekit/line_splitter.py by tools/private_copies.py; do not edit.
 # SPDX-License-Identifier: Apache-2.0
 """Lines out of a stream of bytes that is cut anywhere, as NDJSON arrives."""
 

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from vectron_client import exceptions
-from vectron_client.options import ClientOptions
+from vectron_client._options import ClientOptions
 
 
 def guide(client: type) -> tuple[str, dict[str, Any]]:

@@ -1,22 +1,21 @@
-# Generated from async_auth_client.py by tools/unasync.py; do not edit.
-"""The synchronous client of accounts and API keys."""
+"""The asynchronous client of accounts and API keys."""
 
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from vectron_client import auth_calls
-from vectron_client.call import Call
-from vectron_client.caller import Caller
-from vectron_client.credentials import AccessToken, APIKey, CreatedAPIKey, KeyOwner, Login
-from vectron_client.endpoint import credentials
-from vectron_client.guide import guide
+from vectron_client._async_base_client import AsyncBaseClient
+from vectron_client._execution.call import Call
+from vectron_client._guide import guide
+from vectron_client._options import ClientOptions, own_options
+from vectron_client._protocol import accounts
+from vectron_client._results import AccessToken, APIKey, CreatedAPIKey, KeyOwner, Login
+from vectron_client._transport.endpoint import credentials
 from vectron_client.models import UserProfile
-from vectron_client.options import ClientOptions, own_options
 
 T = TypeVar("T")
 
 
-class VectronAuthClient(Caller):
+class AsyncVectronAuthClient(AsyncBaseClient):
     """Registers, logs in, and makes the keys and tokens that other clients take. A context manager, as those are.
 
     It calls on behalf of whoever logged in last with it; `login`, `refresh` and `update_user_profile` take the token
@@ -38,9 +37,9 @@ class VectronAuthClient(Caller):
     @staticmethod
     def help() -> tuple[str, dict[str, Any]]:
         """What this client can do: as text, and as a dictionary of operations, options and errors."""
-        return guide(VectronAuthClient)
+        return guide(AsyncVectronAuthClient)
 
-    def register(self, email: str, password: str, *, timeout: float | None = None) -> UserProfile:
+    async def register(self, email: str, password: str, *, timeout: float | None = None) -> UserProfile:
         """Makes an account, a viewer until an administrator says more.
 
         In development mode anyone may; otherwise this client must be logged in as an administrator.
@@ -57,11 +56,11 @@ class VectronAuthClient(Caller):
 
         Example::
 
-            (auth.register("ada@example.org", "Lovelace-1815")).email  # 'ada@example.org'
+            (await auth.register("ada@example.org", "Lovelace-1815")).email  # 'ada@example.org'
         """
-        return self._run(auth_calls.register(email, password), timeout)
+        return await self._run(accounts.register(email, password), timeout)
 
-    def login(self, email: str, password: str, *, timeout: float | None = None) -> Login:
+    async def login(self, email: str, password: str, *, timeout: float | None = None) -> Login:
         """Logs in; later calls of this client are on behalf of the account.
 
         Returns:
@@ -73,14 +72,14 @@ class VectronAuthClient(Caller):
 
         Example::
 
-            login = auth.login("dev@neurograph.dev", "developer123")
+            login = await auth.login("dev@neurograph.dev", "developer123")
             login.user.plan  # 'FREE'
         """
-        login = self._run(auth_calls.login(email, password), timeout)
+        login = await self._run(accounts.login(email, password), timeout)
         self._credentials = credentials(login.token)
         return login
 
-    def refresh(self, *, timeout: float | None = None) -> AccessToken:
+    async def refresh(self, *, timeout: float | None = None) -> AccessToken:
         """Exchanges the token of a login for a new one.
 
         Raises:
@@ -89,41 +88,41 @@ class VectronAuthClient(Caller):
 
         Example::
 
-            (auth.refresh()).expires_at.tzname()  # 'UTC'
+            (await auth.refresh()).expires_at.tzname()  # 'UTC'
         """
-        token = self._run(auth_calls.refresh(), timeout)
+        token = await self._run(accounts.refresh(), timeout)
         self._credentials = credentials(token.token)
         return token
 
-    def get_user_profile(self, *, timeout: float | None = None) -> UserProfile:
+    async def get_user_profile(self, *, timeout: float | None = None) -> UserProfile:
         """The caller's account.
 
         Example::
 
-            (auth.get_user_profile()).email  # 'dev@neurograph.dev'
+            (await auth.get_user_profile()).email  # 'dev@neurograph.dev'
         """
-        return self._run(auth_calls.get_user_profile(), timeout)
+        return await self._run(accounts.get_user_profile(), timeout)
 
-    def update_user_profile(self, plan: str, *, timeout: float | None = None) -> UserProfile:
+    async def update_user_profile(self, plan: str, *, timeout: float | None = None) -> UserProfile:
         """Sets the plan of the caller's account, `FREE` or `PAID`; no limit depends on it.
 
         Raises:
             InvalidArgumentError: there is no such plan.
         """
-        profile, token = self._run(auth_calls.update_user_profile(plan), timeout)
+        profile, token = await self._run(accounts.update_user_profile(plan), timeout)
         if token:
             self._credentials = credentials(token)
         return profile
 
-    def delete_user(self, password: str, *, timeout: float | None = None) -> None:
+    async def delete_user(self, password: str, *, timeout: float | None = None) -> None:
         """Deletes the caller's account with its API keys.
 
         Raises:
             AuthenticationError: the password is another.
         """
-        self._run(auth_calls.delete_user(password), timeout)
+        await self._run(accounts.delete_user(password), timeout)
 
-    def create_api_key(self, name: str, *, timeout: float | None = None) -> CreatedAPIKey:
+    async def create_api_key(self, name: str, *, timeout: float | None = None) -> CreatedAPIKey:
         """Makes an API key for the caller. Its `api_key` is shown here and never again.
 
         Args:
@@ -136,21 +135,21 @@ class VectronAuthClient(Caller):
 
         Example::
 
-            key = auth.create_api_key("notebook")
+            key = await auth.create_api_key("notebook")
             key.api_key.startswith(key.info.key_prefix), key.info.name  # (True, 'notebook')
         """
-        return self._run(auth_calls.create_api_key(name), timeout)
+        return await self._run(accounts.create_api_key(name), timeout)
 
-    def list_api_keys(self, *, timeout: float | None = None) -> list[APIKey]:
+    async def list_api_keys(self, *, timeout: float | None = None) -> list[APIKey]:
         """The caller's keys that are in force, without their secrets.
 
         Example::
 
-            [key.name for key in auth.list_api_keys()][:1]  # ['notebook']
+            [key.name for key in await auth.list_api_keys()][:1]  # ['notebook']
         """
-        return self._run(auth_calls.list_api_keys(), timeout)
+        return await self._run(accounts.list_api_keys(), timeout)
 
-    def delete_api_key(self, key_prefix: str, *, timeout: float | None = None) -> None:
+    async def delete_api_key(self, key_prefix: str, *, timeout: float | None = None) -> None:
         """Deletes a key; it and its tokens cease to work at once.
 
         Args:
@@ -160,18 +159,18 @@ class VectronAuthClient(Caller):
         Raises:
             PermissionDeniedError: there is none of that prefix, or it is somebody else's; the server does not tell.
         """
-        self._run(auth_calls.delete_api_key(key_prefix), timeout)
+        await self._run(accounts.delete_api_key(key_prefix), timeout)
 
-    def validate_api_key(self, api_key: str, *, timeout: float | None = None) -> KeyOwner | None:
+    async def validate_api_key(self, api_key: str, *, timeout: float | None = None) -> KeyOwner | None:
         """Whose an API key is, from the whole key; None when it does not hold. Needs no login.
 
         Example::
 
-            auth.validate_api_key("vkey-00000000-0000-0000-0000-000000000000") is None  # True
+            await auth.validate_api_key("vkey-00000000-0000-0000-0000-000000000000") is None  # True
         """
-        return self._run(auth_calls.validate_api_key(api_key), timeout)
+        return await self._run(accounts.validate_api_key(api_key), timeout)
 
-    def create_sdk_token(self, key_prefix: str, *, timeout: float | None = None) -> str:
+    async def create_sdk_token(self, key_prefix: str, *, timeout: float | None = None) -> str:
         """A token that does what one of the caller's keys does, holds for 7 days, and ends with the key.
 
         Raises:
@@ -179,13 +178,13 @@ class VectronAuthClient(Caller):
 
         Example::
 
-            (auth.create_sdk_token(key.info.key_prefix)).count(".")  # 2
+            (await auth.create_sdk_token(key.info.key_prefix)).count(".")  # 2
         """
-        return self._run(auth_calls.create_sdk_token(key_prefix), timeout)
+        return await self._run(accounts.create_sdk_token(key_prefix), timeout)
 
-    def get_key_owner(self, key_prefix: str, *, timeout: float | None = None) -> KeyOwner | None:
+    async def get_key_owner(self, key_prefix: str, *, timeout: float | None = None) -> KeyOwner | None:
         """Whose a key is, for the key itself, its tokens and administrators; None for everyone else."""
-        return self._run(auth_calls.get_key_owner(key_prefix), timeout)
+        return await self._run(accounts.get_key_owner(key_prefix), timeout)
 
-    def _run(self, call: Call[T], timeout: float | None) -> T:
-        return super()._run(replace(call, metadata=self._credentials), timeout)
+    async def _run(self, call: Call[T], timeout: float | None) -> T:
+        return await super()._run(replace(call, metadata=self._credentials), timeout)

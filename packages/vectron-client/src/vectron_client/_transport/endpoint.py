@@ -7,10 +7,10 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from vectron_client._options import ClientOptions, is_pem
+from vectron_client._protocol.arguments import invalid
 from vectron_client._wirekit.secrets import described, shown_url
-from vectron_client.arguments import invalid
 from vectron_client.exceptions import InvalidArgumentError
-from vectron_client.options import ClientOptions, is_pem
 
 USER_AGENT = "vectron-python"
 

@@ -3,18 +3,18 @@
 from collections.abc import Iterator
 from typing import Any
 
-from vectron_client import search_calls
+from vectron_client._execution.call import Call, flow
+from vectron_client._execution.retries import RetryPlan
+from vectron_client._options import ClientOptions
+from vectron_client._protocol import searches
+from vectron_client._protocol.arguments import whole
+from vectron_client._protocol.hits import SearchHits
+from vectron_client._protocol.operations import message_limit
+from vectron_client._protocol.points import encode_vectors
 from vectron_client._wirekit.deadline import Deadline
 from vectron_client._wirekit.flow import Flow
-from vectron_client.arguments import whole
-from vectron_client.call import Call, flow
-from vectron_client.calls import message_limit
 from vectron_client.exceptions import DeadlineExceededError
-from vectron_client.hits import SearchHits
 from vectron_client.models import PackedVector, SearchResult
-from vectron_client.options import ClientOptions
-from vectron_client.points import encode_vectors
-from vectron_client.retries import RetryPlan
 
 #: Most results of a message, so that answers with vectors stay below usual size limits.
 _MOST_RESULTS = 5_000
@@ -32,7 +32,7 @@ class SearchMany:
         top_k: results for each.
         options: whose limits hold.
         limit: seconds for all of it; None for no limit.
-        choices: the other arguments of `search_calls.search_batch`.
+        choices: the other arguments of `searches.search_batch`.
 
     Raises:
         InvalidArgumentError: a vector is wrong; names it.
@@ -55,20 +55,12 @@ class SearchMany:
         room = max(1, message_limit(options) - _ROOM_FOR_THE_REST)
         self._step = max(1, min(_MOST_RESULTS // max(1, self._top_k or 10), room // max(1, self._width)))
 
-    def lanes(self, concurrency: int) -> int:
-        """How many single searches go at once, checked.
-
-        Raises:
-            InvalidArgumentError: less than one.
-        """
-        return whole("concurrency", concurrency, 1)
-
     def batches(self, plan: RetryPlan) -> Iterator[Flow[list[SearchHits]]]:
         """Flows of one message each, to be run one after the other; begins behind what has been found."""
         while (start := len(self.found)) < self._queries:
             end = min(self._queries, start + self._step)
             vectors = self._packed[start * self._width : end * self._width]  # all of it is no copy
-            call = search_calls.search_batch(
+            call = searches.search_batch(
                 self._collection, vectors, end - start, self._top_k, self._options, **self._choices
             )
             yield flow(call, plan, self._left())
@@ -100,8 +92,8 @@ class SearchMany:
 
     def _search(self, place: int) -> Call[list[SearchResult]]:
         vector = PackedVector(self._packed[place * self._width : (place + 1) * self._width])
-        call = search_calls.search(self._collection, vector, self._top_k, self._options, **self._choices)
-        return search_calls.results_of(call)
+        call = searches.search(self._collection, vector, self._top_k, self._options, **self._choices)
+        return searches.results_of(call)
 
     def _numbered(
         self, place: int, call: Call[list[SearchResult]], plan: RetryPlan

@@ -4,13 +4,13 @@ import importlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast, overload
 
-from vectron_client import payloads
 from vectron_client._pb import bytesview_pb as view
 from vectron_client._pb import vectrograph_pb as extensions
 from vectron_client._pb import vectron_pb as wire
+from vectron_client._protocol import payloads
+from vectron_client._protocol.points import read_vector
 from vectron_client.exceptions import InternalServerError
 from vectron_client.models import SearchResult
-from vectron_client.points import read_vector
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,9 +1,12 @@
-"""What the operations answer that this project's server adds to Vectron's API: plain frozen dataclasses."""
+"""Results of the operations on accounts and of those that this project's server adds to Vectron's API: dataclasses.
 
-from dataclasses import dataclass
+Secrets stay out of every `repr`.
+"""
+
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from vectron_client.models import Point, SearchResult
+from vectron_client.models import Point, SearchResult, UserProfile
 
 
 @dataclass(frozen=True)
@@ -135,3 +138,74 @@ class ServerLimits:
     max_filter_work: int
     max_collections: int
     max_tenant_collections: int
+
+
+@dataclass(frozen=True)
+class Login:
+    """A login that held.
+
+    Attributes:
+        token: a JWT, which a client takes as its `api_key`.
+        user: the account.
+    """
+
+    token: str = field(repr=False)
+    user: UserProfile
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    """A new JWT in exchange for one that still holds.
+
+    Attributes:
+        token: the JWT, which a client takes as its `api_key`.
+        expires_at: until when it holds, in UTC.
+    """
+
+    token: str = field(repr=False)
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class APIKey:
+    """An API key without its secret.
+
+    Attributes:
+        key_prefix: its first characters, which name it.
+        user_id: whose it is.
+        created_at: when it came to be, in UTC.
+        name: what it was called.
+    """
+
+    key_prefix: str
+    user_id: str
+    created_at: datetime
+    name: str
+
+
+@dataclass(frozen=True)
+class CreatedAPIKey:
+    """A new API key.
+
+    Attributes:
+        api_key: the key itself, which a client takes as its `api_key`; no later call shows it again.
+        info: the rest.
+    """
+
+    api_key: str = field(repr=False)
+    info: APIKey
+
+
+@dataclass(frozen=True)
+class KeyOwner:
+    """Whose an API key is.
+
+    Attributes:
+        user_id: the account.
+        plan: of the account, `FREE` or `PAID`; empty when the server does not say.
+        key_prefix: the key's first characters, which name it.
+    """
+
+    user_id: str
+    plan: str
+    key_prefix: str

@@ -13,13 +13,13 @@ from typing import Any
 
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from vectron_client import payloads
 from vectron_client._pb import bytesview_pb as view
 from vectron_client._pb import vectrograph_pb as extensions
 from vectron_client._pb import vectron_pb as wire
+from vectron_client._protocol import payloads
+from vectron_client._protocol.arguments import listed
 from vectron_client._wirekit.values import WrongValueError, text
 from vectron_client._wirekit.vectors import VectorError, pack, settled, to_list
-from vectron_client.arguments import listed
 from vectron_client.exceptions import InvalidArgumentError, MessageTooLargeError
 from vectron_client.models import PackedVector, Point, given_vector
 

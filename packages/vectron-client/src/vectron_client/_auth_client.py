@@ -1,21 +1,22 @@
-"""The asynchronous client of accounts and API keys."""
+# Generated from _async_auth_client.py by tools/unasync.py; do not edit.
+"""The synchronous client of accounts and API keys."""
 
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from vectron_client import auth_calls
-from vectron_client.async_caller import AsyncCaller
-from vectron_client.call import Call
-from vectron_client.credentials import AccessToken, APIKey, CreatedAPIKey, KeyOwner, Login
-from vectron_client.endpoint import credentials
-from vectron_client.guide import guide
+from vectron_client._base_client import BaseClient
+from vectron_client._execution.call import Call
+from vectron_client._guide import guide
+from vectron_client._options import ClientOptions, own_options
+from vectron_client._protocol import accounts
+from vectron_client._results import AccessToken, APIKey, CreatedAPIKey, KeyOwner, Login
+from vectron_client._transport.endpoint import credentials
 from vectron_client.models import UserProfile
-from vectron_client.options import ClientOptions, own_options
 
 T = TypeVar("T")
 
 
-class AsyncVectronAuthClient(AsyncCaller):
+class VectronAuthClient(BaseClient):
     """Registers, logs in, and makes the keys and tokens that other clients take. A context manager, as those are.
 
     It calls on behalf of whoever logged in last with it; `login`, `refresh` and `update_user_profile` take the token
@@ -37,9 +38,9 @@ class AsyncVectronAuthClient(AsyncCaller):
     @staticmethod
     def help() -> tuple[str, dict[str, Any]]:
         """What this client can do: as text, and as a dictionary of operations, options and errors."""
-        return guide(AsyncVectronAuthClient)
+        return guide(VectronAuthClient)
 
-    async def register(self, email: str, password: str, *, timeout: float | None = None) -> UserProfile:
+    def register(self, email: str, password: str, *, timeout: float | None = None) -> UserProfile:
         """Makes an account, a viewer until an administrator says more.
 
         In development mode anyone may; otherwise this client must be logged in as an administrator.
@@ -56,11 +57,11 @@ class AsyncVectronAuthClient(AsyncCaller):
 
         Example::
 
-            (await auth.register("ada@example.org", "Lovelace-1815")).email  # 'ada@example.org'
+            (auth.register("ada@example.org", "Lovelace-1815")).email  # 'ada@example.org'
         """
-        return await self._run(auth_calls.register(email, password), timeout)
+        return self._run(accounts.register(email, password), timeout)
 
-    async def login(self, email: str, password: str, *, timeout: float | None = None) -> Login:
+    def login(self, email: str, password: str, *, timeout: float | None = None) -> Login:
         """Logs in; later calls of this client are on behalf of the account.
 
         Returns:
@@ -72,14 +73,14 @@ class AsyncVectronAuthClient(AsyncCaller):
 
         Example::
 
-            login = await auth.login("dev@neurograph.dev", "developer123")
+            login = auth.login("dev@neurograph.dev", "developer123")
             login.user.plan  # 'FREE'
         """
-        login = await self._run(auth_calls.login(email, password), timeout)
+        login = self._run(accounts.login(email, password), timeout)
         self._credentials = credentials(login.token)
         return login
 
-    async def refresh(self, *, timeout: float | None = None) -> AccessToken:
+    def refresh(self, *, timeout: float | None = None) -> AccessToken:
         """Exchanges the token of a login for a new one.
 
         Raises:
@@ -88,41 +89,41 @@ class AsyncVectronAuthClient(AsyncCaller):
 
         Example::
 
-            (await auth.refresh()).expires_at.tzname()  # 'UTC'
+            (auth.refresh()).expires_at.tzname()  # 'UTC'
         """
-        token = await self._run(auth_calls.refresh(), timeout)
+        token = self._run(accounts.refresh(), timeout)
         self._credentials = credentials(token.token)
         return token
 
-    async def get_user_profile(self, *, timeout: float | None = None) -> UserProfile:
+    def get_user_profile(self, *, timeout: float | None = None) -> UserProfile:
         """The caller's account.
 
         Example::
 
-            (await auth.get_user_profile()).email  # 'dev@neurograph.dev'
+            (auth.get_user_profile()).email  # 'dev@neurograph.dev'
         """
-        return await self._run(auth_calls.get_user_profile(), timeout)
+        return self._run(accounts.get_user_profile(), timeout)
 
-    async def update_user_profile(self, plan: str, *, timeout: float | None = None) -> UserProfile:
+    def update_user_profile(self, plan: str, *, timeout: float | None = None) -> UserProfile:
         """Sets the plan of the caller's account, `FREE` or `PAID`; no limit depends on it.
 
         Raises:
             InvalidArgumentError: there is no such plan.
         """
-        profile, token = await self._run(auth_calls.update_user_profile(plan), timeout)
+        profile, token = self._run(accounts.update_user_profile(plan), timeout)
         if token:
             self._credentials = credentials(token)
         return profile
 
-    async def delete_user(self, password: str, *, timeout: float | None = None) -> None:
+    def delete_user(self, password: str, *, timeout: float | None = None) -> None:
         """Deletes the caller's account with its API keys.
 
         Raises:
             AuthenticationError: the password is another.
         """
-        await self._run(auth_calls.delete_user(password), timeout)
+        self._run(accounts.delete_user(password), timeout)
 
-    async def create_api_key(self, name: str, *, timeout: float | None = None) -> CreatedAPIKey:
+    def create_api_key(self, name: str, *, timeout: float | None = None) -> CreatedAPIKey:
         """Makes an API key for the caller. Its `api_key` is shown here and never again.
 
         Args:
@@ -135,21 +136,21 @@ class AsyncVectronAuthClient(AsyncCaller):
 
         Example::
 
-            key = await auth.create_api_key("notebook")
+            key = auth.create_api_key("notebook")
             key.api_key.startswith(key.info.key_prefix), key.info.name  # (True, 'notebook')
         """
-        return await self._run(auth_calls.create_api_key(name), timeout)
+        return self._run(accounts.create_api_key(name), timeout)
 
-    async def list_api_keys(self, *, timeout: float | None = None) -> list[APIKey]:
+    def list_api_keys(self, *, timeout: float | None = None) -> list[APIKey]:
         """The caller's keys that are in force, without their secrets.
 
         Example::
 
-            [key.name for key in await auth.list_api_keys()][:1]  # ['notebook']
+            [key.name for key in auth.list_api_keys()][:1]  # ['notebook']
         """
-        return await self._run(auth_calls.list_api_keys(), timeout)
+        return self._run(accounts.list_api_keys(), timeout)
 
-    async def delete_api_key(self, key_prefix: str, *, timeout: float | None = None) -> None:
+    def delete_api_key(self, key_prefix: str, *, timeout: float | None = None) -> None:
         """Deletes a key; it and its tokens cease to work at once.
 
         Args:
@@ -159,18 +160,18 @@ class AsyncVectronAuthClient(AsyncCaller):
         Raises:
             PermissionDeniedError: there is none of that prefix, or it is somebody else's; the server does not tell.
         """
-        await self._run(auth_calls.delete_api_key(key_prefix), timeout)
+        self._run(accounts.delete_api_key(key_prefix), timeout)
 
-    async def validate_api_key(self, api_key: str, *, timeout: float | None = None) -> KeyOwner | None:
+    def validate_api_key(self, api_key: str, *, timeout: float | None = None) -> KeyOwner | None:
         """Whose an API key is, from the whole key; None when it does not hold. Needs no login.
 
         Example::
 
-            await auth.validate_api_key("vkey-00000000-0000-0000-0000-000000000000") is None  # True
+            auth.validate_api_key("vkey-00000000-0000-0000-0000-000000000000") is None  # True
         """
-        return await self._run(auth_calls.validate_api_key(api_key), timeout)
+        return self._run(accounts.validate_api_key(api_key), timeout)
 
-    async def create_sdk_token(self, key_prefix: str, *, timeout: float | None = None) -> str:
+    def create_sdk_token(self, key_prefix: str, *, timeout: float | None = None) -> str:
         """A token that does what one of the caller's keys does, holds for 7 days, and ends with the key.
 
         Raises:
@@ -178,13 +179,13 @@ class AsyncVectronAuthClient(AsyncCaller):
 
         Example::
 
-            (await auth.create_sdk_token(key.info.key_prefix)).count(".")  # 2
+            (auth.create_sdk_token(key.info.key_prefix)).count(".")  # 2
         """
-        return await self._run(auth_calls.create_sdk_token(key_prefix), timeout)
+        return self._run(accounts.create_sdk_token(key_prefix), timeout)
 
-    async def get_key_owner(self, key_prefix: str, *, timeout: float | None = None) -> KeyOwner | None:
+    def get_key_owner(self, key_prefix: str, *, timeout: float | None = None) -> KeyOwner | None:
         """Whose a key is, for the key itself, its tokens and administrators; None for everyone else."""
-        return await self._run(auth_calls.get_key_owner(key_prefix), timeout)
+        return self._run(accounts.get_key_owner(key_prefix), timeout)
 
-    async def _run(self, call: Call[T], timeout: float | None) -> T:
-        return await super()._run(replace(call, metadata=self._credentials), timeout)
+    def _run(self, call: Call[T], timeout: float | None) -> T:
+        return super()._run(replace(call, metadata=self._credentials), timeout)

@@ -1,6 +1,6 @@
-"""What an operation is before it is sent, and how it runs to its result: deadline, repeats, reading the answer. Pure.
+"""Calls, ready to be sent, and their way to a result: deadline, repeats, reading the response. Pure.
 
-Whoever has a connection sends `Request`s; `flow` says when, how often, and what the result is.
+`flow` decides when and how often a `Request` is sent, and reads the result; a channel sends it.
 """
 
 import os
@@ -10,14 +10,14 @@ from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import DecodeError
 
+from vectron_client._execution.hedging import Hedged
+from vectron_client._execution.retries import RetryPlan
 from vectron_client._pb.methods import VECTROGRAPH_SERVICE_METHODS, Method
-from vectron_client._wirekit.call import attempts
+from vectron_client._wirekit.attempts import attempts
 from vectron_client._wirekit.deadline import Deadline
 from vectron_client._wirekit.flow import Flow, Send
 from vectron_client._wirekit.retry import RetryPolicy
 from vectron_client.exceptions import InternalServerError, VectronError
-from vectron_client.hedging import Hedged
-from vectron_client.retries import RetryPlan
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-# Generated from async_caller.py by tools/unasync.py; do not edit.
+# Generated from _async_base_client.py by tools/unasync.py; do not edit.
 """What the synchronous clients share: opening, closing, options, sending one call."""
 
 from collections.abc import Iterator
@@ -6,26 +6,26 @@ from contextlib import closing
 from types import TracebackType
 from typing import Any, TypeVar
 
+from vectron_client._copying import Uncopied, twin
+from vectron_client._execution.call import Call, answered, flow
+from vectron_client._execution.retries import RetryPlan, seconds
+from vectron_client._options import ClientOptions, changed_options, own_options
+from vectron_client._protocol.extensions import PageAt
+from vectron_client._protocol.payloads import ServerForms
+from vectron_client._protocol.searches import Pieces, results_of, snapshots_of
+from vectron_client._results import ExplainedSearch, ScrollPage
+from vectron_client._transport.channel import Channel
+from vectron_client._transport.endpoint import endpoint
 from vectron_client._wirekit.deadline import Deadline
 from vectron_client._wirekit.flow import run
-from vectron_client.answers import ExplainedSearch, ScrollPage
-from vectron_client.call import Call, answered, flow
-from vectron_client.channel import Channel
-from vectron_client.endpoint import endpoint
 from vectron_client.exceptions import InternalServerError, MessageTooLargeError
-from vectron_client.extension_calls import PageAt
 from vectron_client.models import Point, SearchResult
-from vectron_client.options import ClientOptions, changed_options, own_options
-from vectron_client.payloads import ServerForms
-from vectron_client.retries import RetryPlan, seconds
-from vectron_client.search_calls import Pieces, results_of, snapshots_of
-from vectron_client.uncopied import Uncopied, twin
 
 T = TypeVar("T")
-C = TypeVar("C", bound="Caller")
+C = TypeVar("C", bound="BaseClient")
 
 
-class Caller(Uncopied):
+class BaseClient(Uncopied):
     """A connection to a server, and how calls go over it; the operations are for subclasses.
 
     Args:

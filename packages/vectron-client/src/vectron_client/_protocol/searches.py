@@ -1,23 +1,23 @@
-"""The searches, built as in `calls`: one vector, many vectors, snapshots, with or without a tale of how. Pure."""
+"""The searches, built as in `operations`: one vector, many vectors, snapshots, with or without a tale of how. Pure."""
 
 import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from vectron_client._execution.call import Call
+from vectron_client._execution.retries import seconds
+from vectron_client._options import MIB, ClientOptions
 from vectron_client._pb import bytesview_pb as view
 from vectron_client._pb import vectrograph_pb as extensions
 from vectron_client._pb.methods import VECTROGRAPH_SERVICE_METHODS, VECTRON_SERVICE_METHODS
-from vectron_client.answers import ExplainedSearch, SearchPlan
-from vectron_client.arguments import flag, text, whole
-from vectron_client.call import Call
+from vectron_client._protocol.arguments import flag, text, whole
+from vectron_client._protocol.hits import SearchHits, read_batch, read_results
+from vectron_client._protocol.points import encode_vector
+from vectron_client._results import ExplainedSearch, SearchPlan
 from vectron_client.exceptions import MessageTooLargeError, VectronError
 from vectron_client.filters import FilterLike, encode_filter
-from vectron_client.hits import SearchHits, read_batch, read_results
 from vectron_client.models import SearchResult
-from vectron_client.options import MIB, ClientOptions
-from vectron_client.points import encode_vector
-from vectron_client.retries import seconds
 
 _MOST = 2**32 - 1
 

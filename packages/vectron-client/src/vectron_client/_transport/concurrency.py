@@ -1,4 +1,4 @@
-"""Several flows at once, a bounded number of them: the one thing that the two clients do differently.
+"""Run a bounded number of flows at the same time: the one thing that the two clients do differently.
 
 Both drivers draw flows lazily, in order, and run at most `concurrency` of them side by side. At the first error nothing
 new begins, what is on its way is cancelled, and the error is raised; results that had arrived by then still count.
@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from vectron_client._transport.channel import AsyncChannel, Channel, PendingCall, require_loop
 from vectron_client._wirekit.flow import Flow, Sleep, run, run_async
-from vectron_client.channel import AsyncChannel, Channel, PendingCall, require_loop
 from vectron_client.exceptions import VectronError
 
 T = TypeVar("T")
 
 
-def run_lanes(flows: Iterable[Flow[T]], channel: Channel, concurrency: int, done: Callable[[T], None]) -> None:
+def run_concurrently(flows: Iterable[Flow[T]], channel: Channel, concurrency: int, done: Callable[[T], None]) -> None:
     """Runs flows to their ends, `concurrency` at a time.
 
     Args:
@@ -36,19 +36,19 @@ def run_lanes(flows: Iterable[Flow[T]], channel: Channel, concurrency: int, done
         for flow in flows:
             done(run(flow, channel.perform))
         return
-    lanes = _Lanes(channel, done)
+    running = _Running(channel, done)
     try:
         for flow in flows:
-            lanes.advance(flow)
-            while lanes.busy >= concurrency:
-                lanes.step()
-        while lanes.busy:
-            lanes.step()
+            running.advance(flow)
+            while running.busy >= concurrency:
+                running.step()
+        while running.busy:
+            running.step()
     finally:
-        lanes.cancel()
+        running.cancel()
 
 
-class _Lanes:
+class _Running:
     """The flows under way: each waits for an answer or sleeps."""
 
     def __init__(self, channel: Channel, done: Callable[[Any], None]) -> None:
@@ -115,10 +115,10 @@ class _Lanes:
             flow.close()
 
 
-async def run_lanes_async(
+async def run_concurrently_async(
     flows: Iterable[Flow[T]], channel: AsyncChannel, concurrency: int, done: Callable[[T], None]
 ) -> None:
-    """Runs flows to their ends, `concurrency` at a time; arguments and errors as in `run_lanes`."""
+    """Runs flows to their ends, `concurrency` at a time; arguments and errors as in `run_concurrently`."""
     require_loop()
     running: set[asyncio.Task[T]] = set()
     try:

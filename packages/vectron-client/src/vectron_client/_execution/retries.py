@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from vectron_client._options import RETRYABLE_STATUSES, ClientOptions
 from vectron_client._wirekit.options import OptionError, shown
 from vectron_client._wirekit.options import seconds as plain_seconds
 from vectron_client._wirekit.retry import RetryPolicy
 from vectron_client.exceptions import InvalidArgumentError, VectronError
-from vectron_client.options import RETRYABLE_STATUSES, ClientOptions
 
 
 class RetryPlan:

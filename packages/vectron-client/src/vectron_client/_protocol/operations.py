@@ -1,21 +1,20 @@
-"""One function per operation on collections and points: checks the arguments, builds the request, reads the answer.
+"""The operations of `vectron.v1.VectronService`, but for searches: each checks arguments and makes a call. Pure."""
 
-Pure. The operations of Vectron's own API, but for searches and accounts, which have modules of their own.
-"""
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from collections.abc import Iterable, Iterator
-
+from vectron_client._execution.call import Call, confirm
+from vectron_client._options import ClientOptions
 from vectron_client._pb import bytesview_pb as view
 from vectron_client._pb import vectron_pb as wire
 from vectron_client._pb.methods import VECTRON_SERVICE_METHODS as METHODS
+from vectron_client._protocol.accounts import plan_number, read_profile
+from vectron_client._protocol.arguments import flag, invalid, listed, text, whole
+from vectron_client._protocol.payloads import ServerForms
+from vectron_client._protocol.points import decode_point, encode_points
 from vectron_client._wirekit.batching import batches
-from vectron_client.arguments import text, whole
-from vectron_client.call import Call, confirm
 from vectron_client.exceptions import MessageTooLargeError, NotFoundError, VectronError
-from vectron_client.models import CollectionStatus, Point, ShardStatus
-from vectron_client.options import ClientOptions
-from vectron_client.payloads import ServerForms
-from vectron_client.points import decode_point, encode_points
+from vectron_client.models import CollectionStatus, FeedbackItem, Point, ShardStatus, UserProfile
 
 
 def create_collection(name: str, dimension: int, distance: str, quantization: str) -> Call[None]:
@@ -167,3 +166,68 @@ def message_limit(options: ClientOptions) -> int:
     """Most bytes that one message may take."""
     # Protobuf itself cannot go beyond 2 GiB.
     return 2**31 - 1 if options.max_send_message_length == -1 else options.max_send_message_length
+
+
+def update_user_profile(plan: str) -> Call[UserProfile]:
+    """Another plan for the caller.
+
+    Raises:
+        InvalidArgumentError: there is no such plan.
+    """
+    chosen = plan_number(plan)
+
+    def read(answer: bytes) -> UserProfile:
+        return read_profile(wire.UpdateUserProfileResponse.FromString(answer).user)
+
+    request = wire.UpdateUserProfileRequest(plan=chosen)
+    return Call(METHODS["UpdateUserProfile"], request.SerializeToString(), read, writes=True)
+
+
+def submit_feedback(
+    collection: str,
+    items: Iterable[FeedbackItem],
+    *,
+    query: str,
+    result_ids: Iterable[str],
+    context: Mapping[str, str] | None,
+) -> Call[str]:
+    """Judgements of the results of one search.
+
+    Raises:
+        InvalidArgumentError: an argument is wrong or there are no items; names the field.
+    """
+    encoded = [_item(f"items[{position}]", item) for position, item in enumerate(listed("items", items))]
+    if not encoded:
+        raise invalid("items", "must not be empty")
+    facts: Mapping[str, str] = {} if context is None else context
+    if not isinstance(facts, Mapping):
+        raise invalid("context", f"must be a mapping from text to text, not {type(facts).__name__}")
+    request = wire.SubmitFeedbackRequest(
+        collection=text("collection", collection),
+        query=text("query", query, empty=True),
+        result_ids=[text("result_ids", id, empty=True) for id in listed("result_ids", result_ids)],
+        feedback_items=encoded,
+        context={
+            text("context", key, empty=True): text(f"context[{key!r}]", value, empty=True)
+            for key, value in facts.items()
+        },
+    )
+
+    def read(answer: bytes) -> str:
+        response = wire.SubmitFeedbackResponse.FromString(answer)
+        confirm("SubmitFeedback", response.success)
+        return response.feedback_id
+
+    return Call(METHODS["SubmitFeedback"], request.SerializeToString(), read, writes=True)
+
+
+def _item(place: str, item: Any) -> wire.FeedbackItem:
+    if not isinstance(item, FeedbackItem):
+        raise invalid(place, f"must be a vectron_client.FeedbackItem, not {type(item).__name__}")
+    return wire.FeedbackItem(
+        result_id=text(f"{place}.result_id", item.result_id, empty=True),
+        relevance_score=whole(f"{place}.relevance_score", item.relevance_score, 1, 5),
+        clicked=flag(f"{place}.clicked", item.clicked),
+        position=whole(f"{place}.position", item.position, 0, 2**31 - 1),
+        comment=text(f"{place}.comment", item.comment, empty=True),
+    )

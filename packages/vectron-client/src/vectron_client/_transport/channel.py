@@ -1,6 +1,6 @@
 """The two channels, synchronous and asynchronous: the only module that uses grpc.
 
-Each performs the effects of a flow (`calls.flow`) and turns whatever gRPC raises into a `VectronError`.
+Each performs the effects of a flow (`call.flow`) and turns whatever gRPC raises into a `VectronError`.
 
 A connection belongs to the process that opened it, and an asynchronous one to its event loop as well. Both channels
 keep their connections in a dictionary under that owner and open one at first use, so that a client made before a fork,
@@ -10,22 +10,35 @@ or used on one loop after another, works. What a child process inherits stays in
 import asyncio
 import functools
 import os
+import sys
 import time
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeAlias
 
+from vectron_client._execution.call import Request
+from vectron_client._execution.hedging import Hedged, hedged, hedged_async
 from vectron_client._pb.methods import Method
+from vectron_client._transport.endpoint import Endpoint
+from vectron_client._transport.statuses import error_of
+from vectron_client._transport.streams import AsyncStream, Raising, Stream
 from vectron_client._wirekit.flow import Send, Sleep
 from vectron_client._wirekit.secrets import hide
-from vectron_client.call import Request
-from vectron_client.endpoint import Endpoint
 from vectron_client.exceptions import FailedPreconditionError, InvalidArgumentError, VectronError
-from vectron_client.hedging import Hedged, hedged, hedged_async
-from vectron_client.quiet_grpc import aio, grpc
-from vectron_client.statuses import error_of
-from vectron_client.streams import AsyncStream, Raising, Stream
+
+# gRPC's C++ core writes failed TLS handshakes and lost connections to stderr, although each is an exception as well.
+# It reads the variable GRPC_VERBOSITY once, when it is imported. A program that has set that variable or GRPC_TRACE, or
+# has imported gRPC before, keeps its choice.
+_quiet = "grpc" not in sys.modules and not {"GRPC_VERBOSITY", "GRPC_TRACE"} & os.environ.keys()
+if _quiet:
+    os.environ["GRPC_VERBOSITY"] = "NONE"
+try:
+    import grpc
+    import grpc.aio as aio
+finally:
+    if _quiet:
+        del os.environ["GRPC_VERBOSITY"]  # child processes decide for themselves
 
 Effect: TypeAlias = Send[Request] | Hedged | Sleep
 

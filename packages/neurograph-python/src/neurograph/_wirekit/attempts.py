@@ -1,4 +1,4 @@
-# Generated from packages/wirekit/src/wirekit/call.py by tools/private_copies.py; do not edit.
+# Generated from packages/wirekit/src/wirekit/attempts.py by tools/private_copies.py; do not edit.
 # SPDX-License-Identifier: Apache-2.0
 """One call from its first attempt to its answer, or to giving up."""
 
@@ -6,10 +6,10 @@ import random as _random
 from collections.abc import Callable
 from typing import TypeVar
 
-from vectron_client._wirekit.budget import RetryBudget
-from vectron_client._wirekit.deadline import Deadline
-from vectron_client._wirekit.flow import Flow, Sleep
-from vectron_client._wirekit.retry import RetryPolicy, next_pause
+from neurograph._wirekit.budget import RetryBudget
+from neurograph._wirekit.deadline import Deadline
+from neurograph._wirekit.flow import Flow, Sleep
+from neurograph._wirekit.retry import RetryPolicy, next_pause
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ def attempts(
     Returns:
         What the first successful attempt returns. Raises what the last attempt raised.
 
-    >>> from vectron_client._wirekit.flow import Send, run
+    >>> from neurograph._wirekit.flow import Send, run
     >>> def ask():
     ...     return (yield Send("question", Deadline.after(1)))
     >>> run(attempts(ask, RetryPolicy(), Deadline.after(1)), lambda effect: "answer")

@@ -1,16 +1,15 @@
-"""The twelve operations of `vectron.auth.v1.AuthService`, built as in `calls`. Pure.
+"""The twelve operations of `vectron.auth.v1.AuthService`, built as in `operations`. Pure.
 
 Emails, passwords and keys go into messages and nowhere else: no error of this module repeats one.
 """
 
 from typing import Any
 
+from vectron_client._execution.call import Call, confirm
 from vectron_client._pb import auth_pb as wire
 from vectron_client._pb.methods import AUTH_SERVICE_METHODS as METHODS
-from vectron_client.account import plan_number, read_plan, read_profile
-from vectron_client.arguments import moment, text
-from vectron_client.call import Call, confirm
-from vectron_client.credentials import AccessToken, APIKey, CreatedAPIKey, KeyOwner, Login
+from vectron_client._protocol.arguments import invalid, moment, text
+from vectron_client._results import AccessToken, APIKey, CreatedAPIKey, KeyOwner, Login
 from vectron_client.exceptions import InternalServerError
 from vectron_client.models import UserProfile
 
@@ -147,3 +146,49 @@ def _token(method: str, value: str) -> str:
     if not value:
         raise InternalServerError(f"the server answered {method} without an error but without a credential")
     return value
+
+
+def plan_number(plan: str) -> int:
+    """The number of a plan.
+
+    Raises:
+        InvalidArgumentError: there is none of that name.
+
+    >>> plan_number("paid")
+    2
+    """
+    plans = {known.name: known for known in wire.Plan if known}
+    chosen = plans.get(text("plan", plan, empty=True).upper())
+    if chosen is None:
+        raise invalid("plan", f"must be one of {', '.join(plans)}, not {plan!r}")
+    return int(chosen)
+
+
+def read_profile(user: Any) -> UserProfile:
+    """An account as a message describes it.
+
+    Raises:
+        ValueError: its time is no date.
+    """
+    status = _name(wire.SubscriptionStatus, user.subscription_status)
+    return UserProfile(user.id, user.email, moment(user.created_at), read_plan(user.plan), status)
+
+
+def read_plan(number: int) -> str:
+    """The name of a plan; empty when the server does not say.
+
+    >>> read_plan(2), read_plan(0)
+    ('PAID', '')
+    """
+    return _name(wire.Plan, number)
+
+
+def _name(kind: Any, number: int) -> str:
+    """The name of an enum's value; empty for 0, which says nothing, and the digits for one that is newer than this."""
+    if not number:
+        return ""
+    try:
+        name: str = kind(number).name
+    except ValueError:
+        return str(number)
+    return name

@@ -1,0 +1,1 @@
+"""Run a call to its result without I/O: deadlines, repeats, hedged reads."""

@@ -1,0 +1,1 @@
+"""Connections to a server: the only modules that know gRPC."""
