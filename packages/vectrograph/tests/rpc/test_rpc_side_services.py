@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -14,10 +14,16 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from vectrograph.domain.access import Role
 from vectrograph.domain.limits import Limits
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE, VECTRON_SERVICE_METHODS
+from vectrograph.rpc.load_shedding import OwnQueue
+from vectrograph.rpc.pool import Pool
 from vectrograph.services.call import Principal
 from vectrograph.services.limits.concurrency import Concurrency
 from vectrograph.services.limits.rate_limits import RateLimits
 
+WATCH = "/grpc.health.v1.Health/Watch"
+REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+# Calls of each method.
+FLOOD = 200
 SERVICES = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1alpha.ServerReflection",
@@ -156,3 +162,69 @@ def test_idle_reflection_streams_stop_nobody_else(channel: Any, key: str) -> Non
         hold.set()
         for stream in streams:
             stream.cancel()
+
+
+if TYPE_CHECKING:
+    Handler = grpc.GenericRpcHandler[Any, Any]
+else:
+    Handler = grpc.GenericRpcHandler
+
+
+class Gate(Handler):
+    """Stops grpc's serving thread at the method `Hold`, and counts what was handed out before `Note`."""
+
+    def __init__(self, handed_out: Callable[[], int]) -> None:
+        self._handed_out = handed_out
+        self.entered = threading.Event()
+        self.release = threading.Event()
+        self.before_note: int | None = None
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> None:
+        """Know no method; grpc answers UNIMPLEMENTED."""
+        if handler_call_details.method == "/test/Hold":
+            self.entered.set()
+            assert self.release.wait(20)
+        elif handler_call_details.method == "/test/Note":
+            self.before_note = self._handed_out()
+
+
+def test_calls_that_anyone_may_make_delay_no_other_method(
+    serve: Callable[..., tuple[grpc.Server, Any]], services: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Watches opened as fast as a connection carries them made every other caller wait a second for its turn."""
+    handed_out, submit = 0, OwnQueue.submit
+
+    def counted(queue: OwnQueue, *arguments: Any) -> Any:
+        nonlocal handed_out
+        handed_out += 1
+        return submit(queue, *arguments)
+
+    monkeypatch.setattr(OwnQueue, "submit", counted)
+    server, channel = serve(services)
+    gate = Gate(lambda: handed_out)
+    server.add_generic_rpc_handlers([gate])
+    held = channel.unary_unary("/test/Hold").future(b"", timeout=20)
+    assert gate.entered.wait(20)
+    flood = [channel.stream_stream(path)(iter([b""]), timeout=20) for _ in range(FLOOD) for path in (WATCH, REFLECT)]
+    noted = channel.unary_unary("/test/Note").future(b"", timeout=20)
+    # Refused by grpc's core itself, which reads what comes over one connection in its order: all calls are there.
+    with pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary("/test/Huge")(b"", metadata=(("x", "x" * 40_000),), timeout=20)
+    refused: Any = caught.value
+    assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    gate.release.set()
+    assert {held.code(), noted.code()} == {grpc.StatusCode.UNIMPLEMENTED}
+    assert gate.before_note is not None
+    assert gate.before_note < FLOOD / 2
+    for call in flood:
+        call.cancel()
+
+
+@pytest.mark.parametrize("path", [WATCH, REFLECT, "/grpc.health.v1.Health/Check"])
+def test_calls_are_refused_while_too_many_wait(channel: Any, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pool, "is_full", True)
+    with pytest.raises(grpc.RpcError) as caught:
+        list(channel.stream_stream(path)(iter([b""]), timeout=20))
+    error: Any = caught.value
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert dict(error.trailing_metadata())["x-error-code"] == "RATE_LIMIT_EXCEEDED"

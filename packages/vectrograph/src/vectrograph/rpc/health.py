@@ -18,7 +18,7 @@ from vectrograph.domain.errors import RateLimited
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.rpc.exchange import caller_address, request_id_of
-from vectrograph.rpc.load_shedding import Admission, Lanes
+from vectrograph.rpc.load_shedding import with_own_queues
 from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.rpc.threads import OnThreads
@@ -62,20 +62,16 @@ class Health:
         self._per_address: dict[str, int] = {}
         self._serving = True
 
-    def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
-        """Return the methods Check, List and Watch."""
+    def handlers(self) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
+        """Return the methods Check, List and Watch, by name."""
         probes, watches = self._probes.threads, self._watches.threads
         watch = OnThreads(self._watch, watches, experimental_non_blocking=True)
-        methods = grpc.method_handlers_generic_handler(
-            SERVICE,
-            {
-                "Check": grpc.stream_unary_rpc_method_handler(OnThreads(self._check, probes)),
-                "List": grpc.stream_unary_rpc_method_handler(OnThreads(self._list, probes)),
-                "Watch": grpc.stream_stream_rpc_method_handler(watch),
-            },
-        )
-        lanes = Lanes(probes, (watches, {f"/{SERVICE}/Watch"}))
-        return Admission(methods, lanes, Refusals("grpc health"))
+        methods = {
+            "Check": grpc.stream_unary_rpc_method_handler(OnThreads(self._check, probes)),
+            "List": grpc.stream_unary_rpc_method_handler(OnThreads(self._list, probes)),
+            "Watch": grpc.stream_stream_rpc_method_handler(watch),
+        }
+        return with_own_queues(methods, Refusals("grpc health"))
 
     def _status(self, service: str) -> Any:
         if service not in _NAMES:

@@ -1,6 +1,7 @@
 """Which calls are let in while all threads are taken: few enough that those who wait are still served in time."""
 
-from collections.abc import Callable, Collection
+import threading
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -36,6 +37,32 @@ class AtOnce(ThreadPoolExecutor):
         """Call the function now, for what it does: the future is over, and its result None."""
         fn(*args, **kwargs)
         return self._over
+
+
+class OwnQueue(ThreadPoolExecutor):
+    """Hands calls to a pool. While that is full, they begin where they are submitted, and are to be refused there."""
+
+    def __init__(self, pool: Pool) -> None:
+        """Start nothing; grpc takes nothing but a thread pool."""
+        super().__init__(1)
+        self._pool = pool
+        self._at_once = AtOnce()
+        self._mine = threading.local()
+
+    def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Any:
+        """Call the function on a thread of the pool, or now, while `refuses` is set."""
+        if not self._pool.is_full:
+            return self._pool.submit(fn, *args, **kwargs)
+        self._mine.refuses = True
+        try:
+            return self._at_once.submit(fn, *args, **kwargs)
+        finally:
+            self._mine.refuses = False
+
+    @property
+    def refuses(self) -> bool:
+        """Tell whether what this thread does now is a call that is to be refused."""
+        return getattr(self._mine, "refuses", False)
 
 
 class Lanes:
@@ -102,7 +129,35 @@ class Admission(Handler):
         return cast("MethodHandler", handler._replace(**{kind: OnThreads(begin, pool)}))
 
     def _refuse(self, _: object, context: grpc.ServicerContext) -> Any:
-        self._refusals.note()
-        request_id = request_id_of(dict(context.invocation_metadata()))
-        context.set_trailing_metadata((("x-request-id", request_id), *_TRAILERS))
-        return context.abort(_STATUS, _MESSAGE)
+        return _refuse(context, self._refusals)
+
+
+def with_own_queues(handlers: Mapping[str, MethodHandler], refusals: Refusals) -> dict[str, MethodHandler]:
+    """Return handlers that `add_registered_method_handlers` takes and that refuse calls while their threads are taken.
+
+    grpc's core has one queue for the calls of all methods that are not registered, and one for each that is. What
+    comes faster than the serving thread takes it in therefore delays its own kind alone.
+
+    Args:
+        handlers: whose behaviours are `OnThreads` of a `Pool`.
+        refusals: are told of each refused call.
+    """
+    return {name: _with_own_queue(handler, refusals) for name, handler in handlers.items()}
+
+
+def _with_own_queue(handler: Any, refusals: Refusals) -> MethodHandler:
+    kind = next(kind for kind in _KINDS if getattr(handler, kind) is not None)
+    usual: OnThreads = getattr(handler, kind)
+    queue = OwnQueue(cast("Pool", usual.experimental_thread_pool))
+
+    def begin(request: Any, context: grpc.ServicerContext, *send: Any) -> Any:
+        return _refuse(context, refusals) if queue.refuses else usual.behaviour(request, context, *send)
+
+    return cast("MethodHandler", handler._replace(**{kind: OnThreads(begin, queue, usual.experimental_non_blocking)}))
+
+
+def _refuse(context: grpc.ServicerContext, refusals: Refusals) -> Any:
+    refusals.note()
+    request_id = request_id_of(dict(context.invocation_metadata()))
+    context.set_trailing_metadata((("x-request-id", request_id), *_TRAILERS))
+    return context.abort(_STATUS, _MESSAGE)

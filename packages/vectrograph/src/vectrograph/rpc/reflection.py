@@ -14,7 +14,7 @@ from vectrograph.rpc import health
 from vectrograph.rpc._pb import auth_pb, vectrograph_pb, vectron_pb
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
 from vectrograph.rpc.exchange import caller_address
-from vectrograph.rpc.load_shedding import Admission, Lanes
+from vectrograph.rpc.load_shedding import with_own_queues
 from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.rpc.threads import OnThreads
@@ -49,14 +49,13 @@ class Reflection:
         self._stalled = StalledCalls(seconds=_STALL_SECONDS, in_all=_STALLED, per_caller=_STALLED_PER_ADDRESS)
         self._servicer = reflection.ReflectionServicer(SERVICES, pool=_public_pool())
 
-    def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
-        """Return the method ServerReflectionInfo."""
+    def handlers(self) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
+        """Return the method ServerReflectionInfo, by name."""
         info = grpc.stream_stream_rpc_method_handler(
             OnThreads(self._answer, self._threads),
             response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
         )
-        methods = grpc.method_handlers_generic_handler(SERVICE, {"ServerReflectionInfo": info})
-        return Admission(methods, Lanes(self._threads), Refusals("grpc reflection"))
+        return with_own_queues({"ServerReflectionInfo": info}, Refusals("grpc reflection"))
 
     def _answer(self, questions: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
         servicer: Any = self._servicer
