@@ -1,3 +1,5 @@
+# Generated from packages/wirekit/clients/filters.py by tools/private_copies.py; do not edit.
+# SPDX-License-Identifier: Apache-2.0
 """Filters: which tokens, by their metadata. Written as plain dictionaries, or with the builders of this module.
 
 Both mean the same; a builder only spares the spelling:
@@ -12,25 +14,28 @@ A dictionary has one operator: `eq` `ne` `lt` `lte` `gt` `gte` `in` `range` `dat
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from neurograph._protocol.filter_documents import document
 from neurograph._wirekit import filters
 from neurograph.exceptions import ValidationError
 
+__all__ = ["Field", "Filter", "FilterLike", "document", "each", "everything", "field"]
+
 
 class Filter(filters.Filter):
-    """A condition on metadata; join conditions with `&`, `|` and `~`.
+    """A condition on the metadata; join conditions with `&`, `|` and `~`.
 
     Raises:
         ValidationError: joined with something that is no filter.
 
-    >>> (~(field("state") == "draft")).to_dict()
-    {'not': {'path': 'state', 'eq': 'draft'}}
+    >>> (~(field("state") == "draft") | {"path": "draft", "exists": False}).to_dict()
+    {'or': [{'not': {'path': 'state', 'eq': 'draft'}}, {'path': 'draft', 'exists': False}]}
     """
 
     __slots__ = ()
 
     @staticmethod
     def refusal(reason: str) -> ValidationError:
-        """The error for what is no filter.
+        """Return the error for something that is no filter.
 
         >>> Filter.refusal("is empty").message
         'filter is empty'
@@ -55,7 +60,7 @@ class Field(filters.Field[Filter]):
 
 
 def field(*path: str | int) -> Field:
-    """A place in the metadata: keys, and positions in lists, from the outside in.
+    """Return a place in the metadata: keys, and positions in lists, from the outside in.
 
     Raises:
         ValidationError: no path is given.
@@ -69,7 +74,7 @@ def field(*path: str | int) -> Field:
 
 
 def each() -> Field:
-    """The element itself, inside `any`, `all` and `none`.
+    """Return the element itself, inside `any`, `all` and `none`.
 
     >>> field("scores").all(each() > 0.5).to_dict()
     {'path': 'scores', 'all': {'range': {'gt': 0.5}}}
@@ -78,21 +83,11 @@ def each() -> Field:
 
 
 def everything() -> Filter:
-    """Every token, whatever its metadata; for `delete_many`, which refuses any other filter without a condition.
+    """Return a filter that every token matches, whatever its metadata.
+
+    `delete_many` refuses any other filter without a condition.
 
     >>> everything().to_dict()
     {'everything': True}
     """
     return Filter({"everything": True})
-
-
-def document(filter: FilterLike) -> dict[str, Any]:
-    """A filter in its plain form, whichever way it was written.
-
-    Raises:
-        ValidationError: it is neither a dictionary nor a Filter.
-
-    >>> document({"path": "lang", "eq": "fr"})
-    {'path': 'lang', 'eq': 'fr'}
-    """
-    return filters.document(filter, Filter.refusal)

@@ -1,3 +1,5 @@
+# Generated from packages/wirekit/clients/filters.py by tools/private_copies.py; do not edit.
+# SPDX-License-Identifier: Apache-2.0
 """Filters: which points, by their payloads. Written as plain dictionaries, or with the builders of this module.
 
 Both mean the same; a builder only spares the spelling:
@@ -9,17 +11,18 @@ A dictionary has one operator: `eq` `ne` `lt` `lte` `gt` `gte` `in` `range` `dat
 `substring` `any` `all` `none` beside a `path`, or `and` `or` `not`.
 """
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
-from vectron_client._protocol import payloads
-from vectron_client._protocol.arguments import invalid
+from vectron_client._protocol.arguments import encode_filter, invalid
 from vectron_client._wirekit import filters
-from vectron_client._wirekit.values import WrongValueError, json_object
 from vectron_client.exceptions import InvalidArgumentError
+
+__all__ = ["Field", "Filter", "FilterLike", "each", "encode_filter", "everything", "field"]
 
 
 class Filter(filters.Filter):
-    """A condition on a payload; join conditions with `&`, `|` and `~`.
+    """A condition on the payload; join conditions with `&`, `|` and `~`.
 
     Raises:
         InvalidArgumentError: joined with something that is no filter.
@@ -32,16 +35,24 @@ class Filter(filters.Filter):
 
     @staticmethod
     def refusal(reason: str) -> InvalidArgumentError:
-        """The error for joining with what is no filter."""
+        """Return the error for something that is no filter.
+
+        >>> Filter.refusal("is empty").message
+        'filter is empty'
+        """
         return invalid("filter", reason)
 
 
-FilterLike: TypeAlias = filters.FilterLike
+FilterLike: TypeAlias = Filter | Mapping[str, Any]
 """A filter, built or plain."""
 
 
 class Field(filters.Field[Filter]):
-    """A place in a payload; comparing it makes a filter."""
+    """A place in the payload; comparing it makes a filter.
+
+    >>> (field("year") != 1990).to_dict()
+    {'path': 'year', 'ne': 1990}
+    """
 
     __slots__ = ()
 
@@ -49,7 +60,7 @@ class Field(filters.Field[Filter]):
 
 
 def field(*path: str | int) -> Field:
-    """A place in the payload: keys, and positions in lists, from the outside in.
+    """Return a place in the payload: keys, and positions in lists, from the outside in.
 
     Raises:
         InvalidArgumentError: no path is given.
@@ -63,7 +74,7 @@ def field(*path: str | int) -> Field:
 
 
 def each() -> Field:
-    """The element itself, inside `any`, `all` and `none`.
+    """Return the element itself, inside `any`, `all` and `none`.
 
     >>> field("scores").all(each() > 0.5).to_dict()
     {'path': 'scores', 'all': {'range': {'gt': 0.5}}}
@@ -72,27 +83,11 @@ def each() -> Field:
 
 
 def everything() -> Filter:
-    """Every point, whatever its payload; for `delete_where`, which refuses any other filter without a condition.
+    """Return a filter that every point matches, whatever its payload.
+
+    `delete_where` refuses any other filter without a condition.
 
     >>> everything().to_dict()
     {'everything': True}
     """
     return Filter({"everything": True})
-
-
-def encode_filter(filter: FilterLike | None, name: str = "filter") -> str:
-    """A filter as it travels: the text of a JSON object, empty for None.
-
-    Raises:
-        InvalidArgumentError: it is no filter, or has a value that JSON does not know.
-
-    >>> encode_filter(field("year") == 1994)
-    '{"path":"year","eq":1994}'
-    """
-    if filter is None:
-        return ""
-    try:
-        plain = json_object(filters.document(filter, lambda reason: invalid(name, reason)), name)
-    except WrongValueError as error:
-        raise invalid(error.place, error.reason) from None
-    return payloads.json_text(plain)

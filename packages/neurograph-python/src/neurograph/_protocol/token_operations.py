@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 from neurograph._protocol import decoding
 from neurograph._protocol.call import Call
 from neurograph._protocol.encoding import checked, encode, json_object, plain_text, texts, vector_list, whole
+from neurograph._protocol.filter_documents import document
 from neurograph._protocol.frames import ACCEPT, VECTORS
 from neurograph._protocol.operations import TOKENS, new_key, with_vector
 from neurograph._protocol.vector_bodies import VectorBody
 from neurograph._wirekit import values
 from neurograph._wirekit.filters import matches_everything
 from neurograph.exceptions import InvalidResponseError, NeuroGraphError, PayloadTooLargeError, ValidationError
-from neurograph.filters import FilterLike, document
+from neurograph.filters import FilterLike
 from neurograph.models import DeletedTokens, TokenPage, TokenQueryResult
 from neurograph.wire import Request, Response
 

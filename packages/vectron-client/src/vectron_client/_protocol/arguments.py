@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vectron_client._wirekit import values
+from vectron_client._protocol import payloads
+from vectron_client._wirekit import filters, values
 from vectron_client.exceptions import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from vectron_client.filters import FilterLike
 
 
 def text(field: str, value: Any, *, empty: bool = False) -> str:
@@ -102,3 +106,21 @@ def moment(seconds: int) -> datetime:
         return _EPOCH + timedelta(seconds=seconds)
     except OverflowError as error:
         raise ValueError(f"a time is {seconds}, which is no date") from error
+
+
+def encode_filter(filter: "FilterLike | None", name: str = "filter") -> str:
+    """Return a filter as it travels: the text of a JSON object, empty for None.
+
+    Raises:
+        InvalidArgumentError: it is no filter, or has a value that JSON does not know.
+
+    >>> encode_filter({"path": "year", "eq": 1994})
+    '{"path":"year","eq":1994}'
+    """
+    if filter is None:
+        return ""
+    try:
+        plain = values.json_object(filters.document(filter, lambda reason: invalid(name, reason)), name)
+    except values.WrongValueError as error:
+        raise invalid(error.place, error.reason) from None
+    return payloads.json_text(plain)

@@ -8,13 +8,13 @@ from vectron_client._execution.call import Call
 from vectron_client._options import ClientOptions
 from vectron_client._pb import vectrograph_pb as extensions
 from vectron_client._pb.methods import VECTROGRAPH_SERVICE_METHODS as METHODS
-from vectron_client._protocol.arguments import flag, invalid, moment, text, whole
+from vectron_client._protocol.arguments import encode_filter, flag, invalid, moment, text, whole
 from vectron_client._protocol.operations import shares_of
 from vectron_client._protocol.payloads import ServerForms
 from vectron_client._protocol.points import read_points
 from vectron_client._results import CollectionInfo, PointOutcome, ScrollPage, ServerLimits
 from vectron_client._wirekit.filters import matches_everything
-from vectron_client.filters import FilterLike, encode_filter
+from vectron_client.filters import FilterLike
 from vectron_client.models import Point
 
 #: Makes the call for the page at a cursor, the first at an empty one, with at most so many points.

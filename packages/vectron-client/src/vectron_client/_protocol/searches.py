@@ -11,12 +11,12 @@ from vectron_client._options import MIB, ClientOptions
 from vectron_client._pb import bytesview_pb as view
 from vectron_client._pb import vectrograph_pb as extensions
 from vectron_client._pb.methods import VECTROGRAPH_SERVICE_METHODS, VECTRON_SERVICE_METHODS
-from vectron_client._protocol.arguments import flag, text, whole
+from vectron_client._protocol.arguments import encode_filter, flag, text, whole
 from vectron_client._protocol.hits import SearchHits, read_batch, read_results
 from vectron_client._protocol.points import encode_vector
 from vectron_client._results import ExplainedSearch, SearchPlan
 from vectron_client.exceptions import MessageTooLargeError, VectronError
-from vectron_client.filters import FilterLike, encode_filter
+from vectron_client.filters import FilterLike
 from vectron_client.models import SearchResult
 
 _MOST = 2**32 - 1
