@@ -15,7 +15,7 @@ import pytest
 from benchmarks.attack.costly_filters import nots
 from tests.security.vectron_wire import Wire
 from vectrograph import RunningServer, running
-from vectrograph.http.timeouts import PatientProtocol
+from vectrograph.http.timeouts import TimedHttpProtocol
 from vectrograph.rpc._pb import vectrograph_pb as own
 from vectrograph.rpc._pb import vectron_pb as pb
 from vectrograph.services.limits.cost import MAX_EF
@@ -291,7 +291,7 @@ def streams_under_way(server: RunningServer) -> int:
 
 def test_a_reader_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it held, the rest of a large answer, is given up; one that reads slowly and steadily gets all of it."""
-    monkeypatch.setattr(PatientProtocol, "look_seconds", 0.2)
+    monkeypatch.setattr(TimedHttpProtocol, "look_seconds", 0.2)
     with running() as server:
         ten_megabytes(server)
         stalled = half_read(server)

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from vectrograph import RunningServer, running
-from vectrograph.http.timeouts import PatientProtocol
+from vectrograph.http.timeouts import TimedHttpProtocol
 
 LIST = "/vectron.v1.VectronService/ListCollections"
 HEALTH = "/grpc.health.v1.Health/Check"
@@ -116,7 +116,7 @@ def test_strangers_that_never_ask_do_not_hold_the_health_threads(server: Running
 def test_a_connection_that_does_not_finish_its_headers_is_closed(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(PatientProtocol, "header_seconds", 0.3)
+    monkeypatch.setattr(TimedHttpProtocol, "header_seconds", 0.3)
     port = server.server.addresses.http_port
     for begun in (b"", b"GET /livez HTTP/1.1\r\nHost: loc"):
         with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:

@@ -36,7 +36,7 @@ def serve(name: str, count: int, dimension: int) -> Iterator[str]:
     import vectrograph.app
     from vectrograph import running
 
-    silent = patch.object(vectrograph.app, "WordllamaEmbedder", lambda: _Silent(dimension))
+    silent = patch.object(vectrograph.app, "WordllamaEmbedder", lambda placement: _Silent(dimension))
     with silent, tempfile.TemporaryDirectory() as folder, running(Path(folder) / "data", rate_limit=0) as server:
         yield f"{server.http_url} {server.api_key}"
 

@@ -18,20 +18,21 @@ import uvicorn
 from sqlalchemy import URL
 from starlette.types import ASGIApp
 
-from vectrograph.affinity import Home
 from vectrograph.control.database.copies import RECORD
 from vectrograph.control.seeding import default_password_in_force, seed_development_accounts
 from vectrograph.control.store import ControlStore, sqlite_url
 from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import OutOfSpace, StartupError, StorageReadOnly
+from vectrograph.domain.threads import ThreadPlacement
 from vectrograph.embedding.wordllama import WordllamaEmbedder
 from vectrograph.engines.base import Engine
 from vectrograph.engines.embedded import EmbeddedEngine, Quota
 from vectrograph.engines.embedded.disk.durable import make_directory
 from vectrograph.engines.embedded.engine import require_usable
 from vectrograph.engines.embedded.rows.memory_budget import default_budget
-from vectrograph.http.timeouts import PatientProtocol
+from vectrograph.http.timeouts import TimedHttpProtocol
 from vectrograph.http_app import build_http_app
+from vectrograph.process.affinity import CpuAffinity
 from vectrograph.process.certificates import CertificateFiles, Certificates
 from vectrograph.process.closing import CLOSE_SECONDS, Closing
 from vectrograph.process.connection_limits import ConnectionLimits, event_loop_with
@@ -44,7 +45,7 @@ from vectrograph.services.limits.concurrency import Concurrency
 from vectrograph.services.limits.filter_turns import FilterTurns
 from vectrograph.services.limits.queueing import long_reading_threads, worker_threads
 from vectrograph.services.limits.rate_limits import RateLimits
-from vectrograph.services.wiring import assemble
+from vectrograph.services.wiring import build_services
 from vectrograph.settings import Settings
 from vectrograph.version import VERSION
 
@@ -150,20 +151,24 @@ class Server:
         closing = Closing(settings.shutdown_seconds + CLOSE_SECONDS)
         try:
             certificates = _certificates(settings)
-            engine = _open_engine(settings, closing)
+            affinity = CpuAffinity() if settings.cpu_affinity else None
+            placement = affinity or ThreadPlacement()
+            engine = _open_engine(settings, closing, placement)
             store = _open_store(settings, closing, control_template)
-            services = _open_services(settings, engine, store, closing)
+            services = _open_services(settings, engine, store, closing, placement)
             http_sockets: list[socket.socket] = []
             for port, knob in ((settings.http_port, "http-port"), (settings.vectron_http_port, "vectron-http-port")):
                 http_sockets.append(bind(settings.host, port, knob))
                 closing.add(f"socket of {knob}", http_sockets[-1].close)
-            home = _home(settings, closing)
+            if affinity is not None:
+                affinity.watch()
+                closing.add("CPU affinity", affinity.close, until=settings.shutdown_seconds + 1.5)
             rpc_server = build_grpc_server(
                 services,
                 threads=settings.grpc_threads or worker_threads(),
                 trusted_proxies=settings.proxies,
                 handshake_seconds=settings.handshake_seconds,
-                home=home,
+                placement=placement,
             )
             grpc_port = _bind_grpc(rpc_server, settings, certificates)
             application = build_http_app(
@@ -172,9 +177,9 @@ class Server:
                 version=VERSION,
                 trusted_proxies=settings.proxies,
                 cors_origins=settings.cors_origins,
-                home=home,
+                placement=placement,
             )
-            http_server = _HttpServer(application, settings, certificates, home)
+            http_server = _HttpServer(application, settings, certificates, placement)
             _stop_together(closing, http_server, rpc_server, settings.shutdown_seconds)
             http_server.start(http_sockets)
             rpc_server.start()
@@ -207,21 +212,13 @@ class Server:
         return self._closing.close()
 
 
-def _home(settings: Settings, closing: Closing) -> Home | None:
-    if not settings.home_core:
-        return None
-    home = Home()
-    home.watch()
-    closing.add("processor affinity", home.close, until=settings.shutdown_seconds + 1.5)
-    return home
-
-
-def _open_engine(settings: Settings, closing: Closing) -> Engine:
+def _open_engine(settings: Settings, closing: Closing, placement: ThreadPlacement) -> Engine:
     engine = EmbeddedEngine.open(
         settings.data,
         memory_bytes=default_budget() if settings.memory_bytes is None else settings.memory_bytes or None,
         ballast_bytes=settings.ballast_bytes,
         quota=Quota(settings.max_collections, settings.max_tenant_collections),
+        placement=placement,
     )
     closing.add("storage engine", engine.close)
     return engine
@@ -237,13 +234,15 @@ def _open_store(settings: Settings, closing: Closing, control_template: Path | N
     return store
 
 
-def _open_services(settings: Settings, engine: Engine, store: ControlStore, closing: Closing) -> Services:
+def _open_services(
+    settings: Settings, engine: Engine, store: ControlStore, closing: Closing, placement: ThreadPlacement
+) -> Services:
     if store.began_before and not (settings.data / SECRET_FILE).exists():
         _log.warning("%s was missing and is made anew: everyone has to log in again, API keys go on", SECRET_FILE)
-    services = assemble(
+    services = build_services(
         engine=engine,
         store=store,
-        embedder=WordllamaEmbedder(),
+        embedder=WordllamaEmbedder(placement),
         secret_file=settings.data / SECRET_FILE,
         limits=settings.limits,
         version=VERSION,
@@ -376,7 +375,7 @@ class _HttpServer:
     """Uvicorn in a thread of its own, on sockets that are bound already."""
 
     def __init__(
-        self, application: ASGIApp, settings: Settings, certificates: Certificates | None, home: Home | None
+        self, application: ASGIApp, settings: Settings, certificates: Certificates | None, placement: ThreadPlacement
     ) -> None:
         config = uvicorn.Config(
             application,
@@ -385,13 +384,13 @@ class _HttpServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            http=PatientProtocol,
+            http=TimedHttpProtocol,
             ssl_context_factory=None if certificates is None else lambda _, __: certificates.http_context(),
             timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds)),
         )
         self._handshake_seconds = settings.handshake_seconds
         self._server = uvicorn.Server(config)
-        self._home = home
+        self._placement = placement
         self._thread: threading.Thread | None = None
 
     def start(self, sockets: list[socket.socket]) -> None:
@@ -404,8 +403,7 @@ class _HttpServer:
             time.sleep(0.002)
 
     def _run(self, sockets: list[socket.socket]) -> None:
-        if self._home is not None:
-            self._home.stay()
+        self._placement.pin()
         new_loop = partial(event_loop_with, self._handshake_seconds)
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(self._server.serve(sockets))

@@ -9,8 +9,8 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from vectrograph.affinity import Home
 from vectrograph.domain.addresses import Network
+from vectrograph.domain.threads import ThreadPlacement
 from vectrograph.gateway.description import add_gateway
 from vectrograph.gateway.endpoint import Gateway, is_gateway
 from vectrograph.gateway.errors import gateway_error_answer
@@ -23,7 +23,7 @@ from vectrograph.http.middleware.body_limit import BODY_SECONDS, BodyLimit
 from vectrograph.http.middleware.failures import Failures
 from vectrograph.http.middleware.forwarded import Forwarded
 from vectrograph.http.middleware.host_allow_list import HostAllowList
-from vectrograph.http.middleware.load_shedding import Door, Refusal
+from vectrograph.http.middleware.load_shedding import LoadShedder, Refusal
 from vectrograph.http.middleware.media_type import MediaType
 from vectrograph.http.middleware.request_id import RequestId
 from vectrograph.http.middleware.security_headers import SecurityHeaders
@@ -34,7 +34,7 @@ from vectrograph.rest.errors import error_answer
 from vectrograph.rest.openapi import openapi_document
 from vectrograph.rest.routes import OPERATIONS
 from vectrograph.services import Services
-from vectrograph.services.limits.refusal_log import Refusals
+from vectrograph.services.limits.refusal_log import RefusalLog
 
 _SENT: Final = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "X-Request-Timeout-Ms")
 _READ: Final = ("X-Request-ID", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
@@ -49,7 +49,7 @@ def build_http_app(
     cors_origins: Sequence[str] = (),
     body_seconds: float = BODY_SECONDS,
     max_waiting: int = 1_024,
-    home: Home | None = None,
+    placement: ThreadPlacement = ThreadPlacement(),  # noqa: B008 (it has no state)
 ) -> ASGIApp:
     """The REST API and Vectron's HTTP gateway as an ASGI application. It serves one event loop, on any number of ports.
 
@@ -61,22 +61,22 @@ def build_http_app(
         cors_origins: whose pages may call from a browser, such as `https://app.example`; none unless named.
         body_seconds: how long a body may take to arrive.
         max_waiting: requests that may wait for a thread; further ones are answered 503.
-        home: where requests that read are answered; None for wherever there is room.
+        placement: where threads run.
     """
     document = msgspec.json.encode(add_gateway(openapi_document(OPERATIONS, version), GATEWAY_OPERATIONS))
     application = Application(services, version, document, error_answer)
-    workers = Workers(max_waiting=max_waiting, home=home)
+    workers = Workers(max_waiting=max_waiting, placement=placement)
     app: ASGIApp = Router(_routes(OPERATIONS, application, workers), redirect_slashes=False, default=_no_route)
     app = Gateway(app, GATEWAY_OPERATIONS, application, workers)
     app = MediaType(app)
     app = BodyLimit(app, services.limits.max_body_bytes, body_seconds)
     app = HostAllowList(app, allowed_hosts)
-    refusals = Refusals("http")
+    refusals = RefusalLog("http")
     app = Failures(app, refusals, write_error)
     app = AccessLog(_for_browsers(app, cors_origins), services.health.count_request)
     app = Forwarded(app, trusted_proxies, services.development)
     refusal = _for_browsers(Refusal(refusals, services.health.count_request, write_error), cors_origins)
-    app = Door(app, refusal, (*OPERATIONS, *GATEWAY_OPERATIONS), workers)
+    app = LoadShedder(app, refusal, (*OPERATIONS, *GATEWAY_OPERATIONS), workers)
     return RequestId(app)
 
 

@@ -116,9 +116,9 @@ class Settings(BaseSettings):
         description="Threads for gRPC calls that read, as many that write, and three quarters as many that read much "
         "(batches, scrolling, counting); 0: two for each processor, at least 4.",
     )
-    home_core: bool = Field(
+    cpu_affinity: bool = Field(
         default=True,
-        description="Keep the threads that run Python on one core, what takes long outside of it on any. Linux only.",
+        description="Pin Python threads to one core; native index work may use all cores. Linux only.",
     )
     max_connections_per_address: int = Field(
         default=1_000,

@@ -119,7 +119,7 @@ def test_work_can_be_stopped_between_chunks() -> None:
             raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        scores(Distance.EUCLIDEAN, rows(1, 512)[0], rows(2000, 512), between=stop_at_third)
+        scores(Distance.EUCLIDEAN, rows(1, 512)[0], rows(2000, 512), check_cancelled=stop_at_third)
     assert len(calls) == 3
 
 

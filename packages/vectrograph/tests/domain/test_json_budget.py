@@ -45,41 +45,41 @@ def test_nothing_that_a_parser_builds_is_missed(document: Any, piece: int, ascii
 
 def test_marks_within_texts_do_not_count() -> None:
     text = json.dumps(['[{\\",' * 100] * 5).encode()
-    JsonBudget(6, 10).admit(text, "body")
+    JsonBudget(6, 10).require(text, "body")
     with pytest.raises(TooLarge):
-        JsonBudget(5, 10).admit(text, "body")
+        JsonBudget(5, 10).require(text, "body")
 
 
 @pytest.mark.parametrize("element", [b"[]", b"{}", b'""', b'"x"', b'{"":0}', b"[[]]"])
 def test_one_more_than_the_limit_is_refused_with_the_number(element: bytes) -> None:
     each = count_json(element)[0]
     text = b"[" + b",".join([element] * 1000) + b"]"
-    JsonBudget(1000 * each + 1, 10_000).admit(text, "body")
+    JsonBudget(1000 * each + 1, 10_000).require(text, "body")
     with pytest.raises(TooLarge) as caught:
-        JsonBudget(1000 * each, 10_000).admit(text, "body")
+        JsonBudget(1000 * each, 10_000).require(text, "body")
     assert caught.value.details == {"field": "body", "limit": 1000 * each, "unit": "texts, lists and objects"}
 
 
 @pytest.mark.parametrize("element", [b"0", b"null", b"1e9"])
 def test_values_that_are_no_objects_have_a_limit_of_their_own(element: bytes) -> None:
     text = b"[" + b",".join([element] * 1000) + b"]"
-    JsonBudget(1, 1001).admit(text, "body")
+    JsonBudget(1, 1001).require(text, "body")
     with pytest.raises(TooLarge, match="more than 500 values"):
-        JsonBudget(1, 500).admit(text, "body")
+        JsonBudget(1, 500).require(text, "body")
 
 
 def test_texts_of_one_request_count_together() -> None:
     budget = JsonBudget(200, 10_000)
     for _ in range(100):
-        budget.admit('{"a":1}', "payload")
+        budget.require('{"a":1}', "payload")
     with pytest.raises(TooLarge):
-        budget.admit('{"a":1}', "payload")
+        budget.require('{"a":1}', "payload")
 
 
 def test_many_long_texts_are_not_taken_for_more_than_they_hold() -> None:
     budget = JsonBudget(1_000, 1_000_000)
     for _ in range(100):
-        budget.admit(b'["%b"]' % (b"x" * 1_000), "payload")
+        budget.require(b'["%b"]' % (b"x" * 1_000), "payload")
 
 
 def test_a_full_batch_fits() -> None:
@@ -87,6 +87,8 @@ def test_a_full_batch_fits() -> None:
     limits = Limits()
     budget = JsonBudget.of(limits)
     payload = b"{" + b",".join(b'"k%d":"v"' % number for number in range(60)) + b"}"
-    budget.admit(b'{"points":[' + b",".join([b'{"id":"1","payload":%b}' % payload] * limits.max_batch) + b"]}", "body")
+    budget.require(
+        b'{"points":[' + b",".join([b'{"id":"1","payload":%b}' % payload] * limits.max_batch) + b"]}", "body"
+    )
     vectors = b"[" + b",".join([b"[%b]" % b",".join([b"0.5"] * 768)] * limits.max_batch) + b"]"
-    JsonBudget.of(limits).admit(vectors, "body")
+    JsonBudget.of(limits).require(vectors, "body")

@@ -30,9 +30,9 @@ class Task:
     def __init__(self, run: Callable[[Callable[[], None]], float | None]) -> None:
         self._run = run
 
-    def run(self, between: Callable[[], None]) -> float | None:
+    def run(self, check_cancelled: Callable[[], None]) -> float | None:
         """Do it."""
-        return self._run(between)
+        return self._run(check_cancelled)
 
 
 # ------------------------------------------------------------ the worker
@@ -44,11 +44,11 @@ def test_a_program_that_does_not_close_its_engine_still_ends_in_good_order() -> 
         from vectrograph.engines.embedded.upkeep.worker import Worker
 
         class Endless:
-            def run(self, between):
+            def run(self, check_cancelled):
                 try:
                     while True:
                         begun.set()
-                        between()
+                        check_cancelled()
                         time.sleep(0.001)
                 finally:
                     print("the work was ended, not abandoned")
@@ -105,10 +105,10 @@ def test_others_get_their_turn_in_the_middle_of_long_work(worker: Worker) -> Non
     done, begun = threading.Event(), threading.Event()
     short = Task(lambda _: done.set())
 
-    def long(between: Callable[[], None]) -> None:
+    def long(check_cancelled: Callable[[], None]) -> None:
         begun.set()
         while not done.is_set():
-            between()
+            check_cancelled()
 
     worker.schedule(Task(long))
     assert begun.wait(10.0)
@@ -119,11 +119,11 @@ def test_others_get_their_turn_in_the_middle_of_long_work(worker: Worker) -> Non
 def test_cancelling_waits_until_a_job_has_stopped(worker: Worker) -> None:
     begun, stopped = threading.Event(), threading.Event()
 
-    def forever(between: Callable[[], None]) -> None:
+    def forever(check_cancelled: Callable[[], None]) -> None:
         begun.set()
         try:
             while True:
-                between()
+                check_cancelled()
                 time.sleep(0.01)
         except GiveUp:
             time.sleep(0.05)
@@ -143,10 +143,10 @@ def test_cancelling_waits_until_a_job_has_stopped(worker: Worker) -> None:
 def test_closing_stops_what_is_under_way() -> None:
     worker, begun = Worker(), threading.Event()
 
-    def forever(between: Callable[[], None]) -> None:
+    def forever(check_cancelled: Callable[[], None]) -> None:
         begun.set()
         while True:
-            between()
+            check_cancelled()
             time.sleep(0.01)
 
     worker.schedule(Task(forever))

@@ -20,7 +20,7 @@ from vectrograph.domain.errors import (
     StartupError,
 )
 from vectrograph.domain.points import Delete, IdempotencyKey, Put
-from vectrograph.domain.write_validation import Admitted
+from vectrograph.domain.write_validation import ValidatedWrites
 from vectrograph.engines.contract.subject import TENANT, everything, found, ids, make, put, put_many, vector
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.truth.batch import Batch
@@ -165,9 +165,9 @@ def test_a_deadline_that_passes_before_the_commit(scratch: Path, monkeypatch: py
     make(engine, "docs")
     plan = Plan.batch
 
-    def slow(self: Plan, admitted: Admitted, expired: int) -> Batch:
+    def slow(self: Plan, writes: ValidatedWrites, expired: int) -> Batch:
         time.sleep(0.2)
-        return plan(self, admitted, expired)
+        return plan(self, writes, expired)
 
     monkeypatch.setattr(Plan, "batch", slow)
     with pytest.raises(DeadlineExceeded):

@@ -107,8 +107,8 @@ class WriteInBetween:
     def __init__(self, write: Callable[[], object]) -> None:
         self._write = write
 
-    def search(self, view: View, question: Question, check: Callable[[], None]) -> list[Ranking]:
-        rankings = ExactScan().search(view, question, check)
+    def search(self, view: View, question: Question, check_cancelled: Callable[[], None]) -> list[Ranking]:
+        rankings = ExactScan().search(view, question, check_cancelled)
         self._write()
         return rankings
 

@@ -150,7 +150,7 @@ def test_few_rows_are_scored_when_most_are_far() -> None:
     view = ViewBuilder(64, capacity=20_000).advance(1, labels(), addition(rows, 1))
     seen: list[int] = []
 
-    def counting(distance: Distance, query: Vector, part: Vector, *, between: object = None) -> Vector:
+    def counting(distance: Distance, query: Vector, part: Vector, *, check_cancelled: object = None) -> Vector:
         seen.append(len(part))
         return scores(distance, query, part)
 

@@ -18,10 +18,10 @@ from vectrograph.control.store import ControlStore
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.points import Vector
 from vectrograph.engines.reference import ReferenceEngine
-from vectrograph.http.timeouts import PatientProtocol
+from vectrograph.http.timeouts import TimedHttpProtocol
 from vectrograph.http_app import build_http_app
 from vectrograph.services import Services
-from vectrograph.services.wiring import assemble
+from vectrograph.services.wiring import build_services
 
 VERSION = "0.0.0+test"
 DIMENSION = 8
@@ -88,7 +88,7 @@ def listening(application: ASGIApp) -> Iterator[int]:
         lifespan="off",
         log_config=None,
         access_log=False,
-        http=PatientProtocol,
+        http=TimedHttpProtocol,
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
@@ -124,7 +124,7 @@ def starting(template: Path, directory: Path) -> Iterator[Start]:
             store = ControlStore.open(f"sqlite:///{home / 'control.sqlite'}")
             stack.callback(store.close)
             engine = ReferenceEngine()
-            services = assemble(
+            services = build_services(
                 engine=engine,
                 store=store,
                 embedder=LetterEmbedder(),

@@ -14,7 +14,7 @@ from rest.serving import LIMITS, Served, starting
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.json_budget import JsonBudget
 from vectrograph.gateway.routes import GATEWAY_OPERATIONS
-from vectrograph.http.operation import Operation, Work
+from vectrograph.http.operation import Operation, Workload
 from vectrograph.rest.routes import OPERATIONS
 
 WITH_BODY = [operation for operation in (*OPERATIONS, *GATEWAY_OPERATIONS) if operation.body is not None]
@@ -112,19 +112,19 @@ def test_what_is_within_the_count_is_refused_by_other_rules_in_few_words(
 
 def test_bodies_are_decoded_in_threads_of_their_own(admin: httpx2.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[str] = []
-    admit = JsonBudget.admit
+    admit = JsonBudget.require
 
     def noted(self: JsonBudget, text: bytes | str, field: str) -> None:
         threads.append(threading.current_thread().name)
         admit(self, text, field)
 
-    monkeypatch.setattr(JsonBudget, "admit", noted)
+    monkeypatch.setattr(JsonBudget, "require", noted)
     for operation in WITH_BODY:
-        assert operation.work is not Work.INLINE
+        assert operation.workload is not Workload.INLINE
         before = len(threads)
         send(admin, operation, b"[]")
         assert len(threads) > before, name_of(operation)
-    assert {name.partition("_")[0] for name in threads} <= {f"rest-{work}" for work in Work}
+    assert {name.partition("_")[0] for name in threads} <= {f"rest-{work}" for work in Workload}
 
 
 def test_an_error_repeats_no_more_than_the_beginning_of_what_was_sent() -> None:

@@ -167,14 +167,14 @@ def test_pipelined_requests_are_answered_in_order_and_wait_in_the_socket(
 ) -> None:
     """Uvicorn read on with every answer, however many requests waited already."""
     most = 0
-    feed = timeouts.PatientProtocol._parse
+    feed = timeouts.TimedHttpProtocol._parse
 
-    def watched(self: timeouts.PatientProtocol, piece: bytes) -> None:
+    def watched(self: timeouts.TimedHttpProtocol, piece: bytes) -> None:
         nonlocal most
         feed(self, piece)
         most = max(most, len(self.pipeline))
 
-    monkeypatch.setattr(timeouts.PatientProtocol, "_parse", watched)
+    monkeypatch.setattr(timeouts.TimedHttpProtocol, "_parse", watched)
     count = 1000
     with connect(served) as connection:
         requests = b"".join(GET[:-2] + b"X-Request-ID: r%d\r\n\r\n" % number for number in range(count))

@@ -19,7 +19,7 @@ from vectrograph.domain import errors as domain
 from vectrograph.http.middleware.failures import Failures
 from vectrograph.http_app import write_error
 from vectrograph.services.limits.queueing import worker_threads
-from vectrograph.services.limits.refusal_log import Refusals
+from vectrograph.services.limits.refusal_log import RefusalLog
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_a_refused_body_is_let_go_of_at_once() -> None:
             "headers": [],
             "vectrograph.request_id": "r",
         }
-        await Failures(app, Refusals("http"), write_error)(scope, receive, send)
+        await Failures(app, RefusalLog("http"), write_error)(scope, receive, send)
         return sent
 
     gc.disable()

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from vectrograph.domain.errors import DeadlineExceeded, Overloaded, Unavailable
-from vectrograph.http.operation import Work
+from vectrograph.http.operation import Workload
 from vectrograph.http.workers import Workers
 from vectrograph.services.limits import queueing
 
@@ -21,11 +21,11 @@ def test_results_exceptions_and_context_cross_over() -> None:
         workers = Workers(1)
         name.set("mine")
         for deadline in (None, time.monotonic() + 10):
-            assert await workers.run(Work.THREADED, deadline, name.get) == "mine"
+            assert await workers.run(Workload.THREADED, deadline, name.get) == "mine"
             for error in (TimeoutError("a"), asyncio.CancelledError("b"), StopIteration("c"), KeyError("d")):
                 if isinstance(error, Exception):
                     with pytest.raises((type(error), RuntimeError)) as caught:
-                        await workers.run(Work.THREADED, deadline, partial(_raise, error))
+                        await workers.run(Workload.THREADED, deadline, partial(_raise, error))
                     assert error in (caught.value, caught.value.__cause__)
 
     asyncio.run(ask())
@@ -43,13 +43,13 @@ def test_waiting_ends_at_the_deadline_and_what_was_begun_runs_to_its_end() -> No
             assert gate.wait(10)
             return "done"
 
-        begun = asyncio.create_task(workers.run(Work.THREADED, time.monotonic() + 0.05, work))
+        begun = asyncio.create_task(workers.run(Workload.THREADED, time.monotonic() + 0.05, work))
         await asyncio.sleep(0.01)
         with pytest.raises(DeadlineExceeded):
-            await workers.run(Work.THREADED, time.monotonic() + 0.05, lambda: ran.append(1))
+            await workers.run(Workload.THREADED, time.monotonic() + 0.05, lambda: ran.append(1))
         gate.set()
         assert await begun == "done"
-        await workers.run(Work.THREADED, None, lambda: None)
+        await workers.run(Workload.THREADED, None, lambda: None)
         assert ran == []
 
     asyncio.run(ask())
@@ -58,13 +58,13 @@ def test_waiting_ends_at_the_deadline_and_what_was_begun_runs_to_its_end() -> No
 def test_too_many_waiting_are_refused_and_hashing_holds_up_nobody() -> None:
     async def ask() -> None:
         workers, gate = Workers(2, 1, max_waiting=16), threading.Event()
-        hashing = [asyncio.create_task(workers.run(Work.HASHING, None, lambda: gate.wait(10))) for _ in range(2)]
+        hashing = [asyncio.create_task(workers.run(Workload.HASHING, None, lambda: gate.wait(10))) for _ in range(2)]
         await asyncio.sleep(0.01)
         with pytest.raises(Unavailable) as caught:
-            await workers.run(Work.HASHING, None, lambda: None)
+            await workers.run(Workload.HASHING, None, lambda: None)
         assert caught.value.retry_after == 1.0
-        assert await workers.run(Work.THREADED, None, lambda: "free") == "free"
-        assert await workers.run(Work.PROBING, None, lambda: "free") == "free"
+        assert await workers.run(Workload.THREADED, None, lambda: "free") == "free"
+        assert await workers.run(Workload.PROBING, None, lambda: "free") == "free"
         gate.set()
         assert await asyncio.gather(*hashing) == [True, True]
 
@@ -74,10 +74,10 @@ def test_too_many_waiting_are_refused_and_hashing_holds_up_nobody() -> None:
 def test_writing_holds_up_nobody_who_reads() -> None:
     async def ask() -> None:
         workers, gate = Workers(1, max_waiting=1), threading.Event()
-        writing = [asyncio.create_task(workers.run(Work.WRITING, None, lambda: gate.wait(10))) for _ in range(2)]
+        writing = [asyncio.create_task(workers.run(Workload.WRITING, None, lambda: gate.wait(10))) for _ in range(2)]
         await asyncio.sleep(0.01)
-        assert workers.is_full(Work.WRITING)
-        assert await workers.run(Work.THREADED, None, lambda: "free") == "free"
+        assert workers.is_full(Workload.WRITING)
+        assert await workers.run(Workload.THREADED, None, lambda: "free") == "free"
         gate.set()
         assert await asyncio.gather(*writing) == [True, True]
 
@@ -87,11 +87,11 @@ def test_writing_holds_up_nobody_who_reads() -> None:
 def test_what_is_being_answered_is_not_refused_and_what_is_new_is() -> None:
     async def ask() -> None:
         workers, gate = Workers(1, max_waiting=1), threading.Event()
-        held = [asyncio.create_task(workers.run(Work.THREADED, None, lambda: gate.wait(10))) for _ in range(2)]
+        held = [asyncio.create_task(workers.run(Workload.THREADED, None, lambda: gate.wait(10))) for _ in range(2)]
         await asyncio.sleep(0.01)
         with pytest.raises(Overloaded):
-            await workers.run(Work.THREADED, None, lambda: None)
-        rest = asyncio.create_task(workers.run(Work.THREADED, None, lambda: "the next page", admitted=True))
+            await workers.run(Workload.THREADED, None, lambda: None)
+        rest = asyncio.create_task(workers.run(Workload.THREADED, None, lambda: "the next page", continues=True))
         await asyncio.sleep(0.01)
         gate.set()
         assert await rest == "the next page"
@@ -106,10 +106,10 @@ def test_who_waited_too_long_is_refused_when_the_turn_comes(monkeypatch: pytest.
     async def ask() -> None:
         workers, gate = Workers(1), threading.Event()
         ran: list[int] = []
-        held = asyncio.create_task(workers.run(Work.THREADED, None, lambda: gate.wait(10)))
+        held = asyncio.create_task(workers.run(Workload.THREADED, None, lambda: gate.wait(10)))
         await asyncio.sleep(0.01)
         late = [
-            asyncio.create_task(workers.run(Work.THREADED, None, partial(ran.append, number)))
+            asyncio.create_task(workers.run(Workload.THREADED, None, partial(ran.append, number)))
             for number in range(queueing.ALWAYS_LET_IN + 5)
         ]
         await asyncio.sleep(0.1)

@@ -19,7 +19,7 @@ from vectrograph.rpc._pb.methods import AUTH_SERVICE_METHODS, VECTROGRAPH_SERVIC
 from vectrograph.rpc.server import build_grpc_server
 from vectrograph.services import Services
 from vectrograph.services.call import Call, Principal
-from vectrograph.services.wiring import assemble
+from vectrograph.services.wiring import build_services
 
 MAX_MESSAGE_BYTES = 1 << 20
 # Both services have an UpdateUserProfile; AuthService's is called "auth.UpdateUserProfile" here.
@@ -59,7 +59,7 @@ def store(control_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def services(store: ControlStore, tmp_path_factory: pytest.TempPathFactory) -> Services:
-    services = assemble(
+    services = build_services(
         engine=ReferenceEngine(),
         store=store,
         embedder=LetterEmbedder(),

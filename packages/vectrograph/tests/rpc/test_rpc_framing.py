@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from vectrograph.domain.errors import TooLarge
 from vectrograph.domain.limits import Limits
 from vectrograph.rpc._pb import vectron_pb as pb
-from vectrograph.rpc.framing import admit_fields, max_fields
+from vectrograph.rpc.framing import limit_fields, max_fields
 
 GROUP = b"\x4b" + b"\x08\x01" + b"\x4c"
 
 
 def admitted(body: bytes, limit: int) -> bool:
     try:
-        admit_fields(body, limit)
+        limit_fields(body, limit)
     except TooLarge as error:
         assert error.details == {"limit": limit, "unit": "fields"}
         return False
@@ -58,4 +58,4 @@ def test_a_full_batch_and_the_longest_vector_sent_one_by_one_fit() -> None:
     assert admitted(points, max_fields(limits))
     assert admitted(floats, max_fields(limits))
     with pytest.raises(TooLarge, match="send fewer points at once"):
-        admit_fields(points * 50, max_fields(limits))
+        limit_fields(points * 50, max_fields(limits))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from vectrograph.rpc.pool import Pool, Work
+from vectrograph.rpc.pool import Pool, Task
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def pool() -> Iterator[Pool]:
     made.shutdown()
 
 
-def finished(work: Work) -> threading.Event:
+def finished(work: Task) -> threading.Event:
     over = threading.Event()
     work.add_done_callback(lambda _: over.set())
     return over
@@ -97,7 +97,7 @@ def test_a_thread_survives_what_it_is_asked_to_do(
 
 
 def test_each_callback_is_called_once_whoever_comes_first(pool: Pool) -> None:
-    told: list[Work] = []
+    told: list[Task] = []
     works = []
     for _ in range(500):
         work = pool.submit(lambda: None)

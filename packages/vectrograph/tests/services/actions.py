@@ -20,7 +20,7 @@ from vectrograph.engines.base import Engine
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.services import Services
 from vectrograph.services.call import Call, Origin
-from vectrograph.services.wiring import assemble
+from vectrograph.services.wiring import build_services
 
 PASSWORD: Final = "Correct-horse-7"
 ORIGIN: Final = Origin(address="198.51.100.7", request_id="the-request")
@@ -39,7 +39,7 @@ class Place:
     def open(cls, directory: Path) -> "Place":
         engine = EmbeddedEngine.open(directory, ballast_bytes=1 << 20)
         store = ControlStore.open(sqlite_url(directory / "control.sqlite"), directory)
-        services = assemble(
+        services = build_services(
             engine=engine,
             store=store,
             embedder=WordEmbedder(),

@@ -21,7 +21,7 @@ from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services import Services
 from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.call import Call, Principal
-from vectrograph.services.wiring import assemble
+from vectrograph.services.wiring import build_services
 
 DIMENSION = 8
 # For services that are tested without accounts.
@@ -96,7 +96,7 @@ def build(
         control or sqlite_url(directory / "control.sqlite"), directory, quotas=quotas, clock=clock
     )
     embedder = WordEmbedder()
-    services = assemble(
+    services = build_services(
         engine=engine,
         store=store,
         embedder=embedder,

@@ -21,7 +21,7 @@ from vectrograph.domain.errors import (
     UserNotFound,
 )
 from vectrograph.services.accounts.lockout import FOR_ADDRESS, FOR_PAIR, Lockout
-from vectrograph.services.accounts.password_policy import COMMON_PASSWORDS, admit_new_password
+from vectrograph.services.accounts.password_policy import COMMON_PASSWORDS, validate_new_password
 from vectrograph.services.call import Call, Origin
 
 GOOD = "correct horse battery"
@@ -93,7 +93,7 @@ def test_an_account_that_cannot_be_is_refused_by_field(house: House, admin: Call
 @pytest.mark.parametrize("password", ["1234567", *sorted(COMMON_PASSWORDS)[:3], "aaaaaaaabbb", "my-lovelace-phrase"])
 def test_a_weak_password_is_refused_without_being_repeated(password: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        admit_new_password(password, "password", "lovelace")
+        validate_new_password(password, "password", "lovelace")
     assert password not in str(caught.value.details)
 
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from vectrograph.domain.errors import InvalidArgument, TooLarge
 from vectrograph.domain.limits import Limits
-from vectrograph.services.limits.validation import admit_payload, admit_text, admit_top_k
-from vectrograph.services.points.field_names import field_name, naming_fields
+from vectrograph.services.limits.validation import validate_payload, validate_text, validate_top_k
+from vectrograph.services.points.field_names import field_name, renaming_fields
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(codec="utf-8"), max_size=20),
@@ -25,7 +25,7 @@ def test_a_text_is_accepted_exactly_when_it_says_something_and_fits(text: str, l
     except UnicodeEncodeError:
         good = False
     try:
-        admit_text(text, "text", Limits(max_text_bytes=limit))
+        validate_text(text, "text", Limits(max_text_bytes=limit))
     except InvalidArgument as error:
         assert not good
         assert error.details["errors"][0]["field"] == "text"
@@ -37,7 +37,7 @@ def test_a_text_is_accepted_exactly_when_it_says_something_and_fits(text: str, l
 def test_a_payload_is_measured_as_compact_json(payload: dict[str, object], limit: int) -> None:
     size = len(json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode())
     try:
-        admit_payload(payload, "payload", Limits(max_payload_bytes=limit))
+        validate_payload(payload, "payload", Limits(max_payload_bytes=limit))
     except TooLarge:
         assert size > limit
     else:
@@ -47,7 +47,7 @@ def test_a_payload_is_measured_as_compact_json(payload: dict[str, object], limit
 
 def test_what_cannot_be_written_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="payload"):
-        admit_payload({"a": object()}, "payload", Limits())
+        validate_payload({"a": object()}, "payload", Limits())
 
 
 def test_a_payload_nested_without_end_is_refused() -> None:
@@ -55,7 +55,7 @@ def test_a_payload_nested_without_end_is_refused() -> None:
     for _ in range(100_000):
         payload = {"a": payload}
     with pytest.raises((InvalidArgument, TooLarge)):
-        admit_payload(payload, "payload", Limits())
+        validate_payload(payload, "payload", Limits())
 
 
 @given(st.integers(-5, 2000), st.integers(1, 200))
@@ -63,14 +63,14 @@ def test_top_k_is_what_was_asked_or_the_default_or_refused(top_k: int, queries: 
     limits = Limits()
     wanted = top_k or limits.default_top_k
     try:
-        assert admit_top_k(top_k, limits, queries=queries) == wanted
+        assert validate_top_k(top_k, limits, queries=queries) == wanted
     except InvalidArgument as error:
         assert top_k < 0 or top_k > limits.max_top_k or wanted * queries > limits.max_hits
         assert error.details["errors"][0]["field"] == "top_k"
 
 
 def test_a_default_above_the_operators_maximum_is_cut() -> None:
-    assert admit_top_k(0, Limits(max_top_k=5)) == 5
+    assert validate_top_k(0, Limits(max_top_k=5)) == 5
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_fields_are_named_as_the_request_names_them(field: str, sequence: str | 
 
 def test_renaming_keeps_kind_message_details_and_cause() -> None:
     inner = InvalidArgument.of("ops[1].vector", "has 3 components", "dimension_mismatch")
-    with pytest.raises(InvalidArgument) as caught, naming_fields({"vector": "embedding"}, sequence="tokens"):
+    with pytest.raises(InvalidArgument) as caught, renaming_fields({"vector": "embedding"}, sequence="tokens"):
         raise inner
     assert caught.value.message == "tokens[1].embedding: has 3 components"
     assert caught.value.details["errors"] == [
@@ -97,7 +97,7 @@ def test_renaming_keeps_kind_message_details_and_cause() -> None:
     ]
     assert caught.value.__cause__ is inner
     large = TooLarge("ops[1].payload is big", details={"field": "ops[1].payload", "limit": 5, "unit": "bytes"})
-    with pytest.raises(TooLarge) as told, naming_fields({"payload": "metadata"}):
+    with pytest.raises(TooLarge) as told, renaming_fields({"payload": "metadata"}):
         raise large
     assert told.value.message == "metadata is big"
     assert told.value.details == {"field": "metadata", "limit": 5, "unit": "bytes"}

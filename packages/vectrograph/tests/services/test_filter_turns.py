@@ -15,7 +15,7 @@ from vectrograph.domain.filters.evaluation import Compare, Comparison, Filter, O
 from vectrograph.domain.points import Precondition, Put
 from vectrograph.services.call import Call
 from vectrograph.services.limits import filter_turns
-from vectrograph.services.limits.cost import admit_filter
+from vectrograph.services.limits.cost import check_filter_cost
 from vectrograph.services.limits.filter_turns import COSTLY_NANOSECONDS, FilterTurns
 from vectrograph.services.points.token_queries import TokenQuestion
 
@@ -148,7 +148,7 @@ def test_the_estimate_grows_with_points_and_conditions_about_texts(filled: House
     ref = call.require_collection("docs", "read")
 
     def estimate(condition: Filter | None, points: int) -> int:
-        return admit_filter(condition, filled.engine, ref, filled.services.limits, points=points)
+        return check_filter_cost(condition, filled.engine, ref, filled.services.limits, points=points)
 
     assert estimate(None, 1_000_000) == 0
     # 10 ms at most for two numbers in each of a million points; half a second for one look within their texts.

@@ -21,7 +21,7 @@ def refused_at(limits: RateLimits, callers: Sequence[Principal]) -> int:
     """The limit that some callers, in turn, are told. A slow machine may need more than one second's worth."""
     for who in islice(cycle(callers), 10_000):
         try:
-            limits.admit_caller(who)
+            limits.charge_caller(who)
         except RateLimited as refused:
             return int(refused.details["limit"])
     raise AssertionError("nothing was refused")
@@ -31,14 +31,14 @@ def test_a_rate_is_shared_by_all_keys_and_logins_of_an_account() -> None:
     limits = RateLimits(identity=3)
     everyone = [caller(), caller(key_id="k1"), caller(key_id="k2"), caller(key_id="k3")]
     assert refused_at(limits, everyone) == 3
-    assert limits.admit_caller(caller("eve", key_id="k9")) is not None
+    assert limits.charge_caller(caller("eve", key_id="k9")) is not None
 
 
 def test_a_key_may_be_held_to_less_than_its_account() -> None:
     limits = RateLimits(identity=1_000)
     narrow = caller(key_id="k1", rate_limit=2)
     assert refused_at(limits, [narrow]) == 2
-    assert limits.admit_caller(caller(key_id="k2")) is not None
+    assert limits.charge_caller(caller(key_id="k2")) is not None
 
 
 @pytest.mark.parametrize("kind", ["requests", "streams"])

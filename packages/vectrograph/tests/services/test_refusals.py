@@ -1,11 +1,11 @@
-"""Refusals of a busy server in the log: one line for many."""
+"""RefusalLog of a busy server in the log: one line for many."""
 
 import threading
 from typing import Any
 
 import pytest
 
-from vectrograph.services.limits.refusal_log import Refusals
+from vectrograph.services.limits.refusal_log import RefusalLog
 
 
 def test_many_refusals_of_a_moment_are_one_line_that_counts_them_and_later_ones_another(
@@ -18,7 +18,7 @@ def test_many_refusals_of_a_moment_are_one_line_that_counts_them_and_later_ones_
             begun.append(self)
 
     monkeypatch.setattr("vectrograph.services.limits.refusal_log.threading.Timer", Timer)
-    counted = Refusals("http", 0.5)
+    counted = RefusalLog("http", 0.5)
     for _ in range(300):
         counted.note()
     assert [(timer.interval, log_lines) for timer in begun] == [(0.5, [])]

@@ -23,7 +23,7 @@ from vectrograph.services import health as health_module
 from vectrograph.services.call import Call
 from vectrograph.services.health import DAMAGE, Health, Wellness, memory_usage_mb
 from vectrograph.services.points.tokens_collection import TOKENS, ensure_tokens
-from vectrograph.services.wiring import assemble
+from vectrograph.services.wiring import build_services
 
 
 def field_of(error: DomainError) -> str:
@@ -198,7 +198,7 @@ def test_a_secret_that_cannot_be_used_stops_the_start(house: House, tmp_path: Pa
     bad.write_text("nothing")
     bad.chmod(0o600)
     with pytest.raises(StartupError):
-        assemble(
+        build_services(
             engine=house.engine,
             store=house.store,
             embedder=house.embedder,

@@ -82,7 +82,7 @@ def serve(
     ballast_bytes: Annotated[int | None, _option("ballast_bytes")] = None,
     quantization: Annotated[Quantisation | None, _option("quantization")] = None,
     grpc_threads: Annotated[int | None, _option("grpc_threads")] = None,
-    home_core: Annotated[bool | None, _option("home_core")] = None,
+    cpu_affinity: Annotated[bool | None, _option("cpu_affinity")] = None,
     max_connections_per_address: Annotated[int | None, _option("max_connections_per_address")] = None,
     handshake_seconds: Annotated[float | None, _option("handshake_seconds")] = None,
     shutdown_seconds: Annotated[float | None, _option("shutdown_seconds")] = None,

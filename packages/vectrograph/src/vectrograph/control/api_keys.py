@@ -132,14 +132,14 @@ class ApiKeys:
                     if also is not None:
                         also(session)
                         session.flush()
-                    self._admit(session, new.owner_id)
+                    self._require_room(session, new.owner_id)
                     session.add(key)
             except exc.IntegrityError:
                 continue
             return CreatedKey(self._record(key), secret)
         raise Unavailable("No unused API key could be drawn; try again.")
 
-    def _admit(self, session: Session, owner: str) -> None:
+    def _require_room(self, session: Session, owner: str) -> None:
         """Make room for one more key of an account: forget the keys that were revoked or expired first.
 
         Only keys that work count against the account for good, so rotating a key never locks its owner out.

@@ -74,13 +74,13 @@ class FeedbackLog:
             for ordinal, item in enumerate(items)
         ]
         with self._database.write(leaving=RESERVE_PAGES, routine=True) as session:
-            self._admit(session, user_id, submission.size)
+            self._require_room(session, user_id, submission.size)
             session.add(submission)
             session.flush()
             session.add_all(judgements)
         return feedback_id
 
-    def _admit(self, session: Session, user_id: str, size: int) -> None:
+    def _require_room(self, session: Session, user_id: str, size: int) -> None:
         """Go on when the account and the server have room for `size` more bytes."""
         own = _stored(session, FeedbackSession.user_id == user_id)
         limit = self._quotas.max_feedback_bytes

@@ -6,9 +6,13 @@ milliseconds. It is looked up only there, so that short requests pay next to not
 
 from collections.abc import Callable
 from contextvars import ContextVar, Token
-from typing import Final
+from typing import Final, TypeAlias
 
 from vectrograph.domain.errors import Cancelled
+
+Cancellation: TypeAlias = Callable[[], None]
+"""Called by long work every few milliseconds. It raises when the work is no longer wanted: its deadline has passed, its
+caller has left, or the database closes."""
 
 Gone = Callable[[], bool]
 """Tells whether the caller has left; called by the thread that works for it, every few milliseconds."""
@@ -17,6 +21,10 @@ GONE: Final = "vectrograph.gone"
 """Key of an ASGI scope under which a `Gone` is handed on."""
 
 _current: Final[ContextVar[Gone | None]] = ContextVar("cancellation", default=None)
+
+
+def never_cancelled() -> None:
+    """Let work run to its end; a `Cancellation`."""
 
 
 class CancelledWhen:

@@ -21,6 +21,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.collections import Distance
 from vectrograph.domain.points import Vector
 
@@ -36,14 +37,14 @@ _NEAR: Final = 1e-6
 float64, some 10⁻¹⁶, is less than a hundredth of the rounding to float32."""
 
 
-def scores(distance: Distance, query: Vector, rows: Vector, *, between: Callable[[], None] | None = None) -> Vector:
+def scores(distance: Distance, query: Vector, rows: Vector, *, check_cancelled: Cancellation | None = None) -> Vector:
     """The distance of each row from the query.
 
     Args:
         distance: which one.
         query: shape (d,), float32, finite.
         rows: shape (n, d), float32, finite.
-        between: called between chunks of less than a millisecond; may raise to stop, as a deadline does.
+        check_cancelled: called between chunks of less than a millisecond; may raise to stop, as a deadline does.
 
     Returns:
         Shape (n,), float32, finite.
@@ -58,8 +59,8 @@ def scores(distance: Distance, query: Vector, rows: Vector, *, between: Callable
     else:
         result = np.empty(len(rows), np.float32)
         for start, chunk in _chunks(rows):
-            if between is not None and start:
-                between()
+            if check_cancelled is not None and start:
+                check_cancelled()
             result[start : start + len(chunk)] = kernel(wide, chunk)
     # Minus zero becomes zero: it would be printed as such.
     result += np.float32(0.0)

@@ -44,12 +44,12 @@ class JsonBudget:
         """Room for a full batch, or the largest payload, and for the vectors of the largest body.
 
         >>> budget = JsonBudget.of(Limits())
-        >>> budget.admit(b'{"tokens":[{},{}]}', "body")
+        >>> budget.require(b'{"tokens":[{},{}]}', "body")
         """
         objects = max(_OBJECTS_PER_ITEM * limits.max_batch, limits.max_payload_bytes // 2)
         return cls(objects, max(limits.max_body_bytes // _BYTES_PER_VALUE, objects, _LEAST_VALUES))
 
-    def admit(self, text: bytes | str, field: str) -> None:
+    def require(self, text: bytes | str, field: str) -> None:
         """Accept a text that does not exceed what is left, well-formed or not.
 
         Raises:

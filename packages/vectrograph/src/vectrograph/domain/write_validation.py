@@ -13,7 +13,7 @@ from vectrograph.domain.vectors import stack
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class ValidatedWrites:
     """An accepted write, encoded. Index i of `payloads` and `texts` belongs to operation i.
 
     Attributes:
@@ -29,7 +29,7 @@ class Admitted:
     texts: tuple[bytes | Keep | None, ...]
 
 
-def admit(ops: Sequence[Op], spec: CollectionSpec, limits: EngineLimits) -> Admitted:
+def validate_writes(ops: Sequence[Op], spec: CollectionSpec, limits: EngineLimits) -> ValidatedWrites:
     """Check and encode the operations of one write.
 
     Raises:
@@ -58,7 +58,7 @@ def admit(ops: Sequence[Op], spec: CollectionSpec, limits: EngineLimits) -> Admi
         else:
             payloads.append(None)
             texts.append(None)
-    return Admitted(tuple(ops), vectors, tuple(payloads), tuple(texts))
+    return ValidatedWrites(tuple(ops), vectors, tuple(payloads), tuple(texts))
 
 
 def _require_id(op: Op, kind: IdKind, where: str, limits: EngineLimits) -> None:

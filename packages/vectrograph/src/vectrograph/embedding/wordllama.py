@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from vectrograph.affinity import place
 from vectrograph.domain.errors import StartupError, Unavailable
 from vectrograph.domain.points import Vector
+from vectrograph.domain.threads import ThreadPlacement
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -37,8 +37,8 @@ _ROWS: Final = 1024
 class WordllamaEmbedder:
     """Embeds texts with wordllama's table. Thread-safe; table and tokenizer are loaded at first use, or by `load`."""
 
-    def __init__(self) -> None:
-        """Find the files, without reading them.
+    def __init__(self, placement: ThreadPlacement | None = None) -> None:
+        """Find the files, without reading them; `placement` says where threads run while they are read.
 
         Raises:
             StartupError: the package is not installed or lacks them.
@@ -49,6 +49,7 @@ class WordllamaEmbedder:
         for file in (self._table_file, self._tokenizer_file):
             if not file.is_file():
                 raise StartupError(f"The package wordllama lacks {file}; install wordllama 0.4 again.")
+        self._placement = placement or ThreadPlacement()
         self._loading = threading.Lock()
         self._model: _Model | None = None
 
@@ -95,7 +96,7 @@ class WordllamaEmbedder:
             with self._loading:
                 model = self._model
                 if model is None:
-                    place(math.inf)
+                    self._placement.before_native_work(math.inf)
                     model = _read_model(self._table_file, self._tokenizer_file)
                     # The first batch starts the tokenizer's threads, as many as the caller may use cores.
                     model.tokenizer.encode_batch_fast(["a", "b"], add_special_tokens=False)

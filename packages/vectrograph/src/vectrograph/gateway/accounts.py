@@ -4,7 +4,7 @@ from vectrograph.domain.errors import Unauthenticated
 from vectrograph.gateway import account_messages as messages
 from vectrograph.gateway.messages import SuccessResponse
 from vectrograph.http.context import Context
-from vectrograph.services.accounts.rules import admit_key_name
+from vectrograph.services.accounts.rules import validate_key_name
 from vectrograph.services.call import Principal
 
 _SECOND = 1_000_000
@@ -49,7 +49,7 @@ def refresh(context: Context, _: messages.EmptyRequest) -> messages.RefreshToken
 
 def create_key(context: Context, body: messages.CreateKeyRequest) -> messages.CreateKeyResponse:
     """POST /v1/keys."""
-    admit_key_name(body.name)
+    validate_key_name(body.name)
     created = context.services.keys.create(context.call, body.name, None, None)
     return messages.CreateKeyResponse(full_key=created.secret, key_info=messages.KeyInfo.of(created.record))
 
@@ -97,5 +97,5 @@ def _whoever(context: Context) -> Principal | None:
         principal = context.services.sessions.authenticate(context.offered)
     except Unauthenticated:
         return None
-    context.services.rate_limits.admit_caller(principal)
+    context.services.rate_limits.charge_caller(principal)
     return principal

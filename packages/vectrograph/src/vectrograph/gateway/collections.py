@@ -143,7 +143,7 @@ def _payload(point: messages.Point, position: int, budget: JsonBudget) -> dict[s
         return dict(point.payload)
     field = f"points[{position}].payload_json"
     text = read_bytes(point.payload_json, field)
-    budget.admit(text, field)
+    budget.require(text, field)
     try:
         payload = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

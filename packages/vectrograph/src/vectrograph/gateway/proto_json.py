@@ -22,7 +22,7 @@ from starlette.datastructures import QueryParams
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.json_budget import JsonBudget
 from vectrograph.domain.limits import Limits
-from vectrograph.services.limits.validation import admit_batch
+from vectrograph.services.limits.validation import validate_batch
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 UInt32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
@@ -47,7 +47,7 @@ def read_message(kind: type[S], body: bytes, limits: Limits) -> S:
     """
     if not body.strip():
         return kind()
-    JsonBudget.of(limits).admit(body, "body")
+    JsonBudget.of(limits).require(body, "body")
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -58,7 +58,7 @@ def read_message(kind: type[S], body: bytes, limits: Limits) -> S:
         for key, value in document.items():
             # Reading an item takes longer than counting it. Vectors have a limit of their own.
             if isinstance(value, list) and key in _batches(kind):
-                admit_batch(value, key, limits)
+                validate_batch(value, key, limits)
     return _read_struct(kind, document, "")
 
 

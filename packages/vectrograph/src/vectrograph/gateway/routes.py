@@ -13,7 +13,7 @@ from vectrograph.gateway import (
     messages,
     vector_messages,
 )
-from vectrograph.http.operation import Access, Handler, Operation, Work
+from vectrograph.http.operation import Access, Handler, Operation, Workload
 
 
 def _route(method: str, path: str, handler: Handler, summary: str, answer: Any, **more: Any) -> Operation:
@@ -26,7 +26,7 @@ def _route(method: str, path: str, handler: Handler, summary: str, answer: Any, 
 _TAGS: Final = {"accounts": "vectron-accounts", "extensions": "vectrograph"}
 _COLLECTION: Final = "/v1/collections/{collection}/points"
 _MISSING: Final = {"raises": (errors.CollectionNotFound, errors.PermissionDenied)}
-_HASHING: Final = {"work": Work.HASHING}
+_HASHING: Final = {"workload": Workload.HASHING}
 _PUBLIC: Final = {"access": Access.PUBLIC}
 _READS: Final = {**_MISSING, "reach": "read"}
 _WRITES: Final = {**_MISSING, "reach": "write"}
@@ -154,7 +154,7 @@ _OWN: Final = (
     _route(
         "GET", "/v1/limits", extensions.limits, "Get the largest things this server takes",
         extension_messages.GetLimitsResponse,
-        **_PUBLIC, work=Work.INLINE,
+        **_PUBLIC, workload=Workload.INLINE,
     ),
 )  # fmt: skip
 

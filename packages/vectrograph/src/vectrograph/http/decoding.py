@@ -29,7 +29,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, budget: JsonBudget) ->
     """
     if not body.strip():
         raise InvalidArgument.of("body", "the request has no body; send a JSON object", "missing")
-    budget.admit(body, "body")
+    budget.require(body, "body")
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:

@@ -35,7 +35,7 @@ from vectrograph.http.errors import (
     UnsupportedMediaType,
     body_too_large,
 )
-from vectrograph.http.operation import Answer, Operation, Work
+from vectrograph.http.operation import Answer, Operation, Workload
 from vectrograph.http.scope import request_id_of
 from vectrograph.http.vector_frames import (
     VECTORS,
@@ -94,8 +94,8 @@ class Endpoint:
         self._operation = operation
         self._application = application
         self._workers = workers
-        self._lane = operation.lane
-        self._limited = operation.work is not Work.PROBING and operation.path != "/livez"
+        self._pool = operation.pool
+        self._limited = operation.workload is not Workload.PROBING and operation.path != "/livez"
         self._decoder = None if operation.body is None else msgspec.json.Decoder(operation.body)
         self._frame_decoder = None if operation.frame is None else msgspec.json.Decoder(operation.frame)
 
@@ -106,7 +106,7 @@ class Endpoint:
             DomainError, RequestRefused: to be answered with an error.
             ClientDisconnected: there is nobody left to answer.
         """
-        self._workers.refuse_when_full(self._lane)
+        self._workers.refuse_when_full(self._pool)
         if (gone := scope.get(GONE)) is not None:
             cancel_when(gone)
         headers = Headers(scope=scope)
@@ -114,7 +114,7 @@ class Endpoint:
         deadline = deadline_of(headers, time.monotonic())
         origin = _origin(scope)
         if self._limited:
-            await self._admit_address(origin.address)
+            await self._charge_address(origin.address)
         credential = None if self._operation.public else credential_of(headers)
         body = await self._receive_body(headers, credential, deadline, receive)
         request = Request(
@@ -129,7 +129,7 @@ class Endpoint:
             accept=headers.get("accept", ""),
             idempotency_key=headers.get(IDEMPOTENCY_HEADER) if self._operation.idempotent_by_key else None,
         )
-        rendered = await self._workers.run(self._lane, deadline, partial(self._work, request))
+        rendered = await self._workers.run(self._pool, deadline, partial(self._work, request))
         try:
             await send({"type": "http.response.start", "status": rendered.status, "headers": rendered.headers})
             if rendered.pages is None or scope["method"] == "HEAD":
@@ -169,7 +169,7 @@ class Endpoint:
             while lines is not None:
                 # Its first page is out, so it is not refused any more.
                 lines = await self._workers.run(
-                    self._lane, None, partial(self._next_lines, pages, rendered.framed, request), admitted=True
+                    self._pool, None, partial(self._next_lines, pages, rendered.framed, request), continues=True
                 )
                 await send({"type": "http.response.body", "body": lines or b"", "more_body": lines is not None})
             group.cancel_scope.cancel()
@@ -184,12 +184,12 @@ class Endpoint:
             body = self._application.write_error(error, request.origin.request_id).body
             return framed_text(body) if framed else body + b"\n"
 
-    async def _admit_address(self, address: str) -> None:
+    async def _charge_address(self, address: str) -> None:
         rate_limits = self._application.services.rate_limits
         if rate_limits.blocks:
-            await self._workers.run(Work.THREADED, None, partial(rate_limits.admit_address, address))
+            await self._workers.run(Workload.THREADED, None, partial(rate_limits.charge_address, address))
         else:
-            rate_limits.admit_address(address)
+            rate_limits.charge_address(address)
 
     async def _receive_body(
         self, headers: Headers, credential: str | None, deadline: float | None, receive: Receive
@@ -201,13 +201,13 @@ class Endpoint:
             return await _read(receive, _SMALL_BODY)
         if int(headers.get("content-length", _SMALL_BODY + 1)) > _SMALL_BODY:
             authenticate = partial(self._application.services.sessions.authenticate, credential)
-            await self._workers.run(Work.THREADED, deadline, authenticate)
+            await self._workers.run(Workload.THREADED, deadline, authenticate)
         return await _read(receive)
 
     def _work(self, request: Request) -> Rendered:
         refuse_late(request.deadline)
         caller = self._caller(request)
-        allowance = None if caller is None else self._application.services.rate_limits.admit_caller(caller.principal)
+        allowance = None if caller is None else self._application.services.rate_limits.charge_caller(caller.principal)
         idempotency = None
         if request.idempotency_key is not None and caller is not None:
             name = f"{self._operation.method} {self._operation.path}"

@@ -20,7 +20,7 @@ class Access(StrEnum):
     AUTHENTICATED = "authenticated"
 
 
-class Work(StrEnum):
+class Workload(StrEnum):
     """Where a handler runs.
 
     inline: on the event loop, for what neither computes nor waits. probing: in a thread kept for probes, which answer
@@ -67,7 +67,7 @@ class Operation:
         raises: errors of its own, besides those that every route has.
         idempotent_by_key: whether the header Idempotency-Key is heeded.
         line: struct of one line where the answer can be, or always is (when `answer` is None), NDJSON.
-        work: where the handler runs.
+        workload: where the handler runs.
         reach: what the caller must be allowed to do in the collection that the first part of the path names.
     """
 
@@ -89,7 +89,7 @@ class Operation:
     raises: tuple[type[DomainError], ...] = ()
     idempotent_by_key: bool = False
     line: type[msgspec.Struct] | None = None
-    work: Work = Work.THREADED
+    workload: Workload = Workload.THREADED
     reach: Action | None = None
 
     @property
@@ -103,15 +103,15 @@ class Operation:
         return self.access if isinstance(self.access, Scope) else None
 
     @property
-    def lane(self) -> Work:
-        """Which threads it runs in: `work`, and for what changes stored data those that write.
+    def pool(self) -> Workload:
+        """Which threads it runs in: `workload`, and for what changes stored data those that write.
 
         >>> from vectrograph.rest.routes import OPERATIONS
-        >>> sorted(o.lane.value for o in OPERATIONS if o.path == "/api/v1/tokens")
+        >>> sorted(o.pool.value for o in OPERATIONS if o.path == "/api/v1/tokens")
         ['threaded', 'writing']
         """
         changes = self.reach in _CHANGES or str(self.scope).endswith(_CHANGING)
-        return Work.WRITING if changes and self.work is Work.THREADED else self.work
+        return Workload.WRITING if changes and self.workload is Workload.THREADED else self.workload
 
     @property
     def path_parameters(self) -> tuple[str, ...]:

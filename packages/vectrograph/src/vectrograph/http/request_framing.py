@@ -142,7 +142,7 @@ class RequestFraming:
             raise _target_too_long()
         if self._buffer.count(b"\n", 0, size) - 2 > MAX_FIELDS:
             raise _too_many_fields("headers")
-        head = self._admitted(self._buffer[:size], found[1], found[2], old=found[3] == b"0")
+        head = self._validated(self._buffer[:size], found[1], found[2], old=found[3] == b"0")
         self._released(size)
         self._searched = self._lines = self._empty_lines = 0
         return head
@@ -185,7 +185,7 @@ class RequestFraming:
             details={"limit": MAX_HEAD_BYTES, "unit": "bytes"},
         )
 
-    def _admitted(self, head: bytes, method: bytes, target: bytes, *, old: bool) -> bytes:
+    def _validated(self, head: bytes, method: bytes, target: bytes, *, old: bool) -> bytes:
         """Decide where the request ends, and return its head as the parser shall see it."""
         lowered = head.lower()
         if method not in _METHODS:

@@ -28,7 +28,7 @@ _PIECES_AT_ONCE: Final = 8
 LINGER_SECONDS: Final = 2.0
 
 
-class PatientProtocol(HttpToolsProtocol):
+class TimedHttpProtocol(HttpToolsProtocol):
     """HTTP/1.1 whose request headers must be complete ten seconds after the connection, or their first byte, came, and
     whose answers must be taken at 16 KiB a second at least.
 

@@ -7,15 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Final, TypeVar
 
-from vectrograph.affinity import Home, anywhere
 from vectrograph.domain.errors import DeadlineExceeded, Overloaded
-from vectrograph.http.operation import Work
+from vectrograph.domain.threads import ThreadPlacement
+from vectrograph.http.operation import Workload
 from vectrograph.services.limits.queueing import Queue, worker_threads
 
 R = TypeVar("R")
 RETRY_SECONDS: Final = 1.0
 TOO_MANY: Final = "The server has more requests waiting than it can answer in time; try again later."
-_MEASURED: Final = (Work.THREADED, Work.WRITING)
+_MEASURED: Final = (Workload.THREADED, Workload.WRITING)
 
 
 class Workers:
@@ -26,81 +26,95 @@ class Workers:
     """
 
     def __init__(
-        self, threads: int = 0, hashing: int = 2, *, max_waiting: int = 1_024, home: Home | None = None
+        self,
+        threads: int = 0,
+        hashing: int = 2,
+        *,
+        max_waiting: int = 1_024,
+        placement: ThreadPlacement = ThreadPlacement(),  # noqa: B008 (it has no state)
     ) -> None:
-        """`threads` search and read, as many again write; 0 is `worker_threads()`. `max_waiting` requests may wait for
-        a thread of their kind, of hashing ones a sixteenth; of the others only as many as begin within a second. Those
-        that search and read run at home, if there is one.
+        """Prepare the threads; they start as they are needed.
+
+        Args:
+            threads: threads that search and read, and as many again that write; 0 for `worker_threads()`.
+            hashing: threads that hash passwords.
+            max_waiting: requests that may wait for a thread of one kind; a sixteenth of it for those that hash. Fewer
+                when they would not start within a second.
+            placement: where threads run; those that search and read are pinned.
         """
         count = threads or worker_threads()
-        self._max_waiting = {Work.HASHING: max_waiting // 16}
+        self._max_waiting = {Workload.HASHING: max_waiting // 16}
         self._usual_waiting = max_waiting
-        self._queues = {work: Queue() for work in Work}
-        self._free = {Work.PROBING: 2, Work.THREADED: count, Work.WRITING: count, Work.HASHING: hashing}
+        self._queues = {workload: Queue() for workload in Workload}
+        self._free = {Workload.PROBING: 2, Workload.THREADED: count, Workload.WRITING: count, Workload.HASHING: hashing}
         self._pools = {
-            work: ThreadPoolExecutor(
+            workload: ThreadPoolExecutor(
                 count,
-                thread_name_prefix=f"rest-{work}",
+                thread_name_prefix=f"rest-{workload}",
                 # The thread of the event loop starts them, and they would stay where that is.
-                initializer=home.stay if home is not None and work is Work.THREADED else anywhere,
+                initializer=placement.pin if workload is Workload.THREADED else placement.unpin,
             )
-            for work, count in self._free.items()
+            for workload, count in self._free.items()
         }
 
-    def is_full(self, work: Work) -> bool:
+    def is_full(self, workload: Workload) -> bool:
         """Whether one more would wait too long for a thread of its kind."""
-        if self._free.get(work, 1) > 0:
+        if self._free.get(workload, 1) > 0:
             return False
-        queue = self._queues[work]
-        too_many = queue.waiting >= self._max_waiting.get(work, self._usual_waiting)
+        queue = self._queues[workload]
+        too_many = queue.waiting >= self._max_waiting.get(workload, self._usual_waiting)
         # Hashing is slow on purpose, and the few who wait for it wait longer.
-        return too_many or (work in _MEASURED and queue.is_too_long)
+        return too_many or (workload in _MEASURED and queue.is_too_long)
 
-    def refuse_when_full(self, work: Work) -> None:
+    def refuse_when_full(self, workload: Workload) -> None:
         """Let no more in where enough wait.
 
         Raises:
             Overloaded: more requests wait already than can be answered in time.
         """
-        if self.is_full(work):
+        if self.is_full(workload):
             raise overloaded()
 
-    async def run(self, work: Work, deadline: float | None, function: Callable[[], R], *, admitted: bool = False) -> R:
+    async def run(
+        self, workload: Workload, deadline: float | None, function: Callable[[], R], *, continues: bool = False
+    ) -> R:
         """The function's result. Waiting for a thread ends at the deadline; once begun, the function runs to its end.
 
         Args:
-            work: which threads it may take.
+            workload: which threads it may take.
             deadline: `time.monotonic()` seconds.
             function: what to run.
-            admitted: that it is part of a request which is being answered already and must not be refused.
+            continues: whether it is part of a request that is being answered already, so that it must not be refused.
 
         Raises:
             DeadlineExceeded: no thread became free in time.
             Overloaded: more requests wait already than can be answered in time, or this one waited too long.
         """
-        if work is Work.INLINE:
+        if workload is Workload.INLINE:
             return function()
-        if not admitted:
-            self.refuse_when_full(work)
-        queue, begun = self._queues[work], False
+        if not continues:
+            self.refuse_when_full(workload)
+        queue, begun = self._queues[workload], False
         since = queue.join()
 
         def run() -> R:
             nonlocal begun
             begun = True
-            if not queue.begin(since) and not admitted and work in _MEASURED:
+            if not queue.begin(since) and not continues and workload in _MEASURED:
                 raise overloaded()
             return function()
 
         try:
-            return (await self._outcome_of(work, deadline, run))()
+            return (await self._outcome_of(workload, deadline, run))()
         finally:
             if not begun:
                 queue.leave()
 
-    async def _outcome_of(self, work: Work, deadline: float | None, function: Callable[[], R]) -> Callable[[], R]:
-        begun = self._pools[work].submit(copy_context().run, _outcome, function)
-        self._free[work] -= 1
+    async def _outcome_of(
+        self, workload: Workload, deadline: float | None, function: Callable[[], R]
+    ) -> Callable[[], R]:
+        begun = self._pools[workload].submit(copy_context().run, _outcome, function)
+        self._free[workload] -= 1
         late: list[bool] = []
         timer = None
         if deadline is not None:
@@ -114,7 +128,7 @@ class Workers:
                 raise
             raise DeadlineExceeded("The server was too busy to begin in the time allowed; try again later.") from None
         finally:
-            self._free[work] += 1
+            self._free[workload] += 1
             if timer is not None:
                 timer.cancel()
 

@@ -69,7 +69,7 @@ class Closing:
             The names of what did not end in time; the log has them too.
 
         Raises:
-            Exception: a defect of a step, after all others had their turn. Refusals of disk and database are logged.
+            Exception: a defect of a step, after all others had their turn. RefusalLog of disk and database are logged.
         """
         began = time.monotonic()
         given_up: list[str] = []

@@ -4,7 +4,7 @@ from typing import Final
 
 from vectrograph.domain import errors
 from vectrograph.domain.access import Scope
-from vectrograph.http.operation import Operation, Work
+from vectrograph.http.operation import Operation, Workload
 from vectrograph.rest import requests, responses, users
 
 _USERS: Final = "/api/v1/users"
@@ -23,7 +23,7 @@ ADMINISTRATION: Final = (
         answer=responses.User,
         status=201,
         raises=(errors.AlreadyExists,),
-        work=Work.HASHING,
+        workload=Workload.HASHING,
     ),
     Operation(
         method="GET",
@@ -78,7 +78,7 @@ ADMINISTRATION: Final = (
         body=requests.UserPassword,
         answer=responses.User,
         raises=(errors.UserNotFound,),
-        work=Work.HASHING,
+        workload=Workload.HASHING,
     ),
     Operation(
         method="POST",

@@ -17,7 +17,7 @@ from vectrograph.http.errors import (
     RequestTooSlow,
     UnsupportedMediaType,
 )
-from vectrograph.http.operation import Operation, Work
+from vectrograph.http.operation import Operation, Workload
 from vectrograph.http.vector_frames import VECTORS
 from vectrograph.rest import responses
 from vectrograph.rest.errors import status_of
@@ -182,7 +182,7 @@ def _failures(operation: Operation) -> dict[int, set[str]]:
         errors.InternalError,
         *operation.raises,
     ]
-    if operation.work is not Work.INLINE:
+    if operation.workload is not Workload.INLINE:
         kinds += [errors.DeadlineExceeded, errors.Unavailable]
     if not operation.public:
         kinds += [errors.Unauthenticated, errors.InvalidToken, errors.TokenExpired, errors.InvalidApiKey]

@@ -5,7 +5,7 @@ from typing import Final
 from vectrograph.domain import errors
 from vectrograph.domain.access import Scope
 from vectrograph.http.context import NDJSON
-from vectrograph.http.operation import Access, Operation, Work
+from vectrograph.http.operation import Access, Operation, Workload
 from vectrograph.rest import auth, keys, requests, responses, system, token_queries, tokens, vector_bodies
 from vectrograph.rest.administration import ADMINISTRATION
 from vectrograph.rest.docs import documentation_page
@@ -171,7 +171,7 @@ _AUTH: Final = (
         body=requests.Login,
         answer=responses.Session,
         raises=(errors.InvalidCredentials, errors.PermissionDenied, errors.RateLimited),
-        work=Work.HASHING,
+        workload=Workload.HASHING,
     ),
     Operation(
         method="POST",
@@ -218,7 +218,7 @@ _AUTH: Final = (
         body=requests.PasswordChange,
         answer=responses.Success,
         raises=(errors.PermissionDenied, errors.RateLimited),
-        work=Work.HASHING,
+        workload=Workload.HASHING,
     ),
 )
 
@@ -301,7 +301,7 @@ _SYSTEM: Final = (
         tag="system",
         access=Access.PUBLIC,
         answer=responses.Health,
-        work=Work.PROBING,
+        workload=Workload.PROBING,
     ),
     Operation(
         method="GET",
@@ -320,7 +320,7 @@ _SYSTEM: Final = (
         tag="system",
         access=Access.PUBLIC,
         answer=responses.LimitsAdvertised,
-        work=Work.INLINE,
+        workload=Workload.INLINE,
     ),
     Operation(
         method="GET",
@@ -330,7 +330,7 @@ _SYSTEM: Final = (
         tag="system",
         access=Access.PUBLIC,
         answer=responses.Liveness,
-        work=Work.INLINE,
+        workload=Workload.INLINE,
     ),
     Operation(
         method="GET",
@@ -340,7 +340,7 @@ _SYSTEM: Final = (
         tag="system",
         access=Access.PUBLIC,
         answer=responses.Readiness,
-        work=Work.PROBING,
+        workload=Workload.PROBING,
     ),
     Operation(
         method="GET",
@@ -349,7 +349,7 @@ _SYSTEM: Final = (
         summary="Get this description",
         tag="system",
         access=Access.PUBLIC,
-        work=Work.INLINE,
+        workload=Workload.INLINE,
     ),
     Operation(
         method="GET",
@@ -359,7 +359,7 @@ _SYSTEM: Final = (
         tag="system",
         access=Access.PUBLIC,
         media_type="text/html; charset=utf-8",
-        work=Work.INLINE,
+        workload=Workload.INLINE,
     ),
     Operation(
         method="GET",
@@ -369,7 +369,7 @@ _SYSTEM: Final = (
         tag="system",
         access=Access.PUBLIC,
         answer=responses.Index,
-        work=Work.INLINE,
+        workload=Workload.INLINE,
     ),
 )
 

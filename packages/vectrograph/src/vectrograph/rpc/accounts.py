@@ -12,7 +12,7 @@ from vectrograph.rpc.messages import parse
 from vectrograph.rpc.profiles import key_of, plan_name, plan_of, profile_of, seconds
 from vectrograph.rpc.vectron import Unary
 from vectrograph.services import Services
-from vectrograph.services.accounts.rules import admit_key_name
+from vectrograph.services.accounts.rules import validate_key_name
 from vectrograph.services.call import Call, Origin, Principal
 
 Public: TypeAlias = Callable[[Principal | None, Origin, bytes], bytes]
@@ -102,7 +102,7 @@ class AuthService:
         """Make a key with the caller's scopes, less managing keys and administration."""
         call.require(Scope.API_KEYS_WRITE)
         request = parse(auth_pb.CreateAPIKeyRequest, body)
-        admit_key_name(request.name)
+        validate_key_name(request.name)
         created = self._services.keys.create(call, request.name, None, None)
         return auth_pb.CreateAPIKeyResponse(
             full_key=created.secret, key_info=key_of(created.record)

@@ -15,7 +15,7 @@ from vectrograph.domain.errors import DomainError, InternalError, InvalidArgumen
 from vectrograph.domain.limits import Limits
 from vectrograph.rpc.auth import credential_of
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
-from vectrograph.rpc.framing import admit_fields, max_fields
+from vectrograph.rpc.framing import limit_fields, max_fields
 from vectrograph.services import Services
 from vectrograph.services.access_log import is_worth_a_line
 from vectrograph.services.call import Call, Origin, Principal
@@ -68,9 +68,9 @@ class Exchange:
         deadline = self._deadline()
         address = caller_address(self._context, trusted_proxies)
         services.development.look(address, self._given)
-        services.rate_limits.admit_address(address)
+        services.rate_limits.charge_address(address)
         principal = services.sessions.authenticate(credential_of(self._given))
-        services.rate_limits.admit_caller(principal)
+        services.rate_limits.charge_caller(principal)
         self._leave = services.concurrency.enter_request(principal)
         return Call(
             principal,
@@ -90,12 +90,12 @@ class Exchange:
         services.health.count_request()
         origin = Origin(caller_address(self._context, trusted_proxies), self.request_id)
         services.development.look(origin.address, self._given)
-        services.rate_limits.admit_address(origin.address)
+        services.rate_limits.charge_address(origin.address)
         try:
             principal = services.sessions.authenticate(credential_of(self._given))
         except Unauthenticated:
             return None, origin
-        services.rate_limits.admit_caller(principal)
+        services.rate_limits.charge_caller(principal)
         return principal, origin
 
     def receive(self, messages: Iterator[bytes], limits: Limits, max_bytes: int | None = None) -> bytes:
@@ -114,7 +114,7 @@ class Exchange:
                 f"{self._method} takes at most {most} bytes and this message has {len(body)}; send less at once.",
                 details={"limit": most, "unit": "bytes"},
             )
-        admit_fields(body, max_fields(limits))
+        limit_fields(body, max_fields(limits))
         return body
 
     def _deadline(self) -> float | None:

@@ -20,13 +20,13 @@ def max_fields(limits: Limits) -> int:
     return max(limits.max_batch, limits.max_dimension) + _OTHERS
 
 
-def admit_fields(body: bytes, limit: int) -> None:
+def limit_fields(body: bytes, limit: int) -> None:
     """Accept a message with at most `limit` fields at its top level, well-formed or not.
 
     Raises:
         TooLarge: there are more.
 
-    >>> admit_fields(b"\\x12\\x00" * 3, 3)
+    >>> limit_fields(b"\\x12\\x00" * 3, 3)
     """
     place, end = 0, len(body)
     if end <= limit:

@@ -22,7 +22,7 @@ from vectrograph.rpc.load_shedding import with_own_queues
 from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.rpc.threads import OnThreads
-from vectrograph.services.limits.refusal_log import Refusals
+from vectrograph.services.limits.refusal_log import RefusalLog
 
 M = TypeVar("M", bound=Message)
 
@@ -55,8 +55,8 @@ class Health:
         """Start nothing but the watch on calls that stall; `trusted_proxies` say who their callers are."""
         self._trusted = trusted_proxies
         # What watchers do or leave undone must not keep probes from their answer.
-        self._probes = _Lane("rpc-health")
-        self._watches = _Lane("rpc-watch")
+        self._probes = _BoundedPool("rpc-health")
+        self._watches = _BoundedPool("rpc-watch")
         self._lock = threading.Lock()
         self._streams: dict[_Stream, str] = {}
         self._per_address: dict[str, int] = {}
@@ -71,7 +71,7 @@ class Health:
             "List": grpc.stream_unary_rpc_method_handler(OnThreads(self._list, probes)),
             "Watch": grpc.stream_stream_rpc_method_handler(watch),
         }
-        return with_own_queues(methods, Refusals("grpc health"))
+        return with_own_queues(methods, RefusalLog("grpc health"))
 
     def _status(self, service: str) -> Any:
         if service not in _NAMES:
@@ -79,9 +79,14 @@ class Health:
         return _SERVING if self._serving else _NOT_SERVING
 
     def _receive(
-        self, lane: "_Lane", kind: type[M], messages: Iterator[bytes], context: grpc.ServicerContext, address: str
+        self,
+        pool: "_BoundedPool",
+        kind: type[M],
+        messages: Iterator[bytes],
+        context: grpc.ServicerContext,
+        address: str,
     ) -> M:
-        with lane.stalled.watching(context, address):
+        with pool.stalled.watching(context, address):
             body = next(messages, b"")
         if len(body) > _MAX_BYTES:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the name of a service has {_MAX_BYTES} bytes at most")
@@ -152,17 +157,17 @@ class Health:
             streams = list(self._streams) if first else []
         for stream in streams:
             self._watches.threads.submit(stream.tell, _answer(_NOT_SERVING), True)
-        for lane in (self._probes, self._watches):
-            lane.stalled.hurry()
+        for pool in (self._probes, self._watches):
+            pool.stalled.hurry()
 
     def close(self) -> None:
         """Let the threads end; only when the server takes no more calls."""
         self.leave()
-        for lane in (self._probes, self._watches):
-            lane.close()
+        for pool in (self._probes, self._watches):
+            pool.close()
 
 
-class _Lane:
+class _BoundedPool:
     """Threads, and the limit on calls that stall on them."""
 
     def __init__(self, name: str) -> None:

@@ -12,7 +12,7 @@ from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.rpc.exchange import request_id_of
 from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.threads import OnThreads
-from vectrograph.services.limits.refusal_log import Refusals
+from vectrograph.services.limits.refusal_log import RefusalLog
 
 R = TypeVar("R")
 _REFUSED: Final = RateLimited(
@@ -65,7 +65,7 @@ class OwnQueue(ThreadPoolExecutor):
         return getattr(self._mine, "refuses", False)
 
 
-class Lanes:
+class PoolsByMethod:
     """Which threads answer a method: what writes, and what belongs to accounts, never holds up those who search."""
 
     def __init__(self, usual: Pool, *others: tuple[Pool, Collection[str]]) -> None:
@@ -86,7 +86,7 @@ else:
     MethodHandler = grpc.RpcMethodHandler
 
 
-class Admission(Handler):
+class LoadShedder(Handler):
     """Hands calls to the handlers of a service, or refuses them at the door with RESOURCE_EXHAUSTED.
 
     A refusal happens where grpc finds the call, before a thread is taken or a byte of the message looked at, and takes
@@ -94,9 +94,9 @@ class Admission(Handler):
     waits there too long grpc itself ends in a way that no client can tell from a broken connection.
     """
 
-    def __init__(self, inner: Handler, lanes: Lanes, refusals: Refusals) -> None:
+    def __init__(self, inner: Handler, pools_by_method: PoolsByMethod, refusals: RefusalLog) -> None:
         self._inner = inner
-        self._lanes = lanes
+        self._pools = pools_by_method
         self._refusals = refusals
         self._refusal = grpc.stream_unary_rpc_method_handler(OnThreads(self._refuse, AtOnce()))
         self._placed: dict[str, tuple[MethodHandler, MethodHandler]] = {}
@@ -107,7 +107,7 @@ class Admission(Handler):
         handler = self._inner.service(handler_call_details)
         if handler is None:
             return None
-        pool = self._lanes.of(path)
+        pool = self._pools.of(path)
         if pool.is_full:
             return self._refusal
         found, placed = self._placed.get(path, (None, handler))
@@ -117,7 +117,7 @@ class Admission(Handler):
         return placed
 
     def _place(self, handler: Any, pool: Pool) -> MethodHandler:
-        """The handler on the threads of its lane; one with threads of its own stays there."""
+        """The handler on the pool of its method; one with threads of its own stays there."""
         kind = next(kind for kind in _KINDS if getattr(handler, kind) is not None)
         behaviour = getattr(handler, kind)
         if hasattr(behaviour, "experimental_thread_pool"):
@@ -132,7 +132,7 @@ class Admission(Handler):
         return _refuse(context, self._refusals)
 
 
-def with_own_queues(handlers: Mapping[str, MethodHandler], refusals: Refusals) -> dict[str, MethodHandler]:
+def with_own_queues(handlers: Mapping[str, MethodHandler], refusals: RefusalLog) -> dict[str, MethodHandler]:
     """Return handlers that `add_registered_method_handlers` takes and that refuse calls while their threads are taken.
 
     grpc's core has one queue for the calls of all methods that are not registered, and one for each that is. What
@@ -145,7 +145,7 @@ def with_own_queues(handlers: Mapping[str, MethodHandler], refusals: Refusals) -
     return {name: _with_own_queue(handler, refusals) for name, handler in handlers.items()}
 
 
-def _with_own_queue(handler: Any, refusals: Refusals) -> MethodHandler:
+def _with_own_queue(handler: Any, refusals: RefusalLog) -> MethodHandler:
     kind = next(kind for kind in _KINDS if getattr(handler, kind) is not None)
     usual: OnThreads = getattr(handler, kind)
     queue = OwnQueue(cast("Pool", usual.experimental_thread_pool))
@@ -156,7 +156,7 @@ def _with_own_queue(handler: Any, refusals: Refusals) -> MethodHandler:
     return cast("MethodHandler", handler._replace(**{kind: OnThreads(begin, queue, usual.experimental_non_blocking)}))
 
 
-def _refuse(context: grpc.ServicerContext, refusals: Refusals) -> Any:
+def _refuse(context: grpc.ServicerContext, refusals: RefusalLog) -> Any:
     refusals.note()
     request_id = request_id_of(dict(context.invocation_metadata()))
     context.set_trailing_metadata((("x-request-id", request_id), *_TRAILERS))

@@ -164,7 +164,7 @@ def _payload(point: AnyPoint, position: int, budget: JsonBudget) -> Payload:
     if not point.payload_json:
         # Asking whether the map holds anything takes a tenth of copying an empty one.
         return dict(point.payload) if point.payload else {}
-    budget.admit(point.payload_json, f"points[{position}].payload_json")
+    budget.require(point.payload_json, f"points[{position}].payload_json")
     try:
         payload = msgspec.json.decode(point.payload_json)
     except (ValueError, RecursionError) as error:

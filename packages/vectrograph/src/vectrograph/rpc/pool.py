@@ -14,7 +14,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeAlias
 
-from vectrograph.affinity import anywhere
 from vectrograph.services.limits.queueing import Queue
 
 _log: Final = logging.getLogger(__name__)
@@ -22,10 +21,10 @@ _log: Final = logging.getLogger(__name__)
 # Seconds that threads get to end with the program. They are daemons: who takes longer is left behind.
 _EXIT_SECONDS: Final = 5.0
 
-Finished: TypeAlias = Callable[["Work"], object]
+Finished: TypeAlias = Callable[["Task"], object]
 
 
-class Work:
+class Task:
     """Something to be done by a thread of a pool; knows whom to tell when it is done."""
 
     __slots__ = ("_act", "_arguments", "_done", "_told", "since")
@@ -67,8 +66,8 @@ class _Seat:
 
     __slots__ = ("called", "work")
 
-    def __init__(self, work: Work) -> None:
-        self.work: Work | None = work
+    def __init__(self, work: Task) -> None:
+        self.work: Task | None = work
         self.called = threading.Lock()
 
 
@@ -85,7 +84,7 @@ class Pool(ThreadPoolExecutor):
         *,
         max_waiting: int = 1_024,
         thread_name_prefix: str,
-        begin: Callable[[], None] = anywhere,
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare up to so many threads; they are started as they are needed, and each calls `begin` first.
 
@@ -96,7 +95,7 @@ class Pool(ThreadPoolExecutor):
         self._name = thread_name_prefix
         self._lock = threading.Lock()
         self._idle: list[_Seat] = []
-        self._queued: deque[Work] = deque()
+        self._queued: deque[Task] = deque()
         self._queue = Queue()
         self._max_waiting = max_waiting
         self._begin = begin
@@ -106,13 +105,13 @@ class Pool(ThreadPoolExecutor):
         # Programs may end without stopping their server, and threads in the middle of native work should end before.
         atexit.register(self._shut_down_at_exit)
 
-    def submit(self, fn: Callable[..., object], /, *args: Any) -> Work:  # type: ignore[override]
+    def submit(self, fn: Callable[..., object], /, *args: Any) -> Task:  # type: ignore[override]
         """Call the function on a thread as soon as one is free.
 
         Raises:
             RuntimeError: the pool was shut down.
         """
-        work = Work(fn, args)
+        work = Task(fn, args)
         with self._lock:
             if self._closed:
                 raise RuntimeError("the pool was shut down")

@@ -18,7 +18,7 @@ from vectrograph.rpc.load_shedding import with_own_queues
 from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.rpc.threads import OnThreads
-from vectrograph.services.limits.refusal_log import Refusals
+from vectrograph.services.limits.refusal_log import RefusalLog
 
 SERVICE: Final[str] = reflection.SERVICE_NAME
 SERVICES: Final = (VECTRON_SERVICE, AUTH_SERVICE, VECTROGRAPH_SERVICE, health.SERVICE, SERVICE)
@@ -55,7 +55,7 @@ class Reflection:
             OnThreads(self._answer, self._threads),
             response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
         )
-        return with_own_queues({"ServerReflectionInfo": info}, Refusals("grpc reflection"))
+        return with_own_queues({"ServerReflectionInfo": info}, RefusalLog("grpc reflection"))
 
     def _answer(self, questions: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
         servicer: Any = self._servicer

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import grpc
 
-from vectrograph.affinity import Home, anywhere
 from vectrograph.domain.addresses import Network, address_group
 from vectrograph.domain.cancellation import CancelledWhen
+from vectrograph.domain.threads import ThreadPlacement
 from vectrograph.rpc._pb.methods import (
     AUTH_SERVICE,
     AUTH_SERVICE_METHODS,
@@ -24,7 +24,7 @@ from vectrograph.rpc.exchange import Exchange
 from vectrograph.rpc.extensions import VectrographService
 from vectrograph.rpc.health import SERVICE as HEALTH_SERVICE
 from vectrograph.rpc.health import Health
-from vectrograph.rpc.load_shedding import Admission, Lanes
+from vectrograph.rpc.load_shedding import LoadShedder, PoolsByMethod
 from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.reflection import SERVICE as REFLECTION_SERVICE
 from vectrograph.rpc.reflection import Reflection
@@ -33,7 +33,7 @@ from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.rpc.vectron import Streaming, Unary, VectronService
 from vectrograph.services import Services
 from vectrograph.services.limits.queueing import long_reading_threads
-from vectrograph.services.limits.refusal_log import Refusals
+from vectrograph.services.limits.refusal_log import RefusalLog
 
 _MIN_PING_INTERVAL_MS: Final = 10_000
 # What someone without credentials may send: an email and a password.
@@ -80,7 +80,7 @@ def build_grpc_server(
     body_seconds: float = BODY_SECONDS,
     handshake_seconds: float = HANDSHAKE_SECONDS,
     max_waiting: int | None = None,
-    home: Home | None = None,
+    placement: ThreadPlacement = ThreadPlacement(),  # noqa: B008 (it has no state)
 ) -> "GracefulServer":
     """A server that is neither bound to a port nor started.
 
@@ -97,7 +97,7 @@ def build_grpc_server(
         handshake_seconds: how long a connection may take to become ready, TLS included, before it is closed.
         max_waiting: calls that may wait for a thread; further ones end with RESOURCE_EXHAUSTED. By default 32 for each
             thread.
-        home: where grpc takes calls in and those that read are answered; None for wherever there is room.
+        placement: where grpc's own threads and those that answer reads run.
 
     `stop(grace)` finishes calls in flight within `grace` seconds, refuses new ones (UNAVAILABLE; CANCELLED when a call
     crosses the news of the stop on the wire) and tells those who watch the health service.
@@ -107,38 +107,39 @@ def build_grpc_server(
     streams = min(_MOST_STREAM_THREADS, max(threads, 2 * services.concurrency.max_streams))
     strangers = max(threads, _STRANGERS_STALLED + _STRANGERS_SPARE_THREADS)
 
-    def pool(kind: str, count: int, begin: Callable[[], None] = anywhere) -> Pool:
+    def pool(kind: str, count: int, begin: Callable[[], None] = placement.unpin) -> Pool:
         return Pool(count, max_waiting=most, thread_name_prefix=f"rpc-{kind}", begin=begin)
 
     # What writes waits for the disk, and what belongs to accounts hashes passwords, both outside of Python.
-    stay = anywhere if home is None else home.stay
-    reading = pool("reading", threads, stay)
-    long_reading = pool("long-reading", long_reading_threads(threads), stay)
+    reading = pool("reading", threads, placement.pin)
+    long_reading = pool("long-reading", long_reading_threads(threads), placement.pin)
     writing, accounts, streaming = pool("writing", threads), pool("accounts", strangers), pool("streaming", streams)
     pools = [reading, long_reading, writing, accounts, streaming]
-    lanes = Lanes(
+    pools_by_method = PoolsByMethod(
         reading,
         (long_reading, _LONG_READS),
         (writing, _WRITING),
         (accounts, _ACCOUNTS),
         (streaming, _STREAMING),
     )
-    refusals = Refusals("grpc")
+    refusals = RefusalLog("grpc")
     slow = SlowBodies(body_seconds, _BODY_GRACE_SECONDS, lambda: any(pool.waiting for pool in pools))
     stalled = StalledCalls(seconds=body_seconds, in_all=_STRANGERS_STALLED, per_caller=_STRANGERS_STALLED_PER_ADDRESS)
     health, reflection = Health(trusted_proxies), Reflection(trusted_proxies)
     given = _Given(services, slow, stalled, trusted_proxies, threading.BoundedSemaphore(threads))
-    doors = [Admission(make(given), lanes, refusals) for make in (_vectron_handler, _auth_handler, _own_handler)]
+    handlers = [
+        LoadShedder(make(given), pools_by_method, refusals) for make in (_vectron_handler, _auth_handler, _own_handler)
+    ]
     inner = grpc.server(
         reading,
-        handlers=[*doors],
+        handlers=[*handlers],
         options=_options(services.limits.max_body_bytes, handshake_seconds),
     )
     # Anyone may call these, as fast as a connection carries: nobody else's call waits behind them.
     registry: Any = inner  # what is published of grpc's types lacks this method
     registry.add_registered_method_handlers(HEALTH_SERVICE, health.handlers())
     registry.add_registered_method_handlers(REFLECTION_SERVICE, reflection.handlers())
-    return GracefulServer(inner, pools, (slow, stalled), health, reflection, home)
+    return GracefulServer(inner, pools, (slow, stalled), health, reflection, placement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,9 +270,9 @@ class GracefulServer(grpc.Server):
         watches: Sequence[SlowBodies | StalledCalls],
         health: Health,
         reflection: Reflection,
-        home: Home | None = None,
+        placement: ThreadPlacement,
     ) -> None:
-        self._home = home
+        self._placement = placement
         self._inner = inner
         self._pools = pools
         self._watches = watches
@@ -300,10 +301,7 @@ class GracefulServer(grpc.Server):
 
     def start(self) -> None:
         """Begin to answer. A server starts once."""
-        if self._home is None:
-            self._inner.start()
-        else:
-            self._home.call(self._inner.start)
+        self._placement.run_pinned(self._inner.start)
 
     def stop(self, grace: float | None = None) -> threading.Event:
         """Take no more calls; give those in flight `grace` seconds, or with None cancel them. Do not wait for that.

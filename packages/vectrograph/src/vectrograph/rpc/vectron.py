@@ -56,7 +56,7 @@ class VectronService:
     def delete_collection(self, call: Call, body: bytes) -> bytes:
         """Remove a collection with its points."""
         request = parse(vectron_pb.DeleteCollectionRequest, body)
-        # Refusals to drop are audited by the service, which therefore asks for the scope itself.
+        # RefusalLog to drop are audited by the service, which therefore asks for the scope itself.
         self._services.catalog.drop(call, request.name or reached(call, "delete", "", "name"))
         return vectron_pb.DeleteCollectionResponse(success=True).SerializeToString()
 

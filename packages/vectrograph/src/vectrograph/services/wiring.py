@@ -35,7 +35,7 @@ from vectrograph.services.points.search import Search
 from vectrograph.services.points.tokens import Tokens
 
 
-def assemble(
+def build_services(
     *,
     engine: Engine,
     store: ControlStore,

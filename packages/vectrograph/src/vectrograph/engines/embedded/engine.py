@@ -15,6 +15,7 @@ import apsw
 import numpy as np
 
 from vectrograph.domain import cancellation
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.capabilities import Capabilities, EngineLimits, MaintenanceReport, MaintenanceTask
 from vectrograph.domain.collections import CollectionInfo, CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.errors import InvalidArgument, StartupError, StorageReadOnly, Unavailable
@@ -30,6 +31,7 @@ from vectrograph.domain.points import (
 )
 from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest
 from vectrograph.domain.query_validation import query_vectors, require_scroll, require_spec
+from vectrograph.domain.threads import ThreadPlacement
 from vectrograph.engines.base import Infos, Outlines, Points, Results
 from vectrograph.engines.embedded.collection.catalog import DIRECTORY as COLLECTIONS
 from vectrograph.engines.embedded.collection.catalog import Catalog, refuse_newer_formats
@@ -124,6 +126,7 @@ class EmbeddedEngine:
         tune: Tune = tune,
         choose: Choice = route,
         reached: Callable[[str], None] = lambda _: None,
+        placement: ThreadPlacement | None = None,
     ) -> "EmbeddedEngine":
         """Open a database directory, creating it when there is none; a crashed one is recovered.
 
@@ -142,6 +145,7 @@ class EmbeddedEngine:
             tune: decides how new graphs are served.
             choose: decides which way a search takes.
             reached: told the names of the stages of background work; see `Background`.
+            placement: where threads run; by default wherever the operating system puts them.
 
         Raises:
             DirectoryLocked: another process, or another engine of this one, has it open; the message names it.
@@ -163,17 +167,19 @@ class EmbeddedEngine:
                     ballast.prepare()
                     if not holds_format(root / FORMAT_FILE):
                         save_format(root / FORMAT_FILE)
+                placement = placement or ThreadPlacement()
                 background = Background(
-                    worker=Worker(),
+                    worker=Worker(placement),
                     foreground=Foreground(),
                     rhythm=rhythm,
                     budget=Budget(memory_bytes),
                     tune=tune,
                     reached=reached,
+                    placement=placement,
                 )
                 try:
                     catalog = Catalog(root, vfs, background, read_only=read_only, quota=quota)
-                    return cls(lock, catalog, background, clock, Planner(choose), ballast)
+                    return cls(lock, catalog, background, clock, Planner(choose, placement), ballast)
                 except BaseException:
                     background.worker.close()
                     raise
@@ -237,7 +243,7 @@ class EmbeddedEngine:
                 deadline,
                 CAPABILITIES.limits,
                 self._clock(),
-                self._checking(deadline),
+                self._cancellation(deadline),
             )
 
         if all(isinstance(op, Delete | DeleteWhere) for op in ops):
@@ -253,24 +259,24 @@ class EmbeddedEngine:
         collection = self._find(ref)
         queries = query_vectors(request, collection.spec, CAPABILITIES.limits)
         self._background.foreground.touch()
-        check = self._checking(deadline)
-        check()
-        return search(collection, request, queries, self._searcher, check)
+        check_cancelled = self._cancellation(deadline)
+        check_cancelled()
+        return search(collection, request, queries, self._searcher, check_cancelled)
 
     def scroll(self, ref: CollectionRef, request: ScrollRequest, *, deadline: float | None = None) -> ScrollPage:
         """One page of points; see `Engine.scroll`."""
         collection = self._find(ref)
         require_scroll(request, CAPABILITIES)
-        check = self._checking(deadline)
-        check()
-        return point_reads.scroll(collection, request, check)
+        check_cancelled = self._cancellation(deadline)
+        check_cancelled()
+        return point_reads.scroll(collection, request, check_cancelled)
 
     def count(self, ref: CollectionRef, filter: Filter | None = None, *, deadline: float | None = None) -> int:
         """How many points match; see `Engine.count`."""
         collection = self._find(ref)
-        check = self._checking(deadline)
-        check()
-        return point_reads.count(collection, filter, check)
+        check_cancelled = self._cancellation(deadline)
+        check_cancelled()
+        return point_reads.count(collection, filter, check_cancelled)
 
     def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
         """The log after a position; see `Engine.changes`."""
@@ -347,12 +353,11 @@ class EmbeddedEngine:
         self._require_open()
         return self._catalog.find(ref)
 
-    def _checking(self, deadline: float | None) -> Callable[[], None]:
-        """What long work calls between its pieces: it ends at the deadline, with the caller, and with the engine."""
-
+    def _cancellation(self, deadline: float | None) -> Cancellation:
+        """Return what stops work: the deadline, the caller that leaves, the engine that closes."""
         gone = cancellation.current()
 
-        def check() -> None:
+        def check_cancelled() -> None:
             if self._closed:
                 raise _closed()
             if gone is not None and gone():
@@ -360,7 +365,7 @@ class EmbeddedEngine:
             if deadline is not None and time.monotonic() >= deadline:
                 raise too_late()
 
-        return check
+        return check_cancelled
 
     def _require_open(self) -> None:
         if self._closed:

@@ -3,11 +3,11 @@
 import copy
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 
 from vectrograph.domain.answer_bytes import AnswerBytes
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.collections import CollectionInfo, CollectionSpec, CollectionState, IdKind
 from vectrograph.domain.distances import scores
 from vectrograph.domain.errors import IdempotencyConflict
@@ -32,7 +32,7 @@ from vectrograph.domain.queries import (
     SearchRequest,
     SearchResult,
 )
-from vectrograph.domain.write_validation import Admitted
+from vectrograph.domain.write_validation import ValidatedWrites
 from vectrograph.engines.cursors import log_scope, scroll_scope, seal, unseal
 from vectrograph.engines.reference.draft import Draft
 
@@ -70,7 +70,7 @@ class Collection:
         )
 
     def write(
-        self, admitted: Admitted, precondition: Precondition, key: IdempotencyKey | None, now: int
+        self, writes: ValidatedWrites, precondition: Precondition, key: IdempotencyKey | None, now: int
     ) -> WriteResult:
         """Apply accepted operations, or replay the result of a key seen before.
 
@@ -81,7 +81,7 @@ class Collection:
         if key is not None and (reply := self._replay(key, now)) is not None:
             return reply
         draft = Draft(self._points, self._seq, self._next_serial, self.spec.ids, now)
-        draft.apply(admitted, precondition)
+        draft.apply(writes, precondition)
         self._points, self._seq, self._next_serial = draft.points, draft.seq, draft.next_serial
         self._log += draft.changes
         result = WriteResult(seq=self._seq, outcomes=tuple(draft.outcomes))
@@ -105,18 +105,18 @@ class Collection:
         point = self._points.get(id)
         return None if point is None else _part(point, include)
 
-    def search(self, request: SearchRequest, queries: Vector, check: Callable[[], None]) -> list[SearchResult]:
+    def search(self, request: SearchRequest, queries: Vector, check_cancelled: Cancellation) -> list[SearchResult]:
         """The nearest points of each query: score everything that matches, sort."""
         held = AnswerBytes(request.max_bytes)
-        return [self._search_one(request, query, check, held) for query in queries]
+        return [self._search_one(request, query, check_cancelled, held) for query in queries]
 
     def _search_one(
-        self, request: SearchRequest, query: Vector, check: Callable[[], None], held: AnswerBytes
+        self, request: SearchRequest, query: Vector, check_cancelled: Cancellation, held: AnswerBytes
     ) -> SearchResult:
         started = time.perf_counter()
         ranked: list[tuple[float, int, Point]] = []
         for point in self._matching(request.filter):
-            check()
+            check_cancelled()
             assert point.vector is not None  # noqa: S101 - stored points are whole
             score = float(scores(self.spec.distance, query, point.vector[None, :])[0])
             if request.max_score is None or score <= request.max_score:

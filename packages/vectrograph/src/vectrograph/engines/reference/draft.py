@@ -21,7 +21,7 @@ from vectrograph.domain.points import (
     Put,
     Vector,
 )
-from vectrograph.domain.write_validation import Admitted
+from vectrograph.domain.write_validation import ValidatedWrites
 
 
 class Draft:
@@ -44,14 +44,14 @@ class Draft:
         self._ids = ids
         self._now = now
 
-    def apply(self, admitted: Admitted, precondition: Precondition) -> None:
+    def apply(self, writes: ValidatedWrites, precondition: Precondition) -> None:
         """Do all operations in their order.
 
         Raises:
             Conflict: the numbers of a serial collection are used up.
         """
-        vectors = iter(admitted.vectors)
-        for op, payload, text in zip(admitted.ops, admitted.payloads, admitted.texts, strict=True):
+        vectors = iter(writes.vectors)
+        for op, payload, text in zip(writes.ops, writes.payloads, writes.texts, strict=True):
             if isinstance(op, DeleteWhere):
                 self._delete_where(op)
                 continue

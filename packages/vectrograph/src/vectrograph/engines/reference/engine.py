@@ -13,7 +13,7 @@ from vectrograph.domain.filters.evaluation import NODES, Filter
 from vectrograph.domain.points import ChangePage, IdempotencyKey, Op, Precondition, WriteResult
 from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest
 from vectrograph.domain.query_validation import query_vectors, require_scroll, require_spec
-from vectrograph.domain.write_validation import admit
+from vectrograph.domain.write_validation import validate_writes
 from vectrograph.engines.base import Infos, Outlines, Points, Results
 from vectrograph.engines.reference.collection import Collection
 
@@ -112,9 +112,9 @@ class ReferenceEngine:
         """Apply operations as one transaction; see `Engine.write`."""
         with self._lock:
             collection = self._find(ref)
-            admitted = admit(ops, collection.spec, CAPABILITIES.limits)
+            writes = validate_writes(ops, collection.spec, CAPABILITIES.limits)
             _check(deadline)
-            return collection.write(admitted, precondition or Precondition(), idempotency, self._clock())
+            return collection.write(writes, precondition or Precondition(), idempotency, self._clock())
 
     def get(self, ref: CollectionRef, ids: Sequence[str], *, include: Include = Include()) -> Points:
         """The points of these ids; see `Engine.get`."""

@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from vectrograph.domain.errors import DomainError, InternalError, Overloaded
 from vectrograph.http.errors import ClientDisconnected, ErrorWriter, FramingRefused, RequestRefused
 from vectrograph.http.scope import FAULTS
-from vectrograph.services.limits.refusal_log import Refusals
+from vectrograph.services.limits.refusal_log import RefusalLog
 
 log = structlog.get_logger("vectrograph.rest")
 
@@ -14,7 +14,7 @@ log = structlog.get_logger("vectrograph.rest")
 class Failures:
     """Answers what the inner application raises. An exception after the answer has begun is logged and raised again."""
 
-    def __init__(self, app: ASGIApp, refusals: Refusals, write_error: ErrorWriter) -> None:
+    def __init__(self, app: ASGIApp, refusals: RefusalLog, write_error: ErrorWriter) -> None:
         """`refusals` counts what is refused because the server is busy."""
         self._app = app
         self._refusals = refusals

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vectrograph.http.errors import ErrorWriter
-from vectrograph.http.operation import Operation, Work
+from vectrograph.http.operation import Operation, Workload
 from vectrograph.http.workers import Workers, overloaded
-from vectrograph.services.limits.refusal_log import Refusals
+from vectrograph.services.limits.refusal_log import RefusalLog
 
 
-class Door:
+class LoadShedder:
     """Asks the workers whether there is room, of every method and path that the table names in full.
 
     A refusal costs a small part of an answer, so that a server which is asked for four times what it can do still does
@@ -23,13 +23,13 @@ class Door:
         self._app = app
         self._refusal = refusal
         self._workers = workers
-        self._lanes: Mapping[tuple[str, str], Work] = {(one.method, one.path): one.lane for one in operations}
+        self._workloads: Mapping[tuple[str, str], Workload] = {(one.method, one.path): one.pool for one in operations}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request in, or refuse it."""
         if scope["type"] == "http":
-            lane = self._lanes.get((scope["method"], scope["path"]))
-            if lane is not None and self._workers.is_full(lane):
+            workload = self._workloads.get((scope["method"], scope["path"]))
+            if workload is not None and self._workers.is_full(workload):
                 await self._refusal(scope, receive, send)
                 return
         await self._app(scope, receive, send)
@@ -38,7 +38,7 @@ class Door:
 class Refusal:
     """Answers everything with 503 and says when to come back; `count` is called for each request."""
 
-    def __init__(self, refusals: Refusals, count: Callable[[], None], write_error: ErrorWriter) -> None:
+    def __init__(self, refusals: RefusalLog, count: Callable[[], None], write_error: ErrorWriter) -> None:
         self._refusals = refusals
         self._write_error = write_error
         self._count = count

@@ -51,7 +51,7 @@ class Audit:
             RateLimited: the account has done as much within the hour as is recorded; the block did not run.
         """
         who = call.principal
-        self._quota.admit(who.user_id)
+        self._quota.charge(who.user_id)
         intent = self._log.begin(
             action=action,
             target=target,

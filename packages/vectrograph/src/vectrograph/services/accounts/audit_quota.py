@@ -44,7 +44,7 @@ class AuditQuota:
         self._all_refusals = 0
         self._left_out = 0
 
-    def admit(self, account: str) -> None:
+    def charge(self, account: str) -> None:
         """Count an act of an account.
 
         Raises:

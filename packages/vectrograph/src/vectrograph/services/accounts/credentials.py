@@ -36,7 +36,7 @@ class Credentials:
 
     A checked credential is remembered by its SHA-256, together with the store's epoch as it was before the check. Every
     revocation, password change and deletion raises the epoch before it is acknowledged, and an entry of another epoch
-    is checked anew: revocation is effective at once however warm this memory is. Refusals are not remembered.
+    is checked anew: revocation is effective at once however warm this memory is. RefusalLog are not remembered.
     """
 
     def __init__(self, store: ControlStore, signer: TokenSigner, usage: KeyUsage, clock: Clock = now) -> None:

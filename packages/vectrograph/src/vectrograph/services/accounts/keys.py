@@ -15,7 +15,7 @@ from vectrograph.domain.limits import Limits
 from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.accounts.key_usage import KeyUsage
 from vectrograph.services.call import Call
-from vectrograph.services.limits.validation import admit_name, utf8_bytes
+from vectrograph.services.limits.validation import utf8_bytes, validate_name
 
 MAX_NAME_CHARACTERS: Final = 100
 MAX_DAYS: Final = 3650
@@ -64,7 +64,7 @@ class Keys:
             InvalidArgument: the name, a scope, a collection or a number is not acceptable.
         """
         call.require("api_keys:write")
-        _admit_name(name)
+        _validate_name(name)
         granted = self._granted(call, scopes)
         reached = self._reached(call, collections)
         rate = _rate(call, rate_limit)
@@ -185,7 +185,7 @@ class Keys:
         if len(collections) > MAX_COLLECTIONS:
             raise InvalidArgument.of("collections", f"holds more than {MAX_COLLECTIONS} names", "too_long")
         for position, name in enumerate(collections):
-            admit_name(name, f"collections[{position}]", self._limits)
+            validate_name(name, f"collections[{position}]", self._limits)
         wider = [] if own is None else sorted(set(collections) - own)
         if wider:
             raise PermissionDenied(
@@ -229,7 +229,7 @@ def _owner(call: Call) -> str | None:
     return None if everyone else call.principal.user_id
 
 
-def _admit_name(name: str) -> None:
+def _validate_name(name: str) -> None:
     if not name.strip() or len(name) > MAX_NAME_CHARACTERS:
         raise InvalidArgument.of("name", f"must have 1 to {MAX_NAME_CHARACTERS} characters, not only white space")
     utf8_bytes(name, "name")

@@ -27,7 +27,7 @@ _COMMON: Final = """
 COMMON_PASSWORDS: Final = frozenset(_COMMON.split())
 
 
-def admit_new_password(password: str, field: str, username: str = "") -> None:
+def validate_new_password(password: str, field: str, username: str = "") -> None:
     """Accept a password that may be chosen: 8 characters to 1,024 bytes, at least 4 different ones, neither common nor
     published, and not the username or a part of it with something around it.
 
@@ -37,7 +37,7 @@ def admit_new_password(password: str, field: str, username: str = "") -> None:
     Raises:
         InvalidArgument: it may not be chosen; the message says why and never repeats it.
 
-    >>> admit_new_password("correct horse battery", "password", "ada")
+    >>> validate_new_password("correct horse battery", "password", "ada")
     """
     size = utf8_bytes(password, field)
     if len(password) < MIN_PASSWORD_CHARACTERS:

@@ -13,8 +13,8 @@ from vectrograph.domain.errors import InvalidArgument, PermissionDenied
 from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.accounts.development import Development
 from vectrograph.services.accounts.lockout import Lockout
-from vectrograph.services.accounts.password_policy import admit_new_password
-from vectrograph.services.accounts.rules import MAX_PASSWORD_BYTES, admit_email, admit_registered_password
+from vectrograph.services.accounts.password_policy import validate_new_password
+from vectrograph.services.accounts.rules import MAX_PASSWORD_BYTES, validate_email, validate_registered_password
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin, Principal
 
 _MAX_USERNAME_CHARACTERS: Final = 64
@@ -77,9 +77,9 @@ class Registration:
                 f"A viewer can do more than the caller, who lacks {', '.join(wider)}; ask one who has them.",
                 details={"required_scope": wider[0]},
             )
-        address = admit_email(email)
-        admit_registered_password(password)
-        admit_new_password(password, "password", address)
+        address = validate_email(email)
+        validate_registered_password(password)
+        validate_new_password(password, "password", address)
         user_id = f"user-{uuid.uuid4()}"
         return self._store.accounts.create(
             NewUser(

@@ -26,7 +26,7 @@ def plain_email(text: str) -> str:
     return text.strip().lower()
 
 
-def admit_email(text: str) -> str:
+def validate_email(text: str) -> str:
     """The stored form of an email for a new account.
 
     Raises:
@@ -41,13 +41,13 @@ def admit_email(text: str) -> str:
     return email
 
 
-def admit_registered_password(password: str) -> None:
+def validate_registered_password(password: str) -> None:
     """Accept a password of 8 to 128 bytes with three of: upper case, lower case, digit, anything else.
 
     Raises:
         InvalidArgument: it is not, or it is one of the published ones.
 
-    >>> admit_registered_password("Correct-horse")
+    >>> validate_registered_password("Correct-horse")
     """
     if not MIN_PASSWORD_BYTES <= utf8_bytes(password, "password") <= MAX_PASSWORD_BYTES:
         raise InvalidArgument.of("password", f"must have {MIN_PASSWORD_BYTES} to {MAX_PASSWORD_BYTES} bytes")
@@ -60,7 +60,7 @@ def admit_registered_password(password: str) -> None:
         raise InvalidArgument.of("password", "is a published default password; choose another")
 
 
-def admit_key_name(name: str) -> None:
+def validate_key_name(name: str) -> None:
     """Accept a name of 1 to 50 letters, digits, spaces, hyphens and underscores, as Vectron has them.
 
     Raises:

@@ -21,7 +21,7 @@ from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.accounts.credentials import Credentials
 from vectrograph.services.accounts.development import Development
 from vectrograph.services.accounts.lockout import Lockout
-from vectrograph.services.accounts.password_policy import admit_new_password
+from vectrograph.services.accounts.password_policy import validate_new_password
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin, Principal
 
 _MAX_USERNAME_CHARACTERS: Final = 64
@@ -162,7 +162,7 @@ class Sessions:
             self._lockout.succeed(call.principal.username, call.origin.address)
             if new == old:
                 raise InvalidArgument.of("new_password", "must differ from the old one")
-            admit_new_password(new, "new_password", stored.user.username)
+            validate_new_password(new, "new_password", stored.user.username)
             encoded = self._passwords.encode(new)
             self._store.accounts.change_password(stored.user.user_id, stored.encoded, encoded)
 

@@ -13,7 +13,7 @@ from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import InvalidArgument, PermissionDenied
 from vectrograph.services.accounts.audit import Audit
-from vectrograph.services.accounts.password_policy import admit_new_password
+from vectrograph.services.accounts.password_policy import validate_new_password
 from vectrograph.services.call import Call
 
 PLANS: Final = frozenset({"FREE", "PAID", ""})
@@ -62,8 +62,8 @@ class Users:
             wanted = _role(role)
             _refuse_wider(call, wanted)
             home = _tenant(call, tenant)
-            _admit_identity(username, email, full_name)
-            admit_new_password(password, "password", username)
+            _validate_identity(username, email, full_name)
+            validate_new_password(password, "password", username)
             new = NewUser(
                 user_id=f"user-{secrets.token_hex(8)}",
                 username=username,
@@ -107,7 +107,7 @@ class Users:
             Conflict: it is the last administrator.
         """
         with self._audit.noting(call, "user.role", f"{user_id} {role}"):
-            self._admit_change(call, user_id)
+            self._require_changeable(call, user_id)
             _refuse_own(call, user_id, "change its role")
             wanted = _role(role)
             _refuse_wider(call, wanted)
@@ -122,8 +122,8 @@ class Users:
             InvalidArgument: the password may not be chosen.
         """
         with self._audit.noting(call, "user.password", user_id):
-            user = self._admit_change(call, user_id)
-            admit_new_password(password, "password", user.username)
+            user = self._require_changeable(call, user_id)
+            validate_new_password(password, "password", user.username)
             encoded = self._passwords.encode(password)
             return self._accounts.set_password(user_id, encoded, call.principal.governed_tenant)
 
@@ -169,7 +169,7 @@ class Users:
             raise InvalidArgument.of("plan", "must be FREE, PAID or empty", "enum")
         return self._accounts.set_plan(call.principal.user_id, plan)
 
-    def _admit_change(self, call: Call, user_id: str) -> UserRecord:
+    def _require_changeable(self, call: Call, user_id: str) -> UserRecord:
         call.require("users:admin")
         user = self._accounts.get(user_id, call.principal.governed_tenant)
         _refuse_wider(call, user.role)
@@ -209,7 +209,7 @@ def _tenant(call: Call, tenant: str | None) -> str:
     return tenant
 
 
-def _admit_identity(username: str, email: str | None, full_name: str | None) -> None:
+def _validate_identity(username: str, email: str | None, full_name: str | None) -> None:
     if not _NAME.fullmatch(username):
         raise InvalidArgument.of(
             "username",

@@ -36,7 +36,7 @@ _TEXT_TEST_NANOSECONDS: Final = 500
 _SEARCHED_BYTES_PER_NANOSECOND: Final = 4
 
 
-def admit_answer(hits: int, dimension: int, limits: Limits) -> None:
+def check_answer_size(hits: int, dimension: int, limits: Limits) -> None:
     """Accept an answer whose vectors fit.
 
     Args:
@@ -47,7 +47,7 @@ def admit_answer(hits: int, dimension: int, limits: Limits) -> None:
     Raises:
         TooLarge: they do not; `details` has cost, limit and unit.
 
-    >>> admit_answer(1_000, 256, Limits())
+    >>> check_answer_size(1_000, 256, Limits())
     """
     cost = hits * dimension * _FLOAT_BYTES
     if cost > limits.max_answer_bytes:
@@ -74,13 +74,13 @@ def answer_limit(hits: int, dimension: int, limits: Limits) -> int | None:
     return None if largest <= limits.max_answer_bytes else limits.max_answer_bytes
 
 
-def admit_ef(ef: int | None) -> None:
+def check_ef(ef: int | None) -> None:
     """Accept a beam width of a graph search; None leaves it to the engine.
 
     Raises:
         InvalidArgument: it is not from 1 to `MAX_EF`.
 
-    >>> admit_ef(None), admit_ef(MAX_EF)
+    >>> check_ef(None), check_ef(MAX_EF)
     (None, None)
     """
     if ef is not None and not 1 <= ef <= MAX_EF:
@@ -91,7 +91,7 @@ def admit_ef(ef: int | None) -> None:
         )
 
 
-def admit_work(
+def check_search_cost(
     queries: int, k: int, describe: Callable[[], CollectionInfo], limits: Limits, *, whole: bool, ef: int | None = None
 ) -> None:
     """Accept a search that can be answered in reasonable time.
@@ -122,7 +122,7 @@ def admit_work(
         )
 
 
-def admit_filter(
+def check_filter_cost(
     filter: Filter | None, engine: Engine, ref: CollectionRef, limits: Limits, *, points: int | None = None
 ) -> int:
     """Accept a filter that can be evaluated in reasonable time.

@@ -46,7 +46,7 @@ class FilterTurns:
 
         Args:
             call: who asks.
-            nanoseconds: estimate of `cost.admit_filter`.
+            nanoseconds: estimate of `cost.check_filter_cost`.
 
         Raises:
             RateLimited: when the block is entered: all turns are taken, or those that an account may have.

@@ -64,7 +64,7 @@ class RateLimits:
         """Whether asking may wait for the network."""
         return self._remote is not None
 
-    def admit_address(self, address: str) -> None:
+    def charge_address(self, address: str) -> None:
         """Let one more request from an address through.
 
         Raises:
@@ -73,7 +73,7 @@ class RateLimits:
         if self._address is not None and address:
             self._hit(self._address, "address", address_group(address))
 
-    def admit_caller(self, principal: Principal) -> Allowance | None:
+    def charge_caller(self, principal: Principal) -> Allowance | None:
         """Let one more request of a caller through; what is left, or None where nothing is limited.
 
         Raises:

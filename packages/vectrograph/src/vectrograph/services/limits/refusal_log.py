@@ -10,7 +10,7 @@ log = structlog.get_logger("vectrograph.load")
 PERIOD_SECONDS: Final = 1.0
 
 
-class Refusals:
+class RefusalLog:
     """Counts refusals. A line for each would cost more than the refusal, and bury what matters. Thread-safe."""
 
     def __init__(self, transport: str, period: float = PERIOD_SECONDS) -> None:

@@ -15,13 +15,13 @@ from vectrograph.domain.points import Payload
 _encoder = msgspec.json.Encoder()
 
 
-def admit_text(text: str, field: str, limits: Limits) -> None:
+def validate_text(text: str, field: str, limits: Limits) -> None:
     """Accept a text that says something and fits.
 
     Raises:
         InvalidArgument: it is empty, only white space, not valid Unicode, or over `max_text_bytes`.
 
-    >>> admit_text("hello", "text", Limits())
+    >>> validate_text("hello", "text", Limits())
     """
     if not text or text.isspace():
         raise InvalidArgument.of(field, "must hold something besides white space; send a text", "string_too_short")
@@ -34,7 +34,7 @@ def admit_text(text: str, field: str, limits: Limits) -> None:
         )
 
 
-def admit_texts(texts: Sequence[str], field: str, limits: Limits) -> None:
+def validate_texts(texts: Sequence[str], field: str, limits: Limits) -> None:
     """Accept every one of at least one and at most `max_batch` texts.
 
     Raises:
@@ -43,14 +43,14 @@ def admit_texts(texts: Sequence[str], field: str, limits: Limits) -> None:
     """
     if isinstance(texts, str):
         raise InvalidArgument.of(field, "must be a list of texts, not one text", "list_type")
-    admit_batch(texts, field, limits)
+    validate_batch(texts, field, limits)
     if not texts:
         raise InvalidArgument.of(field, "must hold at least one text", "too_short")
     for position, text in enumerate(texts):
-        admit_text(text, f"{field}[{position}]", limits)
+        validate_text(text, f"{field}[{position}]", limits)
 
 
-def admit_payload(payload: Payload, field: str, limits: Limits) -> None:
+def validate_payload(payload: Payload, field: str, limits: Limits) -> None:
     """Accept a payload whose compact JSON fits; whether all of it is JSON, NaN say, the engine decides.
 
     Raises:
@@ -72,7 +72,7 @@ def admit_payload(payload: Payload, field: str, limits: Limits) -> None:
         )
 
 
-def admit_batch(items: Sized, field: str, limits: Limits) -> None:
+def validate_batch(items: Sized, field: str, limits: Limits) -> None:
     """Accept at most `max_batch` things in one request.
 
     Raises:
@@ -85,13 +85,13 @@ def admit_batch(items: Sized, field: str, limits: Limits) -> None:
         )
 
 
-def admit_top_k(top_k: int, limits: Limits, *, queries: int = 1, field: str = "top_k") -> int:
+def validate_top_k(top_k: int, limits: Limits, *, queries: int = 1, field: str = "top_k") -> int:
     """Hits per query: what was asked for, or the default for 0.
 
     Raises:
         InvalidArgument: it is negative or over `max_top_k`, or all queries together ask for more than `max_hits`.
 
-    >>> admit_top_k(0, Limits())
+    >>> validate_top_k(0, Limits())
     10
     """
     if top_k < 0:
@@ -110,7 +110,7 @@ def admit_top_k(top_k: int, limits: Limits, *, queries: int = 1, field: str = "t
     return k
 
 
-def admit_name(name: str, field: str, limits: Limits) -> None:
+def validate_name(name: str, field: str, limits: Limits) -> None:
     """Accept the name of a collection to be made: 1 to `max_name_bytes` bytes of UTF-8, no control characters.
 
     Raises:

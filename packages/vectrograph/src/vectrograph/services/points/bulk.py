@@ -10,10 +10,10 @@ from vectrograph.domain.queries import Include, Order, ScrollPage, ScrollRequest
 from vectrograph.engines.base import Engine
 from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.call import Call
-from vectrograph.services.limits.cost import admit_filter
+from vectrograph.services.limits.cost import check_filter_cost
 from vectrograph.services.limits.filter_turns import FilterTurns
-from vectrograph.services.limits.validation import admit_batch, admit_payload
-from vectrograph.services.points.field_names import naming_fields
+from vectrograph.services.limits.validation import validate_batch, validate_payload
+from vectrograph.services.points.field_names import renaming_fields
 
 DEFAULT_PAGE = 100
 
@@ -60,7 +60,7 @@ class Bulk:
             include=include,
             max_bytes=self._limits.max_answer_bytes,
         )
-        with self._turns.turn(call, admit_filter(filter, self._engine, ref, self._limits)):
+        with self._turns.turn(call, check_filter_cost(filter, self._engine, ref, self._limits)):
             return self._engine.scroll(ref, request, deadline=call.deadline)
 
     def count(self, call: Call, collection: str, filter: Filter | None = None) -> int:
@@ -71,7 +71,7 @@ class Bulk:
             CollectionNotFound: there is no such collection.
         """
         ref = call.require_collection(collection, "read")
-        with self._turns.turn(call, admit_filter(filter, self._engine, ref, self._limits)):
+        with self._turns.turn(call, check_filter_cost(filter, self._engine, ref, self._limits)):
             return self._engine.count(ref, filter, deadline=call.deadline)
 
     def delete_where(
@@ -91,7 +91,7 @@ class Bulk:
         with self._audit.deleting(call, f"{collection} (by filter)"):
             ref = call.require_collection(collection, "delete")
             refuse_unconditional(filter)
-            cost = admit_filter(filter, self._engine, ref, self._limits)
+            cost = check_filter_cost(filter, self._engine, ref, self._limits)
             ops = [DeleteWhere(filter=filter)]
             with self._turns.turn(call, cost):
                 written = self._engine.write(ref, ops, idempotency=idempotency, deadline=call.deadline)
@@ -120,12 +120,12 @@ class Bulk:
         ref = call.require_collection(collection, "write")
         if not points:
             raise InvalidArgument.of("points", "at least one point is required", "too_short")
-        admit_batch(points, "points", self._limits)
+        validate_batch(points, "points", self._limits)
         for position, point in enumerate(points):
             if point.payload is not KEEP:
-                admit_payload(point.payload, f"points[{position}].payload", self._limits)
-        cost = admit_filter(condition.if_match, self._engine, ref, self._limits, points=len(points))
-        with self._turns.turn(call, cost), naming_fields(sequence="points"):
+                validate_payload(point.payload, f"points[{position}].payload", self._limits)
+        cost = check_filter_cost(condition.if_match, self._engine, ref, self._limits, points=len(points))
+        with self._turns.turn(call, cost), renaming_fields(sequence="points"):
             written = self._engine.write(
                 ref, points, precondition=condition, idempotency=idempotency, deadline=call.deadline
             )

@@ -19,7 +19,7 @@ from vectrograph.domain.limits import Limits
 from vectrograph.engines.base import Engine
 from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.call import Call
-from vectrograph.services.limits.validation import admit_name
+from vectrograph.services.limits.validation import validate_name
 
 _READ_SCOPES: Final = ("collections:read", "tokens:read")
 
@@ -74,7 +74,7 @@ class Catalog:
         """
         ref = call.require_collection(name, "write")
         _refuse_reserved(name, "created")
-        admit_name(name, "name", self._limits)
+        validate_name(name, "name", self._limits)
         if not 1 <= dimension <= self._limits.max_dimension:
             raise InvalidArgument.of(
                 "dimension",

@@ -6,7 +6,7 @@ from vectrograph.domain.embedder import Embedder
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.points import Vector
 from vectrograph.services.call import Call
-from vectrograph.services.limits.validation import admit_texts
+from vectrograph.services.limits.validation import validate_texts
 
 
 class Embeddings:
@@ -35,5 +35,5 @@ class Embeddings:
             TooLarge: there are more than `max_batch` texts.
         """
         call.require("tokens:read")
-        admit_texts(texts, "texts", self._limits)
+        validate_texts(texts, "texts", self._limits)
         return self._embedder.embed(texts)

@@ -9,7 +9,7 @@ from vectrograph.domain.errors import InvalidArgument, TooLarge
 from vectrograph.domain.limits import Limits
 from vectrograph.engines.base import Engine
 from vectrograph.services.call import Call
-from vectrograph.services.limits.validation import admit_batch, admit_name, admit_payload, utf8_bytes
+from vectrograph.services.limits.validation import utf8_bytes, validate_batch, validate_name, validate_payload
 
 DEFAULT_PAGE = 100
 
@@ -53,14 +53,14 @@ class Feedback:
         ref = call.require_collection(collection, "read")
         if not collection:
             raise InvalidArgument.of("collection", "collection name cannot be empty", "string_too_short")
-        admit_name(collection, "collection", self._limits)
+        validate_name(collection, "collection", self._limits)
         if not items:
             raise InvalidArgument.of("feedback_items", "feedback items cannot be empty", "too_short")
-        admit_batch(items, "feedback_items", self._limits)
-        self._admit_length(query, "query")
-        admit_payload(context, "context", self._limits)
+        validate_batch(items, "feedback_items", self._limits)
+        self._validate_length(query, "query")
+        validate_payload(context, "context", self._limits)
         for position, item in enumerate(items):
-            self._admit_item(item, f"feedback_items[{position}]")
+            self._validate_item(item, f"feedback_items[{position}]")
         self._engine.describe(ref)
         return self._log.create(
             tenant=ref.tenant,
@@ -88,7 +88,7 @@ class Feedback:
             InvalidArgument: the collection is empty, `limit` is over `max_page`, or the cursor is not one of ours.
         """
         ref = call.require_collection(collection, "write")
-        admit_name(collection, "collection", self._limits)
+        validate_name(collection, "collection", self._limits)
         largest = self._limits.max_page
         if not 0 <= limit <= largest:
             raise InvalidArgument.of("limit", f"is {limit} and must be at most max_page = {largest}", "out_of_range")
@@ -98,17 +98,17 @@ class Feedback:
         more = f"{found[size - 1].created_at}.{found[size - 1].feedback_id}" if len(found) > size else None
         return FeedbackPage(records=tuple(found[:size]), cursor=more)
 
-    def _admit_item(self, item: FeedbackItem, place: str) -> None:
+    def _validate_item(self, item: FeedbackItem, place: str) -> None:
         if not 1 <= item.relevance_score <= 5:
             raise InvalidArgument.of(
                 f"{place}.relevance_score",
                 f"is {item.relevance_score}; relevance score must be between 1 and 5",
                 "out_of_range",
             )
-        self._admit_length(item.result_id, f"{place}.result_id")
-        self._admit_length(item.comment, f"{place}.comment")
+        self._validate_length(item.result_id, f"{place}.result_id")
+        self._validate_length(item.comment, f"{place}.comment")
 
-    def _admit_length(self, text: str, field: str) -> None:
+    def _validate_length(self, text: str, field: str) -> None:
         size = utf8_bytes(text, field)
         if size > self._limits.max_text_bytes:
             raise TooLarge(

@@ -12,7 +12,7 @@ _WORD: Final = re.compile(r"\w+")
 
 
 @contextmanager
-def naming_fields(renamed: Mapping[str, str] | None = None, *, sequence: str | None = None) -> Iterator[None]:
+def renaming_fields(renamed: Mapping[str, str] | None = None, *, sequence: str | None = None) -> Iterator[None]:
     """Rename the fields of errors raised in the block.
 
     Args:

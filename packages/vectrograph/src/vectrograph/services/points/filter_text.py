@@ -26,7 +26,7 @@ def filter_of(text: str, field: str = "filter_json") -> Filter | None:
     """
     if not text:
         return None
-    JsonBudget(_MAX_VALUES, _MAX_VALUES).admit(text, field)
+    JsonBudget(_MAX_VALUES, _MAX_VALUES).require(text, field)
     try:
         document = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

@@ -9,8 +9,8 @@ from vectrograph.domain.queries import Include
 from vectrograph.engines.base import Engine
 from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.call import Call
-from vectrograph.services.limits.validation import admit_batch, admit_payload, admit_text
-from vectrograph.services.points.field_names import naming_fields
+from vectrograph.services.limits.validation import validate_batch, validate_payload, validate_text
+from vectrograph.services.points.field_names import renaming_fields
 
 
 class Points:
@@ -43,14 +43,14 @@ class Points:
             IdempotencyConflict: the name was used with another body.
         """
         ref = call.require_collection(collection, "write")
-        admit_batch(points, "points", self._limits)
+        validate_batch(points, "points", self._limits)
         for position, point in enumerate(points):
             if point.payload and point.payload is not KEEP:
-                admit_payload(point.payload, f"points[{position}].payload", self._limits)
+                validate_payload(point.payload, f"points[{position}].payload", self._limits)
             if point.text is not None and point.text is not KEEP:
-                admit_text(point.text, f"points[{position}].text", self._limits)
+                validate_text(point.text, f"points[{position}].text", self._limits)
         if points:
-            with naming_fields(sequence="points"):
+            with renaming_fields(sequence="points"):
                 self._engine.write(ref, points, idempotency=idempotency, deadline=call.deadline)
         else:
             self._engine.describe(ref)
@@ -80,7 +80,7 @@ class Points:
             CollectionNotFound: there is no such collection.
             IdempotencyConflict: the name was used with another body.
         """
-        with self._audit.deleting(call, f"{collection}/{id}"), naming_fields():
+        with self._audit.deleting(call, f"{collection}/{id}"), renaming_fields():
             ref = call.require_collection(collection, "delete")
             _refuse_empty(id)
             self._engine.write(ref, [Delete(id=id)], idempotency=idempotency, deadline=call.deadline)

@@ -9,10 +9,11 @@ before and after, under every metric.
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from vectrograph.domain.cancellation import Cancellation, never_cancelled
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.points import Point
 from vectrograph.domain.queries import Hit
@@ -63,7 +64,7 @@ class Rerank:
         return self.keyword_weight, self.feedback_weight
 
 
-def admit_rerank(rerank: Rerank) -> None:
+def validate_rerank(rerank: Rerank) -> None:
     """Accept what can be ranked by.
 
     Raises:
@@ -94,7 +95,7 @@ def reranked(
     hits: Sequence[Hit],
     rerank: Rerank,
     judgements: Iterable[tuple[str, int]],
-    check: Callable[[], None] = lambda: None,
+    check_cancelled: Cancellation = never_cancelled,
 ) -> list[Hit]:
     """All hits in their new order, the new score ascending, equal ones as they were; each keeps its distance.
 
@@ -102,12 +103,12 @@ def reranked(
         hits: candidates with payload and text, closest first.
         rerank: how.
         judgements: id of a point and relevance score, 1 to 5.
-        check: called for each hit; may raise to stop.
+        check_cancelled: called for each hit; may raise to stop.
     """
     if not hits:
         return []
     keyword_weight, feedback_weight = rerank.weights
-    keywords = _keyword_shares([hit.point for hit in hits], rerank, check)
+    keywords = _keyword_shares([hit.point for hit in hits], rerank, check_cancelled)
     opinions = feedback_shares(judgements)
     spread = (hits[-1].score - hits[0].score) or 1.0
     moved = []
@@ -130,11 +131,11 @@ def feedback_shares(judgements: Iterable[tuple[str, int]]) -> dict[str, float]:
     return {result: total / (count + _PRIOR) for result, (total, count) in sums.items()}
 
 
-def _keyword_shares(points: Sequence[Point], rerank: Rerank, check: Callable[[], None]) -> list[float]:
+def _keyword_shares(points: Sequence[Point], rerank: Rerank, check_cancelled: Cancellation) -> list[float]:
     """For each point the share of the query that it holds, 0 to 1; words that no candidate has do not count."""
     found, wanted = [], _words(rerank.query)
     for point in points:
-        check()
+        check_cancelled()
         boosts = _boosts_of_words(point, rerank.field_boosts)
         found.append({word: boosts[word] for word in wanted & boosts.keys()})
     having = {word: sum(word in boosts for boosts in found) for word in sorted(wanted)}

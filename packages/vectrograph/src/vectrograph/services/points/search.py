@@ -11,10 +11,16 @@ from vectrograph.domain.points import Vector
 from vectrograph.domain.queries import DenseLeg, Hit, Include, SearchRequest, SearchResult
 from vectrograph.engines.base import Engine
 from vectrograph.services.call import Call
-from vectrograph.services.limits.cost import admit_answer, admit_ef, admit_filter, admit_work, answer_limit
+from vectrograph.services.limits.cost import (
+    answer_limit,
+    check_answer_size,
+    check_ef,
+    check_filter_cost,
+    check_search_cost,
+)
 from vectrograph.services.limits.filter_turns import FilterTurns
-from vectrograph.services.limits.validation import admit_batch, admit_top_k
-from vectrograph.services.points.reranking import CANDIDATES_PER_HIT, Rerank, admit_rerank, reranked
+from vectrograph.services.limits.validation import validate_batch, validate_top_k
+from vectrograph.services.points.reranking import CANDIDATES_PER_HIT, Rerank, reranked, validate_rerank
 
 
 class Search:
@@ -70,18 +76,18 @@ class Search:
             raise InvalidArgument.of(
                 "vector", "must be at least one vector, in shape (queries, dimension)", "too_short"
             )
-        admit_batch(vectors, "vector", self._limits)
-        k = admit_top_k(top_k, self._limits, queries=len(vectors))
+        validate_batch(vectors, "vector", self._limits)
+        k = validate_top_k(top_k, self._limits, queries=len(vectors))
         if rerank is not None:
-            admit_rerank(rerank)
-            admit_top_k(rerank.candidates, self._limits, queries=len(vectors), field="rerank.candidates")
-        admit_ef(ef)
+            validate_rerank(rerank)
+            validate_top_k(rerank.candidates, self._limits, queries=len(vectors), field="rerank.candidates")
+        check_ef(ef)
         call.refuse_late()
         hits, dimension = k * len(vectors), vectors.shape[1] if include.vector else 0
-        admit_answer(hits, dimension, self._limits)
+        check_answer_size(hits, dimension, self._limits)
         whole = exact or filter is not None
-        filter_cost = admit_filter(filter, self._engine, ref, self._limits)
-        admit_work(len(vectors), k, lambda: self._engine.describe(ref), self._limits, whole=whole, ef=ef)
+        filter_cost = check_filter_cost(filter, self._engine, ref, self._limits)
+        check_search_cost(len(vectors), k, lambda: self._engine.describe(ref), self._limits, whole=whole, ef=ef)
         request = SearchRequest(
             legs=(DenseLeg(vectors=np.ascontiguousarray(vectors, dtype=np.float32)),),
             k=k,

@@ -16,10 +16,10 @@ from vectrograph.domain.points import MAX_SERIAL_ID, Point, Vector
 from vectrograph.domain.queries import DenseLeg, Include, SearchRequest
 from vectrograph.engines.base import Engine
 from vectrograph.services.call import Call
-from vectrograph.services.limits.cost import admit_answer, admit_filter, admit_work, answer_limit
+from vectrograph.services.limits.cost import answer_limit, check_answer_size, check_filter_cost, check_search_cost
 from vectrograph.services.limits.filter_turns import FilterTurns
-from vectrograph.services.limits.validation import admit_batch, admit_texts, admit_top_k
-from vectrograph.services.points.field_names import naming_fields
+from vectrograph.services.limits.validation import validate_batch, validate_texts, validate_top_k
+from vectrograph.services.points.field_names import renaming_fields
 from vectrograph.services.points.token_changes import missing_token
 
 WHOLE: Final = Include(vector=True, payload=True, text=True)
@@ -76,8 +76,8 @@ class TokenQueries:
             TooLarge: there are more than `max_batch` vectors.
         """
         ref = call.require_collection(TOKENS_COLLECTION, "read")
-        admit_batch(vectors, field, self._limits)
-        with naming_fields({"vector": field}):
+        validate_batch(vectors, field, self._limits)
+        with renaming_fields({"vector": field}):
             return self._search(call, ref, vectors, question, spare=0)
 
     def by_texts(self, call: Call, texts: Sequence[str], question: TokenQuestion) -> list[list[TokenHit]]:
@@ -89,7 +89,7 @@ class TokenQueries:
             TooLarge: there are more than `max_batch` texts.
         """
         ref = call.require_collection(TOKENS_COLLECTION, "read")
-        admit_texts(texts, "texts", self._limits)
+        validate_texts(texts, "texts", self._limits)
         return self._search(call, ref, self._embedder.embed(texts), question, spare=0)
 
     def by_token(self, call: Call, token_id: int, question: TokenQuestion) -> list[TokenHit]:
@@ -119,13 +119,13 @@ class TokenQueries:
         threshold = question.threshold
         if threshold is not None and not math.isfinite(threshold):
             raise InvalidArgument.of("threshold", "must be a finite number", "finite_number")
-        top_k = admit_top_k(question.top_k, self._limits, queries=len(vectors))
+        top_k = validate_top_k(question.top_k, self._limits, queries=len(vectors))
         asked = question.include
         dimension = vectors.shape[-1] if asked.vector else 0
-        admit_answer(top_k * len(vectors), dimension, self._limits)
+        check_answer_size(top_k * len(vectors), dimension, self._limits)
         whole = question.filter is not None
-        filter_cost = admit_filter(question.filter, self._engine, ref, self._limits)
-        admit_work(len(vectors), top_k, lambda: self._engine.describe(ref), self._limits, whole=whole)
+        filter_cost = check_filter_cost(question.filter, self._engine, ref, self._limits)
+        check_search_cost(len(vectors), top_k, lambda: self._engine.describe(ref), self._limits, whole=whole)
         largest = self._engine.capabilities.limits.max_k - spare
         if not 0 <= question.offset <= largest - top_k:
             raise InvalidArgument.of(

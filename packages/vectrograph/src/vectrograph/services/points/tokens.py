@@ -31,10 +31,10 @@ from vectrograph.domain.queries import Include, Order, ScrollRequest
 from vectrograph.engines.base import Engine
 from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.call import Call
-from vectrograph.services.limits.cost import admit_filter
+from vectrograph.services.limits.cost import check_filter_cost
 from vectrograph.services.limits.filter_turns import FilterTurns
-from vectrograph.services.limits.validation import admit_batch, admit_payload, admit_text
-from vectrograph.services.points.field_names import naming_fields
+from vectrograph.services.limits.validation import validate_batch, validate_payload, validate_text
+from vectrograph.services.points.field_names import renaming_fields
 from vectrograph.services.points.token_changes import TokenChange, TokenChanges, missing_token
 from vectrograph.services.points.token_queries import WHOLE, TokenHit, TokenQueries, TokenQuestion
 from vectrograph.services.points.tokens_collection import ensure_tokens
@@ -121,7 +121,7 @@ class Tokens:
             IdempotencyConflict: the name was used for another request.
         """
         ref = call.require_collection(TOKENS_COLLECTION, "write")
-        with naming_fields(_RENAMED):
+        with renaming_fields(_RENAMED):
             return self._create(call, ref, [NewToken(text, metadata, embedding)], "", idempotency)[0]
 
     def create_many(
@@ -136,10 +136,10 @@ class Tokens:
             IdempotencyConflict: the name was used for another request.
         """
         ref = call.require_collection(TOKENS_COLLECTION, "write")
-        admit_batch(items, "tokens", self._limits)
+        validate_batch(items, "tokens", self._limits)
         if not items:
             raise InvalidArgument.of("tokens", "must hold at least one token", "too_short")
-        with naming_fields(_RENAMED, sequence="tokens"):
+        with renaming_fields(_RENAMED, sequence="tokens"):
             return self._create(call, ref, items, "tokens[{}].", idempotency)
 
     def get(self, call: Call, token_id: int) -> Point:
@@ -179,7 +179,7 @@ class Tokens:
         request = ScrollRequest(
             limit=limit, offset=offset, order=Order(key="id"), filter=filter, include=include, max_bytes=most
         )
-        with self._turns.turn(call, admit_filter(filter, self._engine, ref, self._limits)):
+        with self._turns.turn(call, check_filter_cost(filter, self._engine, ref, self._limits)):
             page = self._engine.scroll(ref, request, deadline=call.deadline)
             if page.cursor is not None and len(page.points) < limit:
                 # Who steps by offsets would lose what a shorter page leaves out.
@@ -212,12 +212,12 @@ class Tokens:
         ref = call.require_collection(TOKENS_COLLECTION, "write")
         change = TokenChange(text=text, embedding=embedding, payload={} if metadata is None else metadata)
         if change.text is not KEEP and change.text is not None:
-            admit_text(change.text, "text", self._limits)
+            validate_text(change.text, "text", self._limits)
         if change.payload is not KEEP:
-            admit_payload(change.payload, "metadata", self._limits)
+            validate_payload(change.payload, "metadata", self._limits)
         point_id = _point_id(token_id)
         if not change.is_empty:
-            with naming_fields(_RENAMED):
+            with renaming_fields(_RENAMED):
                 self._changes.apply(ref, point_id, change, call.deadline)
         return self._read(ref, point_id)
 
@@ -251,7 +251,7 @@ class Tokens:
         found: set[int] = set()
         with self._audit.deleting(call, f"{TOKENS_COLLECTION} ({len(wanted)} by number)"):
             ref = call.require_collection(TOKENS_COLLECTION, "delete")
-            admit_batch(token_ids, "ids", self._limits)
+            validate_batch(token_ids, "ids", self._limits)
             if deletes:
                 written = self._engine.write(ref, deletes, idempotency=idempotency, deadline=call.deadline)
                 found = {int(outcome.id) for outcome in written.outcomes if outcome.status is OutcomeStatus.DELETED}
@@ -268,7 +268,7 @@ class Tokens:
         with self._audit.deleting(call, f"{TOKENS_COLLECTION} (by filter)"):
             ref = call.require_collection(TOKENS_COLLECTION, "delete")
             refuse_unconditional(filter)
-            cost = admit_filter(filter, self._engine, ref, self._limits)
+            cost = check_filter_cost(filter, self._engine, ref, self._limits)
             deletes = [DeleteWhere(filter=filter)]
             with self._turns.turn(call, cost):
                 written = self._engine.write(ref, deletes, idempotency=idempotency, deadline=call.deadline)
@@ -285,7 +285,7 @@ class Tokens:
             RateLimited: as many costly filters are being evaluated as may be; also between pages.
         """
         ref = call.require_collection(TOKENS_COLLECTION, "read")
-        cost = admit_filter(filter, self._engine, ref, self._limits)
+        cost = check_filter_cost(filter, self._engine, ref, self._limits)
         with self._turns.turn(call, cost):
             # Each page takes a turn of its own. Where there is none now, the refusal has a status.
             return self._pages(call, ref, filter, include, page_size, cost)
@@ -338,7 +338,7 @@ class Tokens:
         idempotency: IdempotencyKey | None,
     ) -> builtins.list[Point]:
         for position, item in enumerate(items):
-            self._admit(item, place.format(position))
+            self._validate(item, place.format(position))
         puts = [
             Put(id=None, vector=vector, payload=item.metadata or {}, text=item.text)
             for item, vector in zip(items, self._vectors(items), strict=True)
@@ -364,12 +364,12 @@ class Tokens:
             )
         return points
 
-    def _admit(self, item: NewToken, place: str) -> None:
+    def _validate(self, item: NewToken, place: str) -> None:
         if item.text is not None:
-            admit_text(item.text, f"{place}text", self._limits)
+            validate_text(item.text, f"{place}text", self._limits)
         elif item.embedding is None:
             raise InvalidArgument.of(f"{place}text", "is missing; send a text, or an embedding, or both", "missing")
-        admit_payload(item.metadata or {}, f"{place}metadata", self._limits)
+        validate_payload(item.metadata or {}, f"{place}metadata", self._limits)
 
     def _vectors(self, items: Sequence[NewToken]) -> builtins.list[Vector]:
         texts = [item.text for item in items if item.embedding is None and item.text is not None]

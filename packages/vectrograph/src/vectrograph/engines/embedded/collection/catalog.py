@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import apsw
 
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.collections import (
     DEFAULT_TENANT,
     CollectionRef,
@@ -137,7 +138,7 @@ class Catalog:
                     f"A collection {str(spec.ref)!r} exists already; choose another name or drop it first.",
                     details={"collection": str(spec.ref)},
                 )
-            self._quota.admit(spec.ref, self._collections)
+            self._quota.require_room(spec.ref, self._collections)
             directory = self._directory / uuid4().hex
             try:
                 with storage_errors(self._directory, str(spec.ref), lambda _: None):
@@ -307,7 +308,7 @@ class _Checking:
     def __init__(self, catalog: Catalog) -> None:
         self._waiting = iter(catalog.all())
 
-    def run(self, between: Callable[[], None]) -> float | None:
+    def run(self, check_cancelled: Cancellation) -> float | None:
         """Check the next one; see `Job.run`."""
         collection = next(self._waiting, None)
         if collection is None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import apsw
 
-from vectrograph.domain.cancellation import refuse_cancelled
+from vectrograph.domain.cancellation import Cancellation, refuse_cancelled
 from vectrograph.domain.capabilities import EngineLimits
 from vectrograph.domain.collections import CollectionInfo, CollectionOutline, CollectionSpec, CollectionState
 from vectrograph.domain.errors import (
@@ -25,7 +25,7 @@ from vectrograph.domain.errors import (
     Unavailable,
 )
 from vectrograph.domain.points import DeleteWhere, IdempotencyKey, Op, Precondition, Vector, WriteResult
-from vectrograph.domain.write_validation import Admitted, admit
+from vectrograph.domain.write_validation import ValidatedWrites, validate_writes
 from vectrograph.engines.embedded.collection.content import Content
 from vectrograph.engines.embedded.columns.store import ColumnStore
 from vectrograph.engines.embedded.disk.failures import DAMAGE, Damaged, quarantined, storage_errors
@@ -107,6 +107,7 @@ class Collection:
         self._lock = Lock()
         self._published = Condition()
         self._background = background
+        self.placement = background.placement
         self.folding = _Folding(self)
         self.query_sample = QuerySample(spec.dimension)
         self._recall_monitor = RecallMonitor(self.query_sample, self.writing)
@@ -219,7 +220,7 @@ class Collection:
         deadline: float | None,
         limits: EngineLimits,
         now: int,
-        check: Callable[[], None],
+        check_cancelled: Cancellation,
     ) -> WriteResult:
         """Apply operations as one transaction; see `Engine.write`.
 
@@ -230,22 +231,22 @@ class Collection:
             deadline: in `time.monotonic()` seconds.
             limits: of the engine.
             now: microseconds since 1970.
-            check: called now and then before the commit; may raise to stop.
+            check_cancelled: called now and then before the commit; may raise to stop.
         """
-        admitted = admit(ops, self.spec, limits)
-        self.upkeep.admit(self.view(), len(ops), deadline)
+        writes = validate_writes(ops, self.spec, limits)
+        self.upkeep.throttle(self.view(), len(ops), deadline)
         with self.writing(deadline) as content:
             expired = now - REPLAY_MICROSECONDS
             if key is not None and (reply := _replay(content.store, key, expired)) is not None:
                 return reply
-            plan = self._plan(content, admitted, precondition, now, check)
+            plan = self._plan(content, writes, precondition, now, check_cancelled)
             result = WriteResult(seq=plan.counters.seq, outcomes=tuple(plan.outcomes))
-            batch = plan.batch(admitted, expired)
+            batch = plan.batch(writes, expired)
             if key is not None:
                 batch = content.with_reply(batch, Reply.of(key, result))
             elif not batch.changes:
                 return result
-            check()
+            check_cancelled()
             content.commit(batch, plan.counters)
             with self._published:
                 self._published.notify_all()
@@ -255,13 +256,20 @@ class Collection:
             return result
 
     def _plan(
-        self, content: Content, admitted: Admitted, precondition: Precondition, now: int, check: Callable[[], None]
+        self,
+        content: Content,
+        writes: ValidatedWrites,
+        precondition: Precondition,
+        now: int,
+        check_cancelled: Cancellation,
     ) -> Plan:
-        named = {op.id for op in admitted.ops if not isinstance(op, DeleteWhere) and op.id is not None}
-        whole = any(needs_content(op, precondition) for op in admitted.ops)
+        named = {op.id for op in writes.ops if not isinstance(op, DeleteWhere) and op.id is not None}
+        whole = any(needs_content(op, precondition) for op in writes.ops)
         stored = content.store.lookup(sorted(named), content=whole)
-        plan = Plan(stored, lambda condition: content.matching(condition, check), content.counters, self.spec.ids, now)
-        plan.apply(admitted, precondition)
+        plan = Plan(
+            stored, lambda condition: content.matching(condition, check_cancelled), content.counters, self.spec.ids, now
+        )
+        plan.apply(writes, precondition)
         return plan
 
     @contextmanager
@@ -307,14 +315,14 @@ class Collection:
             yield connection, content.view
 
     @contextmanager
-    def snapshot(self, check: Callable[[], None]) -> Iterator[tuple[apsw.Connection, View]]:
+    def snapshot(self, check_cancelled: Cancellation) -> Iterator[tuple[apsw.Connection, View]]:
         """A connection inside a read transaction, and the View of exactly that state.
 
         Args:
-            check: called while waiting; may raise to stop.
+            check_cancelled: called while waiting; may raise to stop.
         """
         with self._guarded() as content, content.store.readers.borrow() as connection:
-            view = self._begin(content, connection, check)
+            view = self._begin(content, connection, check_cancelled)
             try:
                 yield connection, view
             finally:
@@ -342,7 +350,7 @@ class Collection:
                 return content
         return content
 
-    def _begin(self, content: Content, connection: apsw.Connection, check: Callable[[], None]) -> View:
+    def _begin(self, content: Content, connection: apsw.Connection, check_cancelled: Cancellation) -> View:
         while True:
             connection.execute("BEGIN")
             rows: Any = connection.execute("SELECT seq FROM state").fetchall()
@@ -350,7 +358,7 @@ class Collection:
             if view.seq == seq:
                 return view
             connection.execute("ROLLBACK")
-            check()
+            check_cancelled()
             if view.seq < seq:
                 self._await_publication(content, seq)
 
@@ -450,7 +458,7 @@ class _Folding:
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
 
-    def run(self, between: Callable[[], None]) -> None:
+    def run(self, check_cancelled: Cancellation) -> None:
         """Do it; see `Job.run`."""
         self._collection.fold()
 

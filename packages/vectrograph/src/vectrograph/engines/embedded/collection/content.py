@@ -1,8 +1,8 @@
 """What an undamaged collection has, and how a commit becomes the next View."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.collections import CollectionSpec
 from vectrograph.domain.filters.evaluation import Filter
 from vectrograph.engines.embedded.collection.opening import open_rows
@@ -55,21 +55,21 @@ class Content:
         """The newest state that was published."""
         return self.builder.view
 
-    def matching(self, condition: Filter, check: Callable[[], None]) -> list[Record]:
+    def matching(self, condition: Filter, check_cancelled: Cancellation) -> list[Record]:
         """Return all stored points that match, without payload and text; for the holder of the lock.
 
         Args:
             condition: the filter.
-            check: called now and then; may raise to stop.
+            check_cancelled: called now and then; may raise to stop.
         """
         writer, view = self.store.writer, self.view
         with self.columns.updating_at_once() as alone:
             if not alone:  # somebody else is busy with the columns
-                selection = ColumnStore.by_payload(writer, view, condition, check)
+                selection = ColumnStore.by_payload(writer, view, condition, check_cancelled)
             else:
-                known = self.columns.ready(condition, view, check)
-                selection = known or self.columns.select(writer, view, condition, check)
-        return read_by_labels(writer, view.labels[selection.mask].tolist(), BARE, check)
+                known = self.columns.ready(condition, view, check_cancelled)
+                selection = known or self.columns.select(writer, view, condition, check_cancelled)
+        return read_by_labels(writer, view.labels[selection.mask].tolist(), BARE, check_cancelled)
 
     def change(self, seq: int) -> str:
         """Return what the log of changes says of one change, "" when it says nothing."""

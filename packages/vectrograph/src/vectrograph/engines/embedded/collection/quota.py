@@ -22,7 +22,7 @@ class Quota:
     database: int = 0
     tenant: int = 0
 
-    def admit(self, ref: CollectionRef, existing: Sized[CollectionRef]) -> None:
+    def require_room(self, ref: CollectionRef, existing: Sized[CollectionRef]) -> None:
         """Let one more collection in.
 
         Raises:

@@ -3,13 +3,14 @@
 A column is immutable for its readers; `extended` and `patched` make the next one, which shares what it can.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.filters.evaluation import MISSING, Compare, Comparison
 from vectrograph.engines.embedded.columns.buffers import appended, held, replaced
 from vectrograph.engines.embedded.columns.dictionary import NUMBER, Dictionary
@@ -102,19 +103,19 @@ class ScalarColumn:
             counted = np.full(self.size, np.nan)
         return ScalarColumn(self.size, self.dictionary, kept, counted)
 
-    def holds(self, leaf: Any, check: Callable[[], None]) -> Mask:
-        """Of which rows a leaf about this path holds; `check` is called now and then and may raise to stop."""
+    def holds(self, leaf: Any, check_cancelled: Cancellation) -> Mask:
+        """Return the rows of which a leaf about this path holds; `check_cancelled` may raise to stop."""
         mask = None if self.numbers is None else holds(leaf, self.numbers)
         if self.codes is None:
             return np.zeros(self.size, np.bool_) if mask is None else mask
-        others = self._of_codes(leaf, self.codes, check)
+        others = self._of_codes(leaf, self.codes, check_cancelled)
         return others if mask is None else np.logical_or(mask, others, out=others)
 
-    def _of_codes(self, leaf: Any, codes: Codes, check: Callable[[], None]) -> Mask:
+    def _of_codes(self, leaf: Any, codes: Codes, check_cancelled: Cancellation) -> Mask:
         if isinstance(leaf, Compare) and leaf.op is Comparison.EQ and isinstance(leaf.value, str):
             code = self.dictionary.code_of(leaf.value)
             return np.zeros(self.size, np.bool_) if code is None else codes == code
-        truth = self.dictionary.truth(leaf, check)
+        truth = self.dictionary.truth(leaf, check_cancelled)
         true = np.flatnonzero(truth)
         if len(true) <= 1:
             return codes == true[0] if len(true) else np.zeros(self.size, np.bool_)

@@ -4,13 +4,14 @@ Fixed codes stand for what has no value of its own: nothing there, a number (kep
 array, any object; no leaf tells two arrays, or two objects, apart.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.filters.evaluation import MISSING, DateRange, Filter, Predicate, instant, is_small, predicate
 from vectrograph.domain.filters.nodes import bounds_of, constants_of, looks_within
 
@@ -93,19 +94,19 @@ class Dictionary:
         """The code of a string, None when it never occurred."""
         return self._codes.get(value)
 
-    def truth(self, leaf: Any, check: Callable[[], None]) -> Truth:
+    def truth(self, leaf: Any, check_cancelled: Cancellation) -> Truth:
         """Whether a leaf holds of each value, by code; numbers under `NUMBER` excepted, of which it says False.
 
         Args:
             leaf: about the value itself.
-            check: called now and then; may raise to stop.
+            check_cancelled: called now and then; may raise to stop.
         """
         known = self._truths.get(leaf)
         size = len(self._values)
         if known is not None and len(known) >= size:
             return known
         start = 0 if known is None else len(known)
-        more = self._ask(leaf, start, size, check)
+        more = self._ask(leaf, start, size, check_cancelled)
         truth = more if known is None else np.concatenate([known, more])
         truth[: NUMBER + 1] = False
         if is_small(leaf):
@@ -114,16 +115,16 @@ class Dictionary:
             self._truths[leaf] = truth
         return truth
 
-    def _ask(self, leaf: Any, start: int, end: int, check: Callable[[], None]) -> Truth:
+    def _ask(self, leaf: Any, start: int, end: int, check_cancelled: Cancellation) -> Truth:
         if isinstance(leaf, DateRange):
-            return _within(leaf, self._dates(end, check)[start:end])
+            return _within(leaf, self._dates(end, check_cancelled)[start:end])
         test = predicate(replace(leaf, path=()))
         if not looks_within(leaf):
             return self._told_apart(leaf, test, start, end)
         truth = np.empty(end - start, np.bool_)
         values, asked = self._values, 0
         while asked < end - start:
-            check()
+            check_cancelled()
             # Values are short or long: a needle is looked for in so many characters between two checks.
             characters, first = 0, asked
             while asked < end - start and asked - first < _VALUES_BETWEEN and characters < _CHARACTERS_BETWEEN:
@@ -144,11 +145,11 @@ class Dictionary:
                 truth[code - start] = test(self._values[code])
         return truth
 
-    def _dates(self, end: int, check: Callable[[], None]) -> NDArray[np.int64]:
+    def _dates(self, end: int, check_cancelled: Cancellation) -> NDArray[np.int64]:
         """Microseconds since 1970 of each value that is a date, the least integer for others."""
         known = self._instants
         while len(known) < end:
-            check()
+            check_cancelled()
             upto = min(end, len(known) + _VALUES_BETWEEN)
             values = self._values[len(known) : upto]
             more = (_NO_DATE if not isinstance(v, str) or (at := instant(v)) is None else at for v in values)

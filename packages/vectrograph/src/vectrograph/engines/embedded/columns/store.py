@@ -11,15 +11,16 @@ payloads read one by one, outside of these turns.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Lock
-from typing import Final, TypeAlias
+from typing import Final
 
 import apsw
 import numpy as np
 
+from vectrograph.domain.cancellation import Cancellation, never_cancelled
 from vectrograph.domain.filters.evaluation import Filter, is_small
 from vectrograph.engines.embedded.columns.column import Mask
 from vectrograph.engines.embedded.columns.keys import Key, keys_of
@@ -44,12 +45,6 @@ _REFUSALS: Final = 64
 """Sets of columns that did not fit and are remembered."""
 _MORE: Final = 1.5
 """How much a collection may grow, or shrink, before columns that did not fit are tried again."""
-
-Check: TypeAlias = Callable[[], None]
-
-
-def _go_on() -> None:
-    """Stop nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +84,8 @@ class _Turns:
         self._taken = False
         self._waiting: deque[Event] = deque()
 
-    def take(self, check: Check) -> None:
-        """Wait for the turn of this thread; `check` is called meanwhile and may raise to stop."""
+    def take(self, check_cancelled: Cancellation) -> None:
+        """Wait for the turn of this thread; `check_cancelled` is called meanwhile and may raise to stop."""
         mine = Event()
         with self._lock:
             if not self._taken:
@@ -99,7 +94,7 @@ class _Turns:
             self._waiting.append(mine)
         try:
             while not mine.wait(_WAIT_SECONDS):
-                check()
+                check_cancelled()
         except BaseException:
             with self._lock:
                 still_waiting = mine in self._waiting
@@ -149,7 +144,7 @@ class ColumnStore:
         """Memory taken, about."""
         return sum(entry.nbytes for entry in list(self._entries.values())) + self._selected_bytes()
 
-    def ready(self, filter: Filter, view: View, check: Check = _go_on) -> Selection | None:
+    def ready(self, filter: Filter, view: View, check_cancelled: Cancellation = never_cancelled) -> Selection | None:
         """What matches, when that can be told without reading; else None."""
         known = self._selections.get(filter)
         if known is not None and known[0] == view.seq and _same_rows(known[1], view.labels):
@@ -161,16 +156,16 @@ class ColumnStore:
             if entry is None or not entry.suits(view):
                 return None
             columns[key] = entry.column
-        return self.evaluated(filter, view, Table(len(view.labels), columns), check)
+        return self.evaluated(filter, view, Table(len(view.labels), columns), check_cancelled)
 
     @contextmanager
-    def updating(self, check: Check) -> Iterator[None]:
+    def updating(self, check_cancelled: Cancellation) -> Iterator[None]:
         """The right to call `prepare`; take it before the transaction, so that columns are never newer than that.
 
         Args:
-            check: called while waiting; may raise to stop.
+            check_cancelled: called while waiting; may raise to stop.
         """
-        self._turns.take(check)
+        self._turns.take(check_cancelled)
         try:
             yield
         finally:
@@ -186,34 +181,40 @@ class ColumnStore:
             if taken:
                 self._turns.give()
 
-    def select(self, connection: apsw.Connection, view: View, filter: Filter, check: Check) -> Selection:
+    def select(
+        self, connection: apsw.Connection, view: View, filter: Filter, check_cancelled: Cancellation
+    ) -> Selection:
         """What matches, after bringing the columns up to date, however long that takes.
 
         Args:
             connection: in a transaction that sees exactly the state of `view`.
             view: the newest.
             filter: what is asked.
-            check: called between chunks of a few milliseconds; may raise to stop, what was done is kept.
+            check_cancelled: called between chunks of a few milliseconds; may raise to stop, what was done is kept.
         """
         table = None
         while table is None:
-            table = self.prepare(connection, view, filter, check)
-        return self.answer(connection, view, filter, table, check)
+            table = self.prepare(connection, view, filter, check_cancelled)
+        return self.answer(connection, view, filter, table, check_cancelled)
 
-    def answer(self, connection: apsw.Connection, view: View, filter: Filter, table: Table, check: Check) -> Selection:
+    def answer(
+        self, connection: apsw.Connection, view: View, filter: Filter, table: Table, check_cancelled: Cancellation
+    ) -> Selection:
         """What matches, by the table that `prepare` gave; arguments as of `select`."""
         if table.columns or not keys_of(filter):
-            return self.evaluated(filter, view, table, check)
-        return self.by_payload(connection, view, filter, check)
+            return self.evaluated(filter, view, table, check_cancelled)
+        return self.by_payload(connection, view, filter, check_cancelled)
 
-    def prepare(self, connection: apsw.Connection, view: View, filter: Filter, check: Check) -> Table | None:
+    def prepare(
+        self, connection: apsw.Connection, view: View, filter: Filter, check_cancelled: Cancellation
+    ) -> Table | None:
         """Bring the columns of a filter up to date, or nearer to it; for whoever has the turn.
 
         Args:
             connection: in a transaction that sees exactly the state of `view`.
             view: the newest.
             filter: what is asked.
-            check: called between chunks of a few milliseconds; may raise to stop, what was done is kept.
+            check_cancelled: called between chunks of a few milliseconds; may raise to stop, what was done is kept.
 
         Returns:
             The columns; a table without columns when they do not fit, and payloads are to be read; None when the turn
@@ -228,10 +229,10 @@ class ColumnStore:
             if entry is not None and (entry.column.wasteful or entry.seq > view.seq):
                 entry = None
             self._entries[key] = _on_rows_of(view, entry or _Entry(empty_column(key), view.seq, view.labels[:0]))
-        self._patch(keys, connection, view, check)
+        self._patch(keys, connection, view, check_cancelled)
         # Time of this thread, so that a turn is worth its snapshot also while other processes take the cores.
         late = time.thread_time() + _TURN_SECONDS
-        for part in self._extend(keys, connection, view, check):
+        for part in self._extend(keys, connection, view, check_cancelled):
             if not self._make_room(keys):
                 self._refuse(keys, rows)
                 return Table(rows, {})
@@ -249,16 +250,18 @@ class ColumnStore:
         self._refused[keys] = max(1, rows)
 
     @staticmethod
-    def by_payload(connection: apsw.Connection, view: View, filter: Filter, check: Check) -> Selection:
+    def by_payload(connection: apsw.Connection, view: View, filter: Filter, check_cancelled: Cancellation) -> Selection:
         """What matches, by decoding every payload; arguments as of `select`."""
         mask = np.zeros(len(view.labels), np.bool_)
-        labels = matching_labels(connection, filter, check)
+        labels = matching_labels(connection, filter, check_cancelled)
         mask[view.rows_of(labels)] = True
         return Selection(mask, len(labels))
 
     # ------------------------------------------------------------ keeping up to date
 
-    def _patch(self, keys: frozenset[Key], connection: apsw.Connection, view: View, check: Check) -> None:
+    def _patch(
+        self, keys: frozenset[Key], connection: apsw.Connection, view: View, check_cancelled: Cancellation
+    ) -> None:
         """Bring the rows that columns have already up to the state of a View."""
         behind: dict[tuple[int, int], list[Key]] = {}
         for key in keys:
@@ -272,14 +275,16 @@ class ColumnStore:
             for labels, payloads in payloads_between(connection, -1, last=last, newer_than=seq) if last >= 0 else ():
                 rows += view.rows_of(np.array(labels, np.int64)).tolist()
                 for key in group:
-                    check()
+                    check_cancelled()
                     values[key] += values_at(key, payloads)
             for key in group:
                 entry = self._entries[key]
                 column = entry.column.patched(np.array(rows, np.int64), values[key]) if rows else entry.column
                 self._entries[key] = _Entry(column, view.seq, entry.labels)
 
-    def _extend(self, keys: frozenset[Key], connection: apsw.Connection, view: View, check: Check) -> Iterator[bool]:
+    def _extend(
+        self, keys: frozenset[Key], connection: apsw.Connection, view: View, check_cancelled: Cancellation
+    ) -> Iterator[bool]:
         """Add the rows that columns lack, reading each payload once for all of them; a few milliseconds a step.
 
         Yields:
@@ -301,7 +306,7 @@ class ColumnStore:
                 for first in range(0, len(labels), step):
                     part = slice(first, first + step)
                     for key in group:
-                        check()
+                        check_cancelled()
                         self._entries[key] = _append(self._entries[key], key, view, found[part], payloads[part])
                     yield True
             for key in group:
@@ -353,7 +358,7 @@ class ColumnStore:
 
     def release(self) -> None:
         """Forget everything, and give the memory back to the budget; nobody asks any more."""
-        with self.updating(_go_on):
+        with self.updating(never_cancelled):
             self._forget()
             self._held.release()
 
@@ -366,9 +371,9 @@ class ColumnStore:
 
     # ------------------------------------------------------------ answers
 
-    def evaluated(self, filter: Filter, view: View, table: Table, check: Check) -> Selection:
+    def evaluated(self, filter: Filter, view: View, table: Table, check_cancelled: Cancellation) -> Selection:
         """What matches, by the columns that `prepare` gave."""
-        mask = evaluate(filter, table, check)
+        mask = evaluate(filter, table, check_cancelled)
         if view.count < len(view.labels):
             mask = np.logical_and(mask, view.live)
         mask.flags.writeable = False

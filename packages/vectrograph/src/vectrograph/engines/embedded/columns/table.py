@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.filters.evaluation import (
     MISSING,
     AllElements,
@@ -92,11 +93,11 @@ class ArrayColumn:
         starts = self.elements.size + np.cumsum(lengths) - lengths
         return starts, counts, self.elements.extended([element for array in arrays for element in array or ()])
 
-    def holds(self, node: AnyElement | AllElements | NoElement, check: Callable[[], None]) -> Mask:
-        """Of which rows a statement about the elements holds; `check` as of `evaluate`."""
+    def holds(self, node: AnyElement | AllElements | NoElement, check_cancelled: Cancellation) -> Mask:
+        """Of which rows a statement about the elements holds; `check_cancelled` as of `evaluate`."""
         if self.starts is None or self.counts is None:
             return np.zeros(self.size, np.bool_)
-        before = np.concatenate([[0], np.cumsum(evaluate(node.filter, self.elements, check), dtype=np.int64)])
+        before = np.concatenate([[0], np.cumsum(evaluate(node.filter, self.elements, check_cancelled), dtype=np.int64)])
         counts = np.maximum(self.counts, 0)
         hits = before[self.starts + counts] - before[self.starts]
         if isinstance(node, AnyElement):
@@ -151,30 +152,30 @@ class Table:
         return Table(self.size + len(payloads), columns)
 
 
-def evaluate(filter: Filter, table: Table, check: Callable[[], None]) -> Mask:
+def evaluate(filter: Filter, table: Table, check_cancelled: Cancellation) -> Mask:
     """Which rows of a table match.
 
     Args:
         filter: what is asked.
         table: has the columns of `keys_of(filter)`.
-        check: called between conditions, and within those that take long; may raise to stop.
+        check_cancelled: called between conditions, and within those that take long; may raise to stop.
     """
-    check()
+    check_cancelled()
     match filter:
         case And(filters):
-            return _together(np.logical_and, True, filters, table, check)
+            return _together(np.logical_and, True, filters, table, check_cancelled)
         case Or(filters):
-            return _together(np.logical_or, False, filters, table, check)
+            return _together(np.logical_or, False, filters, table, check_cancelled)
         case Not(inner):
-            return ~evaluate(inner, table, check)
+            return ~evaluate(inner, table, check_cancelled)
         case AnyElement() | AllElements() | NoElement():
             column = table.columns[ArrayKey(filter.path, keys_of(filter.filter))]
             assert isinstance(column, ArrayColumn)  # noqa: S101 - by its key
-            return column.holds(filter, check)
+            return column.holds(filter, check_cancelled)
         case _:
             column = table.columns[ScalarKey(filter.path)]
             assert isinstance(column, ScalarColumn)  # noqa: S101 - by its key
-            return column.holds(filter, check)
+            return column.holds(filter, check_cancelled)
 
 
 def _together(
@@ -182,11 +183,11 @@ def _together(
     neutral: bool,
     filters: Sequence[Filter],
     table: Table,
-    check: Callable[[], None],
+    check_cancelled: Cancellation,
 ) -> Mask:
     if not filters:
         return np.full(table.size, neutral)
-    mask = evaluate(filters[0], table, check)
+    mask = evaluate(filters[0], table, check_cancelled)
     for each in filters[1:]:
-        mask = combine(mask, evaluate(each, table, check))
+        mask = combine(mask, evaluate(each, table, check_cancelled))
     return mask

@@ -1,10 +1,10 @@
 """The nearest rows of a graph by looking at every one that is allowed, for when a walk would be slower or get lost."""
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
+from vectrograph.domain.cancellation import Cancellation, never_cancelled
 from vectrograph.domain.collections import Quantisation
 from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.index.code_space import Aim
@@ -23,7 +23,7 @@ def scan_codes(
     query: Query,
     *,
     allowed: Mask | None = None,
-    between: Callable[[], None] = lambda: None,
+    check_cancelled: Cancellation = never_cancelled,
 ) -> Nearest:
     """The nearest rows by the codes of all nodes, refined until what was cut off can hardly be nearer.
 
@@ -32,23 +32,23 @@ def scan_codes(
         originals: of its rows.
         query: what is looked for.
         allowed: by row; None for all.
-        between: called every few milliseconds; may raise to stop.
+        check_cancelled: called every few milliseconds; may raise to stop.
     """
     aim = graph.space.aim(query.vector, query.length)
     if aim is None or graph.space.quantisation is Quantisation.FLOAT32:
-        return scan_rows(graph, originals, query, allowed=allowed, between=between)
+        return scan_rows(graph, originals, query, allowed=allowed, check_cancelled=check_cancelled)
     nodes = len(graph.hnsw)
     bits = None if allowed is None else graph.table.allowed_nodes(allowed)
     matches = nodes if bits is None else int(np.count_nonzero(bits))
     depth = max(_DEPTH, _DEPTH_PER_ROW * query.k)
     while depth * _DEEPER < matches:
-        values, found = graph.hnsw.scan(aim.point, depth, bits, between)
-        nearest, _ = graph.refine(query, aim, originals, found, values, allowed, between)
+        values, found = graph.hnsw.scan(aim.point, depth, bits, check_cancelled)
+        nearest, _ = graph.refine(query, aim, originals, found, values, allowed, check_cancelled)
         if _deep_enough(graph, query, aim, values, nearest):
             return Nearest(nearest.rows, nearest.scores, nodes, matches)
         depth *= _DEEPER
     # So many codes look alike that the originals might as well be read at once.
-    return scan_rows(graph, originals, query, allowed=allowed, between=between)
+    return scan_rows(graph, originals, query, allowed=allowed, check_cancelled=check_cancelled)
 
 
 def _deep_enough(graph: Graph, query: Query, aim: Aim, values: Vector, nearest: Nearest) -> bool:
@@ -64,7 +64,7 @@ def scan_rows(
     query: Query,
     *,
     allowed: Mask | None = None,
-    between: Callable[[], None] = lambda: None,
+    check_cancelled: Cancellation = never_cancelled,
 ) -> Nearest:
     """The nearest rows by their original vectors: exact, and quicker than codes when few are allowed.
 
@@ -73,15 +73,15 @@ def scan_rows(
         originals: of its rows.
         query: such that `graph.answers`.
         allowed: by row; None for all.
-        between: called every few milliseconds; may raise to stop.
+        check_cancelled: called every few milliseconds; may raise to stop.
     """
     nodes: Nodes = np.arange(len(graph.hnsw))
     if allowed is not None:
         nodes = np.flatnonzero(graph.table.allowed_nodes(allowed))
     members = graph.table.members(nodes, allowed)
-    kept, _ = contenders(query, originals, members.firsts, between=between)
+    kept, _ = contenders(query, originals, members.firsts, check_cancelled=check_cancelled)
     rows = members.rows[kept]
     firsts = rows if members.firsts is members.rows else members.firsts[kept]
     rows, firsts = graph.with_unplaced(rows, firsts, originals, allowed)
-    best, exact = score(query, originals, rows, firsts, between)
+    best, exact = score(query, originals, rows, firsts, check_cancelled)
     return Nearest(best, exact, len(graph.hnsw), members.matched)

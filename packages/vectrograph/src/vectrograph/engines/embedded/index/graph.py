@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from vectrograph.domain.cancellation import Cancellation, never_cancelled
 from vectrograph.domain.collections import Distance, Quantisation
 from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.index.code_space import SAMPLE, Aim, CodeSpace
@@ -21,7 +22,7 @@ BEAM: Final = 144
 """ef for ten neighbours: recall@10 of .98 on text embeddings under cosine and dot and on image patches under L2."""
 
 _BATCH: Final = 1024
-"""Rows added between two calls of `between`: a quarter of a second or less on one core."""
+"""Rows added between two calls of `check_cancelled`: a quarter of a second or less on one core."""
 _SPREAD: Final = 4
 _SPREAD_FLOATS: Final = 1 << 21
 _SPREAD_SHARE: Final = 4
@@ -85,9 +86,9 @@ class Graph:
         links: int = LINKS,
         breadth: int = BREADTH,
         threads: Callable[[], int] = lambda: 1,
-        between: Callable[[], None] = lambda: None,
+        check_cancelled: Cancellation = never_cancelled,
     ) -> "Graph":
-        """A graph over all rows, or the live ones; see `extend` for `threads` and `between`."""
+        """A graph over all rows, or the live ones; see `extend` for `threads` and `check_cancelled`."""
         count, dimension = originals.vectors.shape
         rows = np.arange(count) if live is None else np.flatnonzero(live)
         if len(rows) > SAMPLE:
@@ -100,7 +101,7 @@ class Graph:
             space = CodeSpace.train(distance, quantisation, originals.vectors[rows], originals.lengths[rows])
         hnsw = Hnsw.empty(space.width, quantisation.value, by_products=space.products, links=links, breadth=breadth)
         empty = cls(space, hnsw, NodeTable.empty(), np.empty(0, np.int64), 0, 0)
-        return empty._extended(hnsw, originals, live, threads, between)
+        return empty._extended(hnsw, originals, live, threads, check_cancelled)
 
     def extend(
         self,
@@ -108,7 +109,7 @@ class Graph:
         *,
         live: Mask | None = None,
         threads: Callable[[], int] = lambda: 1,
-        between: Callable[[], None] = lambda: None,
+        check_cancelled: Cancellation = never_cancelled,
     ) -> "Graph":
         """A graph that also has the rows from `covered` on; this one goes on serving, and is unchanged.
 
@@ -116,9 +117,9 @@ class Graph:
             originals: all rows, those in this graph included.
             live: by row; rows that are dead are left out. None for all live.
             threads: how many of OpenMP's to use, asked before each batch.
-            between: called between batches; may raise to give up.
+            check_cancelled: called between batches; may raise to give up.
         """
-        return self._extended(self.hnsw.copy(), originals, live, threads, between)
+        return self._extended(self.hnsw.copy(), originals, live, threads, check_cancelled)
 
     def _extended(
         self,
@@ -126,13 +127,13 @@ class Graph:
         originals: Originals,
         live: Mask | None,
         threads: Callable[[], int],
-        between: Callable[[], None],
+        check_cancelled: Cancellation,
     ) -> "Graph":
         graph, end = replace(self, hnsw=hnsw), len(originals.vectors)
         start = self.covered
         while start < end:
             if start > self.covered:
-                between()
+                check_cancelled()
             cores = threads()
             stop = min(end, start + _batch(cores, len(hnsw), self.space.dimension))
             rows = np.arange(start, stop)
@@ -161,7 +162,7 @@ class Graph:
         beam: int,
         *,
         allowed: Mask | None = None,
-        between: Callable[[], None] = lambda: None,
+        check_cancelled: Cancellation = never_cancelled,
     ) -> list[Nearest]:
         """The nearest rows of each query, among those that were met on a walk along the links.
 
@@ -173,13 +174,13 @@ class Graph:
             queries: what is looked for.
             beam: ef: how many nodes to keep on the walk.
             allowed: by row: live, and matching the filter. None when every row is.
-            between: called every few milliseconds; may raise to stop.
+            check_cancelled: called every few milliseconds; may raise to stop.
         """
         nearest: list[Nearest] = []
         beam = min(beam, len(self.hnsw))
         for start in range(0, len(queries), _BEAM_BATCH):
             if start:
-                between()
+                check_cancelled()
             part = queries[start : start + _BEAM_BATCH]
             aims = [self.space.aim(query.vector, query.length) for query in part]
             points = [aim.point for aim in aims if aim is not None]
@@ -191,13 +192,13 @@ class Graph:
                     nearest.append(Nearest(_NO_ROWS, _NO_SCORES, 0, 0))
                     continue
                 values, nodes = next(found)
-                refined, settled = self.refine(query, aim, originals, nodes, values, allowed, between)
+                refined, settled = self.refine(query, aim, originals, nodes, values, allowed, check_cancelled)
                 if best < beam:
                     if settled:
                         refined = Nearest(refined.rows, refined.scores, beam, beam)
                     else:
                         [(values, nodes)] = self._walk([aim.point], beam, beam)
-                        refined, _ = self.refine(query, aim, originals, nodes, values, allowed, between)
+                        refined, _ = self.refine(query, aim, originals, nodes, values, allowed, check_cancelled)
                 nearest.append(refined)
         return nearest
 
@@ -217,7 +218,7 @@ class Graph:
         nodes: Rows,
         values: Vector,
         allowed: Mask | None,
-        between: Callable[[], None] = lambda: None,
+        check_cancelled: Cancellation = never_cancelled,
     ) -> tuple[Nearest, bool]:
         """The best rows behind some nodes, and of the unplaced; and whether nodes that were left out can be better.
 
@@ -228,7 +229,7 @@ class Graph:
             nodes: best first, -1 behind the last.
             values: what the codes of these nodes seemed to be, as `Hnsw.search` gives them.
             allowed: by row; None for all.
-            between: called about every millisecond; may raise to stop.
+            check_cancelled: called about every millisecond; may raise to stop.
 
         Returns:
             What was found; and True when nodes farther than the last of these are too far by their codes, but for
@@ -237,10 +238,10 @@ class Graph:
         if len(nodes) and nodes[-1] < 0:
             nodes = nodes[nodes >= 0]
         members = self.table.members(nodes, allowed)
-        rows, exact, settled = self._refined(query, aim, originals, members, values, between)
+        rows, exact, settled = self._refined(query, aim, originals, members, values, check_cancelled)
         if len(self.unplaced):
             extra, firsts = self.with_unplaced(_NO_ROWS, _NO_ROWS, originals, allowed)
-            more, scored = score(query, originals, extra, firsts, between)
+            more, scored = score(query, originals, extra, firsts, check_cancelled)
             rows, exact = nearest(np.concatenate([rows, more]), np.concatenate([exact, scored]), query.k)
         return Nearest(rows, exact, len(nodes), members.matched), settled
 
@@ -251,16 +252,16 @@ class Graph:
         originals: Originals,
         members: Members,
         values: Vector,
-        between: Callable[[], None],
+        check_cancelled: Cancellation,
     ) -> tuple[Rows, Vector, bool]:
         """The best k members, as `score` gives them; reads only as many vectors as the codes leave in doubt."""
         rows, firsts = members.rows, members.firsts
         distinct = firsts is rows
         ahead = _ahead(query.k)
         if len(rows) <= ahead:
-            return *score(query, originals, rows, firsts, between), False
+            return *score(query, originals, rows, firsts, check_cancelled), False
         head = rows[:ahead]
-        found, exact = score(query, originals, head, head if distinct else firsts[:ahead], between)
+        found, exact = score(query, originals, head, head if distinct else firsts[:ahead], check_cancelled)
         limit = float(exact[query.k - 1])
         reach = self.space.reach(aim, query.vector, limit)
         edge = float(values[members.places[ahead]])
@@ -269,9 +270,9 @@ class Graph:
         near = values[members.places]
         doubtful = int(np.count_nonzero(near >= reach if self.space.products else near <= reach))
         settled = doubtful < len(rows)
-        kept, _ = contenders(query, originals, firsts[ahead:doubtful], limit, between)
+        kept, _ = contenders(query, originals, firsts[ahead:doubtful], limit, check_cancelled)
         tail = rows[ahead:][kept]
-        more, scored = score(query, originals, tail, tail if distinct else firsts[ahead:][kept], between)
+        more, scored = score(query, originals, tail, tail if distinct else firsts[ahead:][kept], check_cancelled)
         return *nearest(np.concatenate([found, more]), np.concatenate([exact, scored]), query.k), settled
 
     def with_unplaced(self, rows: Rows, firsts: Rows, originals: Originals, allowed: Mask | None) -> tuple[Rows, Rows]:

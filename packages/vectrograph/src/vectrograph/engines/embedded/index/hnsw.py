@@ -34,6 +34,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.index.allocator import use_large_pages
 
@@ -176,14 +177,16 @@ class Hnsw:
         self.pace += _WEIGHT * (pace - self.pace) if self.pace else pace
         return values, nodes
 
-    def scan(self, aim: Vector, count: int, allowed: Mask | None, between: Callable[[], None]) -> tuple[Vector, Nodes]:
+    def scan(
+        self, aim: Vector, count: int, allowed: Mask | None, check_cancelled: Cancellation
+    ) -> tuple[Vector, Nodes]:
         """The nearest codes among the allowed, by comparing every one; not for float32.
 
         Args:
             aim: shape (1, width).
             count: how many to keep.
             allowed: shape (nodes,); None for all.
-            between: called every few milliseconds; may raise to stop.
+            check_cancelled: called every few milliseconds; may raise to stop.
 
         Returns:
             Distances or products, and nodes, best first; shape (at most count,).
@@ -197,7 +200,7 @@ class Hnsw:
         step = max(8, _SCAN_BYTES // size // 8 * 8)
         for start in range(0, nodes, step):
             if start:
-                between()
+                check_cancelled()
             numbers = np.arange(start, min(start + step, nodes))
             self._scan_chunk(aim, numbers, codes[start * size : (start + step) * size], bits, values, found)
         order = np.argsort(-values if self.by_products else values, kind="stable")

@@ -13,12 +13,13 @@ what most data need.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from vectrograph.domain.cancellation import Cancellation, never_cancelled
 from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.index.code_scan import scan_codes
 from vectrograph.engines.embedded.index.effort import beam_for
@@ -92,7 +93,7 @@ def recall(found: Vector, exact: Vector) -> float:
 
 
 def sample(
-    graph: Graph, originals: Originals, vectors: Vector, allowed: Mask | None, between: Callable[[], None]
+    graph: Graph, originals: Originals, vectors: Vector, allowed: Mask | None, check_cancelled: Cancellation
 ) -> Sample:
     """Ask for the nearest ten of some vectors by comparing all codes.
 
@@ -101,19 +102,20 @@ def sample(
         originals: of its rows.
         vectors: shape (m, dimension); those without a place in the space of the graph are left out.
         allowed: by row; None for all.
-        between: called every few milliseconds; may raise to stop.
+        check_cancelled: called every few milliseconds; may raise to stop.
     """
     queries = Query.of(graph.space.distance, vectors, _K)
     queries = [query for query in queries if graph.space.aim(query.vector, query.length) is not None]
     started = time.thread_time()
     exact = [
-        scan_codes(graph, originals, query, allowed=allowed, between=between).scores[: query.k] for query in queries
+        scan_codes(graph, originals, query, allowed=allowed, check_cancelled=check_cancelled).scores[: query.k]
+        for query in queries
     ]
     return Sample(queries, exact, allowed, (time.thread_time() - started) / max(1, len(queries)))
 
 
 def measure(
-    graph: Graph, originals: Originals, asked: Sample, beam: int, between: Callable[[], None] = lambda: None
+    graph: Graph, originals: Originals, asked: Sample, beam: int, check_cancelled: Cancellation = never_cancelled
 ) -> Measurement:
     """What a beam finds of the answers to a sample.
 
@@ -122,11 +124,11 @@ def measure(
         originals: of its rows.
         asked: questions and answers.
         beam: for ten neighbours; it is widened for the k of the queries.
-        between: called after each query; may raise to stop.
+        check_cancelled: called after each query; may raise to stop.
     """
     hits, started = [], time.thread_time()
     for query, truth in zip(asked.queries, asked.exact, strict=True):
-        between()
+        check_cancelled()
         nearest = graph.search(originals, [query], beam_for(query.k, beam), allowed=asked.allowed)[0]
         hits.append(recall(nearest.scores, truth))
     spent = (time.thread_time() - started) / max(1, len(hits))
@@ -152,7 +154,7 @@ def tune(
     live: Mask,
     fresh: Rows,
     before: ServedGraph | None = None,
-    between: Callable[[], None] = lambda: None,
+    check_cancelled: Cancellation = never_cancelled,
 ) -> ServedGraph:
     """Find the beam with which a graph holds the target recall, or that none does.
 
@@ -162,7 +164,7 @@ def tune(
         live: by row.
         fresh: live rows behind the graph.
         before: the graph that this one extends, if any.
-        between: called every few milliseconds; may raise to stop.
+        check_cancelled: called every few milliseconds; may raise to stop.
     """
     if before is not None and _measured_at(before.graph.covered) == _measured_at(graph.covered):
         return ServedGraph(graph, before.beam)
@@ -177,10 +179,10 @@ def tune(
         allowed[rows] = False
     if not allowed[: graph.covered].any():
         return ServedGraph(graph, BEAM)
-    asked = sample(graph, originals, originals.vectors[rows], allowed, between)
+    asked = sample(graph, originals, originals.vectors[rows], allowed, check_cancelled)
     measurements: list[Measurement] = []
     for beam in BEAMS if strangers else BEAMS[BEAMS.index(BEAM) :]:
-        measurements.append(measure(graph, originals, asked, beam, between))
+        measurements.append(measure(graph, originals, asked, beam, check_cancelled))
         if measurements[-1].recall >= _AIMED or measurements[-1].seconds >= asked.seconds:
             break
     return ServedGraph(graph, narrowest(measurements, asked.seconds))
@@ -191,7 +193,7 @@ def judge(
     originals: Originals,
     live: Mask,
     vectors: Vector,
-    between: Callable[[], None] = lambda: None,
+    check_cancelled: Cancellation = never_cancelled,
 ) -> ServedGraph:
     """Widen the beam of a graph that finds too little of what it is really asked for; never narrow it.
 
@@ -200,18 +202,18 @@ def judge(
         originals: of its rows and of those behind.
         live: by row.
         vectors: queries that were asked, shape (m, dimension).
-        between: called every few milliseconds; may raise to stop.
+        check_cancelled: called every few milliseconds; may raise to stop.
     """
     graph = served.graph
     if served.beam is None or not live[: graph.covered].any():
         return served
-    asked = sample(graph, originals, vectors, live, between)
-    now = measure(graph, originals, asked, served.beam, between)
+    asked = sample(graph, originals, vectors, live, check_cancelled)
+    now = measure(graph, originals, asked, served.beam, check_cancelled)
     # Below the target for certain, not by the chance of the sample.
     if now.recall + 2 * now.doubt >= TARGET:
         return served
     for beam in (beam for beam in BEAMS if beam > now.beam):
-        wider = measure(graph, originals, asked, beam, between)
+        wider = measure(graph, originals, asked, beam, check_cancelled)
         if wider.seconds >= asked.seconds:
             break
         if wider.recall >= _AIMED:

@@ -6,11 +6,11 @@ Algorithms, section 3.1), so that the kernel sees every row that could be among 
 """
 
 import math
-from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
+from vectrograph.domain.cancellation import Cancellation, never_cancelled
 from vectrograph.domain.collections import Distance
 from vectrograph.domain.distances import Norms, norms, scores
 from vectrograph.domain.points import Vector
@@ -19,7 +19,7 @@ from vectrograph.engines.embedded.index.nodes import Rows
 
 _UNIT: Final = 2.0**-24
 _BLOCK_FLOATS: Final = 1 << 22
-"""Components looked at between two calls of `between`: one to four milliseconds."""
+"""Components looked at between two calls of `check_cancelled`: one to four milliseconds."""
 
 
 class Originals(Protocol):
@@ -62,7 +62,11 @@ class Query(NamedTuple):
 
 
 def contenders(
-    query: Query, originals: Originals, rows: Rows, limit: float = np.inf, between: Callable[[], None] = lambda: None
+    query: Query,
+    originals: Originals,
+    rows: Rows,
+    limit: float = np.inf,
+    check_cancelled: Cancellation = never_cancelled,
 ) -> tuple[Rows, float]:
     """Positions of rows that may be among the best k, and a score that the k-th best does not exceed.
 
@@ -73,7 +77,7 @@ def contenders(
         originals: the vectors.
         rows: shape (m,).
         limit: such a score already known.
-        between: called every few milliseconds; may raise to stop.
+        check_cancelled: called every few milliseconds; may raise to stop.
     """
     step = max(1, _BLOCK_FLOATS // originals.vectors.shape[1])
     if len(rows) <= step:
@@ -81,7 +85,7 @@ def contenders(
         return np.flatnonzero(low <= limit), limit
     parts: list[Vector] = []
     for start in range(0, len(rows), step):
-        between()
+        check_cancelled()
         low, limit = _bounds(query, originals, rows[start : start + step], limit)
         parts.append(low)
     return np.flatnonzero(np.concatenate(parts) <= limit), limit
@@ -111,7 +115,7 @@ def _kth(values: Vector, k: int) -> float:
 
 
 def score(
-    query: Query, originals: Originals, rows: Rows, firsts: Rows, between: Callable[[], None] = lambda: None
+    query: Query, originals: Originals, rows: Rows, firsts: Rows, check_cancelled: Cancellation = never_cancelled
 ) -> tuple[Rows, Vector]:
     """The best k of some rows and all that equal the last of them, best first, with the kernel's scores.
 
@@ -120,13 +124,15 @@ def score(
         originals: the vectors.
         rows: shape (m,).
         firsts: rows that hold the same vectors, shape (m,); each is scored once.
-        between: called about every millisecond; may raise to stop.
+        check_cancelled: called about every millisecond; may raise to stop.
     """
     if firsts is rows:
-        exact = scores(query.distance, query.vector, originals.vectors.take(rows, axis=0), between=between)
+        exact = scores(
+            query.distance, query.vector, originals.vectors.take(rows, axis=0), check_cancelled=check_cancelled
+        )
     else:
         distinct, back = np.unique(firsts, return_inverse=True)
-        exact = scores(query.distance, query.vector, originals.vectors[distinct], between=between)[back]
+        exact = scores(query.distance, query.vector, originals.vectors[distinct], check_cancelled=check_cancelled)[back]
     return nearest(rows, exact, query.k)
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vectrograph.domain.cancellation import Cancellation, never_cancelled
 from vectrograph.domain.collections import Distance, Quantisation
 from vectrograph.engines.embedded.disk.durable import create_file, sync_directory
 from vectrograph.engines.embedded.disk.failures import DamagedIndex
@@ -78,7 +79,7 @@ def save_rows(
     collection: str,
     dimension: int,
     distance: Distance,
-    between: Callable[[], None] = lambda: None,
+    check_cancelled: Cancellation = never_cancelled,
 ) -> None:
     """Write a state durably in place of an older file; its vectors must have been synced.
 
@@ -88,7 +89,7 @@ def save_rows(
         collection: that it belongs to.
         dimension: of its vectors.
         distance: that its graph is for.
-        between: called for every megabyte; may raise to stop.
+        check_cancelled: called for every megabyte; may raise to stop.
 
     Raises:
         OSError: the disk refuses; the old file stands.
@@ -96,7 +97,7 @@ def save_rows(
     temporary = path.with_name(path.name + ".tmp")
     try:
         with create_file(temporary) as file:
-            _write(saved, file, (collection, dimension, distance), between)
+            _write(saved, file, (collection, dimension, distance), check_cancelled)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -107,7 +108,7 @@ def save_rows(
 
 
 def load_rows(
-    path: Path, collection: str, dimension: int, distance: Distance, between: Callable[[], None] = lambda: None
+    path: Path, collection: str, dimension: int, distance: Distance, check_cancelled: Cancellation = never_cancelled
 ) -> SavedRows:
     """Read a state back.
 
@@ -116,7 +117,7 @@ def load_rows(
         collection: that it must belong to.
         dimension: that it must have.
         distance: that it must be for.
-        between: called every 4 MB while the checksum is computed; may raise to stop.
+        check_cancelled: called every 4 MB while the checksum is computed; may raise to stop.
 
     Raises:
         DamagedIndex: it is missing, damaged, of another collection, dimension, distance or format.
@@ -124,7 +125,7 @@ def load_rows(
     """
     try:
         with path.open("rb") as file:
-            length = _verify(file, path, between)
+            length = _verify(file, path, check_cancelled)
             return _read(file, path, length, (collection, dimension, distance))
     except FileNotFoundError as error:
         raise DamagedIndex(f"{path} is missing") from error
@@ -132,12 +133,12 @@ def load_rows(
         raise DamagedIndex(f"{path} holds its checksum and yet is not what was written ({error})") from error
 
 
-def _write(saved: SavedRows, file: BinaryIO, owner: tuple[str, int, Distance], between: Callable[[], None]) -> None:
+def _write(saved: SavedRows, file: BinaryIO, owner: tuple[str, int, Distance], check_cancelled: Cancellation) -> None:
     checksum = 0
 
     def put(content: bytes | memoryview) -> int:
         nonlocal checksum
-        between()
+        check_cancelled()
         checksum = zlib.crc32(content, checksum)
         file.write(content)
         return len(content)
@@ -207,14 +208,14 @@ def _arrays(saved: SavedRows) -> dict[str, NDArray[Any]]:
     }
 
 
-def _verify(file: BinaryIO, path: Path, between: Callable[[], None]) -> int:
+def _verify(file: BinaryIO, path: Path, check_cancelled: Cancellation) -> int:
     """Compare the checksum; returns the length of what it covers."""
     length = os.fstat(file.fileno()).st_size - _CHECKSUM.size
     if length < _START.size:
         raise DamagedIndex(f"{path} is cut short")
     checksum, left = 0, length
     while left:
-        between()
+        check_cancelled()
         chunk = file.read(min(_CHUNK_BYTES, left))
         if not chunk:
             raise DamagedIndex(f"{path} became shorter while it was read")

@@ -13,9 +13,10 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from vectrograph.affinity import place
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.collections import Distance
 from vectrograph.domain.points import Vector
+from vectrograph.domain.threads import ThreadPlacement
 from vectrograph.engines.embedded.index.code_scan import scan_codes, scan_rows
 from vectrograph.engines.embedded.index.code_space import LONGEST, SHORTEST
 from vectrograph.engines.embedded.index.effort import Route, beam_for, cost, route, trustworthy
@@ -49,20 +50,22 @@ class Planner:
 
     Args:
         choose: decides between the ways.
+        placement: where searching threads run.
     """
 
-    def __init__(self, choose: Choice = route) -> None:
+    def __init__(self, choose: Choice = route, placement: ThreadPlacement | None = None) -> None:
         self._choose = choose
+        self._placement = placement or ThreadPlacement()
         self._exact = ExactScan()
 
-    def search(self, view: View, question: Question, check: Callable[[], None]) -> list[Ranking]:
+    def search(self, view: View, question: Question, check_cancelled: Cancellation) -> list[Ranking]:
         """The best rows for each query; see `Searcher.search`."""
         served = view.served
         if question.exact or served is None or not len(served.graph.hnsw):
-            place(len(question.queries) * view.vectors.size * _COMPONENT_SECONDS)
-            return self._exact.search(view, question, check)
-        search = _Search(view, served.graph, served.beam, question, check, self._choose, self._exact)
-        place(search.seconds)
+            self._placement.before_native_work(len(question.queries) * view.vectors.size * _COMPONENT_SECONDS)
+            return self._exact.search(view, question, check_cancelled)
+        search = _Search(view, served.graph, served.beam, question, check_cancelled, self._choose, self._exact)
+        self._placement.before_native_work(search.seconds)
         return search.run()
 
 
@@ -75,14 +78,14 @@ class _Search:
         graph: Graph,
         base: int | None,
         question: Question,
-        check: Callable[[], None],
+        check_cancelled: Cancellation,
         choose: Choice,
         exact: ExactScan,
     ) -> None:
         self._view = view
         self._graph = graph
         self._question = question
-        self._check = check
+        self._check_cancelled = check_cancelled
         self._exact = exact
         self._allowed = question.allowed
         if self._allowed is None and view.count < len(view.labels):
@@ -116,18 +119,22 @@ class _Search:
         queries = Query.of(question.distance, question.queries, question.best)
         walks: list[Nearest | None] = [None] * len(queries)
         if self._route is Route.WALK:
-            walks = [*self._graph.search(view, queries, self._beam, allowed=self._allowed, between=self._check)]
+            walks = [
+                *self._graph.search(
+                    view, queries, self._beam, allowed=self._allowed, check_cancelled=self._check_cancelled
+                )
+            ]
         behind = self._behind()
         rankings = []
         for nth, (query, walk) in enumerate(zip(queries, walks, strict=True)):
-            self._check()
+            self._check_cancelled()
             if walk is not None and self._found_enough(walk):
                 rankings.append(self._ranking(nth, WALK, walk, walk, behind))
             elif _comparable(query):
                 # A query without a place in the space of the graph was not walked for.
                 rankings.append(self._scan(nth, query, walk if walk is None or walk.visited else None, behind))
             else:
-                rankings.append(self._exact.search(view, self._one(nth, self._allowed), self._check)[0])
+                rankings.append(self._exact.search(view, self._one(nth, self._allowed), self._check_cancelled)[0])
         return rankings
 
     def _found_enough(self, walk: Nearest) -> bool:
@@ -142,7 +149,7 @@ class _Search:
         elif way is Route.WALK:
             way = route(len(graph.hnsw), self._inside, graph.space.dimension, len(graph.hnsw))
         scan = scan_codes if way is Route.CODES else scan_rows
-        nearest = scan(graph, self._view, query, allowed=self._allowed, between=self._check)
+        nearest = scan(graph, self._view, query, allowed=self._allowed, check_cancelled=self._check_cancelled)
         strategy = _STRATEGIES[way] if walk is None else ABANDONED.format(_STRATEGIES[way])
         return self._ranking(nth, strategy, nearest, walk, behind)
 
@@ -168,7 +175,7 @@ class _Search:
         if walk is not None and walk is not nearest:
             scanned += walk.visited
         if behind is not None:
-            more = self._exact.search(behind, self._one(nth, None), self._check)[0]
+            more = self._exact.search(behind, self._one(nth, None), self._check_cancelled)[0]
             rows = np.concatenate([rows, more.rows + self._graph.covered])
             scores = np.concatenate([scores, more.scores])
             scanned += behind.count

@@ -1,6 +1,6 @@
 """Reading points of one collection: get, count, scroll, and the log of changes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any, Final
@@ -9,6 +9,7 @@ import apsw
 import numpy as np
 
 from vectrograph.domain.answer_bytes import AnswerBytes
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.collections import IdKind
 from vectrograph.domain.filters.evaluation import Filter
 from vectrograph.domain.points import ChangePage, Point
@@ -39,19 +40,19 @@ def get(collection: Collection, ids: Sequence[str], include: Include) -> list[Po
     return [records[each].point(include) if each in records else None for each in ids]
 
 
-def count(collection: Collection, condition: Filter | None, check: Callable[[], None]) -> int:
-    """How many points there are, or match; `check` is called now and then and may raise to stop."""
+def count(collection: Collection, condition: Filter | None, check_cancelled: Cancellation) -> int:
+    """How many points there are, or match; `check_cancelled` is called now and then and may raise to stop."""
     if condition is None:
         return collection.view().count
-    _, selection = known_selection(collection, condition, check)
+    _, selection = known_selection(collection, condition, check_cancelled)
     if selection is not None:
         return selection.count
-    with selecting(collection, condition, check) as (_, _, selected):
+    with selecting(collection, condition, check_cancelled) as (_, _, selected):
         return selected.count
 
 
-def scroll(collection: Collection, request: ScrollRequest, check: Callable[[], None]) -> ScrollPage:
-    """One page of points; `check` is called now and then and may raise to stop.
+def scroll(collection: Collection, request: ScrollRequest, check_cancelled: Cancellation) -> ScrollPage:
+    """One page of points; `check_cancelled` is called now and then and may raise to stop.
 
     Raises:
         InvalidArgument: the cursor belongs to another collection, order or filter.
@@ -61,23 +62,23 @@ def scroll(collection: Collection, request: ScrollRequest, check: Callable[[], N
     after = None if request.cursor is None else order.position(unseal(scope, request.cursor, "cursor"))
     if request.filter is None:
         with collection.reading() as (connection, _), _transaction(connection):
-            found = _unfiltered(connection, order, after, request, check)
-            points = _points(connection, found[: request.limit], request, check)
+            found = _unfiltered(connection, order, after, request, check_cancelled)
+            points = _points(connection, found[: request.limit], request, check_cancelled)
     else:
-        with selecting(collection, request.filter, check) as (connection, view, selection):
-            found = _matching(connection, order, after, view, selection, request, check)
-            points = _points(connection, found[: request.limit], request, check)
+        with selecting(collection, request.filter, check_cancelled) as (connection, view, selection):
+            found = _matching(connection, order, after, view, selection, request, check_cancelled)
+            points = _points(connection, found[: request.limit], request, check_cancelled)
     cursor = seal(scope, order.key(found[len(points) - 1])) if len(found) > len(points) else None
     return ScrollPage(points=tuple(points), cursor=cursor)
 
 
 def _points(
-    connection: apsw.Connection, page: Sequence[Record], request: ScrollRequest, check: Callable[[], None]
+    connection: apsw.Connection, page: Sequence[Record], request: ScrollRequest, check_cancelled: Cancellation
 ) -> list[Point]:
     """The first points of a page, in its order, as many as may be answered together and one at least."""
     labels, include, held = [record.label for record in page], request.include, AnswerBytes(request.max_bytes)
     points: list[Point] = []
-    for records in read_bounded(connection, labels, include, check):
+    for records in read_bounded(connection, labels, include, check_cancelled):
         found = {record.label: record for record in records}
         for label in labels[len(points) : len(points) + len(found)]:
             if not held.fits(found[label].nbytes) and points:
@@ -91,12 +92,12 @@ def _unfiltered(
     order: "_Ordering",
     after: tuple[object, ...] | None,
     request: ScrollRequest,
-    check: Callable[[], None],
+    check_cancelled: Cancellation,
 ) -> list[Record]:
     """Return the points after a position, without those to skip, and one more than a page has."""
     skip = request.offset
     while skip > _SKIP_CHUNK:
-        check()
+        check_cancelled()
         last = order.page(connection, after, 1, _SKIP_CHUNK - 1, BARE)
         if not last:
             return []
@@ -112,7 +113,7 @@ def _matching(
     view: View,
     selection: Selection,
     request: ScrollRequest,
-    check: Callable[[], None],
+    check_cancelled: Cancellation,
 ) -> list[Record]:
     """The points after a position that match, without those to skip, and one more than a page has."""
     skip, wanted = request.offset, request.limit + 1
@@ -120,11 +121,11 @@ def _matching(
         return []
     if selection.count <= min(_MOST_SORTED, _FEW * (skip + wanted) + _FILTER_CHUNK):
         # Few match: read them all, rather than the many that lie between them.
-        records = read_by_labels(connection, view.labels[selection.mask].tolist(), BARE, check)
+        records = read_by_labels(connection, view.labels[selection.mask].tolist(), BARE, check_cancelled)
         return order.sorted(records, after)[skip : skip + wanted]
     found: list[Record] = []
     while len(found) < wanted:
-        check()
+        check_cancelled()
         chunk = order.page(connection, after, _FILTER_CHUNK, 0, BARE)
         rows = view.rows_of(np.array([record.label for record in chunk], np.int64))
         right = [record for record, good in zip(chunk, selection.mask[rows].tolist(), strict=True) if good]

@@ -1,13 +1,14 @@
 """Search in one collection: rank rows of a View, then read the points they stand for, of the same state."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import apsw
 import numpy as np
 
 from vectrograph.domain.answer_bytes import AnswerBytes
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.points import Point, Vector
 from vectrograph.domain.queries import Hit, Include, Plan, SearchRequest, SearchResult
 from vectrograph.engines.embedded.collection.collection import Collection
@@ -21,7 +22,7 @@ from vectrograph.engines.embedded.truth.row_reader import read_bounded
 
 
 def search(
-    collection: Collection, request: SearchRequest, queries: Vector, searcher: Searcher, check: Callable[[], None]
+    collection: Collection, request: SearchRequest, queries: Vector, searcher: Searcher, check_cancelled: Cancellation
 ) -> list[SearchResult]:
     """The nearest points of each query, all of one state of the collection.
 
@@ -29,7 +30,7 @@ def search(
         collection: where to look.
         request: what is asked; its vectors were accepted as `queries`, shape (m, dimension).
         searcher: ranks the rows.
-        check: called now and then; may raise to stop.
+        check_cancelled: called now and then; may raise to stop.
     """
     started = time.perf_counter()
     if len(queries) and not request.exact:
@@ -37,30 +38,30 @@ def search(
     if request.filter is None:
         view, selection = collection.view(), None
     else:
-        view, selection = known_selection(collection, request.filter, check)
+        view, selection = known_selection(collection, request.filter, check_cancelled)
     if request.filter is None or selection is not None:
-        rankings = searcher.search(view, _question(collection, request, queries, selection), check)
+        rankings = searcher.search(view, _question(collection, request, queries, selection), check_cancelled)
         wanted = _labels(view, rankings, request)
-        points = _points(collection, view, wanted, request, check)
+        points = _points(collection, view, wanted, request, check_cancelled)
         if points is not None:
             return _results(request, view, selection, rankings, wanted, points, started)
     # A filter over what is not in memory, or a point that was found has changed since: hold the state still meanwhile.
-    with _held(collection, request, check) as (connection, view, selection):
-        rankings = searcher.search(view, _question(collection, request, queries, selection), check)
+    with _held(collection, request, check_cancelled) as (connection, view, selection):
+        rankings = searcher.search(view, _question(collection, request, queries, selection), check_cancelled)
         wanted = _labels(view, rankings, request)
-        points = _read(connection, view, wanted, request, check)
+        points = _read(connection, view, wanted, request, check_cancelled)
     return _results(request, view, selection, rankings, wanted, points, started)
 
 
 @contextmanager
 def _held(
-    collection: Collection, request: SearchRequest, check: Callable[[], None]
+    collection: Collection, request: SearchRequest, check_cancelled: Cancellation
 ) -> Iterator[tuple[apsw.Connection, View, Selection | None]]:
     if request.filter is None:
-        with collection.snapshot(check) as (connection, view):
+        with collection.snapshot(check_cancelled) as (connection, view):
             yield connection, view, None
     else:
-        with selecting(collection, request.filter, check) as selected:
+        with selecting(collection, request.filter, check_cancelled) as selected:
             yield selected
 
 
@@ -77,7 +78,11 @@ def _question(collection: Collection, request: SearchRequest, queries: Vector, s
 
 
 def _points(
-    collection: Collection, view: View, wanted: Sequence[list[int]], request: SearchRequest, check: Callable[[], None]
+    collection: Collection,
+    view: View,
+    wanted: Sequence[list[int]],
+    request: SearchRequest,
+    check_cancelled: Cancellation,
 ) -> dict[int, Point] | None:
     """The points of all labels that will be returned; None when one of them has changed since the View.
 
@@ -91,7 +96,7 @@ def _points(
         epoch = remembered.epoch
         fresh: dict[int, Entry] = {}
         with collection.reading() as (connection, _):
-            for record in _read_within(connection, missing, include, held, sizes, check):
+            for record in _read_within(connection, missing, include, held, sizes, check_cancelled):
                 fresh[record.label] = Entry.of(record, include)
         if len(fresh) < len(missing):
             return None
@@ -111,13 +116,13 @@ def _read(
     view: View,
     wanted: Sequence[list[int]],
     request: SearchRequest,
-    check: Callable[[], None],
+    check_cancelled: Cancellation,
 ) -> dict[int, Point]:
     """The same of a state that is held still."""
     include = request.include
     held = AnswerBytes(request.max_bytes)
     sizes = _sizes(wanted) if held.is_limited else None
-    read = _read_within(connection, _distinct(wanted), include, held, sizes, check)
+    read = _read_within(connection, _distinct(wanted), include, held, sizes, check_cancelled)
     points = {record.label: record.point(include) for record in read}
     if held.is_limited:
         _require_room(request, wanted, held, sizes, view)
@@ -130,10 +135,10 @@ def _read_within(
     include: Include,
     held: AnswerBytes,
     sizes: dict[int, int] | None,
-    check: Callable[[], None],
+    check_cancelled: Cancellation,
 ) -> Iterator[Record]:
     """Read points until they hold more than is allowed, which raises; `sizes` is given the bytes of each."""
-    for records in read_bounded(connection, labels, _without_vector(include), check):
+    for records in read_bounded(connection, labels, _without_vector(include), check_cancelled):
         for record in records:
             size = record.nbytes
             held.require(size)

@@ -1,10 +1,10 @@
 """A new generation of rows without the dead ones, made beside the old one while that is written to."""
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.engines.embedded.rows.derived_files import DerivedFiles
 from vectrograph.engines.embedded.rows.vectors import MEMORY_BYTES, MemoryVectors, Vectors
 from vectrograph.engines.embedded.rows.view import Columns, Generation, Rows, View
@@ -20,13 +20,13 @@ class Compaction:
     Args:
         view: whose live rows are copied.
         files: makes a place for their vectors.
-        between: called every few milliseconds; may raise to stop.
+        check_cancelled: called every few milliseconds; may raise to stop.
 
     Raises:
         OSError, MemoryError: there is no room; nothing is left behind.
     """
 
-    def __init__(self, view: View, files: DerivedFiles, between: Callable[[], None]) -> None:
+    def __init__(self, view: View, files: DerivedFiles, check_cancelled: Cancellation) -> None:
         self._kept: Rows = np.flatnonzero(view.live)
         self._seen = len(view.labels)
         dimension, capacity = view.vectors.shape[1], len(self._kept) + len(self._kept) // 2 + _ROOM
@@ -36,7 +36,7 @@ class Compaction:
         try:
             step = max(1, _COPY_BYTES // (4 * dimension))
             for start in range(0, len(self._kept), step):
-                between()
+                check_cancelled()
                 self._copy(view, self._kept[start : start + step])
         except BaseException:
             self.discard()

@@ -1,10 +1,10 @@
 """The derived files of one collection: one of vectors, and one that says of which rows, with the graph over them."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from vectrograph.domain.cancellation import Cancellation, never_cancelled
 from vectrograph.domain.collections import CollectionSpec
 from vectrograph.engines.embedded.index.saving import SavedRows, load_rows, save_rows
 from vectrograph.engines.embedded.rows.vector_file import VectorFile
@@ -46,7 +46,7 @@ class DerivedFiles:
             self._number += 1
         return VectorFile.create(path, self._directory.name, self._spec.dimension)
 
-    def load(self, between: Callable[[], None] = lambda: None) -> tuple[SavedRows, VectorFile] | None:
+    def load(self, check_cancelled: Cancellation = never_cancelled) -> tuple[SavedRows, VectorFile] | None:
         """What was saved last, every checksum compared; None when nothing was ever saved.
 
         Raises:
@@ -55,24 +55,24 @@ class DerivedFiles:
         """
         if not self._index.exists():
             return None
-        saved = load_rows(self._index, self._directory.name, self._spec.dimension, self._spec.distance, between)
+        saved = load_rows(self._index, self._directory.name, self._spec.dimension, self._spec.distance, check_cancelled)
         path = self._directory / Path(saved.vectors).name
         vectors = VectorFile.open(path, self._directory.name, self._spec.dimension, len(saved.labels))
         try:
-            vectors.verify(saved.checksum, between)
+            vectors.verify(saved.checksum, check_cancelled)
         except BaseException:
             vectors.close()
             raise
         return saved, vectors
 
-    def save(self, saved: SavedRows, between: Callable[[], None] = lambda: None) -> None:
+    def save(self, saved: SavedRows, check_cancelled: Cancellation = never_cancelled) -> None:
         """Replace the index; its vectors were synced. What it does not name is removed.
 
         Raises:
             OSError: the disk refuses; the old files stand.
         """
         spec = self._spec
-        save_rows(saved, self._index, self._directory.name, spec.dimension, spec.distance, between)
+        save_rows(saved, self._index, self._directory.name, spec.dimension, spec.distance, check_cancelled)
         self.keep_only(saved.vectors)
 
     def discard(self) -> None:

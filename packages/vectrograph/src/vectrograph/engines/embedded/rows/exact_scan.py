@@ -6,11 +6,11 @@ any order of summation, u = 2^-24), so every row whose score could be among the 
 decides a rank. Vectors too long or too short for float32 products are kept without being asked.
 """
 
-from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.collections import Distance
 from vectrograph.domain.distances import norms, scores
 from vectrograph.domain.points import Vector
@@ -60,8 +60,8 @@ class Ranking(NamedTuple):
 class Searcher(Protocol):
     """A way to find the nearest rows of a View."""
 
-    def search(self, view: View, question: "Question", check: Callable[[], None]) -> list[Ranking]:
-        """The best rows for each query; `check` is called now and then and may raise to stop."""
+    def search(self, view: View, question: "Question", check_cancelled: Cancellation) -> list[Ranking]:
+        """The best rows for each query; `check_cancelled` is called now and then and may raise to stop."""
         ...
 
 
@@ -90,16 +90,16 @@ class Question(NamedTuple):
 class ExactScan:
     """Looks at every allowed row."""
 
-    def search(self, view: View, question: Question, check: Callable[[], None]) -> list[Ranking]:
+    def search(self, view: View, question: Question, check_cancelled: Cancellation) -> list[Ranking]:
         """The best rows for each query; see `Searcher.search`."""
         mask = question.allowed
         if mask is None and view.count < len(view.labels):
             mask = view.live
         if mask is None:
-            return self._scan(view, None, question, check)
+            return self._scan(view, None, question, check_cancelled)
         rows = np.flatnonzero(mask)
         if len(rows) * _GATHER_SHARE > len(mask):
-            return self._scan(view, mask, question, check)
+            return self._scan(view, mask, question, check_cancelled)
         few = View(
             view.seq,
             len(rows),
@@ -109,23 +109,23 @@ class ExactScan:
             view.created[rows],
             mask[rows],
         )
-        found = self._scan(few, None, question, check)
+        found = self._scan(few, None, question, check_cancelled)
         return [Ranking(rows[ranking.rows], ranking.scores, ranking.scanned) for ranking in found]
 
-    def _scan(self, view: View, mask: Mask | None, question: Question, check: Callable[[], None]) -> list[Ranking]:
+    def _scan(self, view: View, mask: Mask | None, question: Question, check_cancelled: Cancellation) -> list[Ranking]:
         block = max(1, _BLOCK_SCORES // max(1, len(view.labels)))
         rankings = []
         for start in range(0, len(question.queries), block):
             queries = question.queries[start : start + block]
-            products = _products(queries, view.vectors, check)
+            products = _products(queries, view.vectors, check_cancelled)
             for query, length, row in zip(queries, norms(queries), products, strict=True):
-                check()
+                check_cancelled()
                 candidates = _candidates(row, float(length), view, mask, question)
-                rankings.append(_rank(query, candidates, view, question, check))
+                rankings.append(_rank(query, candidates, view, question, check_cancelled))
         return rankings
 
 
-def _products(queries: Vector, vectors: Vector, check: Callable[[], None]) -> Vector:
+def _products(queries: Vector, vectors: Vector, check_cancelled: Cancellation) -> Vector:
     """Inner products of each query with each vector, shape (m, n), float32, summed in whatever order is fast."""
     count, dimension = vectors.shape
     result = np.empty((len(queries), count), np.float32)
@@ -135,7 +135,7 @@ def _products(queries: Vector, vectors: Vector, check: Callable[[], None]) -> Ve
     step = max(1, (_BLOCK_PRODUCTS // len(queries) if together else _CHUNK_FLOATS) // dimension)
     with np.errstate(all="ignore"):
         for start in range(0, count, step):
-            check()
+            check_cancelled()
             part = slice(start, start + step)
             if together:
                 np.matmul(queries, vectors[part].T, out=result[:, part])
@@ -177,8 +177,8 @@ def _estimate(distance: Distance, products: Vector, length: float, view: View) -
     return 1 - cosines, np.asarray(relative)
 
 
-def _rank(query: Vector, rows: Rows, view: View, question: Question, check: Callable[[], None]) -> Ranking:
-    exact = scores(question.distance, query, view.vectors[rows], between=check)
+def _rank(query: Vector, rows: Rows, view: View, question: Question, check_cancelled: Cancellation) -> Ranking:
+    exact = scores(question.distance, query, view.vectors[rows], check_cancelled=check_cancelled)
     if question.max_score is not None:
         near = exact <= np.float64(question.max_score)
         rows, exact = rows[near], exact[near]

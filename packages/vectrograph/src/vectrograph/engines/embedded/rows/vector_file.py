@@ -13,13 +13,14 @@ import errno
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from vectrograph.domain.cancellation import Cancellation, never_cancelled
 from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.disk.durable import open_private
 from vectrograph.engines.embedded.disk.failures import DamagedIndex
@@ -143,32 +144,32 @@ class VectorFile:
         """Keep this many; only rows that nobody was shown, and that were never synced, may be forgotten."""
         self._rows = min(self._rows, rows)
 
-    def sync(self, rows: int, between: Callable[[], None] = lambda: None) -> int:
+    def sync(self, rows: int, check_cancelled: Cancellation = never_cancelled) -> int:
         """Put rows on disk; returns the CRC-32 of so many from the first, for `verify` after the next start.
 
         Args:
             rows: how many; not fewer than in the call before.
-            between: called every 16 MB; may raise to stop.
+            check_cancelled: called every 16 MB; may raise to stop.
 
         Raises:
             OSError: the disk refuses.
         """
-        checksum = self._sum(rows, between)
+        checksum = self._sum(rows, check_cancelled)
         with self._opened() as descriptor:
             os.fsync(descriptor)
         return checksum
 
-    def verify(self, checksum: int, between: Callable[[], None] = lambda: None) -> None:
+    def verify(self, checksum: int, check_cancelled: Cancellation = never_cancelled) -> None:
         """Compare all rows with a checksum that `sync` returned for as many.
 
         Args:
             checksum: that one.
-            between: called every 16 MB; may raise to stop.
+            check_cancelled: called every 16 MB; may raise to stop.
 
         Raises:
             DamagedIndex: they are not what was written.
         """
-        if self._sum(self._rows, between) != checksum:
+        if self._sum(self._rows, check_cancelled) != checksum:
             raise DamagedIndex(f"the first {self._rows} rows of {self.path} are not what was written")
 
     def close(self) -> None:
@@ -180,10 +181,10 @@ class VectorFile:
         self.close()
         self.path.unlink(missing_ok=True)
 
-    def _sum(self, rows: int, between: Callable[[], None]) -> int:
+    def _sum(self, rows: int, check_cancelled: Cancellation) -> int:
         step = max(1, _CHUNK_BYTES // self._row_bytes)
         while self._summed < rows:
-            between()
+            check_cancelled()
             end = min(rows, self._summed + step)
             self._checksum = zlib.crc32(self._everything[self._summed : end].data.cast("B"), self._checksum)
             self._summed = end

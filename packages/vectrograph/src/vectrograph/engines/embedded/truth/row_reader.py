@@ -7,6 +7,7 @@ from typing import Any, Final
 import apsw
 import numpy as np
 
+from vectrograph.domain.cancellation import Cancellation, never_cancelled
 from vectrograph.domain.filters.evaluation import Filter, measured, predicate
 from vectrograph.domain.points import Change
 from vectrograph.domain.queries import Include
@@ -35,7 +36,10 @@ def read_by_ids(connection: apsw.Connection, ids: Sequence[bytes], include: Incl
 
 
 def read_by_labels(
-    connection: apsw.Connection, labels: Sequence[int], include: Include, check: Callable[[], None] = lambda: None
+    connection: apsw.Connection,
+    labels: Sequence[int],
+    include: Include,
+    check_cancelled: Cancellation = never_cancelled,
 ) -> list[Record]:
     """The points of these labels, in no particular order; what is not there is left out.
 
@@ -43,12 +47,12 @@ def read_by_labels(
         connection: to read on.
         labels: of the points.
         include: parts of them to read.
-        check: called every few thousand points; may raise to stop.
+        check_cancelled: called every few thousand points; may raise to stop.
     """
     condition = "WHERE label IN (SELECT value FROM json_each(?))"
     return [
         record
-        for part in _parts(labels, _IDS_AT_A_TIME, check)
+        for part in _parts(labels, _IDS_AT_A_TIME, check_cancelled)
         for record in _read(connection, condition, part, lambda each: json.dumps(list(each)), include)
     ]
 
@@ -57,18 +61,18 @@ def read_bounded(
     connection: apsw.Connection,
     labels: Sequence[int],
     include: Include,
-    check: Callable[[], None] = lambda: None,
+    check_cancelled: Cancellation = never_cancelled,
 ) -> Iterator[list[Record]]:
     """The same, a few at a time and these in the order of the labels, so that who has enough reads no more."""
     condition = "WHERE label IN (SELECT value FROM json_each(?))"
     few = include.payload or include.text or include.vector
-    for part in _parts(labels, _CONTENTS_AT_A_TIME if few else _IDS_AT_A_TIME, check):
+    for part in _parts(labels, _CONTENTS_AT_A_TIME if few else _IDS_AT_A_TIME, check_cancelled):
         yield _read(connection, condition, part, lambda each: json.dumps(list(each)), include)
 
 
-def _parts(items: Sequence[Any], size: int, check: Callable[[], None] = lambda: None) -> Iterator[Sequence[Any]]:
+def _parts(items: Sequence[Any], size: int, check_cancelled: Cancellation = never_cancelled) -> Iterator[Sequence[Any]]:
     for start in range(0, len(items), size):
-        check()
+        check_cancelled()
         yield items[start : start + size]
 
 
@@ -91,20 +95,20 @@ def _read(
         )
 
 
-def matching_labels(connection: apsw.Connection, condition: Filter, check: Callable[[], None]) -> Labels:
+def matching_labels(connection: apsw.Connection, condition: Filter, check_cancelled: Cancellation) -> Labels:
     """The labels of all points that match, ascending; the caller keeps a transaction open around it.
 
     Args:
         connection: to read on.
         condition: the filter.
-        check: called before every chunk of payloads; may raise to stop.
+        check_cancelled: called before every chunk of payloads; may raise to stop.
     """
     test = predicate(condition)
     step = max(1, _TESTS_AT_A_TIME // measured(condition).terms)
     found: list[int] = []
     for labels, payloads in payloads_between(connection, -1):
         for start in range(0, len(labels), step):
-            check()
+            check_cancelled()
             part = slice(start, start + step)
             found.extend(label for label, payload in zip(labels[part], payloads[part], strict=True) if test(payload))
     return np.array(found, np.int64)

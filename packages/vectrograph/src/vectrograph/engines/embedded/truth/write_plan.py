@@ -22,7 +22,7 @@ from vectrograph.domain.points import (
     Precondition,
     Put,
 )
-from vectrograph.domain.write_validation import Admitted
+from vectrograph.domain.write_validation import ValidatedWrites
 from vectrograph.engines.embedded.truth.batch import Batch
 from vectrograph.engines.embedded.truth.records import Record, decode_payload
 
@@ -71,14 +71,14 @@ class Plan:
         self.counters = replace(counters)
         self.outcomes: list[Outcome] = []
 
-    def apply(self, admitted: Admitted, precondition: Precondition) -> None:
+    def apply(self, writes: ValidatedWrites, precondition: Precondition) -> None:
         """Do all operations in their order.
 
         Raises:
             Conflict: the numbers of a serial collection are used up.
         """
         row = 0
-        for op, payload, text in zip(admitted.ops, admitted.payloads, admitted.texts, strict=True):
+        for op, payload, text in zip(writes.ops, writes.payloads, writes.texts, strict=True):
             if isinstance(op, DeleteWhere):
                 self._delete_where(op)
                 continue
@@ -93,7 +93,7 @@ class Plan:
                 self._delete(op.id, old)
             row += isinstance(op, Put)
 
-    def batch(self, admitted: Admitted, expired: int) -> Batch:
+    def batch(self, writes: ValidatedWrites, expired: int) -> Batch:
         """The transaction that makes the picture true."""
         touched = [(self._stored.get(name), staged) for name, staged in self._staged.items()]
         fresh = sorted(
@@ -109,7 +109,7 @@ class Plan:
                 old.label for old, s in touched if old is not None and (s is None or s.record.label != old.label)
             ],
             records=[staged.record for _, staged in touched if staged is not None],
-            vectors=admitted.vectors[np.array([s.vector_row for s in fresh], np.int64)],
+            vectors=writes.vectors[np.array([s.vector_row for s in fresh], np.int64)],
             labels=[s.record.label for s in fresh],
             created=[s.record.created_seq for s in fresh],
             changes=self._changes,

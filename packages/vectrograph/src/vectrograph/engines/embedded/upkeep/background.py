@@ -6,7 +6,9 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.distances import Norms
+from vectrograph.domain.threads import ThreadPlacement
 from vectrograph.engines.embedded.index.code_space import LONGEST, SHORTEST
 from vectrograph.engines.embedded.index.graph import Graph, ServedGraph
 from vectrograph.engines.embedded.index.recall import tune
@@ -16,11 +18,11 @@ from vectrograph.engines.embedded.rows.view import Mask, Rows
 from vectrograph.engines.embedded.upkeep.foreground import Foreground
 from vectrograph.engines.embedded.upkeep.worker import Worker
 
-Tune: TypeAlias = Callable[[Graph, Originals, Mask, Rows, ServedGraph | None, Callable[[], None]], ServedGraph]
+Tune: TypeAlias = Callable[[Graph, Originals, Mask, Rows, ServedGraph | None, Cancellation], ServedGraph]
 """From a new graph to how it is served; see `recall.tune`.
 
 Called with the graph, the originals, the live bits by row, live rows that are not in the graph, the graph that it
-extends if any, and what is to be called in the middle of long work and may raise to give up."""
+extends if any, and the cancellation of the work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,7 @@ class Background:
     Attributes:
         worker: does the work.
         foreground: those it must not disturb.
+        placement: where threads run.
         rhythm: when it is done.
         budget: of memory.
         tune: decides how a new graph is served.
@@ -105,3 +108,4 @@ class Background:
     budget: Budget = field(default_factory=Budget)
     tune: Tune = tune
     reached: Callable[[str], None] = lambda _: None
+    placement: ThreadPlacement = field(default_factory=ThreadPlacement)

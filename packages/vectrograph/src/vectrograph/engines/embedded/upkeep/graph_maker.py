@@ -1,10 +1,10 @@
 """Making graphs within the memory budget, and deciding how they are served."""
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.collections import Distance, Quantisation
 from vectrograph.engines.embedded.index.graph import LINKS, Graph, ServedGraph
 from vectrograph.engines.embedded.rows.memory_budget import Reservation
@@ -30,7 +30,7 @@ class GraphMaker:
         self._background = background
         self._budget = background.budget
 
-    def extended(self, view: View, served: ServedGraph, between: Callable[[], None]) -> Graph:
+    def extended(self, view: View, served: ServedGraph, check_cancelled: Cancellation) -> Graph:
         """A copy of the graph of a View, with all of its rows.
 
         Raises:
@@ -41,9 +41,9 @@ class GraphMaker:
         more = Graph.bytes_for(view.buffered, view.vectors.shape[1], old.space.quantisation, old.hnsw.links)
         with self._reserve(int(_COPYING * (old.nbytes + more))) as room:
             threads = self._background.foreground.threads
-            return _charged(old.extend(view, live=view.live, threads=threads, between=between), room)
+            return _charged(old.extend(view, live=view.live, threads=threads, check_cancelled=check_cancelled), room)
 
-    def built(self, view: View, between: Callable[[], None], links: int = LINKS) -> Graph:
+    def built(self, view: View, check_cancelled: Cancellation, links: int = LINKS) -> Graph:
         """A graph over the live rows of a View.
 
         Raises:
@@ -58,7 +58,7 @@ class GraphMaker:
                 quantisation=self._quantisation,
                 links=links,
                 threads=self._background.foreground.threads,
-                between=between,
+                check_cancelled=check_cancelled,
             )
             return _charged(graph, room)
 
@@ -74,10 +74,12 @@ class GraphMaker:
         """
         self._budget.reserve(graph.nbytes).leave_to(graph.hnsw)
 
-    def served(self, graph: Graph, view: View, before: ServedGraph | None, between: Callable[[], None]) -> ServedGraph:
+    def served(
+        self, graph: Graph, view: View, before: ServedGraph | None, check_cancelled: Cancellation
+    ) -> ServedGraph:
         """How a graph is served that extends the one from before, if any; the View may have rows behind it."""
         fresh = graph.covered + np.flatnonzero(view.live[graph.covered :])
-        return self._background.tune(graph, view, view.live, fresh, before, between)
+        return self._background.tune(graph, view, view.live, fresh, before, check_cancelled)
 
     def _reserve(self, amount: int) -> Reservation:
         return self._budget.reserve(amount, leaving=self._budget.margin)

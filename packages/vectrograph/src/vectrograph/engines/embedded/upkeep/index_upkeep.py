@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.collections import CollectionSpec
 from vectrograph.domain.errors import DomainError
 from vectrograph.engines.embedded.index.allocator import give_back
@@ -129,7 +130,7 @@ class Upkeep:
         elif self._needs_index(view):
             self._background.worker.schedule(self, self._rhythm.idle_seconds)
 
-    def admit(self, view: View, rows: int, deadline: float | None) -> None:
+    def throttle(self, view: View, rows: int, deadline: float | None) -> None:
         """Let a writer of so many rows in, slowly if too many wait to be indexed.
 
         Rows that were there when the work under way began do not count: a graph over all of a large collection takes
@@ -149,19 +150,19 @@ class Upkeep:
             return view.count
         return int(np.count_nonzero(view.live[: self._covered(view)]))
 
-    def flush(self, current: Callable[[], View], between: Callable[[], None]) -> str | None:
+    def flush(self, current: Callable[[], View], check_cancelled: Cancellation) -> str | None:
         """Index every row there is now, and wait for it.
 
         Args:
             current: the newest View.
-            between: called now and then while waiting; may raise to stop.
+            check_cancelled: called now and then while waiting; may raise to stop.
 
         Returns:
             Why it could not be done, None when it was.
         """
         last = current().labels[-1:]
         while self._waiting(current(), last):
-            between()
+            check_cancelled()
             with self._changed:
                 self._flushing = True
                 self._background.worker.schedule(self)
@@ -232,10 +233,10 @@ class Upkeep:
 
     # ------------------------------------------------------------ on the worker's thread
 
-    def run(self, between: Callable[[], None]) -> float | None:
+    def run(self, check_cancelled: Cancellation) -> float | None:
         """Do what is due; see `Job.run`."""
         try:
-            return self._run(between)
+            return self._run(check_cancelled)
         except DomainError as error:
             _log.debug("upkeep of collection %s ends: %s", self._spec.ref, error)
             return None
@@ -249,19 +250,19 @@ class Upkeep:
             self._complain("the index could not be worked on; the log says why")
             raise
 
-    def _run(self, between: Callable[[], None]) -> float | None:
+    def _run(self, check_cancelled: Cancellation) -> float | None:
         self._complaint = None
         view, generation = self._now()
         worked = True
         if self._compaction_due(view):
-            self._compact(view, generation, between)
+            self._compact(view, generation, check_cancelled)
         elif self._extension_due(view):
-            self._index(view, generation, between)
+            self._index(view, generation, check_cancelled)
         else:
             worked = False
         view, generation = self._now()
         if self._save_due(view, generation):
-            self.save(between)
+            self.save(check_cancelled)
         if worked:
             give_back()
         if self.complaint is not None:
@@ -284,21 +285,21 @@ class Upkeep:
         with self._writing() as content:
             return content.view, content.builder.generation
 
-    def _index(self, view: View, generation: Generation, between: Callable[[], None]) -> None:
+    def _index(self, view: View, generation: Generation, check_cancelled: Cancellation) -> None:
         """Build a graph, or copy, extend, swap; the old graph serves meanwhile."""
         self._begun = len(view.labels)
         try:
             if view.served is None:
-                graph = self._maker.built(view, between)
+                graph = self._maker.built(view, check_cancelled)
             else:
-                graph = self._maker.extended(view, view.served, between)
+                graph = self._maker.extended(view, view.served, check_cancelled)
         except OverBudget as error:
             # Not the error itself: whoever keeps it, a log for instance, keeps the old graph.
             self._make_do(view, generation, str(error))
             return
         now, same = self._now()
         if same is generation:
-            self._publish(self._maker.served(graph, now, view.served, between), generation)
+            self._publish(self._maker.served(graph, now, view.served, check_cancelled), generation)
 
     def _make_do(self, view: View, generation: Generation, reason: str) -> None:
         """The graph that is wanted does not fit: search exactly what it would have covered.
@@ -324,22 +325,22 @@ class Upkeep:
         with self._changed:
             self._changed.notify_all()
 
-    def _compact(self, view: View, generation: Generation, between: Callable[[], None]) -> None:
+    def _compact(self, view: View, generation: Generation, check_cancelled: Cancellation) -> None:
         """Leave out the dead rows and build the graph anew; the old one serves, and grows, meanwhile."""
         self._background.reached("compact")
 
         def meanwhile() -> None:
-            between()
+            check_cancelled()
             now, same = self._now()
             if same is generation and now.served is not None and now.buffered >= 4 * self._swap(now):
-                self._index(now, generation, between)
+                self._index(now, generation, check_cancelled)
 
         with self._background.budget.reserve(Compaction.bytes_for(view)):
-            fresh = Compaction(view, self._files, between)
+            fresh = Compaction(view, self._files, check_cancelled)
             try:
                 served = self._rebuilt(fresh.view, meanwhile)
                 while fresh.follow(self._now()[0]) > _CATCH_UP_ROWS:
-                    between()
+                    check_cancelled()
                 self._background.reached("adopt")
                 with self._writing() as content:
                     if content.builder.generation is not generation:
@@ -351,14 +352,14 @@ class Upkeep:
                 fresh.discard()
                 raise
         old.close()
-        self.save(between)
+        self.save(check_cancelled)
 
-    def _rebuilt(self, view: View, between: Callable[[], None]) -> ServedGraph | None:
+    def _rebuilt(self, view: View, check_cancelled: Cancellation) -> ServedGraph | None:
         if view.count < self._rhythm.first(self._spec.dimension):
             return None
-        return self._maker.served(self._maker.built(view, between), view, None, between)
+        return self._maker.served(self._maker.built(view, check_cancelled), view, None, check_cancelled)
 
-    def save(self, between: Callable[[], None]) -> None:
+    def save(self, check_cancelled: Cancellation) -> None:
         """Put rows and graph on disk, so that the next open need not read and build them.
 
         Raises:
@@ -371,7 +372,7 @@ class Upkeep:
         if not isinstance(vectors, VectorFile):
             return
         self._background.reached("save")
-        checksum = vectors.sync(len(view.labels), between)
+        checksum = vectors.sync(len(view.labels), check_cancelled)
         saved = SavedRows(
             served=view.served,
             labels=view.labels,
@@ -383,7 +384,7 @@ class Upkeep:
             vectors=vectors.path.name,
             checksum=checksum,
         )
-        self._files.save(saved, between)
+        self._files.save(saved, check_cancelled)
         self._saved = _Saved(generation, view.seq, len(view.labels), self._covered(view))
 
     def save_if_changed(self) -> None:

@@ -1,12 +1,12 @@
 """Whether an index finds what it should: judged in the background by what is asked, and on demand."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.collections import Distance
 from vectrograph.domain.errors import DomainError
 from vectrograph.domain.points import Vector
@@ -39,7 +39,7 @@ class RecallMonitor:
         self._asked = asked
         self._writing = writing
 
-    def run(self, between: Callable[[], None]) -> None:
+    def run(self, check_cancelled: Cancellation) -> None:
         """Do it; see `Job.run`."""
         self._asked.judged()
         try:
@@ -47,7 +47,7 @@ class RecallMonitor:
                 view = content.view
             if view.served is None:
                 return
-            served = judge(view.served, view, view.live, self._asked.vectors(), between)
+            served = judge(view.served, view, view.live, self._asked.vectors(), check_cancelled)
             if served is view.served:
                 return
             with self._writing() as content:
@@ -89,7 +89,7 @@ def measure_recall(
     distance: Distance,
     asked: Vector,
     searcher: Searcher,
-    check: Callable[[], None],
+    check_cancelled: Cancellation,
     *,
     sample: int = SAMPLE,
     k: int = 10,
@@ -102,7 +102,7 @@ def measure_recall(
         distance: of the collection.
         asked: recent queries, shape (m, dimension).
         searcher: answers.
-        check: called now and then; may raise to stop.
+        check_cancelled: called now and then; may raise to stop.
         sample: how many queries to compare.
         k: neighbours of each.
         matching: live rows that match a filter; None for no filter.
@@ -116,8 +116,8 @@ def measure_recall(
         allowed[rows] = False
     question = Question(distance=distance, queries=vectors, best=k, allowed=allowed)
     shares, strategies = list[float](), Counter[str]()
-    truths = ExactScan().search(view, question, check)
-    for found, truth in zip(searcher.search(view, question, check), truths, strict=True):
+    truths = ExactScan().search(view, question, check_cancelled)
+    for found, truth in zip(searcher.search(view, question, check_cancelled), truths, strict=True):
         shares.append(recall(found.scores, truth.scores))
         strategies[found.strategy] += 1
     beam = view.served.beam if view.served is not None else None

@@ -3,12 +3,12 @@
 import atexit
 import logging
 import time
-from collections.abc import Callable
 from threading import Condition, Thread, get_ident
 from typing import Final, Protocol
 from weakref import WeakSet
 
-from vectrograph.affinity import anywhere
+from vectrograph.domain.cancellation import Cancellation
+from vectrograph.domain.threads import ThreadPlacement
 
 _RETRY_SECONDS: Final = 30.0
 
@@ -22,11 +22,11 @@ class GiveUp(Exception):
 class Job(Protocol):
     """Something that is due now and then."""
 
-    def run(self, between: Callable[[], None]) -> float | None:
+    def run(self, check_cancelled: Cancellation) -> float | None:
         """Do what is due.
 
         Args:
-            between: to be called every fraction of a second; raises GiveUp when the work is no longer wanted.
+            check_cancelled: to be called every fraction of a second; raises GiveUp when the work is no longer wanted.
 
         Returns:
             Seconds until to look again, None when there is nothing to look for.
@@ -40,7 +40,8 @@ class Worker:
     A process that forks has no such thread in the child, and no locks that can be trusted: open engines after a fork.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, placement: ThreadPlacement | None = None) -> None:
+        self._placement = placement or ThreadPlacement()
         self._changed = Condition()
         self._due: dict[Job, float] = {}
         self._running: list[Job] = []
@@ -86,7 +87,7 @@ class Worker:
             atexit.unregister(self.close)
 
     def _work(self) -> None:
-        anywhere()
+        self._placement.unpin()
         while not self._closing:
             with self._changed:
                 job = self._start_due()
@@ -109,7 +110,7 @@ class Worker:
     def _finish(self, job: Job) -> None:
         again: float | None = None
         try:
-            again = job.run(self._between)
+            again = job.run(self._check_cancelled)
         except GiveUp:
             # Perhaps for the sake of another one that it was run in the middle of: schedule knows.
             again = 0.0
@@ -122,7 +123,7 @@ class Worker:
         if again is not None:
             self.schedule(job, again)
 
-    def _between(self) -> None:
+    def _check_cancelled(self) -> None:
         """What a job calls in the middle of its work: here it ends, or others that are due get their turn."""
         with self._changed:
             if self._closing or any(job in self._unwanted for job in self._running):

@@ -1,4 +1,4 @@
-"""Which cores threads run on, as the kernel tells it."""
+"""CPU affinity of threads, as the kernel reports it."""
 
 import os
 import threading
@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vectrograph import affinity
-from vectrograph.affinity import Home, anywhere, place
 from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.distances import norms
 from vectrograph.domain.filters.evaluation import Compare, Comparison
@@ -26,6 +24,8 @@ from vectrograph.engines.embedded.rows.exact_scan import Question
 from vectrograph.engines.embedded.rows.view import View
 from vectrograph.engines.embedded.upkeep.worker import Worker
 from vectrograph.inprocess import RunningServer, running
+from vectrograph.process import affinity as module
+from vectrograph.process.affinity import CpuAffinity
 from vectron_client import Point
 
 pytestmark = pytest.mark.skipif(
@@ -61,20 +61,20 @@ def everywhere() -> Iterator[set[int]]:
     assert mine() == before, "the test's own thread was left on other cores"
 
 
-def test_a_thread_stays_at_home_and_so_do_those_it_starts(everywhere: set[int]) -> None:
-    home = Home()
+def test_a_thread_stays_pinned_and_so_do_those_it_starts(everywhere: set[int]) -> None:
+    affinity = CpuAffinity()
 
-    def live() -> None:
-        home.stay()
-        assert mine() == {home.core}
-        on_a_thread(lambda: assert_on({home.core}))
+    def act() -> None:
+        affinity.pin()
+        assert mine() == {affinity.core}
+        on_a_thread(lambda: assert_on({affinity.core}))
         on_a_thread(wander)
 
-    on_a_thread(live)
+    on_a_thread(act)
 
 
 def wander() -> None:
-    anywhere()
+    CpuAffinity().unpin()
     assert mine() == os.sched_getaffinity(os.getpid())
 
 
@@ -82,40 +82,40 @@ def assert_on(cores: Collection[int | None]) -> None:
     assert mine() == set(cores)
 
 
-def test_long_work_runs_anywhere_and_the_next_at_home_again(everywhere: set[int]) -> None:
-    home = Home()
+def test_long_work_runs_anywhere_and_the_next_pinned_again(everywhere: set[int]) -> None:
+    affinity = CpuAffinity()
 
-    def live() -> None:
-        home.stay()
+    def act() -> None:
+        affinity.pin()
         for long in (True, True, False, False, True):
-            place(0.01 if long else 1e-4)
-            assert mine() == (everywhere if long else {home.core})
+            affinity.before_native_work(0.01 if long else 1e-4)
+            assert mine() == (everywhere if long else {affinity.core})
 
-    on_a_thread(live)
-    place(1e-4)
-    assert mine() == everywhere, "a thread that does not live at home was moved"
+    on_a_thread(act)
+    affinity.before_native_work(1e-4)
+    assert mine() == everywhere, "a thread that does not live at affinity was moved"
 
 
-def test_what_a_call_at_home_starts_runs_there(everywhere: set[int]) -> None:
-    home = Home()
-    home.call(lambda: on_a_thread(lambda: assert_on({home.core})))
+def test_what_a_call_pinned_starts_runs_there(everywhere: set[int]) -> None:
+    affinity = CpuAffinity()
+    affinity.run_pinned(lambda: on_a_thread(lambda: assert_on({affinity.core})))
     assert mine() == everywhere
 
     def fail() -> None:
         raise LookupError("for a reason")
 
     with pytest.raises(LookupError, match="for a reason"):
-        home.call(fail)
+        affinity.run_pinned(fail)
 
 
 def test_where_the_kernel_tells_nothing_the_server_stays(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(affinity, "_STAT", tmp_path / "hidden")
-    home = Home()
-    home.watch()
-    home.close()
-    assert f"stays on core {home.core}" in caplog.text
+    monkeypatch.setattr(module, "_STAT", tmp_path / "hidden")
+    affinity = CpuAffinity()
+    affinity.watch()
+    affinity.close()
+    assert f"stays on core {affinity.core}" in caplog.text
 
 
 def test_a_server_that_cannot_look_for_a_while_goes_on_looking(
@@ -123,7 +123,7 @@ def test_a_server_that_cannot_look_for_a_while_goes_on_looking(
 ) -> None:
     """FINDINGS B4, the second round: without a descriptor for a moment it stopped looking for good."""
     caplog.set_level("INFO")
-    monkeypatch.setattr(affinity, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
     refused, moved, stat = threading.Event(), threading.Event(), Path("/proc/stat")
     looks = iter([OSError(24, "Too many open files"), OSError(24, "Too many open files"), *[None] * 5])
 
@@ -140,40 +140,40 @@ def test_a_server_that_cannot_look_for_a_while_goes_on_looking(
         moved.set()
         return None
 
-    monkeypatch.setattr(affinity, "_STAT", Descriptors())
-    monkeypatch.setattr(affinity._Load, "better_core", choose)
-    home = Home()
-    home.watch()
+    monkeypatch.setattr(module, "_STAT", Descriptors())
+    monkeypatch.setattr(module._Load, "better_core", choose)
+    affinity = CpuAffinity()
+    affinity.watch()
     try:
         assert refused.wait(30)
         assert moved.wait(30)
     finally:
-        home.close()
+        affinity.close()
     assert caplog.text.count("Too many open files") == 1
 
 
-def test_all_that_live_at_home_move_with_it(everywhere: set[int]) -> None:
-    home, go, seen = Home(), threading.Event(), list[set[int]]()
-    old = home.core
+def test_all_that_live_pinned_move_with_it(everywhere: set[int]) -> None:
+    affinity, go, seen = CpuAffinity(), threading.Event(), list[set[int]]()
+    old = affinity.core
 
-    def live() -> None:
-        home.stay()
+    def act() -> None:
+        affinity.pin()
         ready.set()
         go.wait(30)
         seen.append(mine())
-        place(0.01)
+        affinity.before_native_work(0.01)
         seen.append(mine())
-        place(1e-4)
+        affinity.before_native_work(1e-4)
         seen.append(mine())
 
-    ready, thread = threading.Event(), threading.Thread(target=live)
+    ready, thread = threading.Event(), threading.Thread(target=act)
     thread.start()
     assert ready.wait(30)
     other = min(everywhere - {old})
-    home._move(other)
+    affinity._move(other)
     go.set()
     thread.join()
-    assert home.core == other
+    assert affinity.core == other
     assert seen == [{other}, everywhere, {other}]
 
 
@@ -188,44 +188,44 @@ def test_all_that_live_at_home_move_with_it(everywhere: set[int]) -> None:
     ],
 )
 def test_a_crowded_core_is_left_for_a_free_one(idle: dict[int, float], own: float, better: int | None) -> None:
-    before = affinity._Load(1, 100.0, {0: 50.0, 1: 50.0, 2: 50.0}, 20.0)
-    after = affinity._Load(1, 110.0, {core: 50.0 + seconds for core, seconds in idle.items()}, 20.0 + own)
+    before = module._Load(1, 100.0, {0: 50.0, 1: 50.0, 2: 50.0}, 20.0)
+    after = module._Load(1, 110.0, {core: 50.0 + seconds for core, seconds in idle.items()}, 20.0 + own)
     assert after.better_core(before, {0, 1}) == better
 
 
 def test_the_load_of_this_machine_can_be_read() -> None:
-    home = Home()
+    affinity = CpuAffinity()
 
-    def live() -> None:
-        home.stay()
-        before = affinity._Load.now(home.core)
+    def act() -> None:
+        affinity.pin()
+        before = module._Load.now(affinity.core)
         end = os.times().elapsed + 0.2
         while os.times().elapsed < end:
             pass
-        after = affinity._Load.now(home.core)
+        after = module._Load.now(affinity.core)
         assert after._own - before._own > 0.02
-        assert after._idle.keys() >= {home.core}
+        assert after._idle.keys() >= {affinity.core}
 
-    on_a_thread(live)
+    on_a_thread(act)
 
 
 def test_the_more_cores_there_are_the_sooner_work_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
     long = []
     for count in (2, 4, 64):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, count=count: set(range(count)))
-        long.append(Home().long)
+        long.append(CpuAffinity().long)
     assert long == [1e-3, 5e-4, 3.5e-4]
 
 
 def test_where_there_is_one_core_nothing_happens(everywhere: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
-    home = Home()
-    assert home.core is None
+    affinity = CpuAffinity()
+    assert affinity.core is None
     monkeypatch.undo()
-    home.call(lambda: assert_on(everywhere))
-    home.stay()
-    home.watch()
-    home.close()
+    affinity.run_pinned(lambda: assert_on(everywhere))
+    affinity.pin()
+    affinity.watch()
+    affinity.close()
     assert mine() == everywhere
 
 
@@ -234,13 +234,13 @@ def test_a_long_scan_runs_anywhere(rows: int, long: bool, everywhere: set[int]) 
     vectors = np.ones((rows, 256), np.float32)
     view = seen_of(vectors)
     question = Question(distance=Distance.COSINE, queries=vectors[:1], best=10)
-    home = Home()
+    affinity = CpuAffinity()
 
-    def live() -> None:
-        home.stay()
-        Planner().search(view, question, lambda: assert_on(everywhere if long else {home.core}))
+    def act() -> None:
+        affinity.pin()
+        Planner(placement=affinity).search(view, question, lambda: assert_on(everywhere if long else {affinity.core}))
 
-    on_a_thread(live)
+    on_a_thread(act)
 
 
 def seen_of(vectors: Vector, served: ServedGraph | None = None) -> View:
@@ -253,19 +253,20 @@ def test_walks_are_long_or_short_by_what_they_took(everywhere: set[int]) -> None
     vectors = np.random.default_rng(1).normal(size=(2_000, 32)).astype(np.float32)
     graph = Graph.build(seen_of(vectors), Distance.COSINE)
     view = seen_of(vectors, ServedGraph(graph, 64))
-    home, planner = Home(), Planner(lambda *_: Route.WALK)
+    affinity = CpuAffinity()
+    planner = Planner(lambda *_: Route.WALK, affinity)
     assert graph.hnsw.pace == 0.0
 
-    def live() -> None:
-        home.stay()
+    def act() -> None:
+        affinity.pin()
         for count, pace, long in ((1, 0.0, False), (64, 0.0, True), (1, 1e-4, True), (1, 1e-9, False)):
             graph.hnsw.pace = pace
             question = Question(distance=Distance.COSINE, queries=vectors[:count], best=10)
             planner.search(view, question, lambda: None)
-            assert mine() == (everywhere if long else {home.core}), (count, pace)
+            assert mine() == (everywhere if long else {affinity.core}), (count, pace)
             assert graph.hnsw.pace > 0.0
 
-    on_a_thread(live)
+    on_a_thread(act)
 
 
 class Seen:
@@ -281,13 +282,14 @@ class Seen:
 
 
 def test_background_work_that_a_reader_sets_off_runs_anywhere(everywhere: set[int]) -> None:
-    home, worker, job = Home(), Worker(), Seen()
+    affinity, job = CpuAffinity(), Seen()
+    worker = Worker(affinity)
 
-    def live() -> None:
-        home.stay()
+    def act() -> None:
+        affinity.pin()
         worker.schedule(job)
 
-    on_a_thread(live)
+    on_a_thread(act)
     assert job.done.wait(30)
     worker.close()
     assert job.cores == everywhere
@@ -309,28 +311,29 @@ def test_columns_are_filled_and_models_loaded_anywhere(
 
     monkeypatch.setattr(ColumnStore, "prepare", preparing)
     monkeypatch.setattr(wordllama, "_read_model", reading)
-    engine, ref, vector = EmbeddedEngine.open(tmp_path), CollectionRef("t", "docs"), np.ones(2, np.float32)
+    affinity = CpuAffinity()
+    engine = EmbeddedEngine.open(tmp_path, placement=affinity)
+    ref, vector = CollectionRef("t", "docs"), np.ones(2, np.float32)
     engine.create(CollectionSpec.dense(ref, 2, Distance.COSINE))
     engine.write(ref, [Put(id="a", vector=vector, payload={"n": 1})])
-    home = Home()
 
-    def live() -> None:
-        home.stay()
+    def act() -> None:
+        affinity.pin()
         wanted = Compare(("n",), Comparison.EQ, 1)
         request = SearchRequest(legs=(DenseLeg(vectors=vector[None]),), k=1, filter=wanted)
         assert engine.search(ref, request)[0].hits
-        assert mine() == {home.core}
-        wordllama.WordllamaEmbedder().load()
+        assert mine() == {affinity.core}
+        wordllama.WordllamaEmbedder(affinity).load()
 
-    on_a_thread(live)
+    on_a_thread(act)
     engine.close()
     assert seen == [everywhere, everywhere]
 
 
-@pytest.mark.parametrize("at_home", [True, False])
-def test_the_server_answers_reads_at_home_and_writes_anywhere(at_home: bool) -> None:
+@pytest.mark.parametrize("pinned", [True, False])
+def test_the_server_answers_reads_pinned_and_writes_anywhere(pinned: bool) -> None:
     everywhere, before = frozenset(mine()), server_threads()
-    with running(home_core=at_home) as server:
+    with running(cpu_affinity=pinned) as server:
         ask(server)
         fresh = [thread for thread in server_threads() if thread not in before]
         threads = [(thread.name, frozenset(os.sched_getaffinity(thread.native_id or 0))) for thread in fresh]
@@ -339,9 +342,9 @@ def test_the_server_answers_reads_at_home_and_writes_anywhere(at_home: bool) -> 
     writing = lived(threads, "rpc-writing", "rest-writing", "rest-hashing")
     assert writing == {everywhere}
     assert len(reading) == 1
-    assert len(next(iter(reading))) == (1 if at_home else len(everywhere))
+    assert len(next(iter(reading))) == (1 if pinned else len(everywhere))
     assert frozenset(mine()) == everywhere
-    assert not [thread for thread in server_threads() if thread.name == "vectrograph-home"]
+    assert not [thread for thread in server_threads() if thread.name == "vectrograph-affinity"]
 
 
 def ask(server: RunningServer) -> None:

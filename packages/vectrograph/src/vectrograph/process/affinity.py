@@ -1,9 +1,9 @@
-"""Which cores threads run on: what mostly runs Python stays on one, its home; what takes long outside of it, anywhere.
+"""CPU affinity: threads that mostly run Python share one core, native work that takes long may use all cores.
 
-One thread of a process runs Python at a time. Where the scheduler spreads its threads over the cores, as it does with
-each that wakes, the interpreter moves with every switch: what it last touched lies in the caches of another core, and
-the one that goes on has to be woken first. With 31,000 x 256 vectors, on two cores, a search over gRPC took 770 µs of
-the server's time at home and 1,150 µs without one, and eight callers got 1,400 answers a second instead of 1,000.
+One thread of a process runs Python at a time. Where the scheduler spreads its threads over the cores, the interpreter
+moves with every switch: what it last touched lies in the cache of another core, and that core has to be woken first.
+With 31,000 x 256 vectors on two cores a search over gRPC took 770 µs of the server's time on one core and 1,150 µs
+without affinity, and eight callers got 1,400 answers a second instead of 1,000.
 
 Linux only, and only with two cores or more; elsewhere nothing happens.
 """
@@ -19,45 +19,40 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from vectrograph.domain.threads import ThreadPlacement
+
 _log: Final = logging.getLogger(__name__)
 
 _CPUS: Final = Path("/sys/devices/system/cpu")
 _STAT: Final = Path("/proc/stat")
 _TASKS: Final = Path("/proc/self/task")
+# Seconds between two looks at the load of the cores.
 _LOOK_SECONDS: Final = 2.0
-_STRANGERS: Final = 0.3
-"""Share of the home's time that others may take before another core is looked for …"""
-_IDLE: Final = 0.6
-"""… and the share of a core's time that must be free for it to be taken."""
-_LONG: Final = 2e-3
-_LEAST_LONG: Final = 3.5e-4
-"""Seconds, divided by the number of cores, and at least: on two cores walks of 0.5 ms were answered quicker at home, by
-a tenth with eight callers; the more cores there are, the sooner eight of them get more done than one."""
+# Share of the core's time that other processes may take before another core is looked for.
+_MAX_FOREIGN_SHARE: Final = 0.3
+# Share of a core's time that must be idle for the threads to move there.
+_MIN_IDLE_SHARE: Final = 0.6
+# Native work is long from `_LONG_SECONDS / number of cores` on, and never below `_MIN_LONG_SECONDS`. Measured on two
+# cores with eight callers: walks of 0.5 ms were answered a tenth faster when pinned. With more cores, leaving pays off
+# sooner.
+_LONG_SECONDS: Final = 2e-3
+_MIN_LONG_SECONDS: Final = 3.5e-4
 _CAN_CHOOSE: Final = sys.platform == "linux"
 
 
-class _Mine(threading.local):
-    """Where the calling thread lives."""
+class CpuAffinity(ThreadPlacement):
+    """Affinity of the threads of one server to one core.
 
-    home: "Home | None" = None
-    away: bool = False
-
-
-_mine: Final = _Mine()
-
-
-class Home:
-    """The core on which the threads of a server run Python.
-
-    It moves when others take much of that core while a free one is there. Two servers on one machine begin on different
-    cores as a rule.
+    The core changes when other processes take much of it while another one is idle. Two servers on one machine begin on
+    different cores as a rule.
     """
 
     def __init__(self) -> None:
         self._allowed = frozenset(os.sched_getaffinity(0)) if _CAN_CHOOSE else frozenset[int]()
         self._core = _first_choice(self._allowed, os.getpid())
-        self.long = max(_LEAST_LONG, _LONG / max(1, len(self._allowed)))
-        """Seconds of work outside of Python from which on it is worth leaving."""
+        self.long = max(_MIN_LONG_SECONDS, _LONG_SECONDS / max(1, len(self._allowed)))
+        """Seconds of native work from which on it is worth leaving the core."""
+        self._thread = _Thread()
         self._stop = threading.Event()
         self._watch: threading.Thread | None = None
 
@@ -66,39 +61,57 @@ class Home:
         """The number of the core; None where there is no choice."""
         return self._core
 
-    def stay(self) -> None:
-        """Let the calling thread, and those it starts from now on, run at home."""
+    def pin(self) -> None:
+        """Run the calling thread, and those it starts from now on, on the core."""
         if self._core is not None:
-            _mine.home, _mine.away = self, False
-            _run_on(self.alone)
+            self._thread.pinned, self._thread.away = True, False
+            _run_on(self._own_core)
 
-    def call(self, function: Callable[[], object]) -> None:
-        """Call a function on a thread of its own at home: threads that it starts, also by libraries, run there too.
+    def unpin(self) -> None:
+        """Let the calling thread run on every core of the process, whichever thread started it."""
+        if _CAN_CHOOSE:
+            # The main thread of a process is never pinned.
+            with suppress(ProcessLookupError):
+                _run_on(os.sched_getaffinity(os.getpid()))
+
+    def run_pinned(self, function: Callable[[], object]) -> None:
+        """Call a function on a pinned thread of its own: threads that it or a library starts run on the core too.
 
         What it raises is raised here.
         """
 
         def act() -> None:
-            self.stay()
+            self.pin()
             function()
 
-        with ThreadPoolExecutor(1, thread_name_prefix="vectrograph-home") as thread:
+        with ThreadPoolExecutor(1, thread_name_prefix="vectrograph-pinned") as thread:
             thread.submit(act).result()
 
-    @property
-    def everywhere(self) -> frozenset[int]:
-        """All cores that the process may use."""
-        return self._allowed
+    def before_native_work(self, seconds: float) -> None:
+        """Move the calling thread, if it is pinned, to where its next work belongs.
+
+        Long work may run on any core, other work runs on the own one. A thread stays where it was put, because moving
+        takes 0.1 to 0.2 ms: threads that answer long searches only are never moved.
+
+        Args:
+            seconds: estimated duration of the work outside of Python.
+        """
+        thread = self._thread
+        if not thread.pinned:
+            return
+        long = seconds > self.long
+        if thread.away is not long:
+            thread.away = long
+            _run_on(self._allowed if long else self._own_core)
 
     @property
-    def alone(self) -> frozenset[int]:
-        """This core; all of them where there is no choice."""
+    def _own_core(self) -> frozenset[int]:
         return self._allowed if self._core is None else frozenset({self._core})
 
     def watch(self) -> None:
         """Move when others crowd this core, until `close`."""
         if self._core is not None:
-            self._watch = threading.Thread(target=self._look, name="vectrograph-home", daemon=True)
+            self._watch = threading.Thread(target=self._look, name="vectrograph-affinity", daemon=True)
             self._watch.start()
 
     def close(self) -> None:
@@ -133,47 +146,27 @@ class Home:
         better = None if before is None else after.better_core(before, self._allowed)
         if better is None:
             return after
-        _log.info("core %s is crowded by others; going on, on core %s", self._core, better)
+        _log.info("other processes crowd core %s; moving to core %s", self._core, better)
         self._move(better)
         return _Load.now(self._core)
 
     def _move(self, core: int) -> None:
         old, self._core = self._core, core
-        for task in _at_home(old):
+        for task in _pinned_tasks(old):
             # It may have ended meanwhile.
             with suppress(ProcessLookupError):
                 os.sched_setaffinity(task, {core})
 
 
-def place(seconds: float) -> None:
-    """Let the calling thread, if it lives at home, run where its next work belongs: long work anywhere, other at home.
+class _Thread(threading.local):
+    """State of the calling thread: whether it is pinned, and whether it left for long native work."""
 
-    A thread stays where it was placed, because moving takes a tenth of a millisecond or two: those who answer long
-    searches only are never moved.
-
-    Args:
-        seconds: about how long the work will take outside of Python.
-    """
-    home = _mine.home
-    if home is None:
-        return
-    long = seconds > home.long
-    if _mine.away is long:
-        return
-    _mine.away = long
-    _run_on(home.everywhere if long else home.alone)
-
-
-def anywhere() -> None:
-    """Let the calling thread run on all cores that the process may use, whoever started it."""
-    if _CAN_CHOOSE:
-        # The main thread of a process has not been confined by anything here.
-        with suppress(ProcessLookupError):
-            _run_on(os.sched_getaffinity(os.getpid()))
+    pinned: bool = False
+    away: bool = False
 
 
 class _Load:
-    """How busy cores have been so far, and what threads at home did, in seconds."""
+    """How busy cores have been so far, and what pinned threads ran, in seconds."""
 
     def __init__(self, core: int | None, at: float, idle: Mapping[int, float], own: float) -> None:
         self._core, self._at, self._idle, self._own = core, at, idle, own
@@ -181,7 +174,7 @@ class _Load:
     @classmethod
     def now(cls, core: int | None) -> "_Load":
         """As it stands."""
-        return cls(core, time.monotonic(), _idle_seconds(), sum(_ran(task) for task in _at_home(core)))
+        return cls(core, time.monotonic(), _idle_seconds(), sum(_ran(task) for task in _pinned_tasks(core)))
 
     def better_core(self, before: "_Load", allowed: Collection[int]) -> int | None:
         """A core to move to, given the load before; None when this one is good enough or no other is better."""
@@ -191,7 +184,7 @@ class _Load:
             return None
         strangers = 1.0 - free[self._core] - (self._own - before._own) / passed
         best = max((core for core in free if core in allowed), key=free.__getitem__, default=None)
-        if best is None or strangers < _STRANGERS or free[best] < _IDLE:
+        if best is None or strangers < _MAX_FOREIGN_SHARE or free[best] < _MIN_IDLE_SHARE:
             return None
         return best
 
@@ -223,7 +216,7 @@ def _run_on(cores: Collection[int]) -> None:
         _log.debug("a thread stays where it is: %s", error)
 
 
-def _at_home(core: int | None) -> list[int]:
+def _pinned_tasks(core: int | None) -> list[int]:
     """Threads of this process that run on this core only, also those of libraries."""
     found = []
     for task in _TASKS.iterdir() if core is not None else ():
