@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 
-from vectrograph.process.log_buffer import GatheredLines
+from vectrograph.process.logs import GatheredLines
 
 
 def test_lines_wait_a_moment_and_warnings_take_them_along() -> None:

@@ -21,7 +21,7 @@ from vectrograph.domain.errors import (
     UserNotFound,
 )
 from vectrograph.services.accounts.lockout import FOR_ADDRESS, FOR_PAIR, Lockout
-from vectrograph.services.accounts.password_policy import COMMON_PASSWORDS, validate_new_password
+from vectrograph.services.accounts.rules import COMMON_PASSWORDS, validate_new_password
 from vectrograph.services.call import Call, Origin
 
 GOOD = "correct horse battery"

@@ -15,7 +15,7 @@ from vectrograph.domain.errors import CollectionNotFound, InvalidToken, Permissi
 from vectrograph.domain.quotas import Quotas
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services.access_log import AccessLines
-from vectrograph.services.accounts.audit_quota import HOUR, AuditQuota
+from vectrograph.services.accounts.audit import HOUR, AuditQuota
 from vectrograph.services.call import Call, Origin
 
 QUOTAS = Quotas(

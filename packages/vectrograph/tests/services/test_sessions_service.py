@@ -1,4 +1,3 @@
-import statistics
 import threading
 import time
 from pathlib import Path
@@ -67,13 +66,14 @@ def test_wrong_name_and_wrong_password_read_the_same(sessions: Sessions, usernam
 
 def test_an_unknown_name_takes_as_long_as_a_wrong_password(sessions: Sessions) -> None:
     def seconds(username: str) -> float:
-        started = time.perf_counter()
+        # Of this thread, which does the hashing: other work on the machine does not count.
+        started = time.thread_time()
         with pytest.raises(InvalidCredentials):
             sessions.login(username, "wrong password")
-        return time.perf_counter() - started
+        return time.thread_time() - started
 
-    unknown, wrong = (statistics.median(seconds(name) for _ in range(3)) for name in ("nobody", "developer"))
-    assert unknown > wrong / 4
+    unknown, wrong = (min(seconds(name) for _ in range(3)) for name in ("nobody", "developer"))
+    assert unknown > wrong / 2
 
 
 def test_a_name_that_cannot_be_written_is_refused(house: House, sessions: Sessions) -> None:

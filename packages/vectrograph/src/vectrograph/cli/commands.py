@@ -1,10 +1,11 @@
 """The command `vectrograph`."""
 
 import gc
+import resource
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import structlog
 import typer
@@ -15,6 +16,8 @@ from vectrograph.domain.errors import DomainError, StartupError
 from vectrograph.settings import LogFormat, LogLevel, Settings
 from vectrograph.version import VERSION
 
+# Descriptors: more than any server of this kind needs. Where the hard limit is a billion, tables of that size hurt.
+_ENOUGH: Final = 1 << 20
 app = typer.Typer(
     name="vectrograph",
     help="The vector database with two APIs: NeuroGraph's REST and Vectron's gRPC over one engine.",
@@ -126,11 +129,10 @@ def _serve(settings: Settings) -> None:
     from vectrograph.app import Server
     from vectrograph.process import logs
     from vectrograph.process.closing import EXIT_SECONDS, StopSignal, leave_at_once
-    from vectrograph.process.open_files_limit import raise_open_files_limit
 
     logs.configure(settings.log_level, settings.log_format)
     log = structlog.get_logger("vectrograph.cli")
-    open_files = raise_open_files_limit()
+    open_files = _raise_open_files_limit()
     server: Server | None = None
     stop = StopSignal(
         settings.shutdown_seconds + EXIT_SECONDS, lambda: "the start" if server is None else server.stopping
@@ -170,3 +172,19 @@ def _serve(settings: Settings) -> None:
         leave_at_once(lambda: log.error("stopped without waiting any longer", gave_up_on=given_up))
     log.info("stopped")
     sys.stderr.flush()
+
+
+def _raise_open_files_limit() -> str:
+    """Raise the soft limit on open files to the hard one and return a line for the log.
+
+    Many systems start processes with a soft limit of 1,024 that is meant for programs which use `select`.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return f"the limit on open files is {soft}"
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError) as error:
+        return f"the limit on open files stays at {soft}, it could not be raised: {error}"
+    return f"the limit on open files was raised from {soft} to {wanted}"

@@ -127,6 +127,12 @@ class Accounts:
             user = session.scalars(select(User).where(User.username == username)).one_or_none()
             return None if user is None else _stored_password(user)
 
+    def password_by_email(self, email: str) -> StoredPassword | None:
+        """Return the account of a lower-case email with its password hash; None when there is none."""
+        with self._database.read() as session:
+            user = session.scalars(select(User).where(User.email == email)).one_or_none()
+            return None if user is None else _stored_password(user)
+
     def password_of(self, user_id: str) -> StoredPassword:
         """An account with its password hash, by id.
 
@@ -238,11 +244,22 @@ class Accounts:
         """
         with self._database.write(invalidates=True) as session:
             user = _load(session, user_id, tenant, locked=True)
-            keep_an_administrator(session, user)
-            session.execute(delete(LoginSession).where(LoginSession.user_id == user_id))
-            session.execute(delete(ApiKey).where(ApiKey.owner_id == user_id))
-            session.delete(user)
-            return user_record(user)
+            record = user_record(user)
+            _remove(session, user)
+            return record
+
+    def remove(self, checked: StoredPassword) -> None:
+        """Remove an account whose password was just checked, with its sessions and keys; all cease to work at once.
+
+        Raises:
+            InvalidCredentials: the account is gone, or its password was changed since it was checked.
+            Conflict: it is the last administrator.
+        """
+        with self._database.write(invalidates=True) as session:
+            user = session.get(User, checked.user.user_id, with_for_update=True)
+            if user is None or user.password_hash != checked.encoded:
+                raise InvalidCredentials("The password was changed meanwhile; log in again.")
+            _remove(session, user)
 
 
 def user_record(user: User) -> UserRecord:
@@ -278,6 +295,13 @@ def keep_an_administrator(session: Session, user: User) -> None:
     others = [found for found in session.scalars(query.with_for_update()) if found != user.user_id]
     if not others:
         raise Conflict(f"{user.username} is the last administrator; make another one first.")
+
+
+def _remove(session: Session, user: User) -> None:
+    keep_an_administrator(session, user)
+    session.execute(delete(LoginSession).where(LoginSession.user_id == user.user_id))
+    session.execute(delete(ApiKey).where(ApiKey.owner_id == user.user_id))
+    session.delete(user)
 
 
 def _load(session: Session, user_id: str, tenant: str | None = None, *, locked: bool = False) -> User:

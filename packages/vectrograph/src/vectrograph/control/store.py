@@ -15,7 +15,6 @@ from vectrograph.control.database.connection import Database
 from vectrograph.control.database.copies import Safekeeping
 from vectrograph.control.database.schema import bring_to_head
 from vectrograph.control.development import DevelopmentStore
-from vectrograph.control.email_accounts import Mailboxes
 from vectrograph.control.feedback import FeedbackLog
 from vectrograph.control.owners import CollectionOwners
 from vectrograph.control.sessions import LoginSessions
@@ -30,7 +29,6 @@ class ControlStore:
 
     Attributes:
         accounts: who there is.
-        mailboxes: the same accounts by their email.
         sessions: who is logged in.
         api_keys: which keys there are.
         feedback: what was said about search results.
@@ -50,7 +48,6 @@ class ControlStore:
         self._database = database
         self._safekeeping = safekeeping
         self.accounts = Accounts(database, clock, quotas)
-        self.mailboxes = Mailboxes(database)
         self.sessions = LoginSessions(database, clock, quotas)
         self.api_keys = ApiKeys(database, clock, quotas)
         self.feedback = FeedbackLog(database, clock, quotas)

@@ -198,3 +198,36 @@ class Export(Struct, frozen=True, kw_only=True):
 
     filter: Annotated[str, Meta(description="Which tokens, by their metadata: a filter as JSON text.")] | None = None
     include: Annotated[str, Meta(description="Parts of each token to send, separated by commas.")] | None = None
+
+
+Row = Annotated[int, Meta(ge=0, description="Number of a row of the frame.")]
+
+
+class TokenCreateRow(TokenCreate, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A token to be, whose embedding is a row."""
+
+    embedding: Row | None = None
+
+
+class TokenBatchRows(TokenBatch, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tokens to be, whose embeddings are rows."""
+
+    tokens: Annotated[list[TokenCreateRow], Meta(description="At most `max_batch` tokens.")]  # type: ignore[assignment]
+
+
+class TokenUpdateRow(TokenUpdate, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A change of a token, whose new embedding is a row."""
+
+    embedding: Row | UnsetType | None = UNSET
+
+
+class TokenQueryRow(TokenQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A question whose vector is a row."""
+
+    query_vector: Row | None = None
+
+
+class TokenQueryManyRows(TokenQueryMany, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Questions whose vectors are rows."""
+
+    query_vectors: Annotated[list[Row], Meta(description="At most `max_batch` rows.")] | None = None  # type: ignore[assignment]

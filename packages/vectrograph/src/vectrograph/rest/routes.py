@@ -6,7 +6,7 @@ from vectrograph.domain import errors
 from vectrograph.domain.access import Scope
 from vectrograph.http.context import NDJSON
 from vectrograph.http.operation import Access, Operation, Workload
-from vectrograph.rest import auth, keys, requests, responses, system, token_queries, tokens, vector_bodies
+from vectrograph.rest import auth, keys, requests, responses, system, token_queries, tokens
 from vectrograph.rest.administration import ADMINISTRATION
 from vectrograph.rest.docs import documentation_page
 
@@ -22,7 +22,7 @@ _TOKENS: Final = (
         tag="tokens",
         access=Scope.TOKENS_READ,
         body=requests.TokenQuery,
-        frame=vector_bodies.TokenQueryRow,
+        frame=requests.TokenQueryRow,
         answer=responses.QueryResults,
         line=responses.QueryHit,
         raises=(errors.PointNotFound,),
@@ -36,7 +36,7 @@ _TOKENS: Final = (
         tag="tokens",
         access=Scope.TOKENS_READ,
         body=requests.TokenQueryMany,
-        frame=vector_bodies.TokenQueryManyRows,
+        frame=requests.TokenQueryManyRows,
         answer=responses.QueryManyResults,
         vectors=True,
     ),
@@ -75,7 +75,7 @@ _TOKENS: Final = (
         tag="tokens",
         access=Scope.TOKENS_WRITE,
         body=requests.TokenCreate,
-        frame=vector_bodies.TokenCreateRow,
+        frame=requests.TokenCreateRow,
         answer=responses.Token,
         status=201,
         raises=(errors.IdempotencyConflict, errors.OutOfSpace),
@@ -103,7 +103,7 @@ _TOKENS: Final = (
         tag="tokens",
         access=Scope.TOKENS_WRITE,
         body=requests.TokenBatch,
-        frame=vector_bodies.TokenBatchRows,
+        frame=requests.TokenBatchRows,
         answer=responses.TokensCreated,
         status=201,
         raises=(errors.IdempotencyConflict, errors.OutOfSpace),
@@ -130,7 +130,7 @@ _TOKENS: Final = (
         tag="tokens",
         access=Scope.TOKENS_WRITE,
         body=requests.TokenUpdate,
-        frame=vector_bodies.TokenUpdateRow,
+        frame=requests.TokenUpdateRow,
         answer=responses.Token,
         raises=(errors.PointNotFound, errors.Conflict, errors.OutOfSpace),
         vectors=True,

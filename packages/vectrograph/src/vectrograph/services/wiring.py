@@ -19,6 +19,7 @@ from vectrograph.services.accounts.key_usage import KeyUsage
 from vectrograph.services.accounts.keys import Keys
 from vectrograph.services.accounts.lockout import Lockout
 from vectrograph.services.accounts.logins import Logins
+from vectrograph.services.accounts.password_login import PasswordLogin
 from vectrograph.services.accounts.registration import Registration
 from vectrograph.services.accounts.sessions import Sessions
 from vectrograph.services.accounts.users import Users
@@ -77,6 +78,7 @@ def build_services(
     # One count of failures for both ways in, so that neither gives a guesser fresh attempts.
     lockout = Lockout()
     development = development or Development(store)
+    password_login = PasswordLogin(store, passwords, audit, lockout, development)
     turns = turns or FilterTurns()
     tokens = Tokens(engine, embedder, limits, audit, turns)
     return Services(
@@ -86,8 +88,8 @@ def build_services(
         bulk=Bulk(engine, limits, audit, turns),
         tokens=tokens,
         embeddings=Embeddings(embedder, limits),
-        sessions=Sessions(store, signer, credentials, passwords, audit, lockout, development),
-        logins=Logins(store, signer, credentials, passwords, audit, lockout, development, clock),
+        sessions=Sessions(store, signer, credentials, passwords, audit, lockout, development, password_login),
+        logins=Logins(store, signer, credentials, audit, development, password_login, clock),
         registration=Registration(store, passwords, audit, lockout, development),
         keys=Keys(store.api_keys, usage, audit, limits, clock),
         users=Users(store.accounts, passwords, audit, tokens.ensure),

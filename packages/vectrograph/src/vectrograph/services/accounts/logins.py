@@ -1,18 +1,16 @@
 """Vectron's way in: a login by email for 24 hours, API keys named by their prefix, and tokens that stand for a key."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from vectrograph.control.api_keys import PREFIX_CHARACTERS
 from vectrograph.control.clock import SECOND, Clock, now
-from vectrograph.control.passwords import Passwords
-from vectrograph.control.records import ApiKeyRecord, SessionRecord, StoredKey, StoredPassword, UserRecord
+from vectrograph.control.records import ApiKeyRecord, SessionRecord, StoredKey, UserRecord
 from vectrograph.control.signing import LOGIN_SECONDS, TokenSigner
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import (
     InvalidArgument,
-    InvalidCredentials,
     InvalidToken,
     PermissionDenied,
     Unauthenticated,
@@ -20,12 +18,11 @@ from vectrograph.domain.errors import (
 from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.accounts.credentials import API_KEY_MARKS, Credentials
 from vectrograph.services.accounts.development import Development
-from vectrograph.services.accounts.lockout import Lockout
+from vectrograph.services.accounts.password_login import PasswordLogin
 from vectrograph.services.accounts.rules import MAX_EMAIL_CHARACTERS, plain_email
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin
 
 _LIFETIME: Final = LOGIN_SECONDS * SECOND
-_MAX_PASSWORD_CHARACTERS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,18 +50,16 @@ class Logins:
         store: ControlStore,
         signer: TokenSigner,
         credentials: Credentials,
-        passwords: Passwords,
         audit: Audit,
-        lockout: Lockout,
         development: Development,
+        password_login: PasswordLogin,
         clock: Clock = now,
     ) -> None:
         self._store = store
         self._signer = signer
         self._credentials = credentials
-        self._passwords = passwords
         self._audit = audit
-        self._lockout = lockout
+        self._password_login = password_login
         self._development = development
         self._clock = clock
 
@@ -78,32 +73,11 @@ class Logins:
             Unavailable: too many logins at once.
         """
         address = plain_email(email)
-        stored = self._store.mailboxes.password(address) if len(address) <= MAX_EMAIL_CHARACTERS else None
-        # Failures count for the account, however it is named, so that email and username share their attempts.
-        name = address if stored is None else stored.user.username
-        self._lockout.begin(name, origin.address, exists=stored is not None)
-        target = "(no such account)" if stored is None else stored.user.username
-        actor = "" if stored is None else stored.user.user_id
-        tenant = DEFAULT_TENANT if stored is None else stored.user.tenant
-        with self._audit.noting_stranger("session.login", target, origin, actor=actor, tenant=tenant):
-            login = self._begin(stored, password, origin)
-        self._lockout.succeed(name, origin.address)
-        return login
-
-    def _begin(self, stored: StoredPassword | None, password: str, origin: Origin) -> Login:
-        encoded = stored.encoded if stored is not None else None
-        matches = self._passwords.matches(encoded, password[:_MAX_PASSWORD_CHARACTERS])
-        if stored is None or not matches or len(password) > _MAX_PASSWORD_CHARACTERS:
-            raise InvalidCredentials("Incorrect email or password.")
-        if self._development.refuses(stored, password, origin):
-            raise InvalidCredentials("Incorrect email or password.")
-        if stored.user.disabled:
-            raise PermissionDenied(f"The account {stored.user.username} is disabled; ask an administrator.")
-        if self._passwords.is_outdated(stored.encoded):
-            encoded = self._passwords.encode(password)
-            self._store.accounts.rehash_password(stored.user.user_id, stored.encoded, encoded)
-            stored = replace(stored, encoded=encoded)
-        return self._login(self._store.sessions.start(stored, _LIFETIME), stored.user)
+        stored = self._store.accounts.password_by_email(address) if len(address) <= MAX_EMAIL_CHARACTERS else None
+        checked, session = self._password_login.begin(
+            stored, address, password, origin, lifetime=_LIFETIME, refusal="Incorrect email or password."
+        )
+        return self._login(session, checked.user)
 
     def renew(self, call: Call) -> Login:
         """A new token for 24 hours, of the same session; the old one goes on until its own end.

@@ -4,7 +4,7 @@ import uuid
 from typing import Final
 
 from vectrograph.control.accounts import NewUser
-from vectrograph.control.passwords import Passwords
+from vectrograph.control.passwords import MAX_PASSWORD_BYTES, Passwords
 from vectrograph.control.records import UserRecord
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.access import ROLE_SCOPES, Role
@@ -13,8 +13,11 @@ from vectrograph.domain.errors import InvalidArgument, PermissionDenied
 from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.accounts.development import Development
 from vectrograph.services.accounts.lockout import Lockout
-from vectrograph.services.accounts.password_policy import validate_new_password
-from vectrograph.services.accounts.rules import MAX_PASSWORD_BYTES, validate_email, validate_registered_password
+from vectrograph.services.accounts.rules import (
+    validate_email,
+    validate_new_password,
+    validate_registered_password,
+)
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin, Principal
 
 _MAX_USERNAME_CHARACTERS: Final = 64
@@ -109,7 +112,7 @@ class Registration:
             self._lockout.begin(call.principal.username, call.origin.address)
             checked = self._store.accounts.password_of(call.principal.user_id)
             # The development accounts and those of NeuroGraph may have longer passwords than registration takes.
-            if len(password) > 8 * MAX_PASSWORD_BYTES or not self._passwords.matches(checked.encoded, password):
+            if len(password) > MAX_PASSWORD_BYTES or not self._passwords.matches(checked.encoded, password):
                 raise InvalidArgument.of("password", "is not the current password")
             self._lockout.succeed(call.principal.username, call.origin.address)
-            self._store.mailboxes.remove(checked)
+            self._store.accounts.remove(checked)

@@ -5,15 +5,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from vectrograph.control.clock import SECOND
-from vectrograph.control.passwords import MAX_PASSWORD_BYTES, Passwords
-from vectrograph.control.records import SessionRecord, StoredPassword, UserRecord
+from vectrograph.control.passwords import Passwords
+from vectrograph.control.records import SessionRecord, UserRecord
 from vectrograph.control.sessions import Rotation
 from vectrograph.control.signing import ACCESS_SECONDS, REFRESH_SECONDS, TokenSigner, TokenType
 from vectrograph.control.store import ControlStore
-from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import (
     InvalidArgument,
-    InvalidCredentials,
     InvalidToken,
     PermissionDenied,
 )
@@ -21,7 +19,8 @@ from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.accounts.credentials import Credentials
 from vectrograph.services.accounts.development import Development
 from vectrograph.services.accounts.lockout import Lockout
-from vectrograph.services.accounts.password_policy import validate_new_password
+from vectrograph.services.accounts.password_login import PasswordLogin
+from vectrograph.services.accounts.rules import validate_new_password
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin, Principal
 
 _MAX_USERNAME_CHARACTERS: Final = 64
@@ -56,6 +55,7 @@ class Sessions:
         audit: Audit,
         lockout: Lockout,
         development: Development,
+        password_login: PasswordLogin,
     ) -> None:
         self._store = store
         self._signer = signer
@@ -64,6 +64,7 @@ class Sessions:
         self._audit = audit
         self._lockout = lockout
         self._development = development
+        self._password_login = password_login
 
     def login(self, username: str, password: str, origin: Origin = UNKNOWN_ORIGIN) -> TokenPair:
         """Begin a session. An unknown username takes as long to refuse as a wrong password and reads the same.
@@ -75,25 +76,10 @@ class Sessions:
             Unavailable: too many logins at once.
         """
         stored = self._store.accounts.password(username) if len(username) <= _MAX_USERNAME_CHARACTERS else None
-        self._lockout.begin(username, origin.address, exists=stored is not None)
-        # A username that nobody has may be a password in the wrong field, and is not written down.
-        target = "(no such account)" if stored is None else stored.user.username
-        actor = "" if stored is None else stored.user.user_id
-        tenant = DEFAULT_TENANT if stored is None else stored.user.tenant
-        with self._audit.noting_stranger("session.login", target, origin, actor=actor, tenant=tenant):
-            pair = self._begin(stored, password, origin)
-        self._lockout.succeed(username, origin.address)
-        return pair
-
-    def _begin(self, stored: StoredPassword | None, password: str, origin: Origin) -> TokenPair:
-        matches = self._matches(stored, password)
-        if stored is None or not matches or self._development.refuses(stored, password, origin):
-            raise InvalidCredentials("Incorrect username or password.")
-        if stored.user.disabled:
-            raise PermissionDenied(f"The account {stored.user.username} is disabled; ask an administrator.")
-        if self._passwords.is_outdated(stored.encoded):
-            stored = self._rehashed(stored, password)
-        return self._pair(self._store.sessions.start(stored, _LIFETIME), stored.user)
+        checked, session = self._password_login.begin(
+            stored, username, password, origin, lifetime=_LIFETIME, refusal="Incorrect username or password."
+        )
+        return self._pair(session, checked.user)
 
     def refresh(self, refresh_token: str, origin: Origin = UNKNOWN_ORIGIN) -> TokenPair:
         """Exchange a refresh token for a new pair; see the class for what happens to a token that is used again.
@@ -157,7 +143,7 @@ class Sessions:
         with self._audit.noting(call, "password.change", call.principal.username):
             self._lockout.begin(call.principal.username, call.origin.address)
             stored = self._store.accounts.password_of(call.principal.user_id)
-            if not self._matches(stored, old):
+            if not self._password_login.matches(stored, old):
                 raise InvalidArgument.of("old_password", "is not the current password")
             self._lockout.succeed(call.principal.username, call.origin.address)
             if new == old:
@@ -165,16 +151,6 @@ class Sessions:
             validate_new_password(new, "new_password", stored.user.username)
             encoded = self._passwords.encode(new)
             self._store.accounts.change_password(stored.user.user_id, stored.encoded, encoded)
-
-    def _matches(self, stored: StoredPassword | None, password: str) -> bool:
-        if len(password) > MAX_PASSWORD_BYTES:
-            return False
-        return self._passwords.matches(stored.encoded if stored is not None else None, password)
-
-    def _rehashed(self, stored: StoredPassword, password: str) -> StoredPassword:
-        encoded = self._passwords.encode(password)
-        self._store.accounts.rehash_password(stored.user.user_id, stored.encoded, encoded)
-        return dataclasses.replace(stored, encoded=encoded)
 
     def _pair(self, session: SessionRecord, user: UserRecord) -> TokenPair:
         return TokenPair(

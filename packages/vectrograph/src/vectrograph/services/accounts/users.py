@@ -13,7 +13,7 @@ from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import InvalidArgument, PermissionDenied
 from vectrograph.services.accounts.audit import Audit
-from vectrograph.services.accounts.password_policy import validate_new_password
+from vectrograph.services.accounts.rules import validate_new_password
 from vectrograph.services.call import Call
 
 PLANS: Final = frozenset({"FREE", "PAID", ""})

@@ -11,15 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vectrograph.domain.cancellation import Cancellation
-from vectrograph.domain.filters.evaluation import MISSING, Compare, Comparison
+from vectrograph.domain.filters.evaluation import MISSING, Compare, Comparison, Exists, In, Range
+from vectrograph.domain.filters.nodes import bounds_of
 from vectrograph.engines.embedded.columns.buffers import appended, held, replaced
 from vectrograph.engines.embedded.columns.dictionary import NUMBER, Dictionary
-from vectrograph.engines.embedded.columns.numbers import Numbers, holds
 
 Mask: TypeAlias = NDArray[np.bool_]
+Numbers: TypeAlias = NDArray[np.float64]
 Rows: TypeAlias = NDArray[np.int64]
 Codes: TypeAlias = NDArray[np.int32]
 
+# Constants of an `in` that are compared one by one; more are looked up in a sorted array.
+_FEW: Final = 8
 SLACK: Final = 1024
 """Values that a column may hold in vain, besides as many as it has rows."""
 OBJECT_BYTES: Final = 2_048
@@ -121,3 +124,67 @@ class ScalarColumn:
             return codes == true[0] if len(true) else np.zeros(self.size, np.bool_)
         mask: Mask = truth.take(codes)
         return mask
+
+
+def holds(leaf: Any, numbers: Numbers) -> Mask | None:
+    """Where a leaf holds; NaN stands for what is no number. None when it holds of no number.
+
+    >>> holds(Range((), gt=1), np.array([1.0, 2.0, np.nan])).tolist()
+    [False, True, False]
+    """
+    match leaf:
+        case Compare(op=Comparison.EQ):
+            return _equal(leaf.value, numbers) if leaf.kind == "number" else None
+        case Compare(op=Comparison.NE):
+            equal = _equal(leaf.value, numbers) if leaf.kind == "number" else None
+            present = ~np.isnan(numbers)
+            return present if equal is None else present & ~equal
+        case Compare(op=op, value=value):
+            return _ordered(op.value, value, numbers) if leaf.kind == "number" else None
+        case Range():
+            masks = [_ordered(name, bound, numbers) for name, bound in bounds_of(leaf)]
+            return masks[0] if len(masks) == 1 else np.logical_and.reduce(masks)
+        case In(values=values, kinds=kinds):
+            return _one_of([v for v, kind in zip(values, kinds, strict=True) if kind == "number"], numbers)
+        case Exists():
+            return ~np.isnan(numbers)
+        case _:
+            return None
+
+
+def _nearest(value: Any) -> float:
+    """The float64 nearest to a number, infinite beyond the largest."""
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf if value > 0 else -np.inf
+
+
+def _equal(value: Any, numbers: Numbers) -> Mask | None:
+    near = _nearest(value)
+    # A number that float64 does not hold equals none that it holds.
+    equal: Mask | None = numbers == near if near == value else None
+    return equal
+
+
+def _one_of(values: list[Any], numbers: Numbers) -> Mask | None:
+    wanted = [near for value in values if (near := _nearest(value)) == value]
+    if not wanted:
+        return None
+    if len(wanted) > _FEW:
+        among: Mask = np.isin(numbers, wanted)
+        return among
+    mask: Mask = numbers == wanted[0]
+    for each in wanted[1:]:
+        mask |= numbers == each
+    return mask
+
+
+def _ordered(name: str, bound: Any, numbers: Numbers) -> Mask:
+    near = _nearest(bound)
+    # Between a bound and the float64 nearest to it there is no other: only whether that one is within is in question.
+    if name in ("lt", "lte"):
+        within = near < bound or (name == "lte" and near == bound)
+        return numbers <= near if within else numbers < near
+    within = near > bound or (name == "gte" and near == bound)
+    return numbers >= near if within else numbers > near
