@@ -286,7 +286,7 @@ def test_a_hash_with_old_parameters_is_renewed_at_login(
 ) -> None:
     before = house.store.accounts.password_of("developer").encoded
     stronger = Passwords(time_cost=3)
-    monkeypatch.setattr(sessions, "_passwords", stronger)
+    monkeypatch.setattr(sessions._password_login, "_passwords", stronger)
     pair = sessions.login("developer", "developer123")
     after = house.store.accounts.password_of("developer").encoded
     assert stronger.is_outdated(before)

@@ -179,7 +179,7 @@ def test_a_hash_of_other_parameters_is_replaced_at_a_login_by_email(
 ) -> None:
     logins, stronger = house.services.logins, Passwords(time_cost=3)
     before = house.store.accounts.password_of("developer").encoded
-    monkeypatch.setattr(logins, "_passwords", stronger)
+    monkeypatch.setattr(logins._password_login, "_passwords", stronger)
     login = logins.login("dev@neurograph.dev", "developer123")
     after = house.store.accounts.password_of("developer").encoded
     assert (stronger.is_outdated(before), stronger.is_outdated(after)) == (True, False)
