@@ -37,7 +37,7 @@ _OWN: Final = ("/auth/", "/api-keys", "/v1/keys", "/v1/user/", "/v1/sdk-jwt", "A
 
 
 def page() -> str:
-    """The page as it should be."""
+    """Return the page as it should be."""
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
     from tests.security.test_authorisation_table import BOT, NOBODY_LESS_THAN, ROLES, TABLE
@@ -46,7 +46,7 @@ def page() -> str:
 
 
 def table(rows: Mapping[str, str], bots: Set[str], roles: Iterable[str], ranks: Mapping[str, int]) -> str:
-    """A Markdown table: a row an action, a column a role.
+    """Return a Markdown table: a row an action, a column a role.
 
     Args:
         rows: the least role of each action.
@@ -79,7 +79,7 @@ def _word(action: str, least: int) -> str:
 
 
 def check() -> list[str]:
-    """What is wrong with the page as it is; nothing when it is fresh."""
+    """Return the reason why the page is stale; nothing when it is fresh."""
     fresh = PAGE.exists() and PAGE.read_text(encoding="utf-8") == page()
     return [] if fresh else [f"stale: {PAGE.relative_to(ROOT)} differs from the table of the authorisation test"]
 

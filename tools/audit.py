@@ -119,7 +119,7 @@ def exported(packages: Sequence[tuple[str, str]], export: Path) -> Mapping[tuple
 
 
 def affects(affected: Mapping[str, Any], version: str) -> bool:
-    """Whether an advisory is about a version: it lists it, or one of its ranges holds it.
+    """Return whether an advisory is about a version: it lists it, or one of its ranges holds it.
 
     Rules: https://ossf.github.io/osv-schema/ (affected[].versions, affected[].ranges[].events).
 

@@ -71,7 +71,7 @@ def compile_protos(proto: Path = PROTO) -> list[FileDescriptorProto]:
 
 
 def bytes_view(files: Sequence[FileDescriptorProto]) -> FileDescriptorProto:
-    """The second view of the messages that carry vectors: every `repeated float` is a single `bytes`.
+    """Return the second view of the messages that carry vectors: every `repeated float` is a single `bytes`.
 
     On the wire a packed `repeated float` and a `bytes` field are the same bytes, so `numpy.frombuffer` reads
     one without a loop.
@@ -100,7 +100,7 @@ def _include(message: DescriptorProto, messages: dict[str, DescriptorProto], wan
 
 
 def _carries_vectors(message: DescriptorProto, messages: dict[str, DescriptorProto]) -> bool:
-    """Whether a message has a `repeated float`, itself or in a message it holds."""
+    """Return whether a message has a `repeated float`, itself or in a message it holds."""
     held = [messages.get(_short(field.type_name)) for field in message.field]
     return any(map(_is_vector, message.field)) or any(m is not None and _carries_vectors(m, messages) for m in held)
 
@@ -131,7 +131,7 @@ def _module(file_name: str) -> str:
 
 
 def _module_text(file: FileDescriptorProto, package: str) -> str:
-    """The module of one proto file."""
+    """Return the module of one proto file."""
     pool = "VIEW_POOL" if file.name == VIEW_FILE else "POOL"
     lines = [f'"""Messages of the protobuf package `{file.package}`."""', "", BANNER.rstrip(), ""]
     if file.enum_type:
@@ -183,7 +183,7 @@ def _init_text() -> str:
 
 
 def _methods_text(files: Sequence[FileDescriptorProto], package: str) -> str:
-    """The module with one table per service."""
+    """Return the module with one table per service."""
     owners = {f".{f.package}.{m.name}": f"{_module(f.name)}.{m.name}" for f in files for m in f.message_type}
     services = [(f.package, service) for f in files for service in f.service]
     used = {owners[t] for _, s in services for m in s.method for t in (m.input_type, m.output_type)}
@@ -213,7 +213,7 @@ class Method:
 
 
 def _service_text(package: str, service: ServiceDescriptorProto, owners: dict[str, str]) -> str:
-    """The table of one service, as two constants: its full name and its methods by name."""
+    """Return the table of one service, as two constants: its full name and its methods by name."""
     constant = "".join(f"_{c}" if c.isupper() and i else c for i, c in enumerate(service.name)).upper()
     full = f"{package}.{service.name}"
     rows = [
@@ -238,7 +238,7 @@ def _service_text(package: str, service: ServiceDescriptorProto, owners: dict[st
 
 
 def _stub_text(file: FileDescriptorProto, package: str) -> str:
-    """The type stub of one module."""
+    """Return the type stub of one module."""
     lines = [
         BANNER.rstrip(),
         "from collections.abc import Iterable, Mapping",
@@ -288,7 +288,7 @@ def _message_stub(message: DescriptorProto, file: FileDescriptorProto) -> list[s
 def _field_types(
     field: FieldDescriptorProto, entries: dict[str, DescriptorProto], file: FileDescriptorProto
 ) -> tuple[str, str]:
-    """What reading a field gives, and what its constructor argument takes."""
+    """Return the type that reading a field gives, and the type that its constructor argument takes."""
     entry = entries.get(_short(field.type_name)) if field.type == _Field.TYPE_MESSAGE else None
     if entry is not None:
         key, value = (_value_type(f, file) for f in entry.field)
@@ -304,7 +304,7 @@ def _field_types(
 
 
 def _value_type(field: FieldDescriptorProto, file: FileDescriptorProto) -> str:
-    """The Python type of one value: messages by class, enums and integers as int."""
+    """Return the Python type of one value: messages by class, enums and integers as int."""
     if field.type != _Field.TYPE_MESSAGE:
         return _PYTHON_TYPES.get(field.type, "int")
     package, _, name = field.type_name.lstrip(".").rpartition(".")
@@ -319,7 +319,7 @@ def _value_type(field: FieldDescriptorProto, file: FileDescriptorProto) -> str:
 
 
 def expected() -> dict[Path, str]:
-    """Every generated file and the text it must have."""
+    """Return every generated file and the text it must have."""
     files = compile_protos()
     texts: dict[Path, str] = {}
     for package, folder in TARGETS.items():

@@ -53,7 +53,7 @@ class Rules:
     dropped: tuple[str, ...] = ()
 
     def all(self) -> set[str]:
-        """Every rule by its left side."""
+        """Return every rule by its left side."""
         return {*self.names, *self.patterns, *self.words, *self.dropped}
 
 
@@ -129,7 +129,7 @@ class Rewriter:
         self.used: Counter[str] = Counter()
 
     def rewrite(self, source: str) -> str:
-        """The synchronous form of an asynchronous source, not yet formatted.
+        """Return the synchronous form of an asynchronous source, not yet formatted.
 
         >>> Rewriter().rewrite("async with AsyncThing() as thing:  # AsyncThing\\n    await thing.run_async()\\n")
         'with Thing() as thing:  # Thing\\n    thing.run()\\n'
@@ -214,7 +214,7 @@ def _spans(source: str) -> Iterator[tuple[int, int, int]]:
 
 
 def twin(pair: Pair, root: Path, rewriter: Rewriter) -> str:
-    """The finished text of one twin: banner, rewritten source, imports sorted, formatted."""
+    """Return the finished text of one twin: banner, rewritten source, imports sorted, formatted."""
     source = (root / pair.source).read_text(encoding="utf-8")
     beside = PurePosixPath(os.path.relpath(pair.source, PurePosixPath(pair.target).parent))
     text = BANNER.format(source=beside) + "\n" + rewriter.rewrite(source)
@@ -259,7 +259,7 @@ def twins(root: Path = ROOT, pairs: Sequence[Pair] = PAIRS, rules: Rules = RULES
 
 
 def write(root: Path = ROOT, pairs: Sequence[Pair] = PAIRS, rules: Rules = RULES) -> None:
-    """Writes every twin and removes those whose source is gone."""
+    """Write every twin and removes those whose source is gone."""
     for target, text in twins(root, pairs, rules).items():
         (root / target).write_text(text, encoding="utf-8")
     for orphan in orphans(root, pairs):
@@ -267,7 +267,7 @@ def write(root: Path = ROOT, pairs: Sequence[Pair] = PAIRS, rules: Rules = RULES
 
 
 def check(root: Path = ROOT, pairs: Sequence[Pair] = PAIRS, rules: Rules = RULES) -> list[str]:
-    """What is wrong with the twins on disk, a line each: stale, missing, orphaned; empty when all is well."""
+    """Return the faults of the twins on disk, a line each: stale, missing, orphaned; empty when all is well."""
     try:
         made = twins(root, pairs, rules)
     except (FileNotFoundError, SyntaxError, UnusedRuleError) as error:

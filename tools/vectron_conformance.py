@@ -73,7 +73,7 @@ class Checks:
         self._name = f"conformance-{uuid.uuid4().hex[:12]}"
 
     def all(self) -> list[Callable[[], None]]:
-        """What to run; the name of each says what it checks."""
+        """Return the checks to run; the name of each says what it checks."""
         checks = [
             self.a_created_collection_is_listed_and_ready,
             self.an_upsert_counts_what_was_sent,
@@ -163,7 +163,7 @@ class Checks:
             expect_refusal(f"token {token!r}", "UNAUTHENTICATED", lambda t=token: self._call("ListCollections", t))  # type: ignore[misc]
 
     def feedback_is_validated(self) -> None:
-        """A relevance from 1 to 5, and at least one item."""
+        """Send feedback with relevances from 1 to 5 and at least one item."""
         for items in ([], [{"resultId": "far", "relevanceScore": 0}], [{"resultId": "far", "relevanceScore": 6}]):
             fields = {"collection": self._name, "query": "q", "feedbackItems": items}
             expect_refusal(f"items {items}", "INVALID_ARGUMENT", lambda f=fields: self._call("SubmitFeedback", **f))  # type: ignore[misc]
@@ -200,7 +200,7 @@ class Checks:
         expect_refusal("a stranger", "UNAUTHENTICATED", lambda: self._call("RefreshToken", ""))
 
     def a_wrong_password_tells_nothing(self) -> None:
-        """A wrong password and an unknown email read the same."""
+        """Compare the answers to a wrong password and an unknown email."""
         answers = set()
         for email in ((self._account or ("",))[0], f"{uuid.uuid4().hex}@example.org"):
             try:

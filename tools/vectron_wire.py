@@ -51,7 +51,7 @@ class Wire(Protocol):
     name: str
 
     def call(self, method: str, fields: dict[str, Any], token: str) -> dict[str, Any]:
-        """The answer to one call, with all its fields; an empty token sends none.
+        """Return the answer to one call, with all its fields; an empty token sends none.
 
         Raises:
             Refused: the server says no.
@@ -74,7 +74,7 @@ class GrpcWire:
         self._channel.close()
 
     def call(self, method: str, fields: dict[str, Any], token: str) -> dict[str, Any]:
-        """The answer to one call, with all its fields; an empty token sends none.
+        """Return the answer to one call, with all its fields; an empty token sends none.
 
         Raises:
             Refused: the server says no, or cannot be reached.
@@ -111,7 +111,7 @@ class HttpWire:
         self._client.close()
 
     def call(self, method: str, fields: dict[str, Any], token: str) -> dict[str, Any]:
-        """The answer to one call, with all its fields; an empty token sends none.
+        """Return the answer to one call, with all its fields; an empty token sends none.
 
         Raises:
             Refused: the server says no.

@@ -19,12 +19,12 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def _literal(name: str, value: str) -> bytes:
-    """A header field that enters no table (RFC 7541, section 6.2.2); both parts are shorter than 127 bytes."""
+    """Return a header field that enters no table (RFC 7541, section 6.2.2); both parts are shorter than 127 bytes."""
     return b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
 
 
 def grpc_headers(path: str, stream: int, *extra: tuple[str, str]) -> bytes:
-    """The headers that open a gRPC call."""
+    """Return the headers that open a gRPC call."""
     fields = [
         (":method", "POST"),
         (":scheme", "http"),
@@ -43,7 +43,7 @@ def grpc_message(stream: int, body: bytes = b"", *, last: bool = True) -> bytes:
 
 
 def reset(stream: int) -> bytes:
-    """The end of a stream that its caller gives up."""
+    """Return the end of a stream that its caller gives up."""
     return frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL))
 
 

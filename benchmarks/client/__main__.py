@@ -29,7 +29,7 @@ _PACKAGES: Final = ("httpx2", "pydantic", "numpy", "qdrant-client", "pymilvus", 
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
-    """The command line, checked."""
+    """Return the command line, checked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.client", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="shows that it works, not how fast it is")
     parser.add_argument("--only", choices=FIGURES, help="one figure instead of both")
@@ -98,7 +98,7 @@ def _verdict(ratio: float, bar: float) -> str:
 
 
 def _machine() -> dict[str, Any]:
-    """What the numbers were measured on, without paths and host names."""
+    """Describe the machine that the numbers were measured on, without paths and host names."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

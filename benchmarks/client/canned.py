@@ -53,5 +53,5 @@ class _Connection(asyncio.Protocol):
 
 
 async def serve() -> asyncio.Server:
-    """A server on a free port of loopback."""
+    """Return a server on a free port of loopback."""
     return await asyncio.get_running_loop().create_server(_Connection, "127.0.0.1", 0)

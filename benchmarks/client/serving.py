@@ -14,7 +14,7 @@ CANNED = "canned"
 
 @contextmanager
 def served(name: str, count: int = 0, dimension: int = 0) -> Iterator[str]:
-    """The address of a server that lives as long as the block.
+    """Provide the address of a server that lives as long as the block.
 
     Args:
         name: a subject, or `CANNED`.

@@ -53,7 +53,7 @@ def _in_process(name: str, count: int, dimension: int) -> dict[str, Any]:
 
 
 def one(name: str, address: str, count: int, dimension: int) -> dict[str, Any]:
-    """Moves the vectors there and back with one client, in this process.
+    """Move the vectors there and back with one client, in this process.
 
     Raises:
         RuntimeError: what came back is not what was sent.

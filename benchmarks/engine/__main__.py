@@ -67,7 +67,7 @@ class _Shown:
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
-    """The command line, checked."""
+    """Return the command line, checked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "--quick", action="store_true", help="small sizes, one round: shows that it works, not how fast it is"

@@ -122,7 +122,7 @@ def judge(
 def _verdict(
     bar: Bar, ratio: float | None, *, ours: bool, others: bool, tried: Container[str], rivals: Sequence[str]
 ) -> Verdict:
-    """What a figure says where both have a number, or only one of them has.
+    """Compare a figure where both have a number, or only one of them has.
 
     Ours failed, or did not reach the recall, where another one did: missed. Where all the others tried in vain: met.
     """
@@ -143,16 +143,16 @@ class Reader:
         self.subjects = subjects
 
     def numbers(self, name: str, cell: Cell, number: Number) -> dict[str, float]:
-        """A number by subject, where there is one."""
+        """Return a number by subject, where there is one."""
         found = {subject: number(self.results.median(name, cell, subject)) for subject in self.subjects}
         return {subject: value for subject, value in found.items() if value is not None}
 
     def errors(self, name: str, cell: Cell) -> dict[str, str]:
-        """The subjects that failed."""
+        """Return the subjects that failed."""
         return {subject: "failed" for subject in self.subjects if "error" in self.results.median(name, cell, subject)}
 
     def at_recall(self, name: str, cell: Cell, target: str) -> tuple[dict[str, float], dict[str, str]]:
-        """Queries a second at a target recall, and the recall that was measured ("only …" below the target)."""
+        """Return queries a second at a target recall, and the recall that was measured ("only …" below the target)."""
         speeds, notes = {}, self.errors(name, cell)
         for subject in self.subjects:
             found = self.results.median(name, cell, subject).get(target)
@@ -167,12 +167,12 @@ class Reader:
 
 
 def key(name: str) -> Number:
-    """Reads one value of a figure."""
+    """Read one value of a figure."""
     return lambda values: float(values[name]) if name in values else None
 
 
 def lines(results: Results, subjects: Sequence[str]) -> Iterator[Line]:
-    """All lines of a run, in the order of the issue's table."""
+    """Yield all lines of a run, in the order of the issue's table."""
     from benchmarks.engine.lines import MAKERS
 
     reader = Reader(results, subjects)

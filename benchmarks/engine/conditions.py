@@ -42,7 +42,7 @@ class Labels:
         return self.values[:, NAMES.index(label)]
 
     def of(self, first: int, count: int) -> list[dict[str, int]]:
-        """The labels of some rows, as the payload of each."""
+        """Return the labels of some rows, as the payload of each."""
         rows = self.values[first : first + count].tolist()
         return [dict(zip(NAMES, row, strict=True)) for row in rows]
 
@@ -57,7 +57,7 @@ class Group:
 
 
 def labels_of(data: DataSet, distance: str) -> Labels:
-    """The labels of a data set, computed once and kept beside it."""
+    """Return the labels of a data set, computed once and kept beside it."""
     path = data.folder / f"labels-{distance}.npy"
     if not path.exists():
         generator = np.random.default_rng((SEED, 1))
@@ -74,12 +74,12 @@ def matching(labels: Labels, condition: Condition) -> NDArray[np.int64]:
 
 
 def unfiltered(data: DataSet, count: int) -> list[Group]:
-    """The first `count` queries, asked without a condition."""
+    """Return the first `count` queries, asked without a condition."""
     return [Group("all", data.queries[:count], None)]
 
 
 def filtered(data: DataSet, distance: str, place: str, percent: int, count: int) -> list[Group]:
-    """Queries under a condition that `percent` of the rows match: random, near the queries, or far from them."""
+    """Return queries under a condition that `percent` of the rows match: random, near the queries, or far from them."""
     if place == "random":
         condition = Condition("shuffle", 0, percent)
         return [Group(str(condition), data.queries[:count], condition)]

@@ -62,7 +62,7 @@ class DataSet:
         return queries
 
     def mapped(self) -> Vectors:
-        """All rows as a read-only mapping, (rows, dimension)."""
+        """Return all rows as a read-only mapping, (rows, dimension)."""
         return np.memmap(self.folder / "vectors.f32", np.float32, "r", shape=(self.rows, self.dimension))
 
     def read(self, first: int, count: int) -> Vectors:
@@ -79,7 +79,7 @@ class DataSet:
 
 
 def load(source: str, rows: int, cache: Path = CACHE) -> DataSet:
-    """A data set from the cache, made first when it is not there.
+    """Return a data set from the cache, made first when it is not there.
 
     Raises:
         ValueError: the source is not known, or has fewer rows.
@@ -120,7 +120,7 @@ def _split(folder: Path, shuffled: Vectors, rows: int, most: int) -> None:
 
 
 def token_table() -> Vectors:
-    """The embedding table of the installed wordllama package, (32000, 256) float32.
+    """Return the embedding table of the installed wordllama package, (32000, 256) float32.
 
     Raises:
         FileNotFoundError: wordllama is not installed, or ships no table.

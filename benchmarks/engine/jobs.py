@@ -56,12 +56,12 @@ class Job:
     hints: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """The job as JSON text."""
+        """Return the job as JSON text."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Job":
-        """The job back from JSON text.
+        """Return the job back from JSON text.
 
         >>> cell = Cell("tokens", 9, "dot")
         >>> job = Job(figure="search", subject="zvec", cell=cell, directory="d", cache="c", threads=1)
@@ -106,7 +106,7 @@ def run(job: Job, timeout: float) -> dict[str, Any]:
 
 
 def without_paths(text: str) -> str:
-    """The text with every absolute path taken out, cut to a line of 300 characters: results are published.
+    """Return the text with every absolute path taken out, cut to a line of 300 characters: results are published.
 
     >>> without_paths("cannot open /home/me/db/x.bin: disk full")
     'cannot open <path>: disk full'

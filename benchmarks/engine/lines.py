@@ -108,7 +108,7 @@ def _growth(reader: Reader) -> Iterator[Line]:
 
 
 def _kept(title: str, values: dict[Cell, dict[str, float]]) -> Line:
-    """What is left of the rate of the smallest size at the greatest."""
+    """Return the share of the smallest size's rate that is left at the greatest."""
     small, large = min(values, key=lambda cell: cell.rows), max(values, key=lambda cell: cell.rows)
     both = values[small].keys() & values[large].keys()
     kept = {name: values[large][name] / values[small][name] for name in values[small] if name in both}

@@ -1,4 +1,4 @@
-"""What the numbers were measured on, without paths and host names."""
+"""Describe the machine that the numbers were measured on, without paths and host names."""
 
 import os
 import platform
@@ -57,7 +57,7 @@ def _memory() -> int:
 
 
 def _storage_type(folder: Path) -> str:
-    """The file system of a folder, by the longest mount point above it; empty where the system does not tell."""
+    """Return the file system of a folder, by the longest mount point above it; empty where the system does not tell."""
     mounts = Path("/proc/mounts")
     if not mounts.exists():
         return ""

@@ -25,7 +25,7 @@ _PHOTOS: Final = {
 
 
 def photo_files() -> list[Path]:
-    """The photographs that are present in the installed packages.
+    """Return the photographs that are present in the installed packages.
 
     Raises:
         FileNotFoundError: none is; names the packages to install.

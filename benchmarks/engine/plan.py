@@ -80,7 +80,7 @@ _GROWING: Final = (OURS, FASTEST, LIMITS[0])
 
 
 def steps(sizes: Sizes, only: Sequence[str] = FIGURES) -> list[Step]:
-    """The steps of a run in their order.
+    """Return the steps of a run in their order.
 
     >>> {step.name for step in steps(QUICK, ["reopen"])}
     {'reopen'}
@@ -99,7 +99,7 @@ def steps(sizes: Sizes, only: Sequence[str] = FIGURES) -> list[Step]:
 
 
 def _cells(sizes: Sizes) -> list[Cell]:
-    """The two real data sets, each under its own distance."""
+    """Return the two real data sets, each under its own distance."""
     cells = [Cell("tokens", sizes.tokens, "cosine"), Cell("patches", sizes.patches, "euclidean")]
     return [cell for cell in cells if cell.rows]
 
@@ -185,7 +185,7 @@ def _reopen(sizes: Sizes) -> list[Step]:
 
 
 def _growth(sizes: Sizes) -> list[Step]:
-    """Filled once a size: an hour's work must not be done three times to time its answers."""
+    """Fill each size once: an hour's work must not be done three times to time its answers."""
     cells = [Cell("clustered", rows, "euclidean") for rows in sizes.growth]
     filling = [
         Step(name="growth insert", figure="ingest", cell=cell, subjects=_GROWING, threads=2, keep=True, rounds=1)

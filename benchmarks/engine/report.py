@@ -50,7 +50,7 @@ def print_table(console: Console, lines: Sequence[Line], subjects: Sequence[str]
 
 
 def _shown(line: Line, subject: str) -> str:
-    """The number with three digits that matter, and the note beside it."""
+    """Return the number with three digits that matter, and the note beside it."""
     value, note = line.values.get(subject), line.notes.get(subject)
     if value is None:
         return note or "–"

@@ -29,7 +29,7 @@ class Progress(Protocol):
         ...
 
     def done(self, problem: str | None) -> None:
-        """It has ended, with a problem or without."""
+        """Record the end, with a problem or without."""
         ...
 
 
@@ -52,11 +52,11 @@ class Results:
         return median(all_rounds)
 
     def cells(self, name: str) -> list[Cell]:
-        """The cells of a figure, in the order in which they were measured."""
+        """Return the cells of a figure, in the order in which they were measured."""
         return list(dict.fromkeys(cell for figure, cell, _ in self.rounds if figure == name))
 
     def names(self) -> list[str]:
-        """The figures, in the order in which they were measured."""
+        """Return the figures, in the order in which they were measured."""
         return list(dict.fromkeys(name for name, _, _ in self.rounds))
 
 
@@ -140,7 +140,9 @@ class Runner:
         return [name for name in names if name in self._subjects]
 
     def _fastest(self) -> list[str]:
-        """The two peers with the most queries a second in the cells searched so far; before any, the first two."""
+        """Return the two peers with the most queries a second in the cells searched so far; before any, the
+        first two.
+        """
         peers = [name for name in PEERS if name in self._subjects]
         speed = dict.fromkeys(peers, 0.0)
         for cell in self.results.cells("search"):

@@ -51,7 +51,7 @@ class Sweep:
         self._recalls: dict[Effort, float] = {}
 
     def reach(self, target: float, hint: dict[str, Any] | None = None) -> Reached:
-        """The effort that answers fastest with at least the target recall.
+        """Return the effort that answers fastest with at least the target recall.
 
         Args:
             target: recall@10 to reach.

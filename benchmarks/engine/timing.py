@@ -46,7 +46,7 @@ def measured_recall(subject: Subject, questions: Questions, effort: Effort, budg
 
 
 def queries_per_second(subject: Subject, questions: Questions, effort: Effort, seconds: float, threads: int) -> float:
-    """Queries answered a second, one at a time in each thread, in about `seconds` shared by all groups."""
+    """Return queries answered a second, one at a time in each thread, in about `seconds` shared by all groups."""
     answered, elapsed = 0, 0.0
     share = seconds / len(questions.groups)
     for group in questions.groups:

@@ -36,7 +36,7 @@ class Phase:
         return self.outcomes[Outcome.OK] / self.seconds
 
     def quantile(self, share: float) -> float:
-        """The latency that this share of the answered requests did not exceed; 0 when there were none."""
+        """Return the latency that this share of the answered requests did not exceed; 0 when there were none."""
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
@@ -57,7 +57,7 @@ async def closed(subject: Subject, caller: Caller, callers: int, seconds: float)
 
 
 async def opened(subject: Subject, caller: Caller, rate: float, seconds: float, warm_up: float) -> Phase:
-    """Requests at a fixed rate, whether or not earlier ones are answered; the health is asked for meanwhile.
+    """Send requests at a fixed rate, whether or not earlier ones are answered; the health is asked for meanwhile.
 
     What begins in the first `warm_up` seconds is not counted: that is when queues fill.
     """

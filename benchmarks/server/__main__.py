@@ -29,7 +29,7 @@ _TIMEOUT = 1_800.0
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
-    """The command line, checked."""
+    """Return the command line, checked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.server", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: shows that it works, no more")
     parser.add_argument("--only", default=",".join(SUBJECTS), metavar="SUBJECT,…", help=", ".join(SUBJECTS))
@@ -82,7 +82,7 @@ def main(given: Sequence[str]) -> int:
 
 
 def _measured(chosen: argparse.Namespace, subjects: list[str], console: Console) -> dict[str, list[dict[str, Any]]]:
-    """What every job said, by subject, in the order of the rounds; another subject is first in each round."""
+    """Return every job's results by subject, in the order of the rounds; another subject is first in each round."""
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in subjects}
     for number in range(chosen.rounds):
         turn = number % len(subjects)

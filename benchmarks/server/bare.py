@@ -32,7 +32,7 @@ class Everything(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # grpc's st
         self._qdrant = grpc.unary_unary_rpc_method_handler(lambda _, __: _QDRANT_DONE)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """The handler."""
+        """Return the handler."""
         return self._qdrant if handler_call_details.method.startswith("/qdrant.") else self._usual
 
 

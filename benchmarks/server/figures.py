@@ -28,7 +28,7 @@ _MAX_BREADTH: Final = 2_048
 
 
 def vectrograph_grpc(job: Job) -> Values:
-    """This server over gRPC through its client: everything."""
+    """Return this server over gRPC through its client: everything."""
     data = load("tokens", job.rows, job.cache)
     with processes.vectrograph(job.directory) as running:
         peer = Vectrograph(running)
@@ -39,12 +39,12 @@ def vectrograph_grpc(job: Job) -> Values:
 
 
 def vectrograph_rest(job: Job) -> Values:
-    """This server over HTTP, vectors as JSON."""
+    """Return this server over HTTP, vectors as JSON."""
     return _over_http(OverHttp, job)
 
 
 def vectrograph_frames(job: Job) -> Values:
-    """This server over HTTP, vectors as float32 beside the JSON."""
+    """Return this server over HTTP, vectors as float32 beside the JSON."""
     return _over_http(OverFrames, job)
 
 
@@ -57,7 +57,7 @@ def _over_http(kind: type[OverHttp], job: Job) -> Values:
 
 
 def chroma(job: Job) -> Values:
-    """The Chroma server through its client."""
+    """Return the Chroma server through its client."""
     data = load("tokens", job.rows, job.cache)
     with processes.chroma(job.directory) as running:
         peer = Chroma(running, data.dimension)
@@ -65,7 +65,7 @@ def chroma(job: Job) -> Values:
 
 
 def prototype(job: Job) -> Values:
-    """The bare prototype through vectron-client: searches only."""
+    """Return the bare prototype through vectron-client: searches only."""
     data = load("tokens", job.rows, job.cache)
     with processes.baseline("prototype", job.directory, str(job.rows), str(job.cache)) as running:
         peer = OverGrpc(f"127.0.0.1:{running.facts['port']}", None)
@@ -73,7 +73,7 @@ def prototype(job: Job) -> Values:
 
 
 def engine(job: Job) -> Values:
-    """The engine in this process: CPU a search, and searches a second in batches."""
+    """Return the engine in this process: CPU a search, and searches a second in batches."""
     data = load("tokens", job.rows, job.cache)
     subject = Embedded(job.directory / "engine", Shape(data.dimension, DISTANCE, 2))
     for first, vectors in data.batches(0, data.rows, job.batch):
@@ -127,7 +127,7 @@ def _asked_twice(peer: OverGrpc, data: DataSet, job: Job, running: Running) -> V
 
 
 def _least_breadth(use: Callable[[int], float]) -> tuple[int, float]:
-    """The first of the engine bench's breadths with which the recall is reached, or the last, and its recall."""
+    """Return the first of the engine bench's breadths with which the recall is reached, or the last, and its recall."""
     breadth, found = 0, 0.0
     for breadth in ladder(_MAX_BREADTH):
         found = use(breadth)
@@ -155,7 +155,7 @@ def _asked(peer: Any, data: DataSet, job: Job, running: Running) -> Values:
 
 
 def _asked_many(search_many: Callable[[Vectors], object], data: DataSet, job: Job) -> Values:
-    """Searches a second, 64 a call."""
+    """Return searches a second, 64 a call."""
     queries = queries_of(data)
     starts = range(0, len(queries) - MANY + 1, MANY)
     batches = [np.ascontiguousarray(queries[start : start + MANY]) for start in starts]

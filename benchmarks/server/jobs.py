@@ -37,13 +37,13 @@ class Job:
     batch: int = 256
 
     def to_json(self) -> str:
-        """The job as JSON text."""
+        """Return the job as JSON text."""
         names = self.__dataclass_fields__
         return json.dumps({name: getattr(self, name) for name in names}, default=str)
 
     @classmethod
     def from_json(cls, text: str) -> "Job":
-        """The job back from JSON text.
+        """Return the job back from JSON text.
 
         >>> job = Job(subject="chroma", directory=Path("d"), cache=Path("c"), rows=9, points=9, seconds=1.0)
         >>> Job.from_json(job.to_json()) == job

@@ -32,7 +32,7 @@ class Peer(Protocol):
         ...
 
     def search(self, query: Vectors) -> list[int]:
-        """The ten nearest rows, without payload and vector."""
+        """Return the ten nearest rows, without payload and vector."""
         ...
 
 

@@ -101,7 +101,7 @@ def _started(command: list[str], directory: Path) -> Iterator[tuple[subprocess.P
 
 
 def _await_line(process: subprocess.Popen[bytes], log: Path, mark: str) -> str:
-    """The first line of the log with a mark."""
+    """Return the first line of the log with a mark."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):

@@ -12,7 +12,7 @@ QUERIES: Final = 500
 
 
 def queries_of(data: DataSet) -> Vectors:
-    """The queries that are asked, (n, dimension)."""
+    """Return the queries that are asked, (n, dimension)."""
     return data.queries[:QUERIES]
 
 

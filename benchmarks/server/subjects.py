@@ -46,7 +46,7 @@ DISTRIBUTIONS: Final = (
 
 
 def installed(names: Sequence[str]) -> list[str]:
-    """Those subjects whose package can be imported here."""
+    """Return those subjects whose package can be imported here."""
     return [name for name in names if find_spec(SUBJECTS[name].package) is not None]
 
 

@@ -78,7 +78,7 @@ SHOWN: Final = (
 
 
 def lines(medians: Medians) -> Iterator[Line]:
-    """All lines of a run: those with a bar, then those that explain them."""
+    """Yield all lines of a run: those with a bar, then those that explain them."""
     for bar in BARS:
         yield _judged(bar, medians)
     for title, unit, name in SHOWN:

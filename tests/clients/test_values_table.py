@@ -29,7 +29,7 @@ ROW = re.compile(r"^\| `(.+?)` \| (yes|no) \| (.+) \|$")
 
 
 def nested(levels: int) -> list[Any]:
-    """A list of lists, with the payload around it so many levels deep."""
+    """Return a list of lists, with the payload around it so many levels deep."""
     value: list[Any] = []
     for _ in range(levels - 2):
         value = [value]

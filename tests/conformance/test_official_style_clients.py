@@ -31,7 +31,7 @@ def server() -> Iterator[RunningServer]:
 
 
 def command(*words: str, cwd: Path, **environment: str) -> str:
-    """Runs a program to its end; returns what it printed."""
+    """Run a program to its end; returns what it printed."""
     done = subprocess.run(
         words, cwd=cwd, capture_output=True, text=True, timeout=300, env={**os.environ, **environment}
     )
@@ -40,7 +40,7 @@ def command(*words: str, cwd: Path, **environment: str) -> str:
 
 
 def tool(name: str) -> str:
-    """The path of a toolchain; skips where it is not there, or where nothing is to be fetched."""
+    """Return the path of a toolchain; skips where it is not there, or where nothing is to be fetched."""
     if "CONFORMANCE_CLIENTS" not in os.environ:
         pytest.skip(f"fetches libraries for {name}; run `make conformance-clients`")
     found = shutil.which(name)

@@ -69,7 +69,7 @@ _ERRORS = _by_code()
 
 @contextmanager
 def domain_errors() -> Iterator[None]:
-    """A client's exception becomes the domain error that it was before it crossed the wire."""
+    """Provide a client's exception becomes the domain error that it was before it crossed the wire."""
     try:
         yield
     except (vectron_client.VectronError, neurograph.NeuroGraphError) as error:
@@ -103,7 +103,7 @@ class Wire:
             return call()
 
     def _outcomes(self, ref: CollectionRef, ops: Sequence[Op], known: Sequence[Point | None]) -> WriteResult:
-        """The outcomes of puts or deletes that went over a wire, which tells less; each change took one seq."""
+        """Return the outcomes of puts or deletes that went over a wire, which tells less; each change took one seq."""
         named = [op for op in ops if isinstance(op, Put | Delete)]
         status = {op.id: point is not None for op, point in zip(named, known, strict=True)}
         seq, outcomes = self._engine.describe(ref).seq, []
@@ -212,7 +212,7 @@ class ThroughGrpc(Wire):
 
 
 def _grpc_point(op: Put) -> vectron_client.Point | None:
-    """The point as the client takes it; None when its own checks would refuse it before the wire could."""
+    """Return the point as the client takes it; None when its own checks would refuse it before the wire could."""
     if op.vector.dtype != np.float32 or op.vector.ndim != 1 or not np.isfinite(op.vector).all() or not len(op.vector):
         return None
     assert not isinstance(op.payload, str)

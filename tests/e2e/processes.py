@@ -33,7 +33,7 @@ class ServerProcess:
         self.lines: list[str] = []
 
     def read_until(self, word: str, seconds: float = 120) -> str:
-        """The first line from here on that contains `word`."""
+        """Return the first line from here on that contains `word`."""
         deadline = time.monotonic() + seconds
         with selectors.DefaultSelector() as selector:
             selector.register(self._stderr, selectors.EVENT_READ)
@@ -51,7 +51,7 @@ class ServerProcess:
         raise AssertionError(f"no line with {word!r}; got {self.lines} and {self._rest!r}")
 
     def serving(self) -> dict[str, Any]:
-        """The parsed line that tells the addresses."""
+        """Return the parsed line that tells the addresses."""
         line: dict[str, Any] = json.loads(self.read_until('"serving"'))
         return line
 
@@ -74,7 +74,7 @@ class ServerProcess:
 
 @contextmanager
 def serve(data: Path, *options: str, open_files: int | None = None, **environment: str) -> Iterator[ServerProcess]:
-    """A server process that is gone after the block."""
+    """Provide a server process that is gone after the block."""
     process = ServerProcess(data, *options, open_files=open_files, **environment)
     try:
         yield process

@@ -236,7 +236,7 @@ def test_from_registration_to_deletion(server: RunningServer) -> None:
 
 
 def _examples(kind: type) -> Iterator[tuple[str, str]]:
-    """The blocks after `Example::` of the docstrings of a class, with the names of their owners."""
+    """Yield the blocks after `Example::` of the docstrings of a class, with the names of their owners."""
     for name, function in vars(kind).items():
         _, _, block = (inspect.getdoc(function) or "").partition("Example::\n")
         if block and not name.startswith("__"):
@@ -244,7 +244,7 @@ def _examples(kind: type) -> Iterator[tuple[str, str]]:
 
 
 def _run(code: str, names: dict[str, Any]) -> int:
-    """Runs a block line by line; where a comment stands it is what the line gives. Returns how many there were."""
+    """Run a block line by line; where a comment stands it is what the line gives. Returns how many there were."""
     checked = 0
     for line in filter(None, code.splitlines()):
         statement, _, wanted = line.partition("  # ")

@@ -90,7 +90,7 @@ def docs(server: RunningServer) -> Iterator[CollectionRef]:
 
 @pytest.fixture
 def after_the_write(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Arrange:
-    """Calls back once, when the engine has written for the first time and nothing is answered yet."""
+    """Call back once, when the engine has written for the first time and nothing is answered yet."""
 
     def arrange(event: Callable[[], None]) -> list[int]:
         engine, writes = server.server.engine, [0]

@@ -63,7 +63,7 @@ def _raising(kind: type[errors.DomainError]) -> Any:
 
 
 def _check_words(kind: type[errors.DomainError], message: str) -> None:
-    """The server's words arrive whole, except for a defect of its own: that one is told in the log only."""
+    """Expect the server's words whole, except for a defect of its own: that one is told in the log only."""
     told = message == "what happened, to which item, and what to do"
     assert told is (kind is not errors.InternalError), message
 

@@ -10,7 +10,7 @@ _PATIENCE = "X-Request-Timeout-Ms"
 
 @schemathesis.hook
 def filter_case(_: Any, case: Any) -> bool:
-    """Whether a case is sent.
+    """Return whether a case is sent.
 
     HTTP tells servers to pass over headers that they do not know. Vectron's gateway answers a method that a path does
     not have with 501, as the official one does, and takes much that its schema does not say: the JSON of protocol
@@ -26,7 +26,7 @@ def filter_case(_: Any, case: Any) -> bool:
 
 @schemathesis.hook
 def before_call(_: Any, case: Any, __: Any) -> None:
-    """A caller that waits a few milliseconds is told 504, rightly: it waits longer here."""
+    """Wait longer: a caller that waits a few milliseconds is rightly told 504."""
     given = str((case.headers or {}).get(_PATIENCE, ""))
     if given.isdigit() and 0 < int(given) < 20_000:
         case.headers[_PATIENCE] = "20000"

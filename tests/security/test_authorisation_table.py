@@ -143,7 +143,7 @@ def server() -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="module")
 def credentials(server: RunningServer) -> dict[str, str | None]:
-    """A login of each role; what each may do is seen without its body being accepted."""
+    """Provide a login of each role; what each may do is seen without its body being accepted."""
     found: dict[str, str | None] = {"stranger": None}
     for role in ("viewer", "developer", "admin"):
         body = {"username": role, "password": f"{role}123"}
@@ -184,7 +184,7 @@ def served_methods(server: RunningServer) -> set[str]:
 
 
 def http_lets_in(server: RunningServer, route: str, credential: str | None) -> bool:
-    """An empty body and ids of nothing: whoever is let in is told about those, others only that they are not."""
+    """Return an empty body and ids of nothing: whoever is let in is told about those, others only that they are not."""
     method, _, path = route.partition(" ")
     path = re.sub(r"{\w+}", "999999", path)
     headers = {} if credential is None else {"Authorization": f"Bearer {credential}"}

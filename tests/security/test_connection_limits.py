@@ -50,7 +50,7 @@ def _open(port: int, count: int, source: str) -> list[socket.socket]:
 
 
 def _left(connections: list[socket.socket]) -> list[socket.socket]:
-    """Those that the server has not closed yet."""
+    """Return those that the server has not closed yet."""
     left = []
     for connection in connections:
         connection.settimeout(0)

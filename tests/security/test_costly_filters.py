@@ -90,7 +90,7 @@ def search(condition: dict[str, Any] | None, collection: str = "docs") -> pb.Sea
 
 
 def begin(channel: Any, credential: str, condition: dict[str, Any]) -> Any:
-    """A search under way."""
+    """Return a search under way."""
     method = METHODS["Search"]
     call = channel.unary_unary(method.path, response_deserializer=method.response.FromString)
     return call.future(search(condition).SerializeToString(), metadata=[("authorization", f"Bearer {credential}")])

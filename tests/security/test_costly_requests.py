@@ -120,7 +120,7 @@ def test_an_answer_that_would_be_too_large_is_refused_with_the_number(
 
 @pytest.fixture(scope="module")
 def large(server: RunningServer, http: httpx2.Client) -> str:
-    """A collection of 30 points with payloads of 1,000 bytes, and as many tokens with such texts."""
+    """Provide a collection of 30 points with payloads of 1,000 bytes, and as many tokens with such texts."""
     with server.vectron() as client:
         client.create_collection("large", 2, "euclidean")
         client.upsert(
@@ -276,7 +276,7 @@ def ten_megabytes(server: RunningServer) -> None:
 
 
 def half_read(server: RunningServer) -> socket.socket:
-    """A connection on which an export has begun and goes on as soon as somebody reads."""
+    """Return a connection on which an export has begun and goes on as soon as somebody reads."""
     connection = socket.create_connection(("127.0.0.1", server.server.addresses.http_port), timeout=10)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     key = server.api_key

@@ -33,7 +33,7 @@ class Gate:
         self.held = threading.Semaphore(0)
 
     def hold(self, whole: Any) -> Any:
-        """The same work, behind the gate."""
+        """Return the same work, behind the gate."""
 
         def held(*arguments: Any, **named: Any) -> Any:
             self.held.release()

@@ -153,7 +153,9 @@ def test_any_name_of_a_collection_and_any_id_stay_in_the_data_directory(house: H
 
 
 def part_of_path(text: str) -> str:
-    """The text as one part of a path; clients take a dot or two for another place unless they are encoded too."""
+    """Return the text as one part of a path; clients take a dot or two for another place unless they are
+    encoded too.
+    """
     return quote(text, safe="").replace(".", "%2E")
 
 
@@ -194,7 +196,9 @@ def test_any_bytes_at_the_http_port(house: House, line: bytes, head: bytes) -> N
 
 
 def bare(house: House, line: bytes, head: bytes, body: bytes, *, half: bool = False) -> int:
-    """The status of a request of any bytes; 0 when the connection was closed instead. `half` ends our side at once."""
+    """Return the status of a request of any bytes; 0 when the connection was closed instead. `half` ends our side at
+    once.
+    """
     port = house.server.server.addresses.http_port
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         head += b"\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)

@@ -19,7 +19,7 @@ SPARE_KIB = 64 * 1024
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerProcess, int, str]]:
-    """A server, its HTTP port, and an access token of a developer."""
+    """Provide a server, its HTTP port, and an access token of a developer."""
     with serve(tmp_path_factory.mktemp("flooded") / "data") as started:
         port = int(started.serving()["http"].rpartition(":")[2])
         login = {"username": "developer", "password": "developer123"}
@@ -28,7 +28,7 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerPr
 
 
 def peak_kib(process: ServerProcess) -> int:
-    """The most memory that the process ever had."""
+    """Return the most memory that the process ever had."""
     text = Path(f"/proc/{process.process.pid}/status").read_text()
     found = re.search(r"VmHWM:\s+(\d+) kB", text)
     assert found

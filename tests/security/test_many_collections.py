@@ -29,7 +29,9 @@ VECTOR = [1.0, 0.0, 0.0, 0.0]
 
 @pytest.fixture(scope="module")
 def data() -> Iterator[Path]:
-    """A data directory with many collections of one point each; in memory, because making one syncs several times."""
+    """Provide a data directory with many collections of one point each; in memory, because making one syncs several
+    times.
+    """
     shared = Path("/dev/shm")  # noqa: S108 - a directory of its own is made there
     directory = Path(tempfile.mkdtemp(dir=shared if shared.is_dir() else None))
     engine = EmbeddedEngine.open(directory / "data", ballast_bytes=0)

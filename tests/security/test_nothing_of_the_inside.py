@@ -20,7 +20,7 @@ def damage(file: Path) -> None:
 
 
 def told_over_grpc(channel: Any, method: str, message: Any, key: str) -> str:
-    """All that the answer or the error of a call says."""
+    """Return all that the answer or the error of a call says."""
     try:
         answer = channel.unary_unary(f"/{method}")(
             message.SerializeToString(), metadata=(("x-api-key", key),), timeout=20

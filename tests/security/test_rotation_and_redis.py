@@ -64,7 +64,7 @@ def test_a_server_that_runs_takes_no_notice_until_its_next_start(tmp_path: Path)
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A Redis of our own on a unix socket; `args[-1]` of the process is the socket's path."""
+    """Provide a Redis of our own on a unix socket; `args[-1]` of the process is the socket's path."""
     binary = shutil.which("redis-server")
     if binary is None:
         pytest.skip("Redis is not installed; install Debian's package redis-server to run these tests.")

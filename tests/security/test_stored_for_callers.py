@@ -52,7 +52,7 @@ def test_what_callers_can_make_the_server_store_is_bounded_while_others_are_answ
 
 
 def feed(client: httpx2.Client, grpc_address: str, viewer: dict[str, str]) -> None:
-    """A viewer submits feedback over both wires until it is refused, and goes on."""
+    """Submit feedback as a viewer over both wires until it is refused, and go on."""
     items = [{"resultId": "a", "relevanceScore": 3, "comment": "x" * 30_000}]
     sent = {"collection": "docs", "query": "q", "feedbackItems": items}
     answers = [client.post("/v1/feedback", json=sent, headers=viewer) for _ in range(30)]

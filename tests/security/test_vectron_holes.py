@@ -90,7 +90,9 @@ def test_3_1_a_remembered_credential_ends_with_its_revocation_not_30_seconds_lat
 
 
 def forged(token: str, secret: bytes, *, algorithm: str = "HS256", drop: str = "", **changed: object) -> str:
-    """The token with other claims, signed with the server's own secret: what a check must refuse all the same."""
+    """Return the token with other claims, signed with the server's own secret: what a check must refuse all the
+    same.
+    """
     claims = {**jwt.decode(token, options={"verify_signature": False}), **changed}
     claims.pop(drop, None)
     headers = {"kid": jwt.get_unverified_header(token)["kid"]}

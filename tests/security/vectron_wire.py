@@ -40,7 +40,7 @@ class Wire:
         *,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> Any:
-        """The answer, of a stream the last one.
+        """Return the answer, of a stream the last one.
 
         Raises:
             grpc.RpcError: the call was refused.

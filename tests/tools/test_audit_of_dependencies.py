@@ -24,7 +24,7 @@ def lock(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], None]]:
-    """A database of vulnerabilities that answers as told."""
+    """Provide a database of vulnerabilities that answers as told."""
     servers: list[ThreadingHTTPServer] = []
 
     def start(answer: Answer) -> None:

@@ -126,7 +126,7 @@ def ask(client: NeuroGraphClient, story: Story) -> None:
 
 
 def search_modules(client: VectronClient, tokens: Sequence[Token], story: Story) -> None:
-    """A collection of its own, written and searched over gRPC."""
+    """Write and search a collection over gRPC."""
     modules = [token for token in tokens if (token.metadata or {})["kind"] == "module"]
     points = [
         Point(id=(token.metadata or {})["module"], vector=token.embedding, payload={"summary": token.text or ""})
@@ -154,7 +154,7 @@ def search_modules(client: VectronClient, tokens: Sequence[Token], story: Story)
 
 
 def compare(neurograph: NeuroGraphClient, vectron: VectronClient, tokens: Sequence[Token]) -> None:
-    """The same tokens, found through both APIs."""
+    """Find the same tokens through both APIs."""
     probe = next(token for token in tokens if (token.metadata or {})["qualified_name"] == "shutil.copytree")
     by_rest = [(hit.token.id, hit.similarity) for hit in neurograph.tokens.query(query_vector=probe.embedding, top_k=5)]
     by_grpc = [(int(hit.id), 1 - hit.score) for hit in vectron.search("tokens", vector=probe.embedding, top_k=5)]

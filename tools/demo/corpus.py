@@ -79,7 +79,7 @@ class Entry:
 
 
 def collect() -> list[Entry]:
-    """Every public documented module, class and function of the standard library, sorted by qualified name."""
+    """Return every public documented module, class and function of the standard library, sorted by qualified name."""
     found: dict[str, Entry] = {}
     for entry in (*_from_sources(), *_from_compiled()):
         found.setdefault(entry.name, entry)

@@ -25,5 +25,5 @@ def installed() -> list[str]:
 
 
 def module_of(name: str) -> Any:
-    """The module of a subject: functions `serve(name, count, dimension)` and `client(name, address)`."""
+    """Return the module of a subject: functions `serve(name, count, dimension)` and `client(name, address)`."""
     return import_module(f"benchmarks.client.subjects.{_MODULES[name]}")

@@ -23,11 +23,11 @@ class Client(Protocol):
         ...
 
     def up(self, vectors: Vectors, way: str) -> int:
-        """Sends all vectors with the ids 1, 2, …; returns how many the server has acknowledged."""
+        """Send all vectors with the ids 1, 2, …; returns how many the server has acknowledged."""
         ...
 
     def down(self, count: int) -> Vectors:
-        """Reads the vectors with the ids 1 … count."""
+        """Read the vectors with the ids 1 … count."""
         ...
 
     def close(self) -> None:
@@ -47,7 +47,7 @@ def made(count: int, dimension: int) -> Vectors:
 
 
 def batches(count: int) -> Iterator[range]:
-    """The ids of each batch, from 1.
+    """Yield the ids of each batch, from 1.
 
     >>> [len(ids) for ids in batches(2_500)], next(batches(5))
     ([1000, 1000, 500], range(1, 6))

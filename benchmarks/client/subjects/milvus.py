@@ -18,7 +18,7 @@ _FIRST_ID = re.compile(rb"\[\s*(\d+)")
 
 @contextmanager
 def serve(name: str, count: int, dimension: int) -> Iterator[str]:
-    """A server that takes every insert, and gives the bench's vectors to whoever queries ids."""
+    """Provide a server that takes every insert, and gives the bench's vectors to whoever queries ids."""
     vectors = made(count, dimension)
     retrieved = {ids[0]: _retrieved(ids, vectors) for ids in batches(count)}
 
@@ -113,5 +113,5 @@ class _Client:
 
 
 def client(name: str, address: str) -> _Client:
-    """The client as a user makes it."""
+    """Return the client as a user makes it."""
     return _Client(address)

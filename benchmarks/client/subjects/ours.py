@@ -31,7 +31,7 @@ class _Silent:
 
 @contextmanager
 def serve(name: str, count: int, dimension: int) -> Iterator[str]:
-    """The real server on a directory of its own; its tokens have vectors of the bench's dimension."""
+    """Provide the real server on a directory of its own; its tokens have vectors of the bench's dimension."""
     # The server has no place in the process of the client that is measured.
     import vectrograph.app
     from vectrograph import running
@@ -64,5 +64,5 @@ class _Client:
 
 
 def client(name: str, address: str) -> _Client:
-    """The client as a user makes it."""
+    """Return the client as a user makes it."""
     return _Client(*address.split())

@@ -21,7 +21,7 @@ _WRITTEN = b'{"result": {"operation_id": 1, "status": "completed"}, "status": "o
 
 @contextmanager
 def serve(name: str, count: int, dimension: int) -> Iterator[str]:
-    """A server that takes every upsert, and gives the bench's vectors to whoever retrieves ids."""
+    """Provide a server that takes every upsert, and gives the bench's vectors to whoever retrieves ids."""
     with _rest(count, dimension) if name == "qdrant-rest" else _grpc(count, dimension) as address:
         yield address
 
@@ -127,7 +127,7 @@ class _Client:
 
 
 def client(name: str, address: str) -> _Client:
-    """The client as a user makes it."""
+    """Return the client as a user makes it."""
     if name == "qdrant-rest":
         return _Client(QdrantClient(url=address, check_compatibility=False, timeout=120))
     options = {"grpc.max_receive_message_length": -1}

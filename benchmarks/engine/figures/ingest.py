@@ -12,7 +12,7 @@ from benchmarks.engine.timing import seconds_of
 
 
 def shape_of(job: Job, data: DataSet) -> Shape:
-    """The shape of the collection a job is about."""
+    """Return the shape of the collection a job is about."""
     return Shape(data.dimension, job.cell.distance, job.threads, job.filterable)
 
 

@@ -29,7 +29,7 @@ class Resident:
 
 
 def resident() -> Resident:
-    """What the kernel says now.
+    """Return the kernel's figures of this moment.
 
     Raises:
         FileNotFoundError: this system has no /proc/self/smaps_rollup (it is not Linux).

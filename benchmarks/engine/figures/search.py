@@ -15,7 +15,7 @@ from benchmarks.engine.truth import truth_of
 
 
 def questions_of(job: Job, groups: list[Group]) -> Questions:
-    """The groups with their exact answers."""
+    """Return the groups with their exact answers."""
     data = load(job.cell.source, job.cell.rows, Path(job.cache))
     labels = labels_of(data, job.cell.distance)
     truths = [truth_of(data, labels, group.queries, job.cell.distance, group.condition, group.name) for group in groups]
@@ -33,7 +33,7 @@ def search(job: Job) -> dict[str, Any]:
 
 
 def filtered(job: Job) -> dict[str, Any]:
-    """The same under a condition; options `place` (random, near, far) and `percent`."""
+    """Return the same under a condition; options `place` (random, near, far) and `percent`."""
     data = load(job.cell.source, job.cell.rows, Path(job.cache))
     groups = filtered_groups(data, job.cell.distance, job.options["place"], job.options["percent"], job.budget.queries)
     return _at_targets(job, questions_of(job, groups))

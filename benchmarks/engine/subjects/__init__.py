@@ -41,7 +41,7 @@ PEERS: Final = tuple(name for name in SUBJECTS if name != OURS and name not in L
 
 
 def subject_class(name: str) -> type[Subject]:
-    """The class of a subject; importing it imports no engine.
+    """Return the class of a subject; importing it imports no engine.
 
     Raises:
         KeyError: there is no such subject.
@@ -58,7 +58,7 @@ def open_subject(name: str, directory: Path, shape: Shape) -> Subject:
 
 
 def installed(names: Sequence[str]) -> list[str]:
-    """Those subjects whose engine can be imported here."""
+    """Return those subjects whose engine can be imported here."""
     return [name for name in names if _is_there(SUBJECTS[name].package)]
 
 

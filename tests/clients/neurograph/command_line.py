@@ -52,13 +52,13 @@ class CommandLine:
     folder: Path
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The environment of a command: none of the caller's settings of this library."""
+        """Return the environment of a command: none of the caller's settings of this library."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("NEUROGRAPH_")}
         chosen = DEVELOPER if more is None else more
         return {**kept, "NEUROGRAPH_BASE_URL": self.url, "PYTHONUTF8": "0", **chosen}
 
     def __call__(self, *words: str, stdin: str | bytes = b"", environ: Mapping[str, str] | None = None) -> Done:
-        """Runs a command to its end, with pipes."""
+        """Run a command to its end, with pipes."""
         done = subprocess.run(
             [*COMMAND, *words],
             input=stdin.encode() if isinstance(stdin, str) else stdin,
@@ -70,7 +70,7 @@ class CommandLine:
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def write(self, name: str, text: str | bytes) -> Path:
-        """A file in the folder that commands run in."""
+        """Return a file in the folder that commands run in."""
         path = self.folder / name
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         return path
@@ -81,7 +81,7 @@ class InProcess(CommandLine):
     """Runs commands in this process, which takes a tenth of the time."""
 
     def __call__(self, *words: str, stdin: str | bytes = b"", environ: Mapping[str, str] | None = None) -> Done:
-        """Runs a command to its end."""
+        """Run a command to its end."""
         given = io.BytesIO(stdin.encode() if isinstance(stdin, str) else stdin)
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="") for _ in range(2))
         with pytest.MonkeyPatch.context() as patch:
@@ -148,7 +148,7 @@ class Terminal:
         os.write(self._master, keys.encode())
 
     def end(self, seconds: float = 30) -> int:
-        """Waits for the end; returns the exit code."""
+        """Wait for the end; returns the exit code."""
         deadline = time.monotonic() + seconds
         while self._read_more():
             assert time.monotonic() < deadline, self.seen

@@ -50,7 +50,7 @@ def client() -> Iterator[NeuroGraphClient]:
 
 @pytest.fixture(scope="module")
 def environ(client: NeuroGraphClient) -> dict[str, str]:
-    """A key, which costs a command less than a password."""
+    """Provide a key, which costs a command less than a password."""
     created = client.api_keys.create("files", scopes=["tokens:read", "tokens:write"])
     return {"NEUROGRAPH_API_KEY": created.api_key}
 

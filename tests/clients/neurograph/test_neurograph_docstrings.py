@@ -54,7 +54,9 @@ def public_classes() -> Iterator[type]:
 
 
 def public_methods() -> dict[str, Callable[..., Any]]:
-    """Every public method and property, by module and name; those inherited from elsewhere are not ours to describe."""
+    """Return every public method and property, by module and name; those inherited from elsewhere are not ours to
+    describe.
+    """
     found: dict[str, Callable[..., Any]] = {}
     for kind in public_classes():
         for name, member in list(vars(kind).items()):
@@ -104,7 +106,7 @@ class Names(dict[str, Any]):
 
 
 def shown_by(example: doctest.Example, names: Names, loop: asyncio.AbstractEventLoop) -> str:
-    """What an example prints, or the last line of what it raises; it may await."""
+    """Return the output of an example, or the last line of its exception; it may await."""
     printed = io.StringIO()
     code = compile(example.source, "<example>", "single", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     with contextlib.redirect_stdout(printed):

@@ -33,7 +33,7 @@ def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def creating(server: ScriptedServer, *answers: Any) -> None:
-    """A server that creates what it is sent, after these answers."""
+    """Serve what is sent, after these answers."""
     numbers = iter(range(1, 1000))
 
     def create(seen: Arrived) -> Reply:

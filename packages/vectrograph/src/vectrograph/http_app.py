@@ -51,7 +51,8 @@ def build_http_app(
     max_waiting: int = 1_024,
     placement: ThreadPlacement = ThreadPlacement(),  # noqa: B008 (it has no state)
 ) -> ASGIApp:
-    """The REST API and Vectron's HTTP gateway as an ASGI application. It serves one event loop, on any number of ports.
+    """Return the REST API and Vectron's HTTP gateway as an ASGI application. It serves one event loop, on any number of
+    ports.
 
     Args:
         services: the use cases behind it; its limits bound the bodies.

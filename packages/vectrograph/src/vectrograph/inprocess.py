@@ -56,7 +56,7 @@ class RunningServer:
         return self.server.new_api_key(_USER, "in-process")
 
     def neurograph(self, **options: Any) -> "NeuroGraphClient":
-        """A synchronous NeuroGraph client, logged in as `developer` unless credentials are given.
+        """Return a synchronous NeuroGraph client, logged in as `developer` unless credentials are given.
 
         Where development mode is over, the client has an API key of that account instead.
         """
@@ -65,7 +65,7 @@ class RunningServer:
         return NeuroGraphClient(self.http_url, **self._with_account(options))
 
     def async_neurograph(self, **options: Any) -> "AsyncNeuroGraphClient":
-        """An asynchronous NeuroGraph client, logged in as `developer` unless credentials are given.
+        """Return an asynchronous NeuroGraph client, logged in as `developer` unless credentials are given.
 
         Where development mode is over, the client has an API key of that account instead.
         """
@@ -74,13 +74,13 @@ class RunningServer:
         return AsyncNeuroGraphClient(self.http_url, **self._with_account(options))
 
     def vectron(self, **options: Any) -> "VectronClient":
-        """A synchronous Vectron client with an API key of `developer` unless one is given."""
+        """Return a synchronous Vectron client with an API key of `developer` unless one is given."""
         from vectron_client import VectronClient
 
         return VectronClient(self.grpc_address, **{"api_key": self.api_key, **options})
 
     def async_vectron(self, **options: Any) -> "AsyncVectronClient":
-        """An asynchronous Vectron client with an API key of `developer` unless one is given."""
+        """Return an asynchronous Vectron client with an API key of `developer` unless one is given."""
         from vectron_client import AsyncVectronClient
 
         return AsyncVectronClient(self.grpc_address, **{"api_key": self.api_key, **options})

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def vectrograph_server() -> "Iterator[RunningServer]":
-    """A fresh, empty server on free loopback ports for this test alone."""
+    """Provide a fresh, empty server on free loopback ports for this test alone."""
     from vectrograph.inprocess import running
 
     with running() as server:

@@ -236,7 +236,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, config: Path | None = None, **given: Any) -> Self:
-        """Settings from what was given, else the environment, else the TOML file, else the defaults.
+        """Load settings from what was given, else the environment, else the TOML file, else the defaults.
 
         Args:
             config: a TOML file of field names; None reads none.
@@ -258,7 +258,7 @@ class Settings(BaseSettings):
 
     @property
     def loopback(self) -> bool:
-        """Whether the server can be reached from this machine only."""
+        """Return whether the server can be reached from this machine only."""
         if self.host == "localhost":
             return True
         try:
@@ -283,7 +283,7 @@ class Settings(BaseSettings):
 
     @property
     def tls(self) -> bool:
-        """Whether connections are encrypted."""
+        """Return whether connections are encrypted."""
         return self.tls_cert is not None
 
     @property
@@ -347,7 +347,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def settings_table() -> str:
-    """The settings as a Markdown table, one row a field.
+    """Return the settings as a Markdown table, one row a field.
 
     >>> "VECTROGRAPH_HTTP_PORT" in settings_table()
     True

@@ -32,7 +32,7 @@ def store(database_file: Path, clock: HandClock) -> Iterator[ControlStore]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_on_either(request: pytest.FixtureRequest, database_file: Path, clock: HandClock) -> Iterator[ControlStore]:
-    """A fresh store, once on each kind of database; modules whose tests are true of both call it `store`."""
+    """Provide a fresh store, once on each kind of database; modules whose tests are true of both call it `store`."""
     if request.param == "sqlite":
         opened = ControlStore.open(f"sqlite:///{database_file}", clock=clock)
     else:
@@ -45,6 +45,6 @@ def store_on_either(request: pytest.FixtureRequest, database_file: Path, clock: 
 
 @pytest.fixture
 def ada(store: ControlStore) -> str:
-    """The id of an account whose password hash is "hash-1"."""
+    """Provide the id of an account whose password hash is "hash-1"."""
     new = NewUser(user_id="u1", username="ada", role=Role.DEVELOPER, encoded_password="hash-1", email="Ada@X.org")
     return store.accounts.create(new).user_id

@@ -40,7 +40,7 @@ def postgresql(directory: Path) -> Iterator[str]:
 
 
 def new_database(host: str, template: str = "template1") -> URL:
-    """A fresh database, a copy of `template`, on the server behind a socket directory."""
+    """Return a fresh database, a copy of `template`, on the server behind a socket directory."""
     name = f"t{secrets.token_hex(6)}"
     server = URL.create("postgresql+psycopg", "test", database="postgres", query={"host": host})
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
@@ -52,7 +52,7 @@ def new_database(host: str, template: str = "template1") -> URL:
 
 @pytest.fixture(scope="session")
 def postgresql_host() -> Iterator[str]:
-    """The socket directory of a PostgreSQL server; a short path, because those of sockets are limited.
+    """Provide the socket directory of a PostgreSQL server; a short path, because those of sockets are limited.
 
     Every test has a database of its own, some hundred files each, which a disk takes half a minute to delete.
     """

@@ -22,7 +22,9 @@ def memory() -> str | None:
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """An empty directory, in memory where that is possible: killed processes lose nothing there, and a sync is free."""
+    """Provide an empty directory, in memory where that is possible: killed processes lose nothing there, and a sync is
+    free.
+    """
     with tempfile.TemporaryDirectory(prefix="vectrograph-", dir=memory(), ignore_cleanup_errors=True) as directory:
         yield Path(directory)
 

@@ -1,4 +1,3 @@
-import statistics
 import threading
 import time
 
@@ -33,16 +32,16 @@ def test_an_unknown_account_costs_what_a_wrong_password_costs() -> None:
     nobody = extract_parameters(passwords._nobody)
     assert nobody == extract_parameters(known)
 
-    def median(encoded: str | None) -> float:
-        return statistics.median(_seconds(passwords, encoded) for _ in range(5))
+    def least(encoded: str | None) -> float:
+        return min(_seconds(passwords, encoded) for _ in range(5))
 
-    assert median(None) > median(known) / 4
+    assert least(None) > least(known) / 2
 
 
 def _seconds(passwords: Passwords, encoded: str | None) -> float:
-    started = time.perf_counter()
+    started = time.thread_time()  # of this thread, so that other work on the machine does not count
     assert not passwords.matches(encoded, "a wrong password")
-    return time.perf_counter() - started
+    return time.thread_time() - started
 
 
 def test_other_parameters_make_a_hash_outdated() -> None:

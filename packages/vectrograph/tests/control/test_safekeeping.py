@@ -44,7 +44,7 @@ def run(*arguments: str, directory: Path) -> tuple[int, str, str]:
 
 @pytest.fixture(scope="module")
 def master(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
-    """A data directory with an account, a key in force and a revoked one, and with copies."""
+    """Provide a data directory with an account, a key in force and a revoked one, and with copies."""
     directory = tmp_path_factory.mktemp("master")
     store = opened(directory)
     store.accounts.create(NewUser(user_id="u1", username="ada", role=Role.ADMIN, encoded_password="hash"))
@@ -313,7 +313,7 @@ def test_nothing_is_restored_while_a_server_has_the_directory(directory: Path) -
 
 @pytest.fixture
 def beside(tmp_path: Path) -> Path:
-    """A folder in which nothing appears but what a test makes there."""
+    """Provide a folder in which nothing appears but what a test makes there."""
     folder = tmp_path / "beside"
     folder.mkdir()
     return folder

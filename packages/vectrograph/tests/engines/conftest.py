@@ -20,7 +20,7 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - where there is one, fsync costs nothi
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Iterator[Path]:
-    """An empty directory, in memory where possible, for tests that ask for answers and not for durability."""
+    """Provide an empty directory, in memory where possible, for tests that ask for answers and not for durability."""
     if not os.access(_MEMORY, os.W_OK):
         yield tmp_path
         return
@@ -30,7 +30,7 @@ def scratch(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def data(scratch: Path) -> Path:
-    """A closed database of two collections with some points."""
+    """Provide a closed database of two collections with some points."""
     directory = scratch / "data"
     engine = EmbeddedEngine.open(directory)
     for name in ("docs", "other"):
@@ -43,7 +43,7 @@ def data(scratch: Path) -> Path:
 
 @pytest.fixture
 def homes(data: Path) -> dict[str, Path]:
-    """The sub-directory of each collection of `data`, by name."""
+    """Provide the sub-directory of each collection of `data`, by name."""
     manifests = data.glob("collections/*/manifest.json")
     return {json.loads(path.read_text())["spec"]["name"]: path.parent for path in manifests}
 
@@ -57,7 +57,7 @@ def vectors_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def opened() -> Iterator[Callable[..., EmbeddedEngine]]:
-    """Opens engines with a quick rhythm and closes them."""
+    """Open engines with a quick rhythm and closes them."""
     engines: list[EmbeddedEngine] = []
 
     def open_engine(directory: Path, **options: Any) -> EmbeddedEngine:

@@ -18,7 +18,7 @@ _BEAT_SECONDS: Final = 0.001
 
 
 def told_by_the_kernel() -> bool:
-    """Whether it says how long threads wait for a core: https://docs.kernel.org/scheduler/sched-stats.html."""
+    """Return whether it says how long threads wait for a core: https://docs.kernel.org/scheduler/sched-stats.html."""
     return (TASKS / str(threading.get_native_id()) / "schedstat").exists()
 
 

@@ -40,7 +40,7 @@ def flush(engine: EmbeddedEngine) -> None:
 
 
 def view(engine: EmbeddedEngine) -> View:
-    """The newest View of the collection."""
+    """Return the newest View of the collection."""
     return engine._catalog.find(DOCS).view()
 
 
@@ -56,7 +56,7 @@ def graph_bytes(seen: View) -> int:
 
 
 def home(directory: Path) -> Path:
-    """The directory of the one collection."""
+    """Return the directory of the one collection."""
     (path,) = (directory / "collections").iterdir()
     return path
 

@@ -18,7 +18,7 @@ from vectrograph.engines.embedded.upkeep.worker import GiveUp, Worker
 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
-    """A worker that ends with the test."""
+    """Provide a worker that ends with the test."""
     worker = Worker()
     yield worker
     worker.close()

@@ -48,7 +48,7 @@ def _module(item: pytest.Item) -> str:
 
 
 def run_suite(directory: Path, name: str, expression: str) -> Failures:
-    """The suite on one engine, up to the first failure, in this process."""
+    """Return the suite on one engine, up to the first failure, in this process."""
     # A name of its own: pytest does not import a module of the same name twice.
     module = directory / f"test_{name}.py"
     module.write_text(MODULE.format(expression=expression))

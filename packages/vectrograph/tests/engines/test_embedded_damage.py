@@ -229,7 +229,7 @@ class FaultyDisk(apsw.VFS):
 
 @pytest.fixture
 def faulty() -> Iterator[str]:
-    """The name of a VFS that can fail."""
+    """Provide the name of a VFS that can fail."""
     disk = FaultyDisk()
     yield "faulty"
     FaultyDisk.error = None

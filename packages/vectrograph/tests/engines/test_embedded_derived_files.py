@@ -88,7 +88,7 @@ def test_a_saved_state_comes_back(tmp_path: Path, distance: Distance, covered: i
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The bytes of a saved state with a graph."""
+    """Provide the bytes of a saved state with a graph."""
     path = tmp_path_factory.mktemp("saved") / "index"
     save_rows(state(originals(60), Distance.EUCLIDEAN, 50), path, OWNER, DIMENSION, Distance.EUCLIDEAN)
     return path.read_bytes()

@@ -19,7 +19,7 @@ class TestEmbeddedEngine(EngineContract, DurabilityContract):
 
     @pytest.fixture
     def engine(self, scratch: Path) -> Iterator[Engine]:
-        """A fresh one in its own directory."""
+        """Provide a fresh one in its own directory."""
         engine = EmbeddedEngine.open(scratch / "data")
         yield engine
         engine.close()

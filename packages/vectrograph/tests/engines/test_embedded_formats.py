@@ -28,7 +28,7 @@ OTHER = "the layout is another than the one of that number: give FORMAT the next
 
 
 def snapshot(directory: Path) -> dict[str, bytes]:
-    """Every file below a directory."""
+    """Return every file below a directory."""
     return {str(p.relative_to(directory)): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}
 
 
@@ -122,7 +122,7 @@ def test_an_index_of_another_format_is_built_anew(
 
 
 def fingerprint(layout: object) -> str:
-    """A short name of a layout."""
+    """Return a short name of a layout."""
     return hashlib.sha256(json.dumps(layout).encode()).hexdigest()[:16]
 
 

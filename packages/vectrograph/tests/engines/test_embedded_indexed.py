@@ -40,7 +40,7 @@ def forced(way: Route) -> Callable[[int, int, int, int], Route]:
 
 
 def as_it_is(graph: Graph, *_: object) -> ServedGraph:
-    """Every graph is walked."""
+    """Return every graph is walked."""
     return ServedGraph(graph, BEAM)
 
 
@@ -81,7 +81,7 @@ class TestIndexed(SearchContract, FilterContract):
 
     @pytest.fixture
     def engine(self, scratch: Path, quantisation: Quantisation, way: Route) -> Iterator[Engine]:
-        """A fresh one in its own directory."""
+        """Provide a fresh one in its own directory."""
         engine = IndexedEngine.over(scratch / "data", quantisation, way)
         yield engine
         engine.close()
@@ -97,7 +97,7 @@ class TestIndexed(SearchContract, FilterContract):
 
 
 def fresh(way: Route) -> Engine:
-    """A fresh engine in a directory that goes with it."""
+    """Return a fresh engine in a directory that goes with it."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - fsync costs nothing there
     directory = tempfile.TemporaryDirectory(prefix="vectrograph-indexed-", dir=memory)
 

@@ -39,7 +39,7 @@ def median_seconds(act: Callable[[], object]) -> float:
 
 @contextmanager
 def busy_thread() -> Iterator[None]:
-    """A Python thread that never gives up the GIL by itself."""
+    """Provide a Python thread that never gives up the GIL by itself."""
     stop = threading.Event()
 
     def spin() -> None:

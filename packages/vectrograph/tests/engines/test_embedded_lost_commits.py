@@ -59,7 +59,9 @@ def looked_at(directory: Path, ref: CollectionRef = DOCS) -> CollectionInfo:
 
 @pytest.fixture
 def living(scratch: Path) -> Iterator[EmbeddedEngine]:
-    """An open engine with an empty collection, whose files can be copied as a killed process would leave them."""
+    """Provide an open engine with an empty collection, whose files can be copied as a killed process would
+    leave them.
+    """
     with closing(EmbeddedEngine.open(scratch / "data", ballast_bytes=0)) as engine:
         make(engine, "docs")
         yield engine

@@ -26,7 +26,7 @@ _TIMES = 8
 
 
 def graph_of(engine: EmbeddedEngine) -> Graph:
-    """The graph that is published."""
+    """Return the graph that is published."""
     served = view(engine).served
     assert served is not None
     return served.graph

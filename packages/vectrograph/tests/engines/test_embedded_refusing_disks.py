@@ -26,7 +26,7 @@ DOCS = CollectionRef(TENANT, "docs")
 
 @pytest.fixture
 def filled(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedEngine]:
-    """An engine with vectors in a file."""
+    """Provide an engine with vectors in a file."""
     monkeypatch.setattr("vectrograph.engines.embedded.rows.view.MEMORY_BYTES", 1 << 12)
     engine = EmbeddedEngine.open(scratch / "data", rhythm=replace(Rhythm(), first_rows=(100, 100), idle_seconds=1000.0))
     engine.create(CollectionSpec.dense(DOCS, 64, Distance.EUCLIDEAN))
@@ -42,7 +42,7 @@ def put(engine: EmbeddedEngine, numbers: range) -> None:
 
 
 def full(*_: Any) -> int:
-    """A disk that is full."""
+    """Return a disk that is full."""
     raise OSError(errno.ENOSPC, "No space left on device")
 
 

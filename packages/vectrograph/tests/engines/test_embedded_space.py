@@ -33,7 +33,7 @@ def mount(*arguments: str) -> None:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small disk."""
+    """Provide a small disk."""
     place = tmp_path / "disk"
     place.mkdir()
     if os.geteuid() != 0:
@@ -59,7 +59,7 @@ def open_engine(directory: Path) -> EmbeddedEngine:
 
 
 def test_a_full_disk(disk: Path) -> None:
-    """Writes fail and say why, reads and deletes go on, writing resumes by itself, and nothing is lost."""
+    """Write fail and say why, reads and deletes go on, writing resumes by itself, and nothing is lost."""
     engine = open_engine(disk / "data")
     make(engine, "docs", dimension=64)
     rows = np.eye(64, dtype=np.float32)

@@ -26,7 +26,7 @@ STAYING = [f"s{n:02}" for n in range(30)]
 
 @pytest.fixture
 def engine(scratch: Path) -> Iterator[Engine]:
-    """A fresh one."""
+    """Provide a fresh one."""
     engine = EmbeddedEngine.open(scratch / "data")
     yield engine
     engine.close()
@@ -55,7 +55,7 @@ def run_together(tasks: list[Callable[[random.Random], None]]) -> None:
 
 
 def at(x: int) -> Put:
-    """A point whose payload tells where its vector is."""
+    """Return a point whose payload tells where its vector is."""
     return Put(id="hot", vector=vector(x, 0), payload={"x": x})
 
 

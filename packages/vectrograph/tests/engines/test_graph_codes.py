@@ -30,7 +30,7 @@ class Rows:
 
 
 def skewed(count: int, dimension: int, seed: int) -> Vector:
-    """All positive, few large components, lengths that differ: what centring and cutting are for."""
+    """Return all positive, few large components, lengths that differ: what centring and cutting are for."""
     generator = np.random.default_rng(seed)
     rows = generator.gamma(0.6, 1.0, (count, dimension)) * generator.uniform(0.5, 3.0, (count, 1))
     return rows.astype(np.float32)

@@ -17,7 +17,9 @@ def hnsw(width: int) -> Hnsw:
 
 
 def build(vectors: Vector, cuts: list[int]) -> tuple[NodeTable, Hnsw, list[bytes]]:
-    """The table of these vectors, rounded to whole numbers, extended piece by piece; and the code of every row."""
+    """Return the table of these vectors, rounded to whole numbers, extended piece by piece; and the code of
+    every row.
+    """
     graph, table = hnsw(vectors.shape[1]), NodeTable.empty()
     points = np.rint(vectors).astype(np.float32)
     edges = sorted({0, len(vectors), *(cut % (len(vectors) + 1) for cut in cuts)})

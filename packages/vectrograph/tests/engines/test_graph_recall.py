@@ -141,7 +141,7 @@ def test_asked_keeps_every_sixteenth_of_the_latest() -> None:
 
 
 def filled(directory: Path, rows: Vector, distance: Distance, beam: int | None) -> tuple[EmbeddedEngine, CollectionRef]:
-    """An engine whose graph is served with this beam, whatever it finds."""
+    """Return an engine whose graph is served with this beam, whatever it finds."""
     engine = EmbeddedEngine.open(
         directory,
         rhythm=Rhythm(first_rows=(100, 100), idle_seconds=1000.0),

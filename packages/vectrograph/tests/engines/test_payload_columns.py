@@ -130,7 +130,7 @@ class Stop(Exception):
 
 
 def after(calls: int) -> Callable[[], None]:
-    """A check that stops the work at its n-th call."""
+    """Return a check that stops the work at its n-th call."""
     left = iter(range(calls))
 
     def check() -> None:

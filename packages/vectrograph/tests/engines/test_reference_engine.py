@@ -14,7 +14,7 @@ class TestReferenceEngine(EngineContract):
 
     @pytest.fixture
     def engine(self) -> Iterator[Engine]:
-        """A fresh one."""
+        """Provide a fresh one."""
         engine = ReferenceEngine()
         yield engine
         engine.close()

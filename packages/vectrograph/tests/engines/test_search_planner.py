@@ -43,7 +43,7 @@ def served(
     beam: int | None = 64,
     quantisation: Quantisation = Quantisation.INT8,
 ) -> View:
-    """The View with a graph over its first rows, dead ones included, as one that was built before they died."""
+    """Return the View with a graph over its first rows, dead ones included, as one that was built before they died."""
     size = len(view.labels) if covered is None else covered
     first = replace(view, vectors=view.vectors[:size], lengths=view.lengths[:size])
     graph = Graph.build(first, distance, quantisation=quantisation)
@@ -154,7 +154,7 @@ def outsiders() -> Vector:
 
 
 def chosen(view: View, distance: Distance, query: Vector, share: float, side: str) -> Mask:
-    """A share of the rows: those nearest to a query, those farthest from it, or any."""
+    """Return a share of the rows: those nearest to a query, those farthest from it, or any."""
     order = np.argsort(scores(distance, query, view.vectors), kind="stable")
     few = int(share * len(order))
     if side == "anywhere":

@@ -13,7 +13,9 @@ from vectrograph.control.store import ControlStore
 
 @pytest.fixture(scope="session")
 def control_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A closed control database with the development accounts: hashing their passwords takes longer than a test."""
+    """Provide a closed control database with the development accounts: hashing their passwords takes longer than a
+    test.
+    """
     path = tmp_path_factory.mktemp("control") / "control.sqlite"
     store = ControlStore.open(f"sqlite:///{path}")
     seed_development_accounts(store)
@@ -23,7 +25,7 @@ def control_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(control_template: Path, tmp_path: Path) -> Iterator[Start]:
-    """Starts servers for one test that needs its own."""
+    """Start servers for one test that needs its own."""
     with starting(control_template, tmp_path) as starter:
         yield starter
 
@@ -37,13 +39,13 @@ def served(control_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def developer(served: Served) -> Iterator[httpx2.Client]:
-    """A client logged in as `developer`."""
+    """Provide a client logged in as `developer`."""
     with served.client(served.login("developer")) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def anonymous(served: Served) -> Iterator[httpx2.Client]:
-    """A client without credentials."""
+    """Provide a client without credentials."""
     with served.client() as client:
         yield client

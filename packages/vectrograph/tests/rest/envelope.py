@@ -6,7 +6,7 @@ import httpx2
 
 
 def error_of(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
-    """The `error` object of an answer, once the whole envelope has been checked."""
+    """Return the `error` object of an answer, once the whole envelope has been checked."""
     assert response.status_code == status, response.text
     body = response.json()
     assert body.keys() == {"success", "error"}
@@ -22,7 +22,7 @@ def error_of(response: httpx2.Response, status: int, code: str) -> dict[str, Any
 
 
 def field_error(response: httpx2.Response, field: str, kind: str | None = None) -> str:
-    """The message of a 422 about one field."""
+    """Return the message of a 422 about one field."""
     error = error_of(response, 422, "VALIDATION_ERROR")
     assert error["details"]["count"] == len(error["details"]["errors"]) == 1
     (entry,) = error["details"]["errors"]

@@ -58,7 +58,7 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self, credential: str | None = None, **headers: str) -> httpx2.Client:
-        """An HTTP client that sends `credential` as bearer."""
+        """Return an HTTP client that sends `credential` as bearer."""
         sent = dict(headers)
         if credential is not None:
             sent["Authorization"] = f"Bearer {credential}"
@@ -66,7 +66,7 @@ class Served:
         return httpx2.Client(base_url=self.url, headers=sent, timeout=20, verify=False)
 
     def login(self, username: str) -> str:
-        """An access token of a development account."""
+        """Return an access token of a development account."""
         return self.services.sessions.login(username, f"{username}123").access_token
 
     def exchange(self, request: bytes) -> bytes:
@@ -112,7 +112,7 @@ Start = Callable[..., Served]
 
 @contextmanager
 def starting(template: Path, directory: Path) -> Iterator[Start]:
-    """A function that starts servers, each over data of its own; all stop when the block ends."""
+    """Provide a function that starts servers, each over data of its own; all stop when the block ends."""
     with ExitStack() as stack:
 
         def start(

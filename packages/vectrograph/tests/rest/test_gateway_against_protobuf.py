@@ -78,7 +78,9 @@ def fields_of(descriptor: Any) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def as_read(value: Any, descriptor: Any) -> Any:
-    """What our structs hold, as the fields of the message: nested structs as dictionaries, bytes from base64."""
+    """Return the content of a struct as the fields of the message: nested structs as dictionaries, bytes from
+    base64.
+    """
     if not isinstance(value, msgspec.Struct):
         return value
     found = {}

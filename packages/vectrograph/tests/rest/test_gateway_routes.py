@@ -25,7 +25,7 @@ PASSWORD = "Correct-horse-7"
 
 
 def failed(response: httpx2.Response, status: int, code: int) -> str:
-    """The message of an error in the gateway's shape."""
+    """Return the message of an error in the gateway's shape."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
     body = msgspec.json.decode(response.content, type=RpcStatus)
@@ -38,7 +38,7 @@ def failed(response: httpx2.Response, status: int, code: int) -> str:
 
 @pytest.fixture
 def docs(developer: httpx2.Client) -> Iterator[str]:
-    """A cosine collection of three points."""
+    """Provide a cosine collection of three points."""
     name = next(names)
     created = developer.post("/v1/collections", json={"name": name, "dimension": 2, "distance": "cosine"})
     assert (created.status_code, created.json()) == (200, {"success": True})

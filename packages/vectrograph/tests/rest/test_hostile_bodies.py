@@ -67,7 +67,9 @@ def admin(served: Served) -> Iterator[httpx2.Client]:
 
 
 def bodies_of(operation: Operation, value: bytes) -> Iterator[bytes]:
-    """The value in place of the body, of one plain field, of all that hold others, and of one that there is not."""
+    """Yield the value in place of the body, of one plain field, of all that hold others, and of one that there
+    is not.
+    """
     yield value
     yield b'{"unknown":%b}' % value
     assert operation.body is not None

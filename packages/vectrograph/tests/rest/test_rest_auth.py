@@ -18,7 +18,7 @@ USER_FIELDS = {"user_id", "username", "email", "full_name", "role", "scopes", "d
 
 @pytest.fixture
 def alone(start: Start) -> Iterator[httpx2.Client]:
-    """An anonymous client of a server of its own, whose accounts may be changed."""
+    """Provide an anonymous client of a server of its own, whose accounts may be changed."""
     with start().client() as client:
         yield client
 

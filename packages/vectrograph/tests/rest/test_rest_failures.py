@@ -26,7 +26,7 @@ from vectrograph.services.limits.refusal_log import RefusalLog
 def breakable(
     served: Served, developer: httpx2.Client, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Exception], httpx2.Client]:
-    """A function that makes every listing of tokens raise, and returns a client to see it with."""
+    """Provide a function that makes every listing of tokens raise, and returns a client to see it with."""
 
     def breaking(error: Exception) -> httpx2.Client:
         def fail(*_: object, **__: object) -> NoReturn:

@@ -18,7 +18,7 @@ FIELDS = {"key_id", "name", "key_prefix", "scopes", "created_at", "expires_at", 
 
 @pytest.fixture
 def alone(start: Start) -> Iterator[tuple[Served, httpx2.Client]]:
-    """A server of its own with a developer's client."""
+    """Provide a server of its own with a developer's client."""
     served = start()
     with served.client(served.login("developer")) as client:
         yield served, client

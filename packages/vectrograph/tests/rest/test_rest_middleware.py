@@ -84,7 +84,7 @@ def test_exactly_one_host_is_needed(served: Served, hosts: bytes) -> None:
 
 
 def text_of(size: int) -> bytes:
-    """A valid login body of exactly `size` bytes."""
+    """Return a valid login body of exactly `size` bytes."""
     frame = b'{"texts":["' + b'"]}'
     return b'{"texts":["' + b"x" * (size - len(frame)) + b'"]}'
 

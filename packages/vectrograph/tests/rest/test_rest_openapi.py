@@ -162,7 +162,7 @@ CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance,
 
 
 def throwaway(served: Served) -> str:
-    """A login of an account whose wrong passwords, or end, nobody minds."""
+    """Return a login of an account whose wrong passwords, or end, nobody minds."""
     account = ("nobody@example.org", "Correct-horse-7", UNKNOWN_ORIGIN)
     served.services.registration.register(None, *account)
     # Not over HTTP: from there, too many wrong passwords have come by now.

@@ -23,7 +23,7 @@ def name_of(operation: Operation) -> str:
 
 
 def call(client: httpx2.Client, operation: Operation) -> httpx2.Response:
-    """A well-formed request of an operation, for things that do not exist."""
+    """Return a well-formed request of an operation, for things that do not exist."""
     path = operation.path.replace("{token_id}", "424242").replace("{key_id}", "unknown").replace("{user_id}", "unknown")
     if operation.body is None:
         return client.request(operation.method, path)

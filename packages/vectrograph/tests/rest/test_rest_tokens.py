@@ -15,7 +15,7 @@ URL = "/api/v1/tokens"
 
 @pytest.fixture
 def fresh(start: Start) -> Iterator[httpx2.Client]:
-    """A developer's client of a server without tokens."""
+    """Provide a developer's client of a server without tokens."""
     served = start()
     with served.client(served.login("developer")) as client:
         yield client

@@ -34,7 +34,7 @@ def frame(document: Any, vectors: Any = ()) -> bytes:
 
 
 def parsed(body: bytes) -> tuple[Any, list[list[float]], bytes]:
-    """The document of the first frame, its rows, and what comes after it."""
+    """Return the document of the first frame, its rows, and what comes after it."""
     magic, length, count, dimension = struct.unpack_from("<4sIII", body)
     assert magic == b"NGV1"
     assert (16 + length) % 4 == 0
@@ -44,7 +44,7 @@ def parsed(body: bytes) -> tuple[Any, list[list[float]], bytes]:
 
 
 def unframed(node: Any, rows: list[list[float]]) -> Any:
-    """A document with its rows in the places that name them: what JSON would have said."""
+    """Return a document with its rows in the places that name them: what JSON would have said."""
     if isinstance(node, dict):
         named = {name: value for name, value in node.items() if name == "embedding" and isinstance(value, int)}
         return {name: rows[value] if name in named else unframed(value, rows) for name, value in node.items()}

@@ -73,7 +73,7 @@ def services(store: ControlStore, tmp_path_factory: pytest.TempPathFactory) -> S
 
 @pytest.fixture(scope="module")
 def serve() -> Iterator[Callable[..., tuple[grpc.Server, Any]]]:
-    """Starts servers; all are stopped in the end."""
+    """Start servers; all are stopped in the end."""
     running: list[tuple[grpc.Server, Any]] = []
 
     def start(services: Any, *, threads: int = 4) -> tuple[grpc.Server, Any]:
@@ -98,7 +98,7 @@ def channel(serve: Callable[..., tuple[grpc.Server, Any]], services: Services) -
 
 @pytest.fixture(scope="module")
 def key_of(services: Services) -> Callable[..., str]:
-    """Makes API keys: of a role, with certain scopes or all that the role may give."""
+    """Make API keys: of a role, with certain scopes or all that the role may give."""
 
     def create(role: Role, scopes: Sequence[str] | None = None) -> str:
         owner = Principal(role.value, role.value, role, ROLE_SCOPES[role])
@@ -116,7 +116,7 @@ def key(key_of: Callable[..., str]) -> str:
 
 @pytest.fixture(scope="module")
 def send(channel: Any, key: str) -> Callable[..., Any]:
-    """Calls a method: `send("Search", request)` gives the response, of a stream the list; credential "" sends none."""
+    """Call a method: `send("Search", request)` gives the response, of a stream the list; credential "" sends none."""
 
     def call(
         name: str,

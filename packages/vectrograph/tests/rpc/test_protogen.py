@@ -28,7 +28,7 @@ def protogen() -> ModuleType:
 
 @pytest.fixture
 def elsewhere(protogen: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The generator writing into an empty folder."""
+    """Provide the generator writing into an empty folder."""
     monkeypatch.setattr(protogen, "ROOT", tmp_path)
     monkeypatch.setattr(protogen, "TARGETS", {"somewhere._pb": tmp_path / "somewhere" / "_pb"})
     return tmp_path / "somewhere" / "_pb"

@@ -46,13 +46,13 @@ def new_email() -> str:
 
 @pytest.fixture
 def developer(send: Send) -> str:
-    """A login JWT of the account developer."""
+    """Provide a login JWT of the account developer."""
     return login(send, "dev@neurograph.dev", "developer123")
 
 
 @pytest.fixture
 def made(send: Send, developer: str) -> Any:
-    """A fresh API key of developer's."""
+    """Provide a fresh API key of developer's."""
     return send("auth.CreateAPIKey", pb.CreateAPIKeyRequest(name="my key_1-a"), credential=developer)
 
 

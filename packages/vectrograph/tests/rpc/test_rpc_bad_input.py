@@ -27,7 +27,7 @@ def docs(send: Send) -> str:
 
 @pytest.fixture(scope="module")
 def refused(send: Send) -> Callable[..., Any]:
-    """The error that a call ends with; its trailers are complete and its text is ours."""
+    """Provide the error that a call ends with; its trailers are complete and its text is ours."""
 
     def call(name: str, request: Any = b"", **options: Any) -> Any:
         with pytest.raises(grpc.RpcError) as caught:
@@ -247,7 +247,7 @@ def test_a_swarm_of_tiny_fields_is_refused_before_it_is_parsed(refused: Send, na
 
 
 def sized(size: int) -> pb.UpsertRequest:
-    """An upsert of exactly so many bytes."""
+    """Return an upsert of exactly so many bytes."""
     request = upsert(pb.Point(id="big", vector=[1, 0], payload={"x": "y" * (size - 100)}))
     request.points[0].payload["x"] += "y" * (size - request.ByteSize())
     assert request.ByteSize() == size

@@ -85,7 +85,7 @@ def wire(served: tuple[Script, Any]) -> Any:
 
 
 def ask(wire: Any, *metadata: tuple[str, str], timeout: float | None = 20, **fields: Any) -> tuple[Any, dict[str, Any]]:
-    """A search: its answer or error, and its trailers."""
+    """Return a search: its answer or error, and its trailers."""
     stub = wire.unary_unary(VECTRON_SERVICE_METHODS["Search"].path)
     body = pb.SearchRequest(collection="c", vector=[1], **fields).SerializeToString()
     try:

@@ -81,7 +81,7 @@ FINE = {
 
 @st.composite
 def mutated(draw: st.DrawFn) -> tuple[str, bytes]:
-    """A valid message of some method with a few bytes changed, dropped, doubled or put in."""
+    """Return a valid message of some method with a few bytes changed, dropped, doubled or put in."""
     name = draw(st.sampled_from(sorted(SEEDS)))
     body = bytearray(SEEDS[name].SerializeToString())
     for _ in range(draw(st.integers(0, 6))):

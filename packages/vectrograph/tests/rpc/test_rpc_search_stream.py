@@ -45,7 +45,7 @@ def ask(
     serve: Callable[..., tuple[grpc.Server, Any]],
     key: str,
 ) -> Callable[..., Any]:
-    """Calls a method of a server over a collection that is indexed whole."""
+    """Call a method of a server over a collection that is indexed whole."""
     ref = CollectionRef("default", "c")
     engine.create(CollectionSpec(ref=ref, fields=(VectorField(dimension=DIMENSION, distance=Distance.EUCLIDEAN),)))
     rows = np.random.default_rng(3).uniform(size=(ROWS, DIMENSION)).astype(np.float32)

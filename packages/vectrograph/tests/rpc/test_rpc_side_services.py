@@ -58,7 +58,7 @@ class Busy:
 
 @pytest.fixture
 def busy(serve: Callable[..., tuple[grpc.Server, Any]]) -> Iterator[tuple[Any, list[Any]]]:
-    """A server with two workers, both in the middle of a call, and two more calls waiting."""
+    """Provide a server with two workers, both in the middle of a call, and two more calls waiting."""
     script = Busy()
     _, channel = serve(
         SimpleNamespace(

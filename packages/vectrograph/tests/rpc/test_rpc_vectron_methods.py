@@ -21,7 +21,7 @@ names = (f"collection-{number}" for number in count())
 
 @pytest.fixture
 def docs(send: Send) -> Iterator[str]:
-    """A cosine collection of three points."""
+    """Provide a cosine collection of three points."""
     name = next(names)
     send("CreateCollection", pb.CreateCollectionRequest(name=name, dimension=2, distance="cosine"))
     points = [

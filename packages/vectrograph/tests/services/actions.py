@@ -192,7 +192,7 @@ def _deleted_with_key(place: Place, made: tuple[str, str]) -> bool:
 
 
 def _created(place: Place, _: Any) -> bool:
-    """A collection that is there has its owner, and one that is not has none."""
+    """Return a collection that is there has its owner, and one that is not has none."""
     there = any(info.spec.ref.name == "new" for info in place.engine.list("default"))
     assert (place.store.owners.get("default", "new") == "developer") is there
     return there

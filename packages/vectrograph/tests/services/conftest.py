@@ -35,7 +35,7 @@ def control_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def control_url(tmp_path: Path, control_template: Path) -> str | URL:
-    """A control database with the development accounts."""
+    """Provide a control database with the development accounts."""
     ControlStore.copy_of(control_template, tmp_path / "control.sqlite")
     return f"sqlite:///{tmp_path / 'control.sqlite'}"
 
@@ -54,7 +54,7 @@ def postgresql_template(postgresql_host: str, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def either_control_url(request: pytest.FixtureRequest, tmp_path: Path, control_template: Path) -> str | URL:
-    """The same, once on each kind of database; modules whose tests are to run on both call it `control_url`."""
+    """Provide the same, once on each kind of database; modules whose tests are to run on both call it `control_url`."""
     if request.param == "postgresql":
         host, template = (request.getfixturevalue(f"postgresql_{name}") for name in ("host", "template"))
         return new_database(host, template)
@@ -72,7 +72,7 @@ def house(tmp_path: Path, control_url: str | URL) -> Iterator[House]:
 
 @pytest.fixture
 def call() -> Call:
-    """A developer's call."""
+    """Provide a developer's call."""
     return call_as()
 
 

@@ -69,17 +69,17 @@ class House:
     directory: Path
 
     def login(self, username: str = "developer") -> Call:
-        """A call with the access token of a real login."""
+        """Return a call with the access token of a real login."""
         pair = self.services.sessions.login(username, f"{username}123")
         return self.as_bearer(pair.access_token)
 
     def as_bearer(self, credential: str) -> Call:
-        """A call of whoever the credential stands for."""
+        """Return a call of whoever the credential stands for."""
         return Call(self.services.sessions.authenticate(credential), "request")
 
 
 def call_as(*scopes: str, role: Role = Role.DEVELOPER, user_id: str = "developer", key_id: str | None = None) -> Call:
-    """A call with exactly these scopes, or with the role's when none are named."""
+    """Return a call with exactly these scopes, or with the role's when none are named."""
     granted = frozenset(scopes) if scopes else ROLE_SCOPES[role]
     return Call(Principal(user_id, user_id, role, granted, key_id=key_id), "request")
 

@@ -73,7 +73,7 @@ def test_a_turn_comes_back_after_an_error_and_a_cancellation() -> None:
 
 @pytest.fixture
 def filled(house: House, call: Call, monkeypatch: pytest.MonkeyPatch) -> House:
-    """A house in which any filter about texts is costly."""
+    """Provide a house in which any filter about texts is costly."""
     house.services.catalog.create(call, "docs", 2, "euclidean")
     house.services.points.upsert(call, "docs", [Put(id="1", vector=np.ones(2, np.float32), payload={"a": "x"})])
     house.services.tokens.ensure()

@@ -18,7 +18,7 @@ def caller(user_id: str = "ada", key_id: str | None = None, rate_limit: int | No
 
 
 def refused_at(limits: RateLimits, callers: Sequence[Principal]) -> int:
-    """The limit that some callers, in turn, are told. A slow machine may need more than one second's worth."""
+    """Return the limit that some callers, in turn, are told. A slow machine may need more than one second's worth."""
     for who in islice(cycle(callers), 10_000):
         try:
             limits.charge_caller(who)

@@ -111,7 +111,7 @@ Prepared = dict[str, tuple[Path, Any]]
 
 @pytest.fixture(scope="module")
 def read_only(tmp_path_factory: pytest.TempPathFactory, control_template: Path) -> Iterator[Prepared]:
-    """A directory for each action, prepared, on a disk that then became read-only."""
+    """Provide a directory for each action, prepared, on a disk that then became read-only."""
     prepared: Prepared = {}
     with small_disk(tmp_path_factory.mktemp("read-only") / "disk", 256) as disk:
         for action in ACTIONS:

@@ -53,7 +53,7 @@ def place(directory: Path) -> Iterator[Place]:
 
 @pytest.fixture
 def impatient(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    """A place whose connections to the account database wait ten milliseconds for a lock, not ten seconds."""
+    """Provide a place whose connections to the account database wait ten milliseconds for a lock, not ten seconds."""
     monkeypatch.setattr("vectrograph.control.database.connection.BUSY_SECONDS", 0.01)
     opened = Place.open(directory)
     yield opened

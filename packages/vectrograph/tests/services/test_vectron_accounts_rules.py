@@ -38,7 +38,7 @@ def admin(house: House) -> Call:
 
 @pytest.fixture
 def registration(house: House) -> Registration:
-    """The one of development mode, which the house is in until somebody ends it."""
+    """Provide the one of development mode, which the house is in until somebody ends it."""
     return house.services.registration
 
 

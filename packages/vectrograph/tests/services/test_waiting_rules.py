@@ -14,7 +14,7 @@ from vectrograph.services.limits.queueing import (
 
 
 def served_every(seconds: float, waiting: int, *, starts: int = 100) -> Queue:
-    """A queue that stays as long as this while one begins every so many seconds."""
+    """Return a queue that stays as long as this while one begins every so many seconds."""
     at = 0.0
     queue = Queue(lambda: at)
     for _ in range(waiting):

@@ -36,7 +36,9 @@ HARMLESS: Final = ("points.sqlite-shm", "LOCK", "ballast", "vectrograph.json")
 
 
 def kind_of(path: Path) -> str | None:
-    """The pattern that covers a file of an engine's directory, None for a kind of file that nobody has thought of."""
+    """Return the pattern that covers a file of an engine's directory, None for a kind of file that nobody has thought
+    of.
+    """
     return next((kind for kind in (*DERIVED, *TRUTH, *HARMLESS) if path.match(kind)), None)
 
 
@@ -101,7 +103,7 @@ class Victim:
         self._seed = seed
 
     def files(self) -> list[Path]:
-        """All files of the picture, relative to it, of collections only those of `docs`."""
+        """Return all files of the picture, relative to it, of collections only those of `docs`."""
         files = [path for path in self.picture.rglob("*") if path.is_file()]
         kept = [path for path in files if path.parent in (self.picture, self.picture / self.docs)]
         return sorted(path.relative_to(self.picture) for path in kept)
@@ -114,14 +116,14 @@ class Victim:
         return found[0].relative_to(self.picture)
 
     def lose(self, way: Way, *names: Path) -> Path | None:
-        """A fresh copy in which these files are lost in one way; None when that changes nothing."""
+        """Return a fresh copy in which these files are lost in one way; None when that changes nothing."""
         copy = self._home / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(self.picture, copy)
         return copy if [way.act(copy / name, self.older / name) for name in names].count(True) else None
 
     def spoil(self, chance: random.Random, patterns: tuple[str, ...]) -> tuple[Path, Path, str]:
-        """A fresh copy with one file spoilt; the copy, the file, and what was done to it."""
+        """Return a fresh copy with one file spoilt; the copy, the file, and what was done to it."""
         copy = self._home / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(self.picture, copy)
@@ -141,7 +143,7 @@ class Victim:
             return state, oracle.answers(engine, self._seed, exact=False)
 
     def judge(self, copy: Path, *, searching: bool = True) -> str:
-        """What became of a copy whose truth is spoilt: "right", "set aside", "found by verify".
+        """Return what became of a copy whose truth is spoilt: "right", "set aside", "found by verify".
 
         Args:
             copy: of the database.

@@ -74,7 +74,7 @@ _OFTEN: Final = ("write of points.sqlite", "sync of points.sqlite", "commit", "p
 
 
 def usual_turns(point: str) -> int:
-    """How often a place is passed in a short life: to choose at which time to die."""
+    """Return how often a place is passed in a short life: to choose at which time to die."""
     if any(word in point for word in _OFTEN):
         return 60
     return 12 if any(word in point for word in _SOMETIMES) else 4
@@ -88,11 +88,11 @@ class Doom:
     turns: int
 
     def before(self, event: Event) -> None:
-        """A call is about to be made."""
+        """Count a call that is about to be made."""
         self.reached(f"before {name_of(event)}")
 
     def after(self, event: Event) -> None:
-        """A call was made."""
+        """Count a call that was made."""
         self.reached(f"after {name_of(event)}")
 
     def stage(self, name: str) -> None:
@@ -100,7 +100,7 @@ class Doom:
         self.reached(f"stage {name}")
 
     def reached(self, point: str) -> None:
-        """The process is at a place."""
+        """Note that the process is at a place."""
         if point == self.point:
             self.turns -= 1
             if self.turns <= 0:
@@ -109,7 +109,7 @@ class Doom:
 
 
 def name_of(event: Event) -> str:
-    """A call in words: files by their name without its number, directories by none."""
+    """Return a call in words: files by their name without its number, directories by none."""
     if not event.file:
         return str(event.kind)
     return f"{event.kind} of {_NUMBER.sub('', PurePath(event.path).name)}"

@@ -47,7 +47,7 @@ def hastened() -> Iterator[None]:
 def open_hastily(
     directory: Path, clock: Clock, *, vfs: str | None = None, reached: Callable[[str], None] = lambda _: None
 ) -> EmbeddedEngine:
-    """An engine that is always at its housekeeping; to be called inside `hastened`."""
+    """Return an engine that is always at its housekeeping; to be called inside `hastened`."""
     return EmbeddedEngine.open(
         directory, clock=clock, vfs=vfs, rhythm=RHYTHM, reached=reached, ballast_bytes=_BALLAST_BYTES
     )

@@ -104,7 +104,7 @@ class Database:
         self._results[self._done] = self._story.step(self._model, self._done)
 
     def _compare(self, engine: EmbeddedEngine, told: _Told, tally: Tally) -> bool:
-        """Whether the step that was under way is there, whole."""
+        """Return whether the step that was under way is there, whole."""
         where = f"{told.place}, after step {self._done}"
         found = oracle.state(engine)
         wrong = oracle.difference(found, oracle.state(self._model))

@@ -25,7 +25,7 @@ _WHOLE = Include(vector=True, payload=True, text=True)
 
 
 def state(engine: Engine) -> dict[str, Any]:
-    """Collections, and of each its points, counters and log."""
+    """Return the collections, and of each its points, counters and log."""
     return {str(info.spec.ref): collection(engine, info.spec.ref) for info in engine.list("default")}
 
 
@@ -68,7 +68,9 @@ def answers(
     refs: Sequence[CollectionRef] = (DOCS, NUMBERS),
     ks: Sequence[int] = (1, 10, 300),
 ) -> dict[str, Any]:
-    """What searches of the collections that are there throughout find: ids and scores, with and without filters."""
+    """Return the results of searches of the collections that exist throughout: ids and scores, with and without
+    filters.
+    """
     chance = random.Random(seed)
     queries = np.stack([place(chance) for _ in range(3)] + [np.zeros(DIMENSION, np.float32)])
     found = {}
@@ -115,7 +117,7 @@ def _in_order(found: list[Any], there: list[Any]) -> list[Any]:
 
 
 def difference(given: Any, wanted: Any, where: str = "") -> str | None:
-    """The first place where two states or answers differ, in words; None when they are equal."""
+    """Return the first place where two states or answers differ, in words; None when they are equal."""
     if isinstance(given, dict) and isinstance(wanted, dict) and given.keys() == wanted.keys():
         parts = ((difference(given[name], wanted[name], f"{where} {name}"), name) for name in wanted)
         return next((part for part, _ in parts if part), None)

@@ -55,7 +55,7 @@ class Record:
         self.events.append(event)
 
     def steps_before(self, moment: int) -> int:
-        """The last step that was acknowledged before a moment; -1 for none."""
+        """Return the last step that was acknowledged before a moment; -1 for none."""
         return sum(1 for place in self.acknowledged if place <= moment) - 1
 
 

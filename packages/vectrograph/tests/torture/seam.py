@@ -59,7 +59,7 @@ class Observer(Protocol):
         """About to happen."""
 
     def after(self, event: Event) -> None:
-        """It happened."""
+        """Record an event."""
 
 
 class Seam:
@@ -81,7 +81,7 @@ class Seam:
     # ------------------------------------------------------------ for the two sides
 
     def covers(self, path: str) -> bool:
-        """Whether a path is below the directory."""
+        """Return whether a path is below the directory."""
         return path.startswith(self._root)
 
     def perform(self, event: Event, call: Callable[[], Any]) -> Any:
@@ -125,11 +125,11 @@ class Seam:
     # ------------------------------------------------------------ descriptors
 
     def remember(self, descriptor: int, path: str, number: int) -> None:
-        """A descriptor was opened; number 0 for a directory."""
+        """Record that a descriptor was opened; number 0 for a directory."""
         self._open[descriptor] = (path, number)
 
     def forget(self, descriptor: int) -> None:
-        """A descriptor is about to be closed."""
+        """Record that a descriptor is about to be closed."""
         self._open.pop(descriptor, None)
 
     def of(self, descriptor: int) -> tuple[str, int] | None:
@@ -137,7 +137,7 @@ class Seam:
         return self._open.get(descriptor)
 
     def resolve(self, path: Any, directory: int | None) -> str:
-        """The whole path of a call that may speak relative to a directory's descriptor."""
+        """Return the whole path of a call that may speak relative to a directory's descriptor."""
         if directory is not None:
             parent = self._open.get(directory)
             return os.path.join(parent[0], os.fspath(path)) if parent else ""

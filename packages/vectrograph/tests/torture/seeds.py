@@ -8,7 +8,7 @@ VARIABLE: Final = "VECTROGRAPH_TORTURE_SEED"
 
 
 def seed() -> int:
-    """The seed of this run; a failing test shows it among its output."""
+    """Return the seed of this run; a failing test shows it among its output."""
     chosen = int(os.environ.get(VARIABLE) or random.SystemRandom().randrange(10**9))
     print(f"{VARIABLE}={chosen}")
     return chosen

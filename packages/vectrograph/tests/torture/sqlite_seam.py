@@ -54,7 +54,7 @@ class _Vfs(apsw.VFS):
 
 @contextmanager
 def vfs(seam: Seam) -> Iterator[str]:
-    """The name of a VFS that speaks to the seam, for the length of the block."""
+    """Provide the name of a VFS that speaks to the seam, for the length of the block."""
     registered = _Vfs(seam)
     try:
         yield VFS_NAME

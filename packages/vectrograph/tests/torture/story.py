@@ -62,7 +62,7 @@ class Story:
     distance: Distance = Distance.EUCLIDEAN
 
     def begin(self, engine: Engine) -> None:
-        """What is there before step 1."""
+        """Return the state before step 1."""
         engine.create(CollectionSpec.dense(DOCS, DIMENSION, self.distance))
         engine.create(CollectionSpec.dense(NUMBERS, DIMENSION, self.distance, ids=IdKind.SERIAL))
 
@@ -122,12 +122,14 @@ class Story:
 
 
 def place(chance: random.Random) -> Vector:
-    """A vector of small whole numbers: scores are exact and there are ties and duplicates; now and then a zero."""
+    """Return a vector of small whole numbers: scores are exact and there are ties and duplicates; now and then
+    a zero.
+    """
     return np.array([chance.randrange(-3, 4) for _ in range(DIMENSION)], np.float32) * bool(chance.randrange(40))
 
 
 def key(number: int) -> IdempotencyKey:
-    """The name of the write of a step."""
+    """Return the name of the write of a step."""
     return IdempotencyKey(principal="torture", operation="write", key=f"step {number}", body_hash=f"{number}")
 
 

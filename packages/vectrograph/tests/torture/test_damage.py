@@ -35,13 +35,13 @@ def chance() -> random.Random:
 
 @pytest.fixture(scope="module")
 def victim(memory: Path) -> Victim:
-    """A database as a killed process left it; tests spoil copies."""
+    """Provide a database as a killed process left it; tests spoil copies."""
     return Victim(memory, random.Random(seed()).randrange(1 << 30))
 
 
 @pytest.fixture(scope="module")
 def memory() -> Iterator[Path]:
-    """An empty directory, in memory where there is such a thing: nothing here asks whether it is durable."""
+    """Provide an empty directory, in memory where there is such a thing: nothing here asks whether it is durable."""
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
     with tempfile.TemporaryDirectory(prefix="vectrograph-", dir=place) as directory:
         yield Path(directory)

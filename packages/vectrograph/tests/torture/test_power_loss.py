@@ -24,7 +24,9 @@ OUTAGES = 28
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A directory for a database and what outages leave of it; in memory, since the lost disk is a simulated one."""
+    """Provide a directory for a database and what outages leave of it; in memory, since the lost disk is a simulated
+    one.
+    """
     with tempfile.TemporaryDirectory(prefix="vectrograph-", dir=memory()) as directory:
         yield Path(directory)
 

@@ -15,7 +15,7 @@ from torture.power_loss import Lost
 
 @pytest.fixture(autouse=True)
 def level() -> Iterator[None]:
-    """The command silences the log of its process, which is also that of the tests that follow."""
+    """Provide the command silences the log of its process, which is also that of the tests that follow."""
     logger = logging.getLogger("vectrograph")
     before = logger.level
     yield

@@ -59,7 +59,7 @@ def _desk(data: Path | None, control_url: str | None) -> Iterator[tuple["Operato
 
 
 def _chosen_password(file: Path | None) -> tuple[str, bool]:
-    """The password given by file or variable, or a random one, and whether it is that."""
+    """Return the password given by file or variable, or a random one, and whether it is that."""
     from vectrograph.cli.operator import random_password
 
     if file is not None:

@@ -44,7 +44,7 @@ def root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """The vector database with two APIs: NeuroGraph's REST and Vectron's gRPC over one engine."""
+    """Run one vector database with two APIs: NeuroGraph's REST and Vectron's gRPC."""
 
 
 app.command("init")(accounts.init)

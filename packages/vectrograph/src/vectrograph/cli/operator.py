@@ -37,7 +37,7 @@ class OperatorDesk:
         self.users = Users(store.accounts, Passwords(), self.audit, lambda _: None)
 
     def user_id(self, username: str) -> str:
-        """The id of an account by its username.
+        """Return the id of an account by its username.
 
         Raises:
             StartupError: there is none.
@@ -120,7 +120,7 @@ def accept_accounts(url: str | URL, directory: Path) -> bool:
 
 
 def copies_of_accounts(url: str | URL, directory: Path) -> list[tuple[Copy, bool]]:
-    """The copies of the account database, newest first, and whether each is whole."""
+    """Return the copies of the account database, newest first, and whether each is whole."""
     return [(copy, is_whole(copy)) for copy in _keeping(url, directory).copies()]
 
 
@@ -145,5 +145,5 @@ def _alone(directory: Path) -> Iterator[None]:
 
 
 def random_password() -> str:
-    """A password that nobody guesses: 120 random bits in four groups."""
+    """Return a password that nobody guesses: 120 random bits in four groups."""
     return "-".join(secrets.token_urlsafe(4)[:5] for _ in range(_PASSWORD_WORDS))

@@ -109,12 +109,12 @@ class Accounts:
             return user_record(_load(session, user_id, tenant))
 
     def find(self, username: str) -> UserRecord | None:
-        """An account by username; None when there is none."""
+        """Return an account by username; None when there is none."""
         stored = self.password(username)
         return None if stored is None else stored.user
 
     def list(self, tenant: str | None = None) -> builtins.list[UserRecord]:
-        """The accounts of a tenant, or of all (None), by username."""
+        """Return the accounts of a tenant, or of all (None), by username."""
         query = select(User).order_by(User.username)
         if tenant is not None:
             query = query.where(User.tenant == tenant)
@@ -122,7 +122,7 @@ class Accounts:
             return [user_record(user) for user in session.scalars(query)]
 
     def password(self, username: str) -> StoredPassword | None:
-        """An account with its password hash, by username; None when there is none."""
+        """Return an account with its password hash, by username; None when there is none."""
         with self._database.read() as session:
             user = session.scalars(select(User).where(User.username == username)).one_or_none()
             return None if user is None else _stored_password(user)
@@ -134,7 +134,7 @@ class Accounts:
             return None if user is None else _stored_password(user)
 
     def password_of(self, user_id: str) -> StoredPassword:
-        """An account with its password hash, by id.
+        """Return an account with its password hash, by id.
 
         Raises:
             UserNotFound: there is none of that id.
@@ -143,7 +143,7 @@ class Accounts:
             return _stored_password(_load(session, user_id))
 
     def any(self) -> bool:
-        """Whether there is any account at all."""
+        """Return whether there is any account at all."""
         with self._database.read() as session:
             return session.scalars(select(User.user_id).limit(1)).first() is not None
 
@@ -263,7 +263,7 @@ class Accounts:
 
 
 def user_record(user: User) -> UserRecord:
-    """The record of a row."""
+    """Return the record of a row."""
     role = Role(user.role)
     return UserRecord(
         user_id=user.user_id,

@@ -168,7 +168,9 @@ class ApiKeys:
         session.execute(delete(ApiKey).where(ApiKey.key_id.in_(forgotten)))
 
     def find(self, secret: str) -> StoredKey | None:
-        """The key that begins as `secret` does, with its owner, for comparing digests; None when there is none."""
+        """Return the key that begins as `secret` does, with its owner, for comparing digests; None when there
+        is none.
+        """
         if not secret.isascii():
             return None
         query = select(ApiKey, User).join(User).where(ApiKey.key_prefix == secret[:PREFIX_CHARACTERS])
@@ -179,7 +181,7 @@ class ApiKeys:
             return StoredKey(record=self._record(row[0]), digest=row[0].digest, owner=user_record(row[1]))
 
     def list(self, owner: str | None) -> list[ApiKeyRecord]:
-        """The keys of an account, or of all (None), newest first."""
+        """Return the keys of an account, or of all (None), newest first."""
         query = select(ApiKey).order_by(ApiKey.created_at.desc(), ApiKey.key_id)
         if owner is not None:
             query = query.where(ApiKey.owner_id == owner)

@@ -334,7 +334,7 @@ class AuditLog:
         self.move()
 
     def _known(self) -> set[tuple[int | str, ...]]:
-        """The newest entries of the database, as `_key` tells them apart."""
+        """Return the newest entries of the database, as `_key` tells them apart."""
         with self._database.read() as session:
             newest = session.scalar(select(func.max(AuditEntry.entry_id))) or 0
             rows = session.scalars(select(AuditEntry).where(AuditEntry.entry_id > newest - _LATELY))
@@ -383,7 +383,7 @@ def _refused(error: OSError) -> Unavailable:
 
 
 def _storable(text: str, characters: int) -> str:
-    """A text that every database takes: no NUL, no half surrogate pairs, not too long."""
+    """Return a text that every database takes: no NUL, no half surrogate pairs, not too long."""
     return text[:characters].encode("utf-8", "replace").decode("utf-8").replace("\0", "�")
 
 

@@ -150,7 +150,7 @@ class AuditJournal:
 
 
 def new_ticket() -> int:
-    """A number that no other intent has."""
+    """Return a number that no other intent has."""
     return secrets.randbits(63)
 
 
@@ -174,7 +174,7 @@ def _write(file: int, content: bytes, offset: int) -> None:
 
 
 def _fitting(entry: Entry) -> bytes:
-    """The intent, with a shorter target or request id where every character takes four bytes."""
+    """Return the intent, with a shorter target or request id where every character takes four bytes."""
     encoded = _encode(entry)
     if len(encoded) <= _INTENT_BYTES - _FRAME:
         return encoded

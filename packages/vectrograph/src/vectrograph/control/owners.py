@@ -30,7 +30,7 @@ class CollectionOwners:
             _forget_feedback(session, tenant, name)
 
     def get(self, tenant: str, name: str) -> str | None:
-        """The user_id of who made it; None when nobody did, as with the server's own."""
+        """Return the user_id of who made it; None when nobody did, as with the server's own."""
         with self._database.read() as session:
             row = session.get(CollectionOwner, (tenant, name))
             return None if row is None else row.owner_id

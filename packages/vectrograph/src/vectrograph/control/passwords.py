@@ -38,7 +38,7 @@ class Passwords:
         self._nobody = _unmatched(time_cost, memory_kib, parallelism)
 
     def encode(self, password: str) -> str:
-        """The hash to store, with its parameters and a fresh salt.
+        """Return the hash to store, with its parameters and a fresh salt.
 
         Raises:
             Unavailable: too many passwords are being hashed.
@@ -47,7 +47,7 @@ class Passwords:
             return self._hasher.hash(password)
 
     def matches(self, encoded: str | None, password: str) -> bool:
-        """Whether this is the password. None (no such account) takes as long as a wrong password and is false.
+        """Return whether this is the password. None (no such account) takes as long as a wrong password and is false.
 
         Raises:
             Unavailable: too many passwords are being hashed.
@@ -61,7 +61,7 @@ class Passwords:
                 return False
 
     def is_outdated(self, encoded: str) -> bool:
-        """Whether a hash was made with other parameters than today's."""
+        """Return whether a hash was made with other parameters than today's."""
         return self._hasher.check_needs_rehash(encoded)
 
 
@@ -80,7 +80,9 @@ class _Turn:
 
 
 def _unmatched(time_cost: int, memory_kib: int, parallelism: int) -> str:
-    """A well-formed hash that no password has (its result is random bytes); checking it costs what any check does."""
+    """Return a well-formed hash that no password has (its result is random bytes); checking it costs what any check
+    does.
+    """
     salt, result = (_base64(secrets.token_bytes(size)) for size in (_SALT_BYTES, _HASH_BYTES))
     return f"$argon2id$v=19$m={memory_kib},t={time_cost},p={parallelism}${salt}${result}"
 

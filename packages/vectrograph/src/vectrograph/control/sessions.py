@@ -67,7 +67,7 @@ class LoginSessions:
         return _record(login)
 
     def find(self, session_id: str) -> tuple[SessionRecord, UserRecord] | None:
-        """A session that is not over, with its account; None when it is over."""
+        """Return a session that is not over, with its account; None when it is over."""
         query = select(LoginSession, User).join(User).where(LoginSession.session_id == session_id)
         with self._database.read() as session:
             row = session.execute(query).one_or_none()

@@ -80,7 +80,8 @@ class TokenSigner:
 
     @classmethod
     def from_file(cls, path: Path, clock: Clock = now) -> Self:
-        """A signer with the secret in `path`, made at the first start: random, mode 0600, on disk before it is used.
+        """Return a signer with the secret in `path`, made at the first start: random, mode 0600, on disk before it is
+        used.
 
         Raises:
             StartupError: the file cannot be read or made, others may read it, or it holds no secret.
@@ -94,26 +95,26 @@ class TokenSigner:
             raise StartupError(f"Cannot use the signing secret {path}: {error.strerror}.") from error
 
     def access_token(self, session: SessionRecord, user: UserRecord) -> str:
-        """A token of a session, for 15 minutes, with the role and the scopes that its account has now."""
+        """Return a token of a session, for 15 minutes, with the role and the scopes that its account has now."""
         rights = {"role": user.role.value, "scopes": sorted(user.scopes)}
         return self._sign(session, TokenType.ACCESS, secrets.token_hex(16), ACCESS_SECONDS, rights)
 
     def refresh_token(self, session: SessionRecord) -> str:
-        """The one refresh token of a session that is due, for 7 days."""
+        """Return the one refresh token of a session that is due, for 7 days."""
         return self._sign(session, TokenType.REFRESH, session.refresh_id, REFRESH_SECONDS)
 
     def login_token(self, session: SessionRecord) -> str:
-        """A token of a session, for 24 hours."""
+        """Return a token of a session, for 24 hours."""
         return self._sign(session, TokenType.LOGIN, secrets.token_hex(16), LOGIN_SECONDS)
 
     def sdk_token(self, key: ApiKeyRecord) -> str:
-        """A token that stands for an API key, for 7 days."""
+        """Return a token that stands for an API key, for 7 days."""
         return self._sign_for(
             key.owner, f"{key.key_id}.{key.key_prefix}", TokenType.SDK, secrets.token_hex(16), SDK_SECONDS
         )
 
     def verify(self, token: str, *expected: TokenType) -> Claims:
-        """What a token of ours says.
+        """Return the claims of a token of this server.
 
         Raises:
             TokenExpired: its time is over.
@@ -252,7 +253,7 @@ def _sync_directory(path: Path) -> None:
 
 
 def _read_secrets(path: Path) -> list[bytes]:
-    """The secret in force and, after a rotation, the one before it."""
+    """Return the secret in force and, after a rotation, the one before it."""
     with path.open(encoding="ascii", errors="replace") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         written = file.read(_SECRET_BYTES * 4 + 3)

@@ -124,17 +124,19 @@ class ControlStore:
             ) from error
 
     def epoch(self) -> int:
-        """A number that is another one once a revocation is acknowledged; guards caches of credentials."""
+        """Return a number that is another one once a revocation is acknowledged; guards caches of credentials."""
         return self._database.epoch()
 
     @property
     def shared(self) -> bool:
-        """Whether servers with other data may use the same database."""
+        """Return whether servers with other data may use the same database."""
         return self._database.shared
 
     @property
     def began_before(self) -> bool:
-        """Whether the data directory had accounts before this start; False where nobody watches over the database."""
+        """Return whether the data directory had accounts before this start; False where nobody watches over the
+        database.
+        """
         return self._safekeeping is not None and self._safekeeping.began_before
 
     def after_restoring(self, *, revoke_keys: bool) -> int:
@@ -146,7 +148,7 @@ class ControlStore:
         return self.api_keys.after_restoring(revoke=revoke_keys)
 
     def has_users(self) -> bool:
-        """Whether there is any account at all."""
+        """Return whether there is any account at all."""
         return self.accounts.any()
 
     def close(self) -> None:
@@ -158,12 +160,14 @@ class ControlStore:
 
 
 def sqlite_url(path: Path) -> URL:
-    """The URL of a SQLite file whatever its path holds: `%`, `?`, `#` and the like mean themselves."""
+    """Return the URL of a SQLite file whatever its path holds: `%`, `?`, `#` and the like mean themselves."""
     return URL.create("sqlite", database=str(path.absolute()))
 
 
 def safekeeping_of(url: str | URL, directory: Path) -> Safekeeping | None:
-    """What watches over the database of a URL; None where it is no SQLite file, and its own operator does."""
+    """Return the object that watches over the database of a URL; None where it is no SQLite file, and its own operator
+    does.
+    """
     try:
         parsed = make_url(url)
     except exc.ArgumentError:
@@ -174,7 +178,9 @@ def safekeeping_of(url: str | URL, directory: Path) -> Safekeeping | None:
 
 
 def _is_hot(journal: Path) -> bool:
-    """Whether a rollback journal belongs to a transaction that did not end; one that begins with a zero does not."""
+    """Return whether a rollback journal belongs to a transaction that did not end; one that begins with a zero does
+    not.
+    """
     try:
         with journal.open("rb") as file:
             return file.read(1) not in (b"", b"\0")

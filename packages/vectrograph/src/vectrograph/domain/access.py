@@ -66,7 +66,7 @@ ROLE_SCOPES: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
 
 
 def without_keys_and_administration(scopes: frozenset[str]) -> frozenset[str]:
-    """What an API key gets when its creator names no scopes: everything but managing keys and administration.
+    """Return the scopes of an API key whose creator names none: everything but managing keys and administration.
 
     >>> sorted(without_keys_and_administration(frozenset({"tokens:read", "api_keys:write", "users:admin"})))
     ['tokens:read']

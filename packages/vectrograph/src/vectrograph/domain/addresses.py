@@ -9,7 +9,7 @@ _MAX_HOPS: Final = 32
 
 
 def client_address(peer: str, forwarded_for: str | None, trusted: Sequence[Network]) -> str:
-    """The address of the caller behind a connection from `peer`.
+    """Return the address of the caller behind a connection from `peer`.
 
     Args:
         peer: address at the other end of the connection.
@@ -36,7 +36,8 @@ def client_address(peer: str, forwarded_for: str | None, trusted: Sequence[Netwo
 
 
 def address_group(address: str) -> str:
-    """What counts as one caller for limits: an IPv4 address, or the /64 network that one IPv6 customer has.
+    """Return the group of addresses that limits count as one caller: an IPv4 address, or the /64 network that one IPv6
+    customer has.
 
     >>> address_group("2001:db8::1:2"), address_group("203.0.113.9")
     ('2001:db8::/64', '203.0.113.9')

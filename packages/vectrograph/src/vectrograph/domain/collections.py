@@ -94,7 +94,7 @@ class CollectionSpec:
         ids: IdKind = IdKind.STRING,
         quantisation: Quantisation = Quantisation.INT8,
     ) -> "CollectionSpec":
-        """A collection with one dense vector per point.
+        """Return a collection with one dense vector per point.
 
         >>> CollectionSpec.dense(CollectionRef("default", "docs"), 4, Distance.COSINE).dimension
         4

@@ -38,7 +38,7 @@ float64, some 10⁻¹⁶, is less than a hundredth of the rounding to float32.""
 
 
 def scores(distance: Distance, query: Vector, rows: Vector, *, check_cancelled: Cancellation | None = None) -> Vector:
-    """The distance of each row from the query.
+    """Return the distance of each row from the query.
 
     Args:
         distance: which one.
@@ -68,7 +68,7 @@ def scores(distance: Distance, query: Vector, rows: Vector, *, check_cancelled: 
 
 
 def norms(rows: Vector) -> Norms:
-    """The Euclidean length of each row, shape (n,), float32; infinite where that overflows.
+    """Return the Euclidean length of each row, shape (n,), float32; infinite where that overflows.
 
     >>> norms(np.array([[3, 4], [0, 0]], np.float32)).tolist()
     [5.0, 0.0]
@@ -81,7 +81,7 @@ def norms(rows: Vector) -> Norms:
 
 
 def _chunks(rows: Vector) -> Iterator[tuple[int, Wide]]:
-    """The rows in float64, a cacheful at a time, each with the number of its first row."""
+    """Yield the rows in float64, a cacheful at a time, each with the number of its first row."""
     step = max(1, CHUNK_BYTES // (8 * max(1, rows.shape[1])))
     for start in range(0, len(rows), step):
         yield start, rows[start : start + step].astype(np.float64)

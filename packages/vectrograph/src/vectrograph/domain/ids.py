@@ -11,7 +11,7 @@ _DECIMAL: Final = re.compile(r"[1-9][0-9]{0,15}")
 
 
 def encode_id(id: str, where: str, max_bytes: int) -> bytes:
-    """The UTF-8 bytes of an id.
+    """Return the UTF-8 bytes of an id.
 
     Raises:
         InvalidArgument: it is not a string, empty, longer than `max_bytes`, or not valid Unicode; `where` is the field.
@@ -45,7 +45,7 @@ def require_storable(id: str, kind: IdKind, where: str) -> None:
 
 
 def is_serial(id: str) -> bool:
-    """Whether an id is a canonical decimal from 1 to 2⁵³-1.
+    """Return whether an id is a canonical decimal from 1 to 2⁵³-1.
 
     >>> [is_serial(id) for id in ("7", "07", "0", "9007199254740992", "x")]
     [True, False, False, False, False]

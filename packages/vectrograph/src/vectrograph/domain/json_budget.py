@@ -89,7 +89,7 @@ def count_json(data: bytes) -> tuple[int, int]:
     Of malformed JSON it counts at least what a parser builds before it stops.
 
     >>> count_json(b'{"a":[1,2,"x,[\\\\"y"]}')
-    (4, 5)
+    (4, 6)
     """
     objects, values, place, within = 0, 1, 0, False
     while place < len(data):

@@ -11,7 +11,8 @@ MAX_DEPTH: Final = 64
 
 
 def encode_payload(payload: Mapping[str, Any], where: str, max_bytes: int) -> bytes:
-    """The compact JSON text of a payload, as UTF-8; `decode_payload` gives an equal payload back, tuples become lists.
+    """Return the compact JSON text of a payload, as UTF-8; `decode_payload` gives an equal payload back, tuples become
+    lists.
 
     Raises:
         InvalidArgument: it is no JSON object, has NaN, infinities or half a surrogate pair, or is nested deeper than
@@ -42,7 +43,7 @@ def encode_payload(payload: Mapping[str, Any], where: str, max_bytes: int) -> by
 
 
 def decode_payload(encoded: bytes) -> dict[str, Any]:
-    """The payload of a text that `encode_payload` made.
+    """Return the payload of a text that `encode_payload` made.
 
     >>> decode_payload(b'{"a":[1,null]}')
     {'a': [1, None]}

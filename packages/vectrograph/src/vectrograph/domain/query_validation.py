@@ -31,7 +31,7 @@ def require_spec(spec: CollectionSpec, capabilities: Capabilities) -> None:
 
 
 def query_vectors(request: SearchRequest, spec: CollectionSpec, limits: EngineLimits) -> Vector:
-    """The accepted query vectors of a search, shape (queries, dimension), float32.
+    """Return the accepted query vectors of a search, shape (queries, dimension), float32.
 
     Raises:
         InvalidArgument: wrong number of legs, wrong field or dimension, NaN or infinity, `k`, `offset`, `ef` or
@@ -68,7 +68,7 @@ def _matrix(vectors: Vector, dimension: int) -> Vector:
 
 
 def require_scroll(request: ScrollRequest, capabilities: Capabilities) -> Order:
-    """The accepted order of a scroll.
+    """Return the accepted order of a scroll.
 
     Raises:
         InvalidArgument: `limit` or `offset` is out of range, or the order is not offered.

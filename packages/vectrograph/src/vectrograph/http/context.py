@@ -86,7 +86,7 @@ class Context:
 
     @property
     def wants_lines(self) -> bool:
-        """Whether the client asks for NDJSON."""
+        """Return whether the client asks for NDJSON."""
         return NDJSON in self.accept.lower()
 
     @overload
@@ -96,7 +96,7 @@ class Context:
     def vector(self, field: str, value: list[float] | int | None) -> Vector | None: ...
 
     def vector(self, field: str, value: list[float] | int | None) -> Vector | None:
-        """A vector as a body names it: its numbers in JSON, the number of its row in a frame.
+        """Return a vector as a body names it: its numbers in JSON, the number of its row in a frame.
 
         Raises:
             InvalidArgument: the frame has no such row; `field` names who asks.

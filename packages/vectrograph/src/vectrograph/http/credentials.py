@@ -23,7 +23,7 @@ _MAX_TIMEOUT_DIGITS: Final = 12
 
 
 def credential_of(headers: Headers) -> str:
-    """The JWT or API key of a request: `Authorization: Bearer …`, else `X-API-Key`.
+    """Return the JWT or API key of a request: `Authorization: Bearer …`, else `X-API-Key`.
 
     Raises:
         Unauthenticated: there is neither.

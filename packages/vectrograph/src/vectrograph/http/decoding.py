@@ -41,7 +41,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, budget: JsonBudget) ->
 
 
 def decode_query(kind: type[T], given: Mapping[str, str]) -> T:
-    """A query string as its struct; parameters it does not know are ignored.
+    """Return a query string as its struct; parameters it does not know are ignored.
 
     Raises:
         InvalidArgument: a parameter is not of its type.
@@ -53,7 +53,7 @@ def decode_query(kind: type[T], given: Mapping[str, str]) -> T:
 
 
 def decode_id(field: str, text: str) -> int:
-    """A whole number from a path.
+    """Return a whole number from a path.
 
     Raises:
         InvalidArgument: it is not written as one.

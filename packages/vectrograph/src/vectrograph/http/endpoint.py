@@ -141,7 +141,7 @@ class Endpoint:
                 self._application.services.concurrency.leave(rendered.stream)
 
     def _is_framed(self, headers: Headers, method: str) -> bool:
-        """Whether the body is a vector frame; one where none is expected is refused before it is read."""
+        """Return whether the body is a vector frame; one where none is expected is refused before it is read."""
         if method in ("GET", "HEAD") or not is_frame(headers.get("content-type", "")):
             return False
         if self._frame_decoder is None:
@@ -175,7 +175,7 @@ class Endpoint:
             group.cancel_scope.cancel()
 
     def _next_lines(self, pages: Iterator[Iterable[msgspec.Struct]], framed: bool, request: Request) -> bytes | None:
-        """The lines or the frame of the next page, of the error in its place, or None at the end."""
+        """Return the lines or the frame of the next page, of the error in its place, or None at the end."""
         write: Callable[[Iterable[msgspec.Struct]], bytes] = write_lines if framed else _encoder.encode_lines
         try:
             page = next(pages, None)
@@ -194,7 +194,7 @@ class Endpoint:
     async def _receive_body(
         self, headers: Headers, credential: str | None, deadline: float | None, receive: Receive
     ) -> bytes:
-        """The body, where the operation has one. Only callers with valid credentials may send a large one."""
+        """Return the body, where the operation has one. Only callers with valid credentials may send a large one."""
         if self._operation.body is None:
             return b""
         if credential is None:
@@ -228,7 +228,7 @@ class Endpoint:
         return rendered
 
     def _answered(self, context: Context, request: Request) -> Rendered:
-        """What the handler says, worked out while it counts among what its caller has under way."""
+        """Run the handler, counted among the requests that its caller has under way, and render its answer."""
         concurrency = self._application.services.concurrency
         with ExitStack() as counted:
             if context.caller is not None:
@@ -254,7 +254,7 @@ class Endpoint:
         return call
 
     def _given(self, request: Request) -> Any:
-        """What the handler gets as its second argument."""
+        """Return the second argument of the handler."""
         operation = self._operation
         if request.framed and self._frame_decoder is not None:
             return decode(self._frame_decoder, request.body, self._budget())

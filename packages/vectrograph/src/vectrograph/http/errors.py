@@ -135,7 +135,7 @@ ErrorWriter: TypeAlias = Callable[[Exception, Scope], ErrorAnswer]
 
 
 def body_too_large(limit: int) -> domain.TooLarge:
-    """The error for a body of more than `limit` bytes."""
+    """Return the error for a body of more than `limit` bytes."""
     return domain.TooLarge(
         f"The body is over the limit of {limit} bytes; send several smaller requests.",
         details={"limit": limit, "unit": "bytes"},
@@ -143,7 +143,8 @@ def body_too_large(limit: int) -> domain.TooLarge:
 
 
 def dotted(path: str) -> str:
-    """The path of a field as clients read it, whether a parser or a service wrote it; the whole body is called `body`.
+    """Return the path of a field as clients read it, whether a parser or a service wrote it; the whole body is called
+    `body`.
 
     >>> dotted("$.tokens[0].text"), dotted("texts[3]"), dotted("$")
     ('tokens.0.text', 'texts.3', 'body')

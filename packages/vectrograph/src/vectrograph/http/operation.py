@@ -94,7 +94,7 @@ class Operation:
 
     @property
     def public(self) -> bool:
-        """Whether no credentials are looked at."""
+        """Return whether no credentials are looked at."""
         return self.access is Access.PUBLIC
 
     @property

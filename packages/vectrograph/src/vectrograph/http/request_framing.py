@@ -348,7 +348,7 @@ def _watch_chunk_line(buffer: bytes, at: int) -> None:
 
 
 def _complaint(head: bytes) -> FramingRefused:
-    """The error for a head that is not a request: names the first line that is wrong."""
+    """Return the error for a head that is not a request: names the first line that is wrong."""
     lines = head.split(b"\r\n")
     line = re.fullmatch(rb"(%b{1,32}) ([^ ]++) (HTTP/[0-9]\.[0-9])" % _TOKEN, lines[0], re.DOTALL)
     if line is not None and line[3] not in (b"HTTP/1.0", b"HTTP/1.1"):

@@ -92,7 +92,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
         self._look_later()
 
     def resume_writing(self) -> None:
-        """It was taken."""
+        """Note that the client took the bytes."""
         self._stop_looking()
         super().resume_writing()
 
@@ -154,7 +154,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((self.cycle, self.app))
 
     def _cycle_of(self, error: FramingRefused, head: bytes) -> RequestResponseCycle:
-        """A request that stands for one whose head was refused."""
+        """Return a request that stands for one whose head was refused."""
         method, path = begun(head)
         self.on_message_begin()
         self._faults.append(error)

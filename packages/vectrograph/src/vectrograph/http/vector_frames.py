@@ -72,7 +72,7 @@ class Rows:
 
 
 def is_frame(content_type: str) -> bool:
-    """Whether a Content-Type header names frames.
+    """Return whether a Content-Type header names frames.
 
     >>> is_frame("application/vnd.neurograph.vectors; x=1"), is_frame("application/json")
     (True, False)
@@ -81,7 +81,7 @@ def is_frame(content_type: str) -> bool:
 
 
 def read_frame(body: bytes) -> tuple[bytes, Rows]:
-    """The document of a frame and its rows, which share the memory of the body.
+    """Return the document of a frame and its rows, which share the memory of the body.
 
     Lengths are compared with what is there before anything is made of them.
 
@@ -108,7 +108,7 @@ def read_frame(body: bytes) -> tuple[bytes, Rows]:
 
 
 def write_frame(document: Any) -> bytes:
-    """A frame of a document that holds vectors as float32 arrays of one length.
+    """Return a frame of a document that holds vectors as float32 arrays of one length.
 
     Raises:
         ValueError: the vectors are of different lengths.
@@ -126,12 +126,12 @@ def write_frame(document: Any) -> bytes:
 
 
 def write_lines(page: Iterable[msgspec.Struct]) -> bytes:
-    """A frame of what would be lines of NDJSON: its document is a list of them."""
+    """Return a frame of what would be lines of NDJSON: its document is a list of them."""
     return write_frame(list(page))
 
 
 def framed_text(text: bytes) -> bytes:
-    """A frame of a document without vectors that is JSON text already.
+    """Return a frame of a document without vectors that is JSON text already.
 
     >>> framed_text(b"{}")
     b'NGV1\\x04\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00{}  '

@@ -58,7 +58,7 @@ class Workers:
         }
 
     def is_full(self, workload: Workload) -> bool:
-        """Whether one more would wait too long for a thread of its kind."""
+        """Return whether one more would wait too long for a thread of its kind."""
         if self._free.get(workload, 1) > 0:
             return False
         queue = self._queues[workload]
@@ -78,7 +78,8 @@ class Workers:
     async def run(
         self, workload: Workload, deadline: float | None, function: Callable[[], R], *, continues: bool = False
     ) -> R:
-        """The function's result. Waiting for a thread ends at the deadline; once begun, the function runs to its end.
+        """Return the function's result. Waiting for a thread ends at the deadline; once begun, the function runs to its
+        end.
 
         Args:
             workload: which threads it may take.
@@ -134,7 +135,7 @@ class Workers:
 
 
 def overloaded() -> Overloaded:
-    """The refusal of a request that would wait too long."""
+    """Return the refusal of a request that would wait too long."""
     return Overloaded(TOO_MANY, retry_after=RETRY_SECONDS)
 
 

@@ -177,7 +177,7 @@ class _Load:
         return cls(core, time.monotonic(), _idle_seconds(), sum(_ran(task) for task in _pinned_tasks(core)))
 
     def better_core(self, before: "_Load", allowed: Collection[int]) -> int | None:
-        """A core to move to, given the load before; None when this one is good enough or no other is better."""
+        """Return a core to move to, given the load before; None when this one is good enough or no other is better."""
         passed = self._at - before._at
         free = {core: (self._idle[core] - before._idle.get(core, 0.0)) / passed for core in self._idle}
         if self._core is None or self._core not in free:
@@ -200,7 +200,7 @@ def _first_choice(allowed: Collection[int], process: int) -> int | None:
 
 
 def _speed(core: int) -> int:
-    """The highest frequency of a core in kHz; 0 where the kernel does not tell."""
+    """Return the highest frequency of a core in kHz; 0 where the kernel does not tell."""
     try:
         return int((_CPUS / f"cpu{core}" / "cpufreq" / "cpuinfo_max_freq").read_bytes())
     except (OSError, ValueError):

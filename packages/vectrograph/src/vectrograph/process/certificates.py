@@ -52,7 +52,7 @@ class Certificates:
             raise StartupError(f"Cannot use the TLS files {names}: {error}.") from error
 
     def http_context(self) -> ssl.SSLContext:
-        """A context for the HTTP server, which looks at the files in each handshake."""
+        """Return a context for the HTTP server, which looks at the files in each handshake."""
         context = self._build()
         context.sni_callback = self._choose
         return context

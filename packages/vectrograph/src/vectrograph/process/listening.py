@@ -13,7 +13,7 @@ BACKLOG = 2048
 
 
 def bind(host: str, port: int, knob: str) -> socket.socket:
-    """A listening TCP socket on `host:port`; port 0 takes a free one.
+    """Return a listening TCP socket on `host:port`; port 0 takes a free one.
 
     Raises:
         PortInUse: something listens there; the message names it where the system tells.
@@ -33,7 +33,7 @@ def bind(host: str, port: int, knob: str) -> socket.socket:
 
 
 def port_in_use(host: str, port: int, knob: str) -> PortInUse:
-    """The error for a taken port, naming its holder and the knob that changes it."""
+    """Return the error for a taken port, naming its holder and the knob that changes it."""
     holder = _holder(port)
     by = f" by {holder}" if holder else ""
     return PortInUse(f"Port {port} on {host} is in use{by}; stop it or choose another port with --{knob}.")

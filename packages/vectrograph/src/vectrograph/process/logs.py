@@ -49,7 +49,7 @@ def configure(level: LogLevel, form: LogFormat, stream: TextIO | None = None) ->
 
 
 def _gathering(out: TextIO) -> Callable[..., "GatheredLines"]:
-    """All loggers share one gathering of lines: their order is kept."""
+    """Return all loggers share one gathering of lines: their order is kept."""
     lines = GatheredLines(out)
     return lambda *_: lines
 

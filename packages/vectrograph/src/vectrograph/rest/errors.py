@@ -44,7 +44,7 @@ def status_of(kind: type[domain.DomainError]) -> int:
 
 
 def error_answer(error: Exception, request_id: str) -> ErrorAnswer:
-    """What the client is told about an error.
+    """Write an error as the client sees it.
 
     Exceptions that are no part of the contract become INTERNAL_ERROR, without their text.
     """

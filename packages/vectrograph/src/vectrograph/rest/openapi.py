@@ -69,7 +69,7 @@ _HEADER_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def openapi_document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
-    """The document as plain dictionaries; every route, body, answer, error and credential is in it."""
+    """Return the document as plain dictionaries; every route, body, answer, error and credential is in it."""
     operations = tuple(operations)
     spec = APISpec(
         title="vectrograph",
@@ -205,7 +205,9 @@ def _security(operation: Operation) -> list[dict[str, list[str]]]:
 
 
 def _frame_of(document: type[msgspec.Struct] | None) -> dict[str, Any]:
-    """A vector frame: bytes for whoever reads the document, and what its document holds for whoever looks closer."""
+    """Return a vector frame: bytes for whoever reads the document, and what its document holds for whoever looks
+    closer.
+    """
     shown: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
     return shown if document is None else {**shown, "x-document": _reference(document)}
 

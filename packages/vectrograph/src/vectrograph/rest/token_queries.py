@@ -70,7 +70,7 @@ def delete_many(context: Context, body: requests.TokenDelete) -> responses.Token
 
 
 def filter_of_text(text: str | None) -> Filter | None:
-    """A filter from a query string.
+    """Return a filter from a query string.
 
     Raises:
         InvalidArgument: the text is no JSON, or no filter.
@@ -84,7 +84,7 @@ def filter_of_text(text: str | None) -> Filter | None:
 
 
 def include_of_text(text: str | None) -> Include:
-    """The parts of a token that a query string names, separated by commas; all when it says nothing.
+    """Return the parts of a token that a query string names, separated by commas; all when it says nothing.
 
     Raises:
         InvalidArgument: there is no such part.
@@ -96,7 +96,7 @@ def include_of_text(text: str | None) -> Include:
 
 
 def include_of_parts(parts: Sequence[str] | None) -> Include:
-    """The parts of a token that a body names; all when it says nothing.
+    """Return the parts of a token that a body names; all when it says nothing.
 
     Raises:
         InvalidArgument: there is no such part.

@@ -73,13 +73,13 @@ class Call(NamedTuple):
     origin: Origin = UNKNOWN_ORIGIN
 
     def idempotent(self, operation: str, body: bytes) -> IdempotencyKey | None:
-        """The name under which the engine remembers this write; None when the caller gave none."""
+        """Return the name under which the engine remembers this write; None when the caller gave none."""
         if self.idempotency is None:
             return None
         return bound_key(self.idempotency, self.principal.user_id, operation, body)
 
     def within(self, milliseconds: int) -> "Call":
-        """The same call with at most so much time from now; 0 changes nothing."""
+        """Return the same call with at most so much time from now; 0 changes nothing."""
         if not milliseconds:
             return self
         own = time.monotonic() + milliseconds / 1000

@@ -45,7 +45,7 @@ class HealthReport:
 
     @property
     def ready(self) -> bool:
-        """Whether requests can be answered."""
+        """Return whether requests can be answered."""
         return self.status is not Wellness.UNHEALTHY
 
 
@@ -97,7 +97,7 @@ class Health:
             self._requests += 1
 
     def check(self) -> HealthReport:
-        """Whether the server is well, for anyone who asks. Never raises."""
+        """Return whether the server is well, for anyone who asks. Never raises."""
         collections = self._collections(DEFAULT_TENANT)
         return HealthReport(
             status=_wellness(collections),
@@ -107,7 +107,7 @@ class Health:
         )
 
     def status(self, call: Call) -> SystemStatus:
-        """The server in numbers.
+        """Return the server in numbers.
 
         Raises:
             PermissionDenied: status:read is missing.

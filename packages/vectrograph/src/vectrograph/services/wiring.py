@@ -51,7 +51,7 @@ def build_services(
     quantisation: Quantisation = Quantisation.INT8,
     clock: Clock = now,
 ) -> Services:
-    """The services of one server.
+    """Return the services of one server.
 
     Args:
         engine: where collections live.

@@ -93,7 +93,7 @@ class Database:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A bare connection in one write transaction, for migrations.
+        """Provide a bare connection in one write transaction, for migrations.
 
         Raises:
             Unavailable: see `translated`.
@@ -106,7 +106,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session that only reads.
+        """Provide a session that only reads.
 
         Raises:
             Unavailable: see `translated`.
@@ -145,11 +145,11 @@ class Database:
                     self._epoch += 1
 
     def changes(self) -> int:
-        """How often the file was changed; 0 where that is not counted."""
+        """Return how often the file was changed; 0 where that is not counted."""
         return 0 if self._changes is None else self._changes.read()
 
     def epoch(self) -> int:
-        """A number that differs from every earlier one once a revocation has been acknowledged."""
+        """Return a number that differs from every earlier one once a revocation has been acknowledged."""
         if self.shared or self._changes is None:
             return self._stored_epoch()
         changes, value = self._seen
@@ -191,7 +191,7 @@ class ChangeCounter:
         self._header: mmap.mmap | None = None
 
     def read(self) -> int:
-        """The number; 0 while the file is empty."""
+        """Return the number; 0 while the file is empty."""
         header = self._header
         if header is None:
             with self._lock:
@@ -201,7 +201,9 @@ class ChangeCounter:
         return int.from_bytes(header[24:28], "big")
 
     def writable(self) -> int | None:
-        """A descriptor of the file that can be written, closed by `close`; None where the disk takes no writes."""
+        """Return a descriptor of the file that can be written, closed by `close`; None where the disk takes no
+        writes.
+        """
         with self._lock:
             if self._descriptor is None:
                 self._open()
@@ -215,7 +217,7 @@ class ChangeCounter:
             self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
 
     def _mapped(self) -> mmap.mmap | None:
-        """The first bytes of the file; None while it has none."""
+        """Return the first bytes of the file; None while it has none."""
         if self._descriptor is None:
             self._open()
         if self._descriptor is None:

@@ -63,7 +63,7 @@ class Record:
     crc: int = 0
 
     def encoded(self) -> bytes:
-        """The file's content: always of the same length, so that it can be written in place on a full disk."""
+        """Return the file's content: always of the same length, so that it can be written in place on a full disk."""
         body = {
             "format": 1,
             "database": self.database,
@@ -75,7 +75,7 @@ class Record:
 
     @classmethod
     def decoded(cls, content: bytes) -> "Record":
-        """The record of a file's content.
+        """Return the record of a file's content.
 
         Raises:
             ValueError: it is damaged.
@@ -230,7 +230,7 @@ class Safekeeping:
             self._rest_until = time.monotonic() + _REST * (time.monotonic() - began)
 
     def copies(self) -> list[Copy]:
-        """The copies, newest first, whole or not."""
+        """Return the copies, newest first, whole or not."""
         found = []
         with suppress(OSError):
             for path in (self._directory / COPIES).glob("*.json"):
@@ -362,7 +362,7 @@ class Safekeeping:
                 path.unlink(missing_ok=True)
 
     def _stored(self) -> tuple[Record | None, str]:
-        """The record, and what is wrong with it."""
+        """Return the record, and what is wrong with it."""
         try:
             return Record.decoded(self._record_path.read_bytes()), ""
         except FileNotFoundError:
@@ -445,7 +445,7 @@ def _identity(connection: sqlite3.Connection) -> int:
 
 
 def _generation(path: Path) -> int:
-    """The change counter of a file (https://www.sqlite.org/fileformat2.html, section 1.3.6).
+    """Return the change counter of a file (https://www.sqlite.org/fileformat2.html, section 1.3.6).
 
     Opens and closes the file, which gives up the locks that SQLite of this process may hold on it: only for a file that
     this process is not using.

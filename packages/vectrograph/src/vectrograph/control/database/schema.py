@@ -26,7 +26,7 @@ def bring_to_head(database: Database) -> None:
 
 
 def database_revision(database: Database) -> str | None:
-    """The revision that a database is at; None for an empty one."""
+    """Return the revision that a database is at; None for an empty one."""
     with database.read() as session:
         connection = session.connection()
         if not inspect(connection).has_table("alembic_version"):

@@ -112,7 +112,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def matches(filter: Filter, payload: Mapping[str, Any]) -> bool:
-    """Whether a payload satisfies a filter.
+    """Return whether a payload satisfies a filter.
 
     >>> matches(Compare(("n",), Comparison.EQ, 1), {"n": True})
     False
@@ -135,7 +135,9 @@ def refuse_unconditional(filter: Filter) -> None:
 
 
 def _constant(filter: Filter) -> bool | None:
-    """The value of a filter that is the same for every point; None when it depends on the point, or was meant so."""
+    """Return the value of a filter that is the same for every point; None when it depends on the point, or was meant
+    so.
+    """
     match filter:
         case Everything():
             return None
@@ -155,7 +157,7 @@ def _constant(filter: Filter) -> bool | None:
 
 
 def predicate(filter: Filter) -> Predicate:
-    """The filter as a function of a decoded JSON value: what to call when many payloads are asked.
+    """Return the filter as a function of a decoded JSON value: what to call when many payloads are asked.
 
     >>> is_red = predicate(AnyElement(("tags",), Compare((), Comparison.EQ, "red")))
     >>> [is_red(p) for p in ({"tags": ["blue", "red"]}, {"tags": "red"}, {})]
@@ -189,7 +191,7 @@ def _predicate(filter: Filter) -> Predicate:
 
 
 def value_at(value: Any, path: Path) -> Any:
-    """The value a path leads to from a decoded JSON value, MISSING where it leads nowhere.
+    """Return the value a path leads to from a decoded JSON value, MISSING where it leads nowhere.
 
     >>> value_at({"a": [1, {"b": None}]}, ("a", 1, "b")), value_at({"a": 1}, ("a", 0)) is MISSING
     (None, True)
@@ -242,7 +244,7 @@ def _at(path: Path, test: Predicate) -> Predicate:
 def _test_of(
     leaf: Compare | In | Range | DateRange | Exists | IsNull | Prefix | Substring,
 ) -> Predicate:
-    """The statement a leaf makes about a value that is there."""
+    """Return the statement a leaf makes about a value that is there."""
     match leaf:
         case Compare():
             return _comparison(leaf)

@@ -57,7 +57,7 @@ def parse(document: Any, *, where: str = "filter") -> Filter:
 
 
 def to_dict(filter: Filter) -> dict[str, Any]:
-    """The plain-JSON form; `parse(to_dict(f)) == f`.
+    """Return the plain-JSON form; `parse(to_dict(f)) == f`.
 
     >>> to_dict(Not(Exists(("a", 0))))
     {'not': {'path': ['a', 0], 'exists': True}}

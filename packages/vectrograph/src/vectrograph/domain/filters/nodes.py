@@ -243,7 +243,7 @@ NODES: Final = frozenset(
 
 
 def kind_of(value: object) -> str:
-    """The JSON type of a value: null, boolean, number, string, array or object.
+    """Return the JSON type of a value: null, boolean, number, string, array or object.
 
     >>> kind_of(True), kind_of(1), kind_of([])
     ('boolean', 'number', 'array')
@@ -260,7 +260,7 @@ def kind_of(value: object) -> str:
 
 
 def bounds_of(node: Range | DateRange) -> list[tuple[str, Any]]:
-    """The bounds given, by name.
+    """Return the bounds given, by name.
 
     >>> bounds_of(Range(("n",), gte=1, lt=5))
     [('gte', 1), ('lt', 5)]

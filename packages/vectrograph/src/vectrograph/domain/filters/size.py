@@ -59,7 +59,7 @@ class FilterSize:
 
 
 def measured(filter: Filter) -> FilterSize:
-    """The size of a filter.
+    """Return the size of a filter.
 
     >>> from vectrograph.domain.filters.nodes import Exists
     >>> size = measured(And((In(("a",), (1, 2, 3)), Not(Exists(("a",))), Substring(("b", 0), "xyz"))))

@@ -38,7 +38,7 @@ class HostAllowList:
 
 
 def host_name(header: str) -> str | None:
-    """The name in a Host header, lower case, without port and brackets; None when it is malformed.
+    """Return the name in a Host header, lower case, without port and brackets; None when it is malformed.
 
     >>> host_name("LocalHost:8000"), host_name("[::1]:8000"), host_name("evil.example@localhost")
     ('localhost', '::1', None)

@@ -49,7 +49,7 @@ class Credentials:
         self._of_account: dict[str, OrderedDict[bytes, None]] = {}
 
     def authenticate(self, credential: str) -> Principal:
-        """The caller that a raw API key, an access token, a login token or an SDK token stands for.
+        """Return the caller that a raw API key, an access token, a login token or an SDK token stands for.
 
         Raises:
             Unauthenticated: it is empty.
@@ -135,7 +135,7 @@ class Credentials:
 
 
 def _narrower(user: UserRecord, claims: Claims) -> tuple[Role, frozenset[str]]:
-    """What a token may do: no more than it says, and no more than its account may now."""
+    """Return the scopes of a token: no more than it names, and no more than its account has now."""
     if claims.role is None or claims.scopes is None:
         return user.role, user.scopes
     return claims.role if claims.scopes <= user.scopes else user.role, user.scopes & claims.scopes

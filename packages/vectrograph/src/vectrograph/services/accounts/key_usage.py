@@ -45,7 +45,7 @@ class KeyUsage:
             _log.warning("last uses of API keys could not be stored: %s", error.message)
 
     def latest(self) -> Mapping[str, int]:
-        """Uses that are not written yet: key_id → microseconds."""
+        """Return the uses that are not written yet: key_id → microseconds."""
         with self._lock:
             return dict(self._pending)
 

@@ -114,7 +114,7 @@ class Keys:
             return self._keys.replace(old, rate_limit=_rate(call, old.rate_limit), overlap=overlap)
 
     def list(self, call: Call) -> list[ApiKeyRecord]:
-        """The keys that the caller manages, newest first.
+        """Return the keys that the caller manages, newest first.
 
         Raises:
             PermissionDenied: api_keys:read is missing.
@@ -224,7 +224,7 @@ def _overlap(hours: int | None, seconds: int | None) -> int:
 
 
 def _owner(call: Call) -> str | None:
-    """Whose keys the caller manages: its own account's, or everyone's (None)."""
+    """Return whose keys the caller manages: its own account's, or everyone's (None)."""
     everyone = "users:admin" in call.principal.scopes and call.principal.tenant == DEFAULT_TENANT
     return None if everyone else call.principal.user_id
 

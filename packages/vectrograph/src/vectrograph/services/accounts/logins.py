@@ -80,7 +80,7 @@ class Logins:
         return self._login(session, checked.user)
 
     def renew(self, call: Call) -> Login:
-        """A new token for 24 hours, of the same session; the old one goes on until its own end.
+        """Return a new token for 24 hours, of the same session; the old one goes on until its own end.
 
         Raises:
             PermissionDenied: the caller holds something else than a token of `login`.
@@ -98,7 +98,7 @@ class Logins:
         return self._login(session, user)
 
     def sdk_token(self, call: Call, prefix: str) -> str:
-        """A token for 7 days that does what an API key of the caller's does, and dies with it.
+        """Return a token for 7 days that does what an API key of the caller's does, and dies with it.
 
         Raises:
             PermissionDenied: api_keys:write is missing, or no key in force of that prefix is the caller's own. A key
@@ -126,7 +126,7 @@ class Logins:
             self._store.api_keys.delete(stored.record.key_id, stored.owner.user_id)
 
     def managed_key(self, call: Call, prefix: str) -> StoredKey:
-        """The key in force of a prefix, if the caller manages it.
+        """Return the key in force of a prefix, if the caller manages it.
 
         Raises:
             PermissionDenied: it does not exist or is another's; the answer does not tell which.
@@ -141,7 +141,7 @@ class Logins:
         return stored
 
     def validate(self, secret: str) -> KeyHolder | None:
-        """Whose a whole API key is; None when it does not hold.
+        """Return whose a whole API key is; None when it does not hold.
 
         Raises:
             InvalidArgument: it is empty.
@@ -158,8 +158,8 @@ class Logins:
         return None if stored is None else KeyHolder(key=stored.record, owner=stored.owner)
 
     def details(self, call: Call, prefix: str) -> KeyHolder | None:
-        """Whose the key of a prefix is, for the key itself, a token of it, or an administrator; else None, as for a
-        key that does not exist.
+        """Return whose the key of a prefix is, for the key itself, a token of it, or an administrator; else None, as
+        for a key that does not exist.
 
         Raises:
             InvalidArgument: the prefix is empty.
@@ -175,7 +175,7 @@ class Logins:
         return KeyHolder(key=stored.record, owner=stored.owner)
 
     def _find(self, prefix: str) -> StoredKey | None:
-        """The key in force whose prefix is exactly this; a whole key is not taken for its prefix."""
+        """Return the key in force whose prefix is exactly this; a whole key is not taken for its prefix."""
         stored = self._store.api_keys.find(prefix)
         if stored is None or stored.record.key_prefix != prefix or not stored.record.is_active:
             return None
@@ -191,7 +191,7 @@ def _manages_everyone(call: Call) -> bool:
 
 
 def _named(prefix: str) -> str:
-    """How the audit record names a key: a whole key sent by mistake leaves no more than its prefix there."""
+    """Return how the audit record names a key: a whole key sent by mistake leaves no more than its prefix there."""
     return prefix[:PREFIX_CHARACTERS]
 
 

@@ -19,7 +19,7 @@ _KEY_NAME: Final = re.compile(r"[A-Za-z0-9 _-]+")
 
 
 def plain_email(text: str) -> str:
-    """An email as it is stored and compared: without white space around it, in lower case.
+    """Return an email as it is stored and compared: without white space around it, in lower case.
 
     >>> plain_email("  Ada@Example.org ")
     'ada@example.org'
@@ -28,7 +28,7 @@ def plain_email(text: str) -> str:
 
 
 def validate_email(text: str) -> str:
-    """The stored form of an email for a new account.
+    """Return the stored form of an email for a new account.
 
     Raises:
         InvalidArgument: it is not written local@domain.tld, or has more than 254 characters.

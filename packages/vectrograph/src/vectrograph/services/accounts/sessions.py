@@ -121,7 +121,7 @@ class Sessions:
             self._store.sessions.end(_session_of(call))
 
     def me(self, call: Call) -> UserRecord:
-        """The caller's account; `scopes` are those of the credentials presented.
+        """Return the caller's account; `scopes` are those of the credentials presented.
 
         Raises:
             UserNotFound: the account is gone.

@@ -77,7 +77,7 @@ class Users:
             return self._accounts.create(new)
 
     def list(self, call: Call) -> builtins.list[UserRecord]:
-        """The accounts that the caller manages, by username.
+        """Return the accounts that the caller manages, by username.
 
         Raises:
             PermissionDenied: users:admin is missing.
@@ -177,7 +177,7 @@ class Users:
 
 
 def _role(name: str) -> Role:
-    """The role of that name."""
+    """Return the role of that name."""
     try:
         return Role(name)
     except ValueError as error:

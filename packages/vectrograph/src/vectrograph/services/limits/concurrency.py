@@ -21,7 +21,7 @@ class Concurrency:
     """
 
     def __init__(self, *, requests: int = 0, streams: int = MAX_STREAMS) -> None:
-        """`requests` are those that a thread works on; `streams` those whose answer is being sent bit by bit."""
+        """Limit the requests that threads work on, and the streams whose answer is being sent piece by piece."""
         self._limits = {"requests": requests, "streams": streams}
         self._lock = threading.Lock()
         self._under_way: Counter[tuple[str, str]] = Counter()
@@ -96,7 +96,7 @@ class Concurrency:
         return name
 
     def leave(self, name: tuple[str, str]) -> None:
-        """What was entered is over."""
+        """Record the end of a request or stream."""
         with self._lock:
             self._under_way[name] -= 1
             if self._under_way[name] <= 0:

@@ -38,11 +38,11 @@ class FilterTurns:
 
     @classmethod
     def beside(cls, threads: int) -> "FilterTurns":
-        """Turns that leave at least one of so many threads free, where there are two."""
+        """Turn that leave at least one of so many threads free, where there are two."""
         return cls(max(1, min(MAX_TURNS, threads - 1)))
 
     def turn(self, call: Call, nanoseconds: int) -> AbstractContextManager[None]:
-        """A turn for as long as a block runs in which a filter is evaluated; nothing for one that is not costly.
+        """Return a turn for as long as a block runs in which a filter is evaluated; nothing for one that is not costly.
 
         Args:
             call: who asks.

@@ -64,7 +64,7 @@ class Queue:
 
     @property
     def is_too_long(self) -> bool:
-        """Whether one more would wait longer than `MAX_WAIT_SECONDS`, or nobody began for that long."""
+        """Return whether one more would wait longer than `MAX_WAIT_SECONDS`, or nobody began for that long."""
         if self._waiting < ALWAYS_LET_IN:
             return False
         foreseen = self._waiting * self._pace

@@ -61,7 +61,7 @@ class RateLimits:
 
     @property
     def blocks(self) -> bool:
-        """Whether asking may wait for the network."""
+        """Return whether asking may wait for the network."""
         return self._remote is not None
 
     def charge_address(self, address: str) -> None:
