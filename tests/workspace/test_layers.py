@@ -43,6 +43,14 @@ VIOLATIONS = {
         "packages/neurograph-python/src/neurograph/planted.py",
         "import vectron_client\n",
     ),
+    "Rooms of the REST client": (
+        "packages/neurograph-python/src/neurograph/_protocol/planted.py",
+        "import neurograph._execution.executor\n",
+    ),
+    "Rooms of the gRPC client": (
+        "packages/vectron-client/src/vectron_client/_execution/planted.py",
+        "import vectron_client._transport.channel\n",
+    ),
     "wirekit is standard library only": (
         "packages/neurograph-python/src/neurograph/_wirekit/planted.py",
         "import pydantic\n",

@@ -22,7 +22,7 @@ from neurograph import (
     ServerError,
     TimeoutError,
 )
-from neurograph._execution.concurrency import async_sleep
+from neurograph._concurrency import async_sleep
 from neurograph.middleware import AsyncHandler
 from neurograph.observation import Retry
 from neurograph.wire import Request, Response

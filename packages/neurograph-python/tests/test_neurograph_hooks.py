@@ -23,7 +23,7 @@ from neurograph import (
     ServerError,
     TimeoutError,
 )
-from neurograph._execution.concurrency import sleep
+from neurograph._concurrency import sleep
 from neurograph.middleware import Handler
 from neurograph.observation import Retry
 from neurograph.wire import Request, Response

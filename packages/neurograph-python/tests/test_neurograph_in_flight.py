@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from neurograph._execution.concurrency import async_in_turn
+from neurograph._concurrency import async_in_turn
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
-from neurograph._execution.concurrency import async_sleep, sleep
+from neurograph._concurrency import async_sleep, sleep
 from neurograph._wirekit.attempts import attempts
 from neurograph._wirekit.deadline import Deadline
 from neurograph._wirekit.flow import Flow, Send, run, run_async

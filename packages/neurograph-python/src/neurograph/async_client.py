@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from neurograph._execution.async_executor import AsyncExecutor
-from neurograph._execution.forks_and_copies import Uncopied, twin
+from neurograph._forks_and_copies import Uncopied, twin
 from neurograph._options import DEFAULT_MAX_RESPONSE_BYTES, ApiKey, Options, Password, resolve
 from neurograph._resources.async_api_keys import AsyncAPIKeys
 from neurograph._resources.async_auth import AsyncAuth

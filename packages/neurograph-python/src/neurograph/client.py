@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from neurograph._execution.executor import Executor
-from neurograph._execution.forks_and_copies import Uncopied, twin
+from neurograph._forks_and_copies import Uncopied, twin
 from neurograph._options import DEFAULT_MAX_RESPONSE_BYTES, ApiKey, Options, Password, resolve
 from neurograph._resources.api_keys import APIKeys
 from neurograph._resources.auth import Auth

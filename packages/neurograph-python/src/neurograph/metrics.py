@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from threading import Lock
 from types import MappingProxyType
 
-from neurograph._execution.forks_and_copies import forget_after_fork
+from neurograph._forks_and_copies import forget_after_fork
 from neurograph._wirekit.breaker import CircuitBreaker
 
 __all__ = ["Metrics", "MetricsSnapshot"]

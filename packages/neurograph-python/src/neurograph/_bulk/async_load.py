@@ -13,8 +13,8 @@ from neurograph._bulk.items import Encoded, encoded
 from neurograph._bulk.journal import Journal, Plan, held
 from neurograph._bulk.progress import Progress, reporting
 from neurograph._bulk.results import BulkResult, FailedItem, Outcome
+from neurograph._concurrency import AsyncItems, AsyncJob, async_apart, async_in_turn, async_iterating
 from neurograph._execution.async_executor import AsyncExecutor
-from neurograph._execution.concurrency import AsyncItems, AsyncJob, async_apart, async_in_turn, async_iterating
 from neurograph._protocol import operations
 from neurograph._protocol.operations import NewToken
 from neurograph.exceptions import (

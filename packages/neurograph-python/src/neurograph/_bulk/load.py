@@ -14,7 +14,7 @@ from neurograph._bulk.items import Encoded, encoded
 from neurograph._bulk.journal import Journal, Plan, held
 from neurograph._bulk.progress import Progress, reporting
 from neurograph._bulk.results import BulkResult, FailedItem, Outcome
-from neurograph._execution.concurrency import Items, Job, apart, in_turn, iterating
+from neurograph._concurrency import Items, Job, apart, in_turn, iterating
 from neurograph._execution.executor import Executor
 from neurograph._protocol import operations
 from neurograph._protocol.operations import NewToken

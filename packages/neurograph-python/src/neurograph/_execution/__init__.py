@@ -1,1 +1,1 @@
-"""Run calls: login, repeats, time limits, locks, and what a fork or a copy must not share."""
+"""Run calls: login, repeats, time limits, and what is counted and logged on the way."""

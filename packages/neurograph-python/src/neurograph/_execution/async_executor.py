@@ -6,11 +6,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from neurograph._arguments import UNSET, Timeout
-from neurograph._execution.concurrency import AsyncLock, async_check_middleware, async_sleep
+from neurograph._concurrency import AsyncLock, async_check_middleware, async_sleep
 from neurograph._execution.exchange import Exchange
-from neurograph._execution.forks_and_copies import Uncopied, forget_after_fork, twin
 from neurograph._execution.observing import Observation
 from neurograph._execution.session import Authenticate, Session, authorized
+from neurograph._forks_and_copies import Uncopied, forget_after_fork, twin
 from neurograph._options import Options, checked_timeout
 from neurograph._protocol import decoding, operations
 from neurograph._protocol.call import Call

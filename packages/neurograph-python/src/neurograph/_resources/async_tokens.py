@@ -8,8 +8,8 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from neurograph._arguments import UNSET, Timeout, Unset
+from neurograph._concurrency import AsyncItems
 from neurograph._execution.async_executor import AsyncExecutor
-from neurograph._execution.concurrency import AsyncItems
 from neurograph._protocol import decoding, operations, token_operations
 from neurograph._protocol.encoding import checked, ids
 from neurograph._protocol.operations import NewToken

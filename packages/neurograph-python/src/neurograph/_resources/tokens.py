@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from neurograph._arguments import UNSET, Timeout, Unset
-from neurograph._execution.concurrency import Items
+from neurograph._concurrency import Items
 from neurograph._execution.executor import Executor
 from neurograph._protocol import decoding, operations, token_operations
 from neurograph._protocol.encoding import checked, ids

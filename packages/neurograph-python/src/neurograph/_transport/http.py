@@ -19,8 +19,8 @@ from weakref import WeakSet
 
 import httpx2
 
-from neurograph._execution.concurrency import running_loop
-from neurograph._execution.forks_and_copies import forget_after_fork
+from neurograph._concurrency import running_loop
+from neurograph._forks_and_copies import forget_after_fork
 from neurograph._options import NO_SOCKS, Options
 from neurograph._protocol.decoding import too_large
 from neurograph._transport.sockets import AsyncBackend, Backend, TimeLimit, keep_deadlines

@@ -17,7 +17,7 @@ from threading import Lock as ThreadLock
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
-from neurograph._execution.forks_and_copies import forget_after_fork
+from neurograph._forks_and_copies import forget_after_fork
 from neurograph._wirekit.deadline import Deadline
 from neurograph.exceptions import ConfigurationError, TimeoutError
 
