@@ -45,21 +45,21 @@ class AsyncDoor:
 '''
 
 TWIN = '''# Generated from async_door.py by tools/unasync.py; do not edit.
-"""The synchronous side of `LoadShedder`."""
+"""The synchronous side of `Door`."""
 
 from zoo.doors import knock
 from zoo.lock import Lock
 
 
-class LoadShedder:
+class Door:
     """A synchronous door.
 
-    >>> with LoadShedder() as door:
+    >>> with Door() as door:
     ...     door.open(1)
     You need not await the end.
     """
 
-    def __enter__(self) -> "LoadShedder":
+    def __enter__(self) -> "Door":
         # Lock guards it; await it.
         self.lock.acquire()
         return self
@@ -70,7 +70,7 @@ class LoadShedder:
         return [self.enter(room) for room in rooms if (self.may(room))]
 
     def name(self) -> str:
-        return f"LoadShedder {await_count} {self.name!r}"
+        return f"Door {await_count} {self.name!r}"
 '''
 
 PAIR = Pair("packages/zoo/async_door.py", "packages/zoo/door.py")
@@ -159,7 +159,7 @@ def test_a_twin_that_is_no_python_is_refused(tree: Path) -> None:
         ("awaited = asynchrony", "awaited = asynchrony"),
         ("s = 'async_file.py'", "s = 'file.py'"),
         ("s = f'{await get(1)!r} {{await}} {x:>{width}}'", "s = f'{get(1)!r} {{await}} {x:>{width}}'"),
-        ("# unicode: é → AsyncÉ AsyncDoor\nawait ü()", "# unicode: é → AsyncÉ LoadShedder\nü()"),
+        ("# unicode: é → AsyncÉ AsyncDoor\nawait ü()", "# unicode: é → AsyncÉ Door\nü()"),
     ],
 )
 def test_tokens(source: str, expected: str) -> None:
