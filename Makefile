@@ -67,20 +67,21 @@ generate: setup  ## rewrite generated files: synchronous twins, protobuf modules
 
 bench: bench-engine bench-client bench-server bench-load bench-attack  ## every measurement there is
 
-bench-engine: setup  ## this engine beside its embedded peers (hours; ARGS=--quick for a look)
-	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-bench
-	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --group bench -e packages/vectrograph
+.venv-bench/.ready: $(MANIFESTS)
+	@$(PYTHON) tools/setup.py bench --venv .venv-bench
+	@touch $@
+
+.venv-bench-client/.ready: $(MANIFESTS)
+	@$(PYTHON) tools/setup.py bench-client --venv .venv-bench-client
+	@touch $@
+
+bench-engine: .venv-bench/.ready  ## this engine beside its embedded peers (hours; ARGS=--quick for a look)
 	.venv-bench/bin/python -m benchmarks.engine $(ARGS)
 
-bench-server: setup  ## this server beside the Chroma server and bare handlers (ARGS=--quick for a look)
-	@test -x .venv-bench/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-bench
-	$(BIN)/uv pip install --quiet --python .venv-bench/bin/python --group bench -e packages/vectron-client -e packages/vectrograph
+bench-server: .venv-bench/.ready  ## this server beside the Chroma server and bare handlers (ARGS=--quick for a look)
 	.venv-bench/bin/python -m benchmarks.server $(ARGS)
 
-bench-client: setup  ## the neurograph client beside httpx2, qdrant-client and pymilvus (minutes; ARGS=--quick for a look)
-	@test -x .venv-bench-client/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-bench-client
-	$(BIN)/uv pip install --quiet --python .venv-bench-client/bin/python --group bench-client \
-	  -e packages/neurograph-python -e packages/vectron-client -e packages/vectrograph
+bench-client: .venv-bench-client/.ready  ## the neurograph client beside httpx2, qdrant-client and pymilvus (minutes; ARGS=--quick for a look)
 	.venv-bench-client/bin/python -m benchmarks.client $(ARGS)
 
 bench-load: setup  ## four times the load that can be answered: what is answered, what is refused, and how
@@ -97,7 +98,9 @@ lock: setup  ## resolve the files in requirements/ anew
 	$(COMPILE) --upgrade --python-version 3.11 requirements/installer.in -o requirements/installer.txt
 	$(COMPILE) --upgrade --python-version 3.11 --extra cli --extra clients $(PROJECTS) -o requirements/run.lock
 	$(COMPILE) --upgrade --python-version 3.11 --all-extras --group dev --constraints requirements/run.lock $(PROJECTS) -o requirements/dev.lock
+	$(COMPILE) --upgrade --python-version 3.11 --group bench --constraints requirements/run.lock $(PROJECTS) -o requirements/bench.lock
+	$(COMPILE) --upgrade --python-version 3.11 --group bench-client --constraints requirements/run.lock $(PROJECTS) -o requirements/bench-client.lock
 	$(COMPILE) --upgrade --python-version 3.10 --constraints requirements/dev.lock requirements/build.in -o requirements/build.lock
 
 clean:  ## remove .venv and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-bench-client .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,4 +1,6 @@
-"""Build the virtual environment from the locks: `python tools/setup.py run` (what the demo needs) or `dev` (all tools).
+"""Build a virtual environment from a lock of `requirements/`: `python tools/setup.py run` for the demo, `dev` for all.
+
+The locks `bench` and `bench-client` hold the peers of the benches.
 
 Nothing here depends on what is newest today. pip, whichever version Python brought, installs one package from one
 hashed line: uv. uv installs exactly the packages of the lock, without resolving anything, and builds the distributions
@@ -22,14 +24,18 @@ OLDEST = (3, 11)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build or update the environment. Return 0, or the exit status of the step that failed."""
     parser = argparse.ArgumentParser(prog="tools/setup.py", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("lock", choices=["run", "dev"], help="run: server and clients; dev: tools and tests too")
+    parser.add_argument(
+        "lock",
+        choices=["run", "dev", "bench", "bench-client"],
+        help="run: server and clients; dev: tools and tests too; bench, bench-client: the peers of the benches",
+    )
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="folder of the environment")
     options = parser.parse_args(arguments)
     if sys.version_info < OLDEST:
         wanted = ".".join(map(str, OLDEST))
         print(
             f"Python {wanted} or newer is needed, this is {sys.version.split()[0]}. "
-            f"Name another with: make {'demo' if options.lock == 'run' else 'test'} PYTHON=/path/to/python{wanted}",
+            f"Name another with: make PYTHON=/path/to/python{wanted}",
             file=sys.stderr,
         )
         return 2

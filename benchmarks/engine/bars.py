@@ -66,7 +66,7 @@ MEMORY: Final = Bar(0.6, lower=True)
 REOPEN: Final = Bar(1.0, against="nothing", lower=True)
 FAISS: Final = Bar(0.7, against="limits")
 GROWTH: Final = Bar(1.0, against="limits")
-"""Section 4 of the issue that set these bars, in its order."""
+"""The bars, in the order of the report."""
 
 
 def judge(
@@ -172,7 +172,7 @@ def key(name: str) -> Number:
 
 
 def lines(results: Results, subjects: Sequence[str]) -> Iterator[Line]:
-    """Yield all lines of a run, in the order of the issue's table."""
+    """Yield all lines of a run, in the order of the report."""
     from benchmarks.engine.lines import MAKERS
 
     reader = Reader(results, subjects)

@@ -12,7 +12,7 @@ RECALL: Final = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One row of the issue's table.
+    """One row of the table of bars.
 
     Attributes:
         title, unit: of the line.
@@ -61,7 +61,7 @@ BARS: Final = (
     Bar("client CPU of an upsert", "s", "client_cpu_s", "client", "client-protobuf", 0.35, lower=True),
     Bar("client CPU of an upsert", "s", "client_cpu_s", "client", "client-qdrant", 0.5, lower=True),
 )
-"""The section "Speed, side by side" of the issue that set these bars, in its order."""
+"""The bars, in the order of the report."""
 
 SHOWN: Final = (
     ("recall@10", "", "recall"),

@@ -177,7 +177,7 @@ def test_medians_leave_out_failures_and_recalls_not_reached_every_time() -> None
     assert results.median("figure", cell, "lancedb") == {}
 
 
-def test_a_full_run_holds_every_row_of_the_issues_table() -> None:
+def test_a_full_run_holds_every_row_of_the_table() -> None:
     full = steps(FULL)
     assert {(step.cell.source, step.cell.distance) for step in full if step.name == "search"} == {
         ("tokens", "cosine"),
