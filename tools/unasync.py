@@ -38,7 +38,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How names, words and lines change.
+    """Replacements of names, words and lines.
 
     Attributes:
         names: identifiers that change as a whole.

@@ -1,1 +1,1 @@
-"""What this project's `neurograph` client costs, beside bare httpx2 and the clients of other vector databases."""
+"""Cost of this project's `neurograph` client, beside bare httpx2 and the clients of other vector databases."""

@@ -24,7 +24,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """How our value must stand to the reference: at least (or, where lower is better, at most) `factor` times as great.
+    """Bar of our value against the reference: at least (or, where lower is better, at most) `factor` times as great.
 
     against: peers, limits (bare faiss), or nothing (the value itself is held against `factor`).
     """

@@ -33,7 +33,7 @@ _CHUNK: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Which vectors under which distance: the column of the table of results.
+    """Vectors under a distance: the column of the table of results.
 
     source: tokens, patches or clustered. rows: how many are stored. distance: cosine, dot or euclidean.
     """

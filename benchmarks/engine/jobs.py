@@ -26,7 +26,7 @@ _THREAD_VARIABLES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """How much is asked of every subject alike.
+    """Effort asked of every subject alike.
 
     queries: in a set that recall is measured on. seconds: each timed run. recall_seconds: after which a pass over the
     queries stops, once it has answered at least `least_queries`. max_breadth: where the sweep gives up.
@@ -42,7 +42,9 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to measure. `options` are the figure's own, `hints` are settings that an earlier round found good enough."""
+    """Job of one process. `options` are the figure's own, `hints` are settings that an earlier round found good
+    enough.
+    """
 
     figure: str
     subject: str

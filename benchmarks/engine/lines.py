@@ -1,4 +1,4 @@
-"""Which lines each figure gives, and which bar each is held against."""
+"""Lines of each figure, and their bars."""
 
 from collections.abc import Callable, Iterator
 from typing import Final

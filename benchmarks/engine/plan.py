@@ -1,4 +1,4 @@
-"""What a run measures, in which order, and with how much effort."""
+"""Plan of a run: jobs, order and effort."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -35,7 +35,7 @@ class Progress(Protocol):
 
 @dataclass
 class Results:
-    """What every job said, by figure, cell and subject, in the order of the rounds."""
+    """Results of every job, by figure, cell and subject, in the order of the rounds."""
 
     rounds: dict[tuple[str, Cell, str], list[Values]] = field(default_factory=lambda: defaultdict(list))
 

@@ -1,1 +1,1 @@
-"""What becomes of the work when four times as much is asked for as can be done: `make bench-load`."""
+"""Goodput under four times the load that can be answered: `make bench-load`."""

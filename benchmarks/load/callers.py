@@ -18,7 +18,7 @@ _TOP_K: Final = 10
 
 
 class Outcome(StrEnum):
-    """What became of a request. wrong: a status that no refusal may have, or none at all. late: gave up waiting."""
+    """Outcome of a request. wrong: a status that no refusal may have, or none at all. late: gave up waiting."""
 
     OK = "ok"
     REFUSED = "refused"

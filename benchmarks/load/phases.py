@@ -15,7 +15,7 @@ _HEALTH_PERIOD: Final = 0.25
 
 @dataclass(slots=True)
 class Phase:
-    """What was counted. Latencies are seconds, of answered requests; health of each probe; memory in MiB.
+    """Counts of a phase. Latencies are seconds, of answered requests; health of each probe; memory in MiB.
     `offered` is what was sent, a second; `processors` how many worked for the server, fewer than it can use where
     something else runs on the machine; `wrong` what came instead of an answer or a refusal.
     """

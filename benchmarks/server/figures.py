@@ -1,4 +1,4 @@
-"""What is measured of one subject, in a process of its own that plays the client."""
+"""Measurements of one subject, in a process of its own that plays the client."""
 
 import statistics
 import threading

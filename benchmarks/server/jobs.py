@@ -16,7 +16,7 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to measure.
+    """Job of one process.
 
     Attributes:
         subject: see `subjects.SUBJECTS`.

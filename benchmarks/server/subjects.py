@@ -11,7 +11,7 @@ from benchmarks.server.jobs import Job
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a subject is measured, and the package without which it cannot be."""
+    """Subject of the bench, and the package that it needs."""
 
     module: str
     function: str

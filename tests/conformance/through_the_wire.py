@@ -84,7 +84,7 @@ def domain_errors() -> Iterator[None]:
 
 
 class Wire:
-    """What both adapters share: everything goes to the engine unless a subclass knows a way over its API."""
+    """Base of both adapters: everything goes to the engine unless a subclass knows a way over its API."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

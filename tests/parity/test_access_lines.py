@@ -1,4 +1,4 @@
-"""Which requests leave a line of level info: the same on both transports."""
+"""Requests that leave a line of level info: the same on both transports."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,6 @@
-"""What schemathesis is not to send, because the answer to it is a matter of speed or of HTTP and not of this API."""
+"""Requests that schemathesis is not to send, because the answer to it is a matter of speed or of HTTP and not
+of this API.
+"""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Who may call what: every route and RPC that the running server has, against one table of roles."""
+"""Access of each role to every route and RPC of the running server, against one table."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a web page may do, what a log line may hold, and when the server calls itself a development server."""
+"""Rights of web pages, content of log lines, and the warning of a development server."""
 
 import json
 import re

@@ -290,7 +290,7 @@ def streams_under_way(server: RunningServer) -> int:
 
 
 def test_a_reader_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it held, the rest of a large answer, is given up; one that reads slowly and steadily gets all of it."""
+    """Slots of readers: the rest of a large answer is given up; one that reads slowly and steadily gets all of it."""
     monkeypatch.setattr(TimedHttpProtocol, "look_seconds", 0.2)
     with running() as server:
         ten_megabytes(server)

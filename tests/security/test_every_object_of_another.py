@@ -69,7 +69,7 @@ class Scene:
 
     @property
     def names(self) -> dict[str, str]:
-        """What the parts of paths and the fields of messages are to name."""
+        """Objects that the parts of paths and the fields of messages name."""
         return {
             "token_id": str(self.token),
             "key_id": self.key["key_id"],

@@ -1,4 +1,4 @@
-"""How the official Vectron server authenticates, fact by fact as the list of facts has them in its section 3, and that
+"""Authentication of the official Vectron server, fact by fact as section 3 of the list of facts has them, and that
 none of its holes is here.
 """
 

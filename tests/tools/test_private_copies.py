@@ -1,4 +1,4 @@
-"""What the clients share is written from one source, and what is not current is found."""
+"""Private copies of the clients: written from one source, and found when they are stale."""
 
 import shutil
 from pathlib import Path

@@ -30,7 +30,7 @@ console = Console(width=110)
 
 @dataclass
 class Story:
-    """What was done and how long it took, for the closing table."""
+    """Work done and its duration, for the closing table."""
 
     rows: list[tuple[str, str, str]] = field(default_factory=list)
 

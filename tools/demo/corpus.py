@@ -74,7 +74,7 @@ class Entry:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What is stored beside the text."""
+        """Payload stored beside the text."""
         return {"module": self.module, "kind": self.kind, "qualified_name": self.name}
 
 

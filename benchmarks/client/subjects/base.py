@@ -1,4 +1,4 @@
-"""What a client has to do in the bench, and the vectors that all of them move."""
+"""Protocol of a client in the bench, and the vectors that all of them move."""
 
 from collections.abc import Iterator
 from typing import Final, Protocol, TypeAlias

@@ -1,4 +1,4 @@
-"""What can be measured: each figure is a function from a job to its values, run in a process of its own."""
+"""Figures: each is a function from a job to its values, run in a process of its own."""
 
 from collections.abc import Callable
 from typing import Any, Final

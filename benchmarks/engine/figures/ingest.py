@@ -1,4 +1,4 @@
-"""How fast rows are taken in: until acknowledged, and until fully indexed."""
+"""Rate of inserts: until acknowledged, and until fully indexed."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""How long searches take while rows are inserted at full speed."""
+"""Latency of searches while rows are inserted at full speed."""
 
 import threading
 import time

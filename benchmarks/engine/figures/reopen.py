@@ -1,4 +1,4 @@
-"""How long a filled collection takes to open and answer its first query."""
+"""Time until a filled collection is open and answers its first query."""
 
 import time
 from importlib import import_module

@@ -17,7 +17,7 @@ from benchmarks.engine.subjects.base import Shape, Subject
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a subject is found: its class, the package it measures and the distribution that has the version."""
+    """Registration of a subject: its class, the package it measures and the distribution that has the version."""
 
     module: str
     package: str

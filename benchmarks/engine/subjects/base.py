@@ -1,4 +1,4 @@
-"""What is asked of every engine that is measured: the same few verbs, so that no figure knows whom it measures."""
+"""Protocol of every measured engine: the same few verbs, so that no figure knows whom it measures."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +20,7 @@ USUAL_BREADTH: Final = 128
 
 
 class Durability(StrEnum):
-    """When an acknowledged batch is on the disk.
+    """Moment at which an acknowledged batch is on the disk.
 
     batch: before it is acknowledged. request: when the engine is asked to flush. never: it offers no way.
     """
@@ -32,7 +32,7 @@ class Durability(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a collection holds and how it is used.
+    """Content and use of a collection.
 
     distance: cosine, dot or euclidean. threads: how many the engine may use. filterable: build the indexes on labels
     that the engine's documentation advises for filtered search.
@@ -46,7 +46,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How hard to search: the breadth of the graph search (ef), and in which of the subject's styles."""
+    """Effort of a search: the beam width (ef), and the style of the subject."""
 
     breadth: int
     style: str

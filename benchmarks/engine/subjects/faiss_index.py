@@ -18,7 +18,7 @@ _FACTORS: Final = {"plain": None, "refined": 1.0, "refined twice": 2.0}
 
 
 class _Faiss(Subject):
-    """What both indexes share; cosine is the inner product of normalised vectors."""
+    """Base of both indexes; cosine is the inner product of normalised vectors."""
 
     durability: ClassVar = Durability.NEVER
     styles: ClassVar[tuple[str, ...]] = ("plain",)

@@ -361,7 +361,7 @@ def server_threads() -> list[threading.Thread]:
 
 
 def lived(threads: list[tuple[str, frozenset[int]]], *names: str) -> set[frozenset[int]]:
-    """Where all threads lived whose names have one of these in them; there are some of each."""
+    """Return the cores of all threads whose names have one of these in them; there are some of each."""
     found = {name: {cores for thread, cores in threads if name in thread} for name in names}
     assert all(found.values()), found
     return set().union(*found.values())

@@ -27,7 +27,7 @@ DEVELOPER = {"NEUROGRAPH_USERNAME": "developer", "NEUROGRAPH_PASSWORD": "develop
 
 @dataclass(frozen=True)
 class Done:
-    """What a process printed, and its exit code."""
+    """Output of a process, and its exit code."""
 
     code: int
     out: str

@@ -1,4 +1,4 @@
-"""What `neurograph-cli token import` and `export` make of the content of files: marks, quotes, lines and metadata."""
+"""Content of files in `neurograph-cli token import` and `export`: marks, quotes, lines and metadata."""
 
 import io
 from collections.abc import Iterator

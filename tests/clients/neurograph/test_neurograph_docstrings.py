@@ -80,7 +80,7 @@ def running_server() -> Iterator[RunningServer]:
 
 
 class Names(dict[str, Any]):
-    """What an example may use without making it: a `client` of the kind it shows, made when asked for."""
+    """Names that an example may use without making them: a `client` of the kind it shows, made when asked for."""
 
     def __init__(self, found: doctest.DocTest, server: Callable[[], RunningServer]) -> None:
         super().__init__(found.globs)

@@ -58,7 +58,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where a running server listens."""
+    """Addresses on which a running server listens."""
 
     host: str
     http_port: int
@@ -125,7 +125,7 @@ class Server:
 
     @property
     def advice(self) -> str | None:
-        """What an operator must do before anybody can log in; None where nothing is missing."""
+        """Advice to the operator before anybody can log in; None where nothing is missing."""
         if not self._store.has_users():
             return "there is no account yet: make the first administrator with `vectrograph init`"
         published = default_password_in_force(self._store)

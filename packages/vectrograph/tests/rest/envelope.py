@@ -1,4 +1,4 @@
-"""What every error on the wire looks like."""
+"""Shape of every error on the wire."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What Vectron's API lacks, over HTTP: our own service, reranking, feedback, repeats; and the scope comes first."""
+"""Extensions of Vectron's API over HTTP: our own service, reranking, feedback, repeats; and the scope comes first."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Whatever arrives becomes a struct or an InvalidArgument that names the field; nothing else escapes the parser."""
+"""Decoding: bytes become a struct or an InvalidArgument that names the field; nothing else escapes the parser."""
 
 import json
 from typing import Any

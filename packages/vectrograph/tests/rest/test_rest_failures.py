@@ -1,4 +1,4 @@
-"""What goes wrong behind a handler: defects stay private, storage errors have their statuses, deadlines are kept."""
+"""Failures behind a handler: defects stay private, storage errors have their statuses, deadlines are kept."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""Which host a Host header names."""
+"""Host names in Host headers."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What every request passes through, seen from outside: names, headers, hosts, sizes, media types, log lines."""
+"""Middleware, seen from outside: names, headers, hosts, sizes, media types, log lines."""
 
 import json
 import logging

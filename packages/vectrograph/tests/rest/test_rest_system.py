@@ -1,4 +1,4 @@
-"""What the server says about itself, well and unwell."""
+"""System routes of a server, well and unwell."""
 
 import dataclasses
 from datetime import UTC, datetime, timedelta

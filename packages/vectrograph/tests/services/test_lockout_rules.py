@@ -1,4 +1,4 @@
-"""Who waits after failed logins, how long, and who does not."""
+"""Waits after failed logins, and callers that do not wait."""
 
 from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""Who made what, and the record of deletions and of what administrators read."""
+"""Owners of collections, and the record of deletions and of what administrators read."""
 
 import threading
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whether one more is let in to wait for a thread."""
+"""Queues for threads."""
 
 import os
 

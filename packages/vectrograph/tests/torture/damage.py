@@ -61,7 +61,7 @@ class Way:
 
 @dataclass(slots=True)
 class Outcomes:
-    """How often what came of it, by file and outcome."""
+    """Number of outcomes, by file and outcome."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 

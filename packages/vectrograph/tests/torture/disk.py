@@ -17,7 +17,7 @@ SECTORS = (512, 4096)
 
 
 class Loss(StrEnum):
-    """What becomes of that which was not synced."""
+    """Fate of what was not synced."""
 
     EVERYTHING = "everything is lost"
     NOTHING = "nothing is lost"

@@ -34,12 +34,12 @@ _RECALL: Final = 0.98
 
 
 class Lost(AssertionError):
-    """What is left is neither the last acknowledged state nor that of the step under way."""
+    """State left behind that is neither the last acknowledged one nor that of the step under way."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What was done: deaths by place, steps acknowledged in all, steps found that were under way, walks."""
+    """Counts of a run: deaths by place, steps acknowledged in all, steps found that were under way, walks."""
 
     deaths: Counter[str] = field(default_factory=Counter)
     steps: int = 0
@@ -49,7 +49,7 @@ class Tally:
 
 @dataclass(slots=True)
 class _Told:
-    """What a child said: the last acknowledged step, checksums of the answers, where it died ("": it did not)."""
+    """Report of a child: the last acknowledged step, checksums of the answers, where it died ("": it did not)."""
 
     last: int
     answers: dict[int, int]

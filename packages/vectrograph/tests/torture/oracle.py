@@ -86,7 +86,7 @@ def answers(
 
 @dataclass(slots=True)
 class Walks:
-    """What walks along the graph found, in all. A walk may miss a neighbour; it must not find what is not there."""
+    """Count of what walks along the graph found. A walk may miss a neighbour; it must not find what is not there."""
 
     wanted: int = 0
     met: int = 0

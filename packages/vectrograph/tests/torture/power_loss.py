@@ -29,7 +29,7 @@ REOPENINGS = 3
 
 
 class Lost(AssertionError):
-    """What is left is neither the last acknowledged state nor that of the step under way."""
+    """State left behind that is neither the last acknowledged one nor that of the step under way."""
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ VFS_NAME = "torture"
 
 
 class Kind(StrEnum):
-    """What happens to a file (the first four) or to a directory."""
+    """Event of a file (the first four) or of a directory."""
 
     WRITE = "write"
     TRUNCATE = "truncate"
@@ -63,7 +63,7 @@ class Observer(Protocol):
 
 
 class Seam:
-    """What is open below a directory, and who wants to know.
+    """Files open below a directory, and their observers.
 
     Args:
         root: the directory; what is outside is left alone.

@@ -1,4 +1,4 @@
-"""What happens to a database, step by step: the same story for the engine, its model, and a process that will die.
+"""Steps that change a database: the same story for the engine, its model, and a process that will die.
 
 Each step is one call, so that after a crash it happened or it did not. A step depends on the seed and its number alone.
 """

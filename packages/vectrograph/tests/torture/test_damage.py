@@ -117,7 +117,7 @@ def test_believing_spoilt_vectors_is_noticed(victim: Victim) -> None:
 
 
 def test_believing_a_spoilt_log_is_noticed(victim: Victim) -> None:
-    """Whatever SQLite forgets silently: without both checks, older answers pass for new ones."""
+    """Commits that SQLite forgets silently: without both checks, older answers pass for new ones."""
     with (
         mock.patch.object(damage, "TRUTH", ("points.sqlite-wal",)),
         mock.patch.object(store, "require_whole_log"),

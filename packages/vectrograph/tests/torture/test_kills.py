@@ -22,7 +22,7 @@ def test_processes_die(tmp_path: Path) -> None:
 
 
 def test_a_lost_write_is_noticed(tmp_path: Path) -> None:
-    """What the parent finds is compared with what the child acknowledged: one write fewer, and it speaks."""
+    """Comparison of what the parent finds with what the child acknowledged: one write fewer, and it fails."""
     database = Database(tmp_path / "data", Story(3), random.Random(3))
     with mock.patch.object(kills, "POINTS", ("after commit",)), mock.patch.object(kills, "usual_turns", return_value=9):
         database._chance = _Never(3)

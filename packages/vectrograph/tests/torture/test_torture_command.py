@@ -1,4 +1,4 @@
-"""What a person reads who runs the long proofs."""
+"""Output of the torture command."""
 
 import logging
 import random

@@ -11,7 +11,7 @@ from vectron_client.models import Point, SearchResult, UserProfile
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """How a search was answered.
+    """Explanation of how a search was answered.
 
     Attributes:
         strategy: what was done: an exact scan, a graph, either under a filter.

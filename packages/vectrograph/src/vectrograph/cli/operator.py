@@ -65,7 +65,7 @@ def operator_desk(url: str | URL, directory: Path) -> Iterator[OperatorDesk]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """What restoring the accounts did.
+    """Outcome of restoring the accounts.
 
     Attributes:
         copy: what was put in place.

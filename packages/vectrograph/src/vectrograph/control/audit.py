@@ -57,7 +57,7 @@ class Intent:
 
 
 class AuditLog:
-    """What was done or refused, oldest entry first by number. Thread-safe.
+    """Record of what was done or refused, oldest entry first by number. Thread-safe.
 
     Args:
         database: where entries are kept.

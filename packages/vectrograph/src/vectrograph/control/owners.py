@@ -1,4 +1,4 @@
-"""Who made each collection, in the control database."""
+"""Owners of collections, in the control database."""
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session

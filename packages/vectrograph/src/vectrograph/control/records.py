@@ -1,4 +1,4 @@
-"""What the control store hands out: plain immutable records. Times are integer microseconds since 1970-01-01 UTC."""
+"""Records that the control store returns, plain and immutable. Times are integer microseconds since 1970-01-01 UTC."""
 
 from dataclasses import dataclass, field
 

@@ -18,7 +18,7 @@ _ID_BYTES: Final = 16
 
 
 class Rotation(StrEnum):
-    """What became of a refresh. ended: the session is over. reused: the token came again; its session is to end."""
+    """Outcome of a refresh. ended: the session is over. reused: the token came again; its session is to end."""
 
     ROTATED = "rotated"
     ENDED = "ended"

@@ -48,7 +48,7 @@ class TokenType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says, not whether its session is over. `expires_at` is microseconds.
+    """Claims of a verified token; its session may be over. `expires_at` is microseconds.
 
     For a token of type sdk, `session_id` is the key's id and prefix with a dot between. An access token has the role
     and the scopes that its account had when it was made, which is the most that it may do; the others leave that to

@@ -1,4 +1,4 @@
-"""Who may do what: roles, scopes, and which role carries which scopes."""
+"""Roles, scopes, and the scopes of each role."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -35,7 +35,7 @@ class Scope(StrEnum):
 
 
 class Role(StrEnum):
-    """What an account is. `bot` is a caller that holds an API key instead of a password."""
+    """Role of an account. `bot` is a caller that holds an API key instead of a password."""
 
     ADMIN = "admin"
     DEVELOPER = "developer"

@@ -1,4 +1,4 @@
-"""Who is at the other end: the network address of a caller, through proxies that are trusted and no others."""
+"""Network addresses of callers, read through trusted proxies and no others."""
 
 import ipaddress
 from collections.abc import Sequence

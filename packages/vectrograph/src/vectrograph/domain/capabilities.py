@@ -1,4 +1,4 @@
-"""What an engine can do, how much of it at a time, and what it can be asked to look after."""
+"""Capabilities, limits and maintenance tasks of an engine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from vectrograph.domain.collections import Distance
 
 
 class MaintenanceTask(StrEnum):
-    """What can be asked for.
+    """Maintenance task of an engine.
 
     checkpoint: fold the log into the file. flush: publish buffered rows now. verify: check every checksum. repair:
     rebuild what is derived and salvage what is readable. measure_recall: compare searches with exact ones.
@@ -24,7 +24,7 @@ class MaintenanceTask(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceReport:
-    """What a maintenance task did or found, per collection in `details` where there is something to tell."""
+    """Result of a maintenance task, per collection in `details` where there is something to tell."""
 
     task: MaintenanceTask
     healthy: bool
@@ -45,7 +45,7 @@ class EngineLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What differs from engine to engine. The conformance suite asks nothing else."""
+    """Differences between engines. The conformance suite asks nothing else."""
 
     name: str
     conditional_writes: bool

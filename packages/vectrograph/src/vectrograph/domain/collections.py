@@ -1,4 +1,4 @@
-"""What a collection is: its name and owner, its vectors, and how it stands."""
+"""Collections: name, tenant, vectors, state."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +11,7 @@ TOKENS_COLLECTION: Final = "tokens"
 
 
 class Distance(StrEnum):
-    """How far apart two vectors are; lower is closer under each.
+    """Distance of two vectors; lower is closer under each.
 
     cosine: 1 − cos(q, v), in [0, 2]; 1 when either is zero. euclidean: squared L2. dot: −⟨q, v⟩.
     """
@@ -22,7 +22,7 @@ class Distance(StrEnum):
 
 
 class Quantisation(StrEnum):
-    """How an index may store a component of a vector: in one, two or four bytes.
+    """Storage of a vector component in an index: one, two or four bytes.
 
     The vectors themselves are always kept as they came, and decide every rank: a coarse index is smaller and quicker,
     not less exact.
@@ -34,7 +34,7 @@ class Quantisation(StrEnum):
 
 
 class IdKind(StrEnum):
-    """Who names the points of a collection.
+    """Origin of the ids of a collection.
 
     string: the caller, any string of 1 to 512 bytes. serial: the engine counts 1, 2, 3 …, never reusing one; a caller
     may also name a canonical decimal from 1 to 2⁵³−1, and the counter moves past it in the same transaction.
@@ -55,7 +55,7 @@ class CollectionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CollectionRef:
-    """Which collection: every catalog key begins with the tenant."""
+    """Reference to a collection: tenant and name."""
 
     tenant: str
     name: str
@@ -77,7 +77,7 @@ class VectorField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionSpec:
-    """What a collection is, fixed at creation."""
+    """Properties of a collection, fixed at creation."""
 
     ref: CollectionRef
     fields: tuple[VectorField, ...]
@@ -114,7 +114,7 @@ class CollectionSpec:
 
     @property
     def quantisation(self) -> Quantisation:
-        """How an index over the first field stores components."""
+        """Storage of components in an index over the first field."""
         return self.fields[0].quantisation
 
     @property

@@ -1,4 +1,4 @@
-"""Which ids a point may have."""
+"""Ids that a point may have."""
 
 import re
 from typing import Final

@@ -1,4 +1,4 @@
-"""Which payloads a point may have: JSON objects, kept as their compact UTF-8 text."""
+"""Payloads of points: JSON objects, kept as their compact UTF-8 text."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What is stored, and how it changes: points, operations on them, outcomes, and the log of changes.
+"""Points, operations on them, outcomes, and the log of changes.
 
 All are immutable plain values. Vectors are one-dimensional, C-contiguous `numpy.float32` arrays; times are integer
 microseconds since 1970-01-01 UTC; a `seq` is a positive integer that rises with every change of a collection and is
@@ -94,7 +94,7 @@ Op: TypeAlias = Put | Patch | Delete | DeleteWhere
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Precondition:
-    """What must hold for an operation to apply; an operation that fails it is skipped, the others go on.
+    """Condition for an operation to apply; an operation that fails it is skipped, the others go on.
 
     if_absent: no point of that id. if_version: id → the version it must have (an absent point never matches).
     if_match: the stored point must match the filter (an absent point never matches). DeleteWhere is not subject to
@@ -121,7 +121,7 @@ class IdempotencyKey:
 
 
 class OutcomeStatus(StrEnum):
-    """What became of one operation."""
+    """Outcome of one operation."""
 
     CREATED = "created"
     UPDATED = "updated"

@@ -1,4 +1,4 @@
-"""What is asked and answered: searches, and pages of a collection in a fixed order."""
+"""Searches, and pages of a collection in a fixed order: requests and results."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from vectrograph.domain.points import Point, Vector
 
 
 class Include(NamedTuple):
-    """Which parts of a point to return."""
+    """Parts of a point to return."""
 
     vector: bool = False
     payload: bool = True
@@ -52,7 +52,7 @@ class Hit(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How a search was answered.
+    """Explanation of how a search was answered.
 
     Attributes:
         strategy: in plain words, such as "exact scan", "graph walk", "graph walk given up for a code scan".

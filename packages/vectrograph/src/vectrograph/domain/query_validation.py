@@ -1,4 +1,4 @@
-"""Which questions an engine accepts, and what a new collection may be."""
+"""Validation of queries and of new collections."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Which vectors a collection takes, and many of them as one matrix."""
+"""Vectors that a collection takes, and many of them as one matrix."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Which writes an engine accepts: everything is looked at before anything is written."""
+"""Validation of writes: everything is checked before anything is written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a handler is given besides the decoded body: the application, the call, and the varying parts of the path."""
+"""Arguments of a handler besides the decoded body: the application, the call, the varying parts of the path."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What is the same for all requests.
+    """Application state that all requests share.
 
     Attributes:
         services: every use case.

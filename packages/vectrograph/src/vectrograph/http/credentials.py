@@ -1,4 +1,4 @@
-"""What a request says about its caller and its patience, read from its headers."""
+"""Credentials and deadline of a request, read from its headers."""
 
 import time
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ def offered_by(headers: Headers) -> str | None:
 
 
 def deadline_of(headers: Headers, received: float) -> float | None:
-    """When the caller stops waiting, in `time.monotonic()` seconds; None when it does not say.
+    """Return the deadline of the caller in `time.monotonic()` seconds; None when there is none.
 
     Args:
         headers: `X-Request-Timeout-Ms` holds whole milliseconds, counted from the arrival of the headers.

@@ -73,7 +73,7 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a handler's thread needs of a request."""
+    """Parts of a request that its handler's thread needs."""
 
     origin: Origin
     credential: str | None = field(repr=False)

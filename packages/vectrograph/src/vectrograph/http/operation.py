@@ -14,14 +14,14 @@ from vectrograph.services.call import Action
 
 
 class Access(StrEnum):
-    """Who may call, where no scope says it: anyone, or anyone with credentials that hold."""
+    """Access without a scope: for anyone, or for anyone with valid credentials."""
 
     PUBLIC = "public"
     AUTHENTICATED = "authenticated"
 
 
 class Workload(StrEnum):
-    """Where a handler runs.
+    """Kind of threads that a handler runs in.
 
     inline: on the event loop, for what neither computes nor waits. probing: in a thread kept for probes, which answer
     however busy the others are, and count towards no limit. threaded: in a worker thread. writing: in one of as many
@@ -104,7 +104,7 @@ class Operation:
 
     @property
     def pool(self) -> Workload:
-        """Which threads it runs in: `workload`, and for what changes stored data those that write.
+        """Threads that it runs in: those of `workload`, but the writing ones for changes of stored data.
 
         >>> from vectrograph.rest.routes import OPERATIONS
         >>> sorted(o.pool.value for o in OPERATIONS if o.path == "/api/v1/tokens")

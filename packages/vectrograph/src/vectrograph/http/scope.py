@@ -1,4 +1,4 @@
-"""What the parts of the HTTP server leave for one another in the scope of a request."""
+"""Entries that parts of the HTTP server leave for one another in the scope of a request."""
 
 from typing import Final
 

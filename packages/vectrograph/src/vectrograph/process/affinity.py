@@ -166,7 +166,7 @@ class _Thread(threading.local):
 
 
 class _Load:
-    """How busy cores have been so far, and what pinned threads ran, in seconds."""
+    """Load of the cores so far, and the time of pinned threads, in seconds."""
 
     def __init__(self, core: int | None, at: float, idle: Mapping[int, float], own: float) -> None:
         self._core, self._at, self._idle, self._own = core, at, idle, own

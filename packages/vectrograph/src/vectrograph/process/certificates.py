@@ -30,7 +30,7 @@ class CertificateFiles:
 
 
 class Certificates:
-    """What both transports present and demand in each handshake: whatever the files hold at that moment.
+    """Certificates that both transports present and demand in each handshake, read from the files when they change.
 
     Files that cannot be used, half written ones say, are logged once and the last good ones stay in force.
     """

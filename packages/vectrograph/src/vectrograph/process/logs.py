@@ -1,4 +1,4 @@
-"""Where log lines go: structlog for ours, one formatter for other libraries', human on a terminal and JSON
+"""Logging: structlog for own lines, one formatter for those of libraries, human on a terminal and JSON
 otherwise.
 """
 
@@ -81,7 +81,7 @@ def configure_embedded(level: LogLevel | None = None) -> None:
 
 
 class _Embedded:
-    """Whether the set-up of structlog in this process is ours, so that a second server may change its level."""
+    """Return whether this module set structlog up, so that a second server may change its level."""
 
     done = False
 
@@ -124,7 +124,7 @@ _MOMENT_SECONDS: Final = 0.2
 
 
 class GatheredLines:
-    """What structlog calls a logger: takes rendered lines, those of warnings and above at once.
+    """Logger of structlog that gathers rendered lines; warnings and above are written at once.
 
     Debug and info lines are written together after at most a fifth of a second, by a thread of its own: a write per
     call makes the thread that answers give up the interpreter, and costs more than the line. `kill -9` may lose that

@@ -1,4 +1,4 @@
-"""What clients send: one struct per request body or query string.
+"""Requests: one struct per body or query string.
 
 Wrong types are refused by msgspec, wrong values by the services. A field that a body does not know is refused, so that
 a misspelt one is not silently dropped; only login, refresh and logout ignore extra fields, because official clients
@@ -122,7 +122,7 @@ class TokenQueryMany(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class TokenDelete(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which tokens to delete: by their ids, or all that a filter matches."""
+    """Tokens to delete: by their ids, or all that a filter matches."""
 
     ids: Annotated[list[int], Meta(description="At most `max_batch` numbers of tokens.")] | None = None
     filter: FilterDocument | None = None
@@ -145,7 +145,7 @@ class ApiKeyCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class ApiKeyRotate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a key gives way to its successor: at once, or after a time in seconds or in hours."""
+    """Rotation of a key: the old one ends at once, or after a time in seconds or in hours."""
 
     overlap_seconds: Annotated[int, Meta(description="How long the old key works on; 0 to 604800.")] | None = None
     overlap_hours: Annotated[int, Meta(description="The same in hours; 0 to 720.")] | None = None
@@ -163,7 +163,7 @@ class UserCreate(_Credentials, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class UserRole(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an account shall be."""
+    """New properties of an account."""
 
     role: Annotated[str, Meta(description="admin, developer, viewer or bot.")]
 
@@ -175,14 +175,14 @@ class UserPassword(_Credentials, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class AuditPage(Struct, frozen=True, kw_only=True):
-    """Which part of the audit record, from the query string."""
+    """Part of the audit record, from the query string."""
 
     before: Annotated[int, Meta(description="Only entries with a smaller number.")] | None = None
     limit: Annotated[int, Meta(description="How many entries, 1 to 1,000.")] = 100
 
 
 class Page(Struct, frozen=True, kw_only=True):
-    """Which part of a list, from the query string."""
+    """Part of a list, from the query string."""
 
     limit: (
         Annotated[int, Meta(description="How many items; 100, or `max_page` if that is less, unless given.")]
@@ -194,7 +194,7 @@ class Page(Struct, frozen=True, kw_only=True):
 
 
 class Export(Struct, frozen=True, kw_only=True):
-    """Which tokens to send, and what of them, from the query string."""
+    """Tokens to send, and parts of each, from the query string."""
 
     filter: Annotated[str, Meta(description="Which tokens, by their metadata: a filter as JSON text.")] | None = None
     include: Annotated[str, Meta(description="Parts of each token to send, separated by commas.")] | None = None

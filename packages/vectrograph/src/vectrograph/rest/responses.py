@@ -1,4 +1,4 @@
-"""What clients receive: one struct per answer, flat, as official clients read them.
+"""Responses: one struct per answer, flat, as official clients read them.
 
 Times are UTC, written as ISO 8601 with a Z.
 """
@@ -194,7 +194,7 @@ class QueryManyResults(Struct, frozen=True, kw_only=True):
 
 
 class TokensDeleted(Struct, frozen=True, kw_only=True):
-    """What became of a request to delete many."""
+    """Outcome of a request to delete many."""
 
     deleted: Annotated[int, Meta(description="Tokens that existed and are gone now.")]
     missing: Annotated[list[int], Meta(description="Numbers asked for that no token has.")]
@@ -323,7 +323,7 @@ class Readiness(Struct, frozen=True, kw_only=True):
 
 
 class Index(Struct, frozen=True, kw_only=True):
-    """Where to go from here."""
+    """Addresses of documentation and health."""
 
     name: str
     version: str
@@ -333,7 +333,7 @@ class Index(Struct, frozen=True, kw_only=True):
 
 
 class FieldError(Struct, frozen=True, kw_only=True):
-    """What is wrong with one field; `field` is a dotted path such as `tokens.0.text`."""
+    """Fault of one field; `field` is a dotted path such as `tokens.0.text`."""
 
     field: str
     message: str
@@ -348,7 +348,7 @@ class ErrorDetails(Struct, frozen=True, kw_only=True):
 
 
 class ErrorBody(Struct, frozen=True, kw_only=True):
-    """What happened, to which item, and what to do."""
+    """Error: what happened, to which item, and what to do."""
 
     code: str
     message: str

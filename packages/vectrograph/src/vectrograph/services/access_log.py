@@ -1,4 +1,4 @@
-"""Which log lines of single requests an operator wants to see: one rule for both transports."""
+"""Access log: the requests that leave a line, by one rule for both transports."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Who calls, and under which request id and deadline: the first argument of every use case."""
+"""Calls: caller, request id and deadline, the first argument of every use case."""
 
 import time
 from dataclasses import dataclass, field
@@ -44,12 +44,12 @@ class Principal:
 
     @property
     def governed_tenant(self) -> str | None:
-        """Whose accounts, keys and records an administrator sees: those of its tenant, or of all (None)."""
+        """Tenant whose accounts, keys and records an administrator sees; None for all."""
         return None if self.tenant == DEFAULT_TENANT else self.tenant
 
 
 class Origin(NamedTuple):
-    """Where a request came from: the network address of the caller, "" when unknown, and the request's id."""
+    """Origin of a request: the network address of the caller, "" when unknown, and the request id."""
 
     address: str = ""
     request_id: str = ""

@@ -29,7 +29,7 @@ class Wellness(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthReport:
-    """What anyone may know; names nothing that is stored.
+    """Health that anyone may see; names nothing that is stored.
 
     Attributes:
         status: see `Wellness`.
@@ -51,7 +51,7 @@ class HealthReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemStatus:
-    """What a caller with `status:read` may know.
+    """Health that a caller with `status:read` may see.
 
     Attributes:
         status: see `Wellness`.

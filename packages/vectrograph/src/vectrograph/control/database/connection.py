@@ -175,8 +175,8 @@ class Database:
 
 
 class ChangeCounter:
-    """How often a SQLite file was changed: the number that SQLite itself keeps in bytes 24 to 27 of a file without
-    write-ahead log (https://www.sqlite.org/fileformat2.html, section 1.3.6).
+    """Return the change counter of a SQLite file: the number that SQLite itself keeps in bytes 24 to 27 of a file
+    without write-ahead log (https://www.sqlite.org/fileformat2.html, section 1.3.6).
 
     It is read from a mapping of the file's beginning, without a system call: every request asks, and a system call
     gives the interpreter to another thread. The file stays open until `close`: closing any descriptor of it would drop

@@ -134,7 +134,7 @@ class AuditEntry(Base):
 
 
 class CollectionOwner(Base):
-    """Who made a collection. The account may be gone: what it stored stays with its tenant."""
+    """Owner of a collection. The account may be gone: what it stored stays with its tenant."""
 
     __tablename__ = "collection_owners"
 

@@ -1,4 +1,4 @@
-"""What a filter means. Every engine answers to this module, whatever it uses to be faster.
+"""Meaning of filters. Every engine gives the answers of this module, whatever it uses to be faster.
 
 A filter is an immutable, hashable tree over a JSON payload. A path is a tuple of object keys (str) and array
 positions (int, from 0); the empty path is the value itself, as `AnyElement` and its like need it.

@@ -21,7 +21,7 @@ MAX_SIZE: Final = 10_000
 
 
 class Comparison(StrEnum):
-    """How a value is compared with a constant."""
+    """Comparison of a value with a constant."""
 
     EQ = "eq"
     NE = "ne"

@@ -1,4 +1,4 @@
-"""Who did what: every security-relevant act is written down, done or refused."""
+"""Audit record: every security-relevant act is written down, done or refused."""
 
 import builtins
 import threading

@@ -1,4 +1,4 @@
-"""When API keys were last used: known at once, written now and then."""
+"""Last uses of API keys: known at once, written every minute."""
 
 import logging
 import threading

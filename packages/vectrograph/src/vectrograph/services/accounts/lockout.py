@@ -17,7 +17,7 @@ from vectrograph.domain.errors import RateLimited
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How many failures cost nothing, and the longest wait after more; the first is a second, and each doubles it."""
+    """Failures that cost nothing, and the longest wait after more; the first is a second, and each doubles it."""
 
     free: int
     longest_seconds: float
@@ -131,7 +131,7 @@ class FailureTable(Generic[Name]):
 
 
 class KnownAddresses:
-    """Where accounts logged in before, within 30 days. Not thread-safe.
+    """Addresses from which accounts logged in within 30 days. Not thread-safe.
 
     The last address of each account is kept apart from all others, so that nobody who logs in from many addresses can
     push out where somebody else logs in from.

@@ -43,7 +43,7 @@ class KeyHolder:
 
 
 class Logins:
-    """What Vectron's AuthService does about sessions and about keys by their prefix, over the one account store."""
+    """Sessions and API keys as Vectron's AuthService has them, over the one account store."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What an account made by registration may be called and protected with."""
+"""Rules for emails, passwords and names of API keys."""
 
 import re
 from typing import Final

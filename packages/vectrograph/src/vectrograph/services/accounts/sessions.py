@@ -29,7 +29,7 @@ _LIFETIME: Final = REFRESH_SECONDS * SECOND
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenPair:
-    """What a login or refresh gives. `expires_in` is the access token's life in seconds."""
+    """Tokens of a login or refresh. `expires_in` is the access token's life in seconds."""
 
     access_token: str = field(repr=False)
     refresh_token: str = field(repr=False)
@@ -104,7 +104,7 @@ class Sessions:
         return self._pair(session, user)
 
     def authenticate(self, credential: str) -> Principal:
-        """Who a raw API key or an access token stands for, checked live.
+        """Return the caller that a raw API key or an access token stands for, checked live.
 
         Raises:
             Unauthenticated: it does not hold; the subclass says why.

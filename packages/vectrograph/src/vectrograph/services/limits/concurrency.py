@@ -1,4 +1,4 @@
-"""How many requests and streams of one account are under way at once."""
+"""Limits of the requests and streams that one account has under way."""
 
 import threading
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What a request would cost, estimated before it begins; one that costs too much is refused with the number."""
+"""Cost of a request, estimated before it begins; one that costs too much is refused with the number."""
 
 from collections.abc import Callable
 from typing import Final

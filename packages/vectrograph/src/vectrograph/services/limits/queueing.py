@@ -1,4 +1,4 @@
-"""How long one more would have to wait for a thread: what decides whether it is let in."""
+"""Queues of requests for threads, and the wait that one more would have."""
 
 import os
 import threading
@@ -59,7 +59,7 @@ class Queue:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """Number of requests that wait."""
         return self._waiting
 
     @property

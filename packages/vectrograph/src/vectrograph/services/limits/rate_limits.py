@@ -1,4 +1,4 @@
-"""How many requests a second an account, an API key and a network address may send."""
+"""Rate limits of accounts, API keys and network addresses."""
 
 import logging
 import threading
@@ -23,7 +23,7 @@ _NAMESPACE: Final = "vectrograph"
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left of a limit: `remaining` of `limit` requests, all of them again in `reset` seconds."""
+    """Rest of a limit: `remaining` of `limit` requests, all of them again in `reset` seconds."""
 
     limit: int
     remaining: int

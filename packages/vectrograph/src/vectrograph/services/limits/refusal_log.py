@@ -1,4 +1,4 @@
-"""What is refused because the server is busy: one log line a second for all of it, however much it is."""
+"""Log lines about refused requests: one a second for all of them."""
 
 import threading
 from typing import Final

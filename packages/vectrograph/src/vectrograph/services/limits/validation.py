@@ -1,4 +1,4 @@
-"""What a request may ask for: texts, payloads and sizes against the advertised limits.
+"""Validation of texts, payloads and sizes against the advertised limits.
 
 Vectors are not looked at here: the engine refuses wrong dimensions, NaN and infinities, naming the position.
 """

@@ -1,4 +1,4 @@
-"""Who made each collection."""
+"""Owners of collections."""
 
 import sqlalchemy as sa
 from alembic import op
