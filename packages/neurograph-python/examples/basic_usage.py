@@ -40,7 +40,7 @@ def api_keys(client: NeuroGraphClient) -> None:
 
 
 def errors(client: NeuroGraphClient) -> None:
-    """What goes wrong is told precisely."""
+    """Show how precisely errors are told."""
     try:
         client.tokens.get(999_999)
     except NotFoundError as error:

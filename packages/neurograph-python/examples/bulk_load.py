@@ -14,7 +14,7 @@ from neurograph import NeuroGraphClient
 
 
 def made_up() -> Iterator[dict[str, Any]]:
-    """A thousand good lines, and one that no server takes."""
+    """Yield a thousand good lines, and one that no server takes."""
     for number in range(1000):
         yield {"text": f"paragraph {number}", "metadata": {"number": number}}
     yield {"text": ""}

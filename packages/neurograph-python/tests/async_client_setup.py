@@ -1,4 +1,4 @@
-"""What the tests of the asynchronous client share: a scripted server, and clients that talk to it."""
+"""Set-up of the tests of the asynchronous client: a scripted server, and clients that talk to it."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ QUERY = "/api/v1/tokens/query"
 
 
 def scripted() -> Iterator[ScriptedServer]:
-    """A server that has token 7."""
+    """Yield a server that has token 7."""
     with ScriptedServer() as server:
         server.on("GET", TOKEN, Reply(body=token_body()))
         yield server
@@ -31,16 +31,16 @@ def noted_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def with_key(server: ScriptedServer, timeout: float | None = 10.0, max_retries: int = 2) -> AsyncNeuroGraphClient:
-    """A client with an API key."""
+    """Return a client with an API key."""
     return AsyncNeuroGraphClient(server.url, api_key="ng_live_key", timeout=timeout, max_retries=max_retries)
 
 
 def with_password(server: ScriptedServer, timeout: float | None = 10.0) -> AsyncNeuroGraphClient:
-    """A client with a password."""
+    """Return a client with a password."""
     return AsyncNeuroGraphClient(server.url, username="developer", password="pass-word-123", timeout=timeout)
 
 
 def error_reply(status: int, code: str = "SOME_CODE", **headers: str) -> Reply:
-    """An error as this API sends it."""
+    """Return an error as this API sends it."""
     body = {"success": False, "error": {"code": code, "message": "what happened", "details": {"fact": 1}}}
     return Reply(status, body, {name.replace("_", "-"): value for name, value in headers.items()})

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def gather(calls: Iterable[Callable[[], Any]]) -> list[Any]:
-    """Runs calls at once in threads of their own; an exception takes the place of its result."""
+    """Run calls at once in threads of their own; an exception takes the place of its result."""
     todo = list(calls)
 
     with ThreadPoolExecutor(len(todo)) as threads:
@@ -16,5 +16,5 @@ def gather(calls: Iterable[Callable[[], Any]]) -> list[Any]:
 
 
 async def async_gather(calls: Iterable[Callable[[], Awaitable[Any]]]) -> list[Any]:
-    """Runs calls at once in tasks of their own; an exception takes the place of its result."""
+    """Run calls at once in tasks of their own; an exception takes the place of its result."""
     return await asyncio.gather(*(call() for call in calls), return_exceptions=True)

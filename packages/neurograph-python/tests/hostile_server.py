@@ -58,7 +58,7 @@ class HostileServer:
 
 
 def request_of(connection: socket.socket) -> bytes:
-    """The head of a request, and what came with it."""
+    """Return the head of a request, and what came with it."""
     seen = b""
     while b"\r\n\r\n" not in seen:
         piece = connection.recv(65536)

@@ -81,12 +81,12 @@ USER = {"user_id": "u1", "username": "developer", "role": "developer"}
 
 
 def login_reply(access: str, refresh: str = "r1", expires_in: float = 900) -> Reply:
-    """A successful login or refresh."""
+    """Return a successful login or refresh."""
     return Reply(body={"access_token": access, "refresh_token": refresh, "expires_in": expires_in, "user": USER})
 
 
 def token_body(token_id: int = 7, **fields: Any) -> dict[str, Any]:
-    """A token as a server sends it."""
+    """Return a token as a server sends it."""
     return {"id": token_id, "text": "hello", "embedding": [0.5, -1.0], "metadata": {"a": 1}, **fields}
 
 
@@ -125,20 +125,20 @@ class ScriptedServer:
         self._scripts[method, path] = list(answers)
 
     def count(self, method: str, path: str) -> int:
-        """How many such requests have arrived."""
+        """Return how many such requests have arrived."""
         return sum((seen.method, seen.path) == (method, path) for seen in list(self.arrived))
 
     def last(self, method: str, path: str) -> Arrived:
-        """The latest such request."""
+        """Return the latest such request."""
         return next(seen for seen in reversed(self.arrived) if (seen.method, seen.path) == (method, path))
 
     def wait_for(self, method: str, path: str, count: int, timeout: float) -> bool:
-        """Waits until so many such requests have arrived; whether they did in time."""
+        """Wait until so many such requests have arrived; whether they did in time."""
         with self.changed:
             return self.changed.wait_for(lambda: self.count(method, path) >= count, timeout)
 
     def wait_until_left(self, timeout: float) -> bool:
-        """Waits until every connection was closed by its client; whether that happened in time."""
+        """Wait until every connection was closed by its client; whether that happened in time."""
         with self.changed:
             return self.changed.wait_for(lambda: not self._open, timeout)
 
@@ -204,7 +204,7 @@ class ScriptedServer:
         return script(request) if callable(script) else script
 
     def _answer(self, connection: socket.socket, answer: Answer) -> bool:
-        """Sends an answer; whether the connection stays open."""
+        """Send an answer; whether the connection stays open."""
         if isinstance(answer, Reply):
             connection.sendall(answer.encoded())
             return True

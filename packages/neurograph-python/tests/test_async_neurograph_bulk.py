@@ -22,7 +22,7 @@ pauses = pytest.fixture(noted_pauses)
 
 
 def taking(refuses: Callable[[list[dict[str, Any]]], Reply | None] = lambda tokens: None) -> Callable[[Arrived], Reply]:
-    """Creates what is sent, with rising ids, unless it is refused."""
+    """Create what is sent, with rising ids, unless it is refused."""
     ids = itertools.count(1)
 
     def answer(seen: Arrived) -> Reply:

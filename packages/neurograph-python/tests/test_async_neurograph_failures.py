@@ -1,4 +1,4 @@
-"""How the asynchronous client meets failures: repeats, time-outs, errors, certificates, closing."""
+"""Failures of the asynchronous client: repeats, time-outs, errors, certificates, closing."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""What a caller can hang into the asynchronous client, and what it tells of itself: hooks, counts, log, circuit."""
+"""Extension points and self-reports of the asynchronous client: hooks, counts, log, circuit."""
 
 import logging
 import pickle

@@ -1,4 +1,4 @@
-"""When the asynchronous client logs in: late, once, again in time, and with errors like those of any call."""
+"""Logins of the asynchronous client: late, once, again in time, and with errors like those of any call."""
 
 import pytest
 from async_client_setup import TOKEN, error_reply, noted_pauses, scripted, with_key, with_password

@@ -1,4 +1,4 @@
-"""What the asynchronous client promises about the wire, seen from the other end of it."""
+"""Promises of the asynchronous client about the wire, seen from the other end of it."""
 
 import io
 import json

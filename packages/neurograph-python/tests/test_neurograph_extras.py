@@ -1,4 +1,4 @@
-"""What happens where optional packages are missing: everything works, except what needs them, which says so."""
+"""Missing optional packages: everything works, except what needs them, which says so."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ def python(program: str) -> subprocess.CompletedProcess[str]:
 
 
 def without(*packages: str) -> str:
-    """The beginning of a program that cannot import these packages."""
+    """Return the beginning of a program that cannot import these packages."""
     return f"import sys; sys.modules.update(dict.fromkeys({packages!r}))\n"
 
 

@@ -1,5 +1,5 @@
 # Generated from test_async_neurograph_failures.py by tools/unasync.py; do not edit.
-"""How the synchronous client meets failures: repeats, time-outs, errors, certificates, closing."""
+"""Failures of the synchronous client: repeats, time-outs, errors, certificates, closing."""
 
 import json
 import time

@@ -20,7 +20,7 @@ TOKENS = b'{"tokens":[{"id":1,"embedding":1},{"id":2,"embedding":[]}],"total":2}
 
 
 def answer(body: bytes) -> Response:
-    """A success that says it is a frame."""
+    """Return a success that says it is a frame."""
     return Response(Request("GET", "/api/v1/tokens"), 200, {"content-type": VECTORS}, body)
 
 

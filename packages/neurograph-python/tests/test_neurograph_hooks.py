@@ -1,5 +1,5 @@
 # Generated from test_async_neurograph_hooks.py by tools/unasync.py; do not edit.
-"""What a caller can hang into the synchronous client, and what it tells of itself: hooks, counts, log, circuit."""
+"""Extension points and self-reports of the synchronous client: hooks, counts, log, circuit."""
 
 import logging
 import pickle

@@ -1,5 +1,5 @@
 # Generated from test_async_neurograph_login.py by tools/unasync.py; do not edit.
-"""When the synchronous client logs in: late, once, again in time, and with errors like those of any call."""
+"""Logins of the synchronous client: late, once, again in time, and with errors like those of any call."""
 
 import pytest
 from client_setup import TOKEN, error_reply, noted_pauses, scripted, with_key, with_password

@@ -27,7 +27,7 @@ def server() -> Iterator[ScriptedServer]:
 
 
 def python(program: str) -> str:
-    """Runs a program with warnings as errors; returns what it prints."""
+    """Run a program with warnings as errors; returns what it prints."""
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -35,7 +35,7 @@ def python(program: str) -> str:
 
 
 def in_child(action: Callable[..., object], *arguments: object) -> int:
-    """Does something in a forked child; returns its exit status, 0 when nothing was raised."""
+    """Do something in a forked child; returns its exit status, 0 when nothing was raised."""
     pid = os.fork()
     if pid == 0:
         try:

@@ -1,5 +1,5 @@
 # Generated from test_async_neurograph_promises.py by tools/unasync.py; do not edit.
-"""What the synchronous client promises about the wire, seen from the other end of it."""
+"""Promises of the synchronous client about the wire, seen from the other end of it."""
 
 import io
 import json

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def pickled(value: T) -> T:
-    """The value after a journey through pickle."""
+    """Return the value after a journey through pickle."""
     twin: T = pickle.loads(pickle.dumps(value))  # noqa: S301 - our own bytes
     return twin
 
@@ -89,7 +89,7 @@ def test_retryable(error: NeuroGraphError, retryable: bool) -> None:
 
 
 def test_everything_public_exists_and_is_listed() -> None:
-    """What type checkers see, what is imported at first use, and what `*` gives are the same."""
+    """Compare the names that type checkers see, those imported at first use, and those of `*`."""
     tree = ast.parse(inspect.getsource(neurograph))
     [guarded] = [node for node in tree.body if isinstance(node, ast.If)]
     imports = [node for node in guarded.body if isinstance(node, ast.ImportFrom)]

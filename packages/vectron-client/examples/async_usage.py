@@ -9,7 +9,7 @@ COLLECTION = "async-usage"
 
 
 async def main(host: str = "localhost:8081", api_key: str | None = None) -> int:
-    """Runs the example; returns the exit status."""
+    """Run the example; returns the exit status."""
     async with AsyncVectronClient(host, api_key) as client:
         try:
             await client.create_collection(COLLECTION, dimension=2, distance="euclidean")

@@ -8,7 +8,7 @@ COLLECTION = "basic-usage"
 
 
 def main(host: str = "localhost:8081", api_key: str | None = None) -> int:
-    """Runs the example; returns the exit status."""
+    """Run the example; returns the exit status."""
     with VectronClient(host, api_key) as client:
         try:
             client.create_collection(COLLECTION, dimension=4, distance="cosine")

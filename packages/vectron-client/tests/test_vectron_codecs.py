@@ -43,7 +43,7 @@ ids = text.filter(bool)
 
 
 def sent(*points: Point) -> wire.UpsertRequest:
-    """The points as a server reads them with the public messages."""
+    """Return the points as a server reads them with the public messages."""
     return wire.UpsertRequest.FromString(b"".join(encode_points(points, dimension=0, max_bytes=10**9)))
 
 
@@ -153,7 +153,7 @@ def field(number: int, wire_type: int, content: bytes) -> bytes:
 
 
 def vector_field(number: int, form: str, vector: list[float]) -> bytes:
-    """A `repeated float` in every way that protobuf allows."""
+    """Return a `repeated float` in every way that protobuf allows."""
     one = [struct.pack("<f", component) for component in vector]
     if form == "unpacked":
         return b"".join(field(number, 5, component) for component in one)

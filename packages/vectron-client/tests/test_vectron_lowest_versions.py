@@ -22,7 +22,7 @@ SUITES = (
 
 
 def lowest() -> dict[str, str]:
-    """The lowest version of each package that is not ours."""
+    """Return the lowest version of each package that is not ours."""
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     found = (re.match(r"([\w-]+)>=([\d.]+)", requirement) for requirement in project["dependencies"])
     return {match[1]: match[2] for match in found if match}
@@ -30,7 +30,7 @@ def lowest() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the lowest versions; skips where none can be had, except in continuous integration."""
+    """Provide a folder with the lowest versions; skips where none can be had, except in continuous integration."""
     folder = tmp_path_factory.mktemp("lowest")
     pins = [f"{name}=={version}.*" for name, version in lowest().items()]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]

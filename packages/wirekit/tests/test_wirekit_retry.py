@@ -98,7 +98,7 @@ def test_senseless_policies_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def scripted(clock: Clock, outcomes: list[Any]) -> tuple[Callable[[Any], Any], list[Any]]:
-    """A shell that answers sends from a script and moves the clock instead of sleeping."""
+    """Return a shell that answers sends from a script and moves the clock instead of sleeping."""
     seen: list[Any] = []
 
     def perform(effect: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 @contextmanager
 def writing(target: str | os.PathLike[str] | BinaryIO) -> Generator[BinaryIO, None, None]:
-    """A binary file to write into.
+    """Provide a binary file to write into.
 
     Args:
         target: an open file is handed through and stays open; a path is written beside its place and moved there at the

@@ -34,7 +34,7 @@ class Lock:
 
     @contextmanager
     def hold(self, deadline: Deadline) -> Generator[None, None, None]:
-        """Holds the lock.
+        """Hold the lock.
 
         Raises:
             TimeoutError: it was not free by the deadline.
@@ -61,7 +61,7 @@ class AsyncLock:
 
     @asynccontextmanager
     async def hold(self, deadline: Deadline) -> AsyncGenerator[None, None]:
-        """Holds the lock.
+        """Hold the lock.
 
         Raises:
             TimeoutError: it was not free by the deadline.
@@ -118,12 +118,12 @@ AsyncItems: TypeAlias = Iterable[T] | AsyncIterable[T]
 
 
 def iterating(items: Items[T]) -> Iterator[T]:
-    """Iterates over items."""
+    """Iterate over items."""
     return iter(items)
 
 
 async def async_iterating(items: AsyncItems[T]) -> AsyncGenerator[T, None]:
-    """Iterates over items of either kind."""
+    """Iterate over items of either kind."""
     if isinstance(items, AsyncIterable):
         async for item in items:
             yield item
@@ -133,25 +133,25 @@ async def async_iterating(items: AsyncItems[T]) -> AsyncGenerator[T, None]:
 
 
 def apart(function: Callable[..., T], *arguments: Any) -> T:
-    """Calls a function that waits for a disk."""
+    """Call a function that waits for a disk."""
     return function(*arguments)
 
 
 async def async_apart(function: Callable[..., T], *arguments: Any) -> T:
-    """Calls a function that waits for a disk, in a thread, so that the event loop goes on."""
+    """Call a function that waits for a disk, in a thread, so that the event loop goes on."""
     import asyncio
 
     return await asyncio.to_thread(function, *arguments)
 
 
 def in_turn(jobs: Iterable[Job[T]], at_once: int) -> Generator[T, None, None]:
-    """Runs jobs one after the other, whatever `at_once` says, and yields their results."""
+    """Run jobs one after the other, whatever `at_once` says, and yields their results."""
     for job in jobs:
         yield job()
 
 
 async def async_in_turn(jobs: AsyncItems[AsyncJob[T]], at_once: int) -> AsyncGenerator[T, None]:
-    """Runs jobs, so many at once, and yields their results in the order of the jobs.
+    """Run jobs, so many at once, and yields their results in the order of the jobs.
 
     No job is taken before there is room for it. When one fails, or the caller leaves, the others are cancelled.
     """

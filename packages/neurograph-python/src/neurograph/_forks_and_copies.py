@@ -14,7 +14,7 @@ class Forkable(Protocol):
     """Something that does not survive a fork as it is."""
 
     def after_fork(self) -> None:
-        """Starts over; called in the child, where this thread is the only one."""
+        """Start over; called in the child, where this thread is the only one."""
 
 
 _forkables: "WeakSet[Forkable]" = WeakSet()

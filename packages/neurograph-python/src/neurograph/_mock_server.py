@@ -41,7 +41,7 @@ class Memory:
         self._answered: dict[str, Response] = {}
 
     def answer(self, request: Request) -> Response:
-        """What a server would answer; an idempotency key gets its first answer again."""
+        """Answer as a server would; an idempotency key gets its first answer again."""
         key = request.idempotency_key
         if key is not None and key in self._answered:
             return self._answered[key]
@@ -209,7 +209,7 @@ class Memory:
 
 
 def _shown(token: _Fields, asked: _Fields) -> _Fields:
-    """A token with the parts that were asked for."""
+    """Return a token with the parts that were asked for."""
     include = asked.get("include")
     if include is None:
         return token

@@ -1,4 +1,4 @@
-"""What a client was told at construction, by its arguments and by the environment."""
+"""Options of a client, from its arguments and from the environment."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -215,7 +215,7 @@ def resolve(
     environ: Mapping[str, str] | None = None,
     **more: Any,
 ) -> Options:
-    """Joins arguments and environment, and refuses what cannot work.
+    """Join arguments and environment, and refuses what cannot work.
 
     An argument wins over its environment variable. An API key wins over a password, except that a name
     or password given as an argument wins over an API key from the environment. Empty variables count as

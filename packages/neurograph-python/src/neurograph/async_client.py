@@ -136,7 +136,7 @@ class AsyncNeuroGraphClient(Uncopied):
         self.health = AsyncHealth(self._executor)
 
     def with_options(self, **changes: Any) -> "AsyncNeuroGraphClient":
-        """A client with other options that shares connections, login, circuit and metrics with this one.
+        """Return a client with other options that shares connections, login, circuit and metrics with this one.
 
         Closing either closes both.
 
@@ -168,7 +168,7 @@ class AsyncNeuroGraphClient(Uncopied):
 
     @property
     def base_url(self) -> str:
-        """Where the server is, without a slash at the end.
+        """Address of the server, without a slash at the end.
 
         >>> AsyncNeuroGraphClient("http://localhost:8000/", api_key="ng_key").base_url
         'http://localhost:8000'
@@ -176,7 +176,7 @@ class AsyncNeuroGraphClient(Uncopied):
         return self._options.base_url
 
     async def close(self) -> None:
-        """Closes the connections; a second call does nothing. Later calls raise ClientClosedError.
+        """Close the connections; a second call does nothing. Later calls raise ClientClosedError.
 
         >>> client = AsyncNeuroGraphClient("http://localhost:8000", api_key="ng_key")
         >>> await client.close()

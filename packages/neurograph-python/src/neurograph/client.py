@@ -137,7 +137,7 @@ class NeuroGraphClient(Uncopied):
         self.health = Health(self._executor)
 
     def with_options(self, **changes: Any) -> "NeuroGraphClient":
-        """A client with other options that shares connections, login, circuit and metrics with this one.
+        """Return a client with other options that shares connections, login, circuit and metrics with this one.
 
         Closing either closes both.
 
@@ -169,7 +169,7 @@ class NeuroGraphClient(Uncopied):
 
     @property
     def base_url(self) -> str:
-        """Where the server is, without a slash at the end.
+        """Address of the server, without a slash at the end.
 
         >>> NeuroGraphClient("http://localhost:8000/", api_key="ng_key").base_url
         'http://localhost:8000'
@@ -177,7 +177,7 @@ class NeuroGraphClient(Uncopied):
         return self._options.base_url
 
     def close(self) -> None:
-        """Closes the connections; a second call does nothing. Later calls raise ClientClosedError.
+        """Close the connections; a second call does nothing. Later calls raise ClientClosedError.
 
         >>> client = NeuroGraphClient("http://localhost:8000", api_key="ng_key")
         >>> client.close()

@@ -57,7 +57,7 @@ class NeuroGraphError(Exception):
 
     @property
     def hint(self) -> str | None:
-        """What to try next, in general; None when there is nothing to say."""
+        """Advice on what to try next; None when there is none."""
         return self._hint
 
     def __init__(
@@ -331,7 +331,7 @@ _BY_STATUS: dict[int, type[NeuroGraphError]] = {
 
 
 def error_class(status: int) -> type[NeuroGraphError]:
-    """The exception that stands for an HTTP status.
+    """Return the exception that stands for an HTTP status.
 
     >>> error_class(404).__name__, error_class(507).__name__, error_class(418).__name__
     ('NotFoundError', 'ServerError', 'NeuroGraphError')

@@ -1,4 +1,4 @@
-"""What a client counts of itself."""
+"""Counters of a client."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ class Metrics:
         forget_after_fork(self)
 
     def snapshot(self) -> MetricsSnapshot:
-        """The counts as they are now."""
+        """Return the counts as they are now."""
         with self._lock:
             return MetricsSnapshot(
                 requests=self._requests,
@@ -71,25 +71,25 @@ class Metrics:
             )
 
     def answered(self, status: int, seconds: float, sent: int, received: int) -> None:
-        """Counts an attempt that was answered."""
+        """Count an attempt that was answered."""
         with self._lock:
             self._count(seconds, sent)
             self._statuses[status] += 1
             self._bytes_received += received
 
     def broken(self, error: str, seconds: float, sent: int) -> None:
-        """Counts an attempt without an answer."""
+        """Count an attempt without an answer."""
         with self._lock:
             self._count(seconds, sent)
             self._errors[error] += 1
 
     def retried(self) -> None:
-        """Counts a repeat."""
+        """Count a repeat."""
         with self._lock:
             self._retries += 1
 
     def after_fork(self) -> None:
-        """Starts over with the lock; the counts go on."""
+        """Start over with the lock; the counts go on."""
         self._lock = Lock()
 
     def _count(self, seconds: float, sent: int) -> None:

@@ -1,4 +1,4 @@
-"""What goes to the server and what comes back, as pydantic models.
+"""Requests and answers as pydantic models.
 
 Fields that a server adds are kept and readable as attributes. A model's repr never shows a secret.
 """
@@ -91,7 +91,7 @@ class Token(Answer):  # noqa: PLW1641 - equal by content, which changes: it has 
         return np.frombuffer(fields[_PACKED], dtype="<f4")
 
     def hold(self, packed: bytes) -> None:
-        """Takes an embedding that came as float32 in little-endian; for this library's own use.
+        """Take an embedding that came as float32 in little-endian; for this library's own use.
 
         >>> token = Token(id=1, embedding=[])
         >>> token.hold(bytes.fromhex("0000003f000080bf"))
@@ -105,7 +105,7 @@ class Token(Answer):  # noqa: PLW1641 - equal by content, which changes: it has 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """What is not there yet: a list of the embedding that came packed."""
+            """Make attributes on first use: a list of the embedding that came packed."""
             if name == "embedding":
                 self._unpack()
                 if name in self.__dict__:
@@ -176,7 +176,7 @@ class TokenPage(list[Token]):
 
     @property
     def has_more(self) -> bool:
-        """Whether tokens come after this page; a guess by its length when the server tells no total.
+        """Return whether tokens come after this page; a guess by its length when the server tells no total.
 
         >>> TokenPage([Token(id=1, embedding=[])], total=3, limit=1, offset=0).has_more
         True
@@ -246,7 +246,7 @@ class TokenQueryResult(Answer):
 
 
 class DeletedTokens(Answer):
-    """What became of a request to delete many tokens.
+    """Return the outcome of a request to delete many tokens.
 
     Attributes:
         deleted: tokens that existed and are gone now; an id that is given twice counts once.
@@ -388,7 +388,7 @@ class ServerLimits(Answer):
 
 
 class HealthStatus(Answer):
-    """Whether the server is well.
+    """Return whether the server is well.
 
     Attributes:
         status: `healthy`, or what is wrong.
@@ -407,7 +407,7 @@ class HealthStatus(Answer):
 
 
 class SystemStatus(Answer):
-    """What the server holds and uses.
+    """Return the contents and the resources of the server.
 
     Attributes:
         api_version: of the API.

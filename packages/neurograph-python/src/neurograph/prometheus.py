@@ -1,4 +1,4 @@
-"""What clients count of themselves, for Prometheus. Needs the extra `prometheus`.
+"""Counters of clients for Prometheus. Needs the extra `prometheus`.
 
 >>> from prometheus_client import CollectorRegistry
 >>> from neurograph import NeuroGraphClient
@@ -60,7 +60,7 @@ class ClientCollector(Collector):
         registry.register(self)
 
     def watch(self, client: NeuroGraphClient | AsyncNeuroGraphClient, name: str = "default") -> None:
-        """Shows the counts of one more client.
+        """Show the counts of one more client.
 
         Args:
             client: synchronous or asynchronous.
@@ -74,7 +74,7 @@ class ClientCollector(Collector):
                 raise ConfigurationError(f"another client is watched as {name!r}; pass another name")
 
     def unwatch(self, name: str = "default") -> None:
-        """Shows the counts of a client no longer; a name that nobody has is no error."""
+        """Show the counts of a client no longer; a name that nobody has is no error."""
         with self._lock:
             self._watched.pop(name, None)
 
@@ -83,11 +83,11 @@ class ClientCollector(Collector):
         self._registry.unregister(self)
 
     def describe(self) -> Iterator[Metric]:
-        """The series without counts, so that the registry refuses a second collector."""
+        """Yield the series without counts, so that the registry refuses a second collector."""
         yield from _families({})
 
     def collect(self) -> Iterator[Metric]:
-        """The counts as they are now; called by the registry."""
+        """Yield the counts as they are now; called by the registry."""
         with self._lock:
             watched = dict(self._watched)
         yield from _families({name: metrics.snapshot() for name, metrics in watched.items()})

@@ -9,7 +9,7 @@ from neurograph.testing import AsyncMockNeuroGraphClient, MockNeuroGraphClient
 
 @pytest.fixture
 def mock_neurograph() -> Iterator[MockNeuroGraphClient]:
-    """A client over an empty memory, for one test."""
+    """Provide a client over an empty memory, for one test."""
     client = MockNeuroGraphClient()
     yield client
     client.close()
@@ -17,5 +17,5 @@ def mock_neurograph() -> Iterator[MockNeuroGraphClient]:
 
 @pytest.fixture
 def async_mock_neurograph() -> AsyncMockNeuroGraphClient:
-    """An asynchronous client over an empty memory, for one test; it opens no connections that need closing."""
+    """Provide an asynchronous client over an empty memory, for one test; it opens no connections that need closing."""
     return AsyncMockNeuroGraphClient()

@@ -97,12 +97,12 @@ class AsyncMockNeuroGraphClient(AsyncNeuroGraphClient):
 
 
 def mock_neurograph_client(**options: Any) -> MockNeuroGraphClient:
-    """A mock client; arguments as of MockNeuroGraphClient."""
+    """Return a mock client; arguments as of MockNeuroGraphClient."""
     return MockNeuroGraphClient(**options)
 
 
 def mock_token(**overrides: Any) -> Token:
-    """A token as a server might send it.
+    """Return a token as a server might send it.
 
     >>> mock_token(text="mine").text
     'mine'
@@ -112,7 +112,7 @@ def mock_token(**overrides: Any) -> Token:
 
 
 def mock_api_key(**overrides: Any) -> APIKey:
-    """An API key as a server might send it, with a secret that opens nothing.
+    """Return an API key as a server might send it, with a secret that opens nothing.
 
     >>> mock_api_key(scopes=["tokens:read"]).scopes
     ['tokens:read']

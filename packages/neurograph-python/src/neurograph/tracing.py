@@ -57,7 +57,7 @@ class Tracing:
         }
 
     def __call__(self, request: Request, call_next: Handler) -> Response:
-        """Sends the request within a span of its own."""
+        """Send the request within a span of its own."""
         with self._span(request) as span:
             return _told(span, call_next(_carrying(request)))
 
@@ -88,7 +88,7 @@ class AsyncTracing(Tracing):
     """As Tracing, for the asynchronous client."""
 
     async def __call__(self, request: Request, call_next: AsyncHandler) -> Response:  # type: ignore[override]
-        """Sends the request within a span of its own."""
+        """Send the request within a span of its own."""
         with self._span(request) as span:
             return _told(span, await call_next(_carrying(request)))
 
@@ -104,7 +104,7 @@ def traced(client: AsyncNeuroGraphClient, tracer_provider: TracerProvider | None
 def traced(
     client: NeuroGraphClient | AsyncNeuroGraphClient, tracer_provider: TracerProvider | None = None
 ) -> NeuroGraphClient | AsyncNeuroGraphClient:
-    """A client that shares connections and login with the given one, and draws spans.
+    """Return a client that shares connections and login with the given one, and draws spans.
 
     The spans are outermost: they contain the work of all other middleware.
 

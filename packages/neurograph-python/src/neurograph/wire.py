@@ -40,11 +40,11 @@ class Request:
     attempt: int = 0
 
     def authorized(self, bearer: str | None) -> "Request":
-        """The same request with this credential."""
+        """Return the same request with this credential."""
         return replace(self, bearer=bearer)
 
     def with_header(self, name: str, value: str) -> "Request":
-        """The same request with one more header, for middleware."""
+        """Return the same request with one more header, for middleware."""
         return replace(self, headers={**self.headers, name: value})
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What a type checker must tell a user: each line marked `# wrong` is a mistake, and no other is."""
+"""Mistakes that a type checker must report: each line marked `# wrong` is a mistake, and no other is."""
 
 from neurograph import AsyncNeuroGraphClient, NeuroGraphClient, NotFoundError
 from neurograph.middleware import AsyncHandler

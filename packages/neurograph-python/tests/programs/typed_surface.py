@@ -1,4 +1,4 @@
-"""What a user's type checker sees of the public surface; checked by mypy, never run."""
+"""Public surface as a user's type checker sees it; checked by mypy, never run."""
 
 from collections.abc import Iterator
 from typing import Any, assert_type

@@ -36,11 +36,11 @@ class AsyncVectronAuthClient(AsyncBaseClient):
 
     @staticmethod
     def help() -> tuple[str, dict[str, Any]]:
-        """What this client can do: as text, and as a dictionary of operations, options and errors."""
+        """Describe this client: as text, and as a dictionary of operations, options and errors."""
         return guide(AsyncVectronAuthClient)
 
     async def register(self, email: str, password: str, *, timeout: float | None = None) -> UserProfile:
-        """Makes an account, a viewer until an administrator says more.
+        """Make an account, a viewer until an administrator says more.
 
         In development mode anyone may; otherwise this client must be logged in as an administrator.
 
@@ -61,7 +61,7 @@ class AsyncVectronAuthClient(AsyncBaseClient):
         return await self._run(accounts.register(email, password), timeout)
 
     async def login(self, email: str, password: str, *, timeout: float | None = None) -> Login:
-        """Logs in; later calls of this client are on behalf of the account.
+        """Log in; later calls of this client are on behalf of the account.
 
         Returns:
             A token for other clients, which holds for 24 hours, and the profile.
@@ -95,7 +95,7 @@ class AsyncVectronAuthClient(AsyncBaseClient):
         return token
 
     async def get_user_profile(self, *, timeout: float | None = None) -> UserProfile:
-        """The caller's account.
+        """Return the caller's account.
 
         Example::
 
@@ -104,7 +104,7 @@ class AsyncVectronAuthClient(AsyncBaseClient):
         return await self._run(accounts.get_user_profile(), timeout)
 
     async def update_user_profile(self, plan: str, *, timeout: float | None = None) -> UserProfile:
-        """Sets the plan of the caller's account, `FREE` or `PAID`; no limit depends on it.
+        """Set the plan of the caller's account, `FREE` or `PAID`; no limit depends on it.
 
         Raises:
             InvalidArgumentError: there is no such plan.
@@ -115,7 +115,7 @@ class AsyncVectronAuthClient(AsyncBaseClient):
         return profile
 
     async def delete_user(self, password: str, *, timeout: float | None = None) -> None:
-        """Deletes the caller's account with its API keys.
+        """Delete the caller's account with its API keys.
 
         Raises:
             AuthenticationError: the password is another.
@@ -123,7 +123,7 @@ class AsyncVectronAuthClient(AsyncBaseClient):
         await self._run(accounts.delete_user(password), timeout)
 
     async def create_api_key(self, name: str, *, timeout: float | None = None) -> CreatedAPIKey:
-        """Makes an API key for the caller. Its `api_key` is shown here and never again.
+        """Make an API key for the caller. Its `api_key` is shown here and never again.
 
         Args:
             name: 1 to 50 letters, digits, spaces, hyphens and underscores.
@@ -141,7 +141,7 @@ class AsyncVectronAuthClient(AsyncBaseClient):
         return await self._run(accounts.create_api_key(name), timeout)
 
     async def list_api_keys(self, *, timeout: float | None = None) -> list[APIKey]:
-        """The caller's keys that are in force, without their secrets.
+        """Return the caller's keys that are in force, without their secrets.
 
         Example::
 
@@ -150,7 +150,7 @@ class AsyncVectronAuthClient(AsyncBaseClient):
         return await self._run(accounts.list_api_keys(), timeout)
 
     async def delete_api_key(self, key_prefix: str, *, timeout: float | None = None) -> None:
-        """Deletes a key; it and its tokens cease to work at once.
+        """Delete a key; it and its tokens cease to work at once.
 
         Args:
             key_prefix: as `APIKey.key_prefix` has it.
@@ -162,7 +162,7 @@ class AsyncVectronAuthClient(AsyncBaseClient):
         await self._run(accounts.delete_api_key(key_prefix), timeout)
 
     async def validate_api_key(self, api_key: str, *, timeout: float | None = None) -> KeyOwner | None:
-        """Whose an API key is, from the whole key; None when it does not hold. Needs no login.
+        """Return whose an API key is, from the whole key; None when it does not hold. Needs no login.
 
         Example::
 
@@ -171,7 +171,7 @@ class AsyncVectronAuthClient(AsyncBaseClient):
         return await self._run(accounts.validate_api_key(api_key), timeout)
 
     async def create_sdk_token(self, key_prefix: str, *, timeout: float | None = None) -> str:
-        """A token that does what one of the caller's keys does, holds for 7 days, and ends with the key.
+        """Return a token that does what one of the caller's keys does, holds for 7 days, and ends with the key.
 
         Raises:
             PermissionDeniedError: there is none of that prefix, or it is somebody else's.
@@ -183,7 +183,7 @@ class AsyncVectronAuthClient(AsyncBaseClient):
         return await self._run(accounts.create_sdk_token(key_prefix), timeout)
 
     async def get_key_owner(self, key_prefix: str, *, timeout: float | None = None) -> KeyOwner | None:
-        """Whose a key is, for the key itself, its tokens and administrators; None for everyone else."""
+        """Return whose a key is, for the key itself, its tokens and administrators; None for everyone else."""
         return await self._run(accounts.get_key_owner(key_prefix), timeout)
 
     async def _run(self, call: Call[T], timeout: float | None) -> T:

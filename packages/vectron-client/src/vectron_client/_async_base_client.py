@@ -1,4 +1,4 @@
-"""What the asynchronous clients share: opening, closing, options, sending one call."""
+"""Base of the asynchronous clients: opening, closing, options, sending one call."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -58,11 +58,11 @@ class AsyncBaseClient(Uncopied):
         await self.close()
 
     async def close(self) -> None:
-        """Closes the connection; calls after this raise a `VectronError`. Closing again does nothing."""
+        """Close the connection; calls after this raise a `VectronError`. Closing again does nothing."""
         await self._channel.close()
 
     def with_options(self: C, **changes: Any) -> C:
-        """A client with other options on the same connection, for one call or for many; closing either closes both.
+        """Return a client with other options on the same connection; closing either closes both.
 
         Args:
             changes: fields of `ClientOptions` that are about calls: `timeout_seconds`, `expected_vector_dim`,

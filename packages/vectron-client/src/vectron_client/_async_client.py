@@ -51,7 +51,7 @@ class AsyncVectronClient(AsyncBaseClient):
 
     @staticmethod
     def help() -> tuple[str, dict[str, Any]]:
-        """What a client can do: as text, and as a dictionary of operations, options and errors.
+        """Describe the client: as text, and as a dictionary of operations, options and errors.
 
         >>> text, facts = AsyncVectronClient.help()
         >>> facts["operations"]["get"]
@@ -73,7 +73,7 @@ class AsyncVectronClient(AsyncBaseClient):
         concurrency: int = 8,
         timeout: float | None = None,
     ) -> list[SearchHits]:
-        """The points nearest to each of many vectors, in far less time than as many searches take.
+        """Return the points nearest to each of many vectors, in far less time than as many searches take.
 
         All queries of a message are answered from one state of the collection.
 
@@ -145,7 +145,7 @@ class AsyncVectronClient(AsyncBaseClient):
         query: str = "",
         timeout: float | None = None,
     ) -> ExplainedSearch:
-        """The same search as `search`, and how it was answered: strategy, index, points compared, time.
+        """Return the same search as `search`, and how it was answered: strategy, index, points compared, time.
 
         Example::
 
@@ -180,7 +180,7 @@ class AsyncVectronClient(AsyncBaseClient):
         page_size: int = 100,
         timeout: float | None = None,
     ) -> AsyncIterator[Point]:
-        """Every point of a collection, or every one that matches, page after page.
+        """Yield every point of a collection, or every one that matches, page after page.
 
         A point that is there from beginning to end, with its place in the order unchanged, comes exactly once.
 
@@ -259,7 +259,7 @@ class AsyncVectronClient(AsyncBaseClient):
         return await self._page(page_at, cursor, page_size, timeout)
 
     async def count(self, collection: str, filter: FilterLike | None = None, *, timeout: float | None = None) -> int:
-        """How many points there are, or match; exact.
+        """Return how many points there are, or match; exact.
 
         Raises:
             NotFoundError: there is no such collection.
@@ -271,7 +271,7 @@ class AsyncVectronClient(AsyncBaseClient):
         return await self._run(extensions.count(collection, filter), timeout)
 
     async def delete_where(self, collection: str, filter: FilterLike, *, timeout: float | None = None) -> int:
-        """Deletes every point that matches, in one transaction, and tells how many they were.
+        """Delete every point that matches, in one transaction, and tells how many they were.
 
         Raises:
             InvalidArgumentError: there is no filter, or it has no condition and so matches everything;
@@ -294,7 +294,7 @@ class AsyncVectronClient(AsyncBaseClient):
         if_match: FilterLike | None = None,
         timeout: float | None = None,
     ) -> list[PointOutcome]:
-        """Stores those points for which a condition holds, in one transaction, and tells what became of each.
+        """Store those points for which a condition holds, in one transaction, and tells what became of each.
 
         Args:
             collection: where to.
@@ -320,7 +320,7 @@ class AsyncVectronClient(AsyncBaseClient):
         return [] if call is None else await self._run(call, timeout)
 
     async def get_collection_info(self, name: str, *, timeout: float | None = None) -> CollectionInfo:
-        """A collection in numbers: points, how many of them are indexed, bytes on disk.
+        """Return a collection in numbers: points, how many of them are indexed, bytes on disk.
 
         Raises:
             NotFoundError: there is none of that name.
@@ -333,7 +333,7 @@ class AsyncVectronClient(AsyncBaseClient):
         return await self._run(extensions.get_collection_info(name), timeout)
 
     async def get_limits(self, *, timeout: float | None = None) -> ServerLimits:
-        """The largest things the server takes: bytes of a message, points of a request, `top_k`, dimensions.
+        """Return the largest things the server takes: bytes of a message, points of a request, `top_k`, dimensions.
 
         Example::
 
@@ -350,7 +350,7 @@ class AsyncVectronClient(AsyncBaseClient):
         quantization: str = "",
         timeout: float | None = None,
     ) -> None:
-        """Creates an empty collection.
+        """Create an empty collection.
 
         Args:
             name: its name.
@@ -369,7 +369,7 @@ class AsyncVectronClient(AsyncBaseClient):
         await self._run(operations.create_collection(name, dimension, distance, quantization), timeout)
 
     async def delete_collection(self, name: str, *, timeout: float | None = None) -> None:
-        """Deletes a collection with all its points.
+        """Delete a collection with all its points.
 
         Raises:
             NotFoundError: there is none of that name.
@@ -378,7 +378,7 @@ class AsyncVectronClient(AsyncBaseClient):
         await self._run(operations.delete_collection(name), timeout)
 
     async def list_collections(self, *, timeout: float | None = None) -> list[str]:
-        """The names of all collections."""
+        """Return the names of all collections."""
         return await self._run(operations.list_collections(), timeout)
 
     async def get_collection_status(self, name: str, *, timeout: float | None = None) -> CollectionStatus:
@@ -390,7 +390,7 @@ class AsyncVectronClient(AsyncBaseClient):
         return await self._run(operations.get_collection_status(name), timeout)
 
     async def upsert(self, collection: str, points: Iterable[Point], *, timeout: float | None = None) -> int:
-        """Stores points in one message, replacing those of the same id: all of them or, after an error, none.
+        """Store points in one message, replacing those of the same id: all of them or, after an error, none.
 
         Args:
             collection: where to.
@@ -418,7 +418,7 @@ class AsyncVectronClient(AsyncBaseClient):
         *,
         timeout: float | None = None,
     ) -> int:
-        """Stores any number of points in as many messages as it takes; each message is stored whole or not at all.
+        """Store any number of points in as many messages as it takes; each message is stored whole or not at all.
 
         The points are read as they are needed, so that a generator of millions is fine.
 
@@ -462,7 +462,7 @@ class AsyncVectronClient(AsyncBaseClient):
         ef: int = 0,
         timeout: float | None = None,
     ) -> list[SearchResult]:
-        """The points nearest to a vector, closest first; `score` is a distance, so lower is closer.
+        """Return the points nearest to a vector, closest first; `score` is a distance, so lower is closer.
 
         Args:
             collection: where to look.
@@ -514,7 +514,7 @@ class AsyncVectronClient(AsyncBaseClient):
         ef: int = 0,
         timeout: float | None = None,
     ) -> AsyncIterator[list[SearchResult]]:
-        """The same search as a stream of snapshots: each takes the place of the one before, the last one is exact.
+        """Yield a search in snapshots: each takes the place of the one before, the last one is exact.
 
         The call begins with the first snapshot that is asked for and is cancelled when the iterator is closed. It is
         repeated only as long as no snapshot has come.
@@ -559,7 +559,7 @@ class AsyncVectronClient(AsyncBaseClient):
         return await self._run(operations.get(collection, point_id), timeout)
 
     async def delete(self, collection: str, point_id: str, *, timeout: float | None = None) -> None:
-        """Deletes a point; one that does not exist is no error.
+        """Delete a point; one that does not exist is no error.
 
         Raises:
             NotFoundError: there is no such collection.
@@ -576,7 +576,7 @@ class AsyncVectronClient(AsyncBaseClient):
         context: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> str:
-        """Tells the server what somebody thought of the results of a search.
+        """Tell the server what somebody thought of the results of a search.
 
         Args:
             collection: where the search looked.
@@ -596,7 +596,7 @@ class AsyncVectronClient(AsyncBaseClient):
         return await self._run(call, timeout)
 
     async def update_user_profile(self, plan: str, *, timeout: float | None = None) -> UserProfile:
-        """Sets the plan of one's own account, `FREE` or `PAID`, and gives the profile.
+        """Set the plan of one's own account, `FREE` or `PAID`, and gives the profile.
 
         Raises:
             InvalidArgumentError: there is no such plan.

@@ -1,5 +1,5 @@
 # Generated from _async_base_client.py by tools/unasync.py; do not edit.
-"""What the synchronous clients share: opening, closing, options, sending one call."""
+"""Base of the synchronous clients: opening, closing, options, sending one call."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -59,11 +59,11 @@ class BaseClient(Uncopied):
         self.close()
 
     def close(self) -> None:
-        """Closes the connection; calls after this raise a `VectronError`. Closing again does nothing."""
+        """Close the connection; calls after this raise a `VectronError`. Closing again does nothing."""
         self._channel.close()
 
     def with_options(self: C, **changes: Any) -> C:
-        """A client with other options on the same connection, for one call or for many; closing either closes both.
+        """Return a client with other options on the same connection; closing either closes both.
 
         Args:
             changes: fields of `ClientOptions` that are about calls: `timeout_seconds`, `expected_vector_dim`,

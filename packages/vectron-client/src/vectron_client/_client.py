@@ -52,7 +52,7 @@ class VectronClient(BaseClient):
 
     @staticmethod
     def help() -> tuple[str, dict[str, Any]]:
-        """What a client can do: as text, and as a dictionary of operations, options and errors.
+        """Describe the client: as text, and as a dictionary of operations, options and errors.
 
         >>> text, facts = VectronClient.help()
         >>> facts["operations"]["get"]
@@ -74,7 +74,7 @@ class VectronClient(BaseClient):
         concurrency: int = 8,
         timeout: float | None = None,
     ) -> list[SearchHits]:
-        """The points nearest to each of many vectors, in far less time than as many searches take.
+        """Return the points nearest to each of many vectors, in far less time than as many searches take.
 
         All queries of a message are answered from one state of the collection.
 
@@ -146,7 +146,7 @@ class VectronClient(BaseClient):
         query: str = "",
         timeout: float | None = None,
     ) -> ExplainedSearch:
-        """The same search as `search`, and how it was answered: strategy, index, points compared, time.
+        """Return the same search as `search`, and how it was answered: strategy, index, points compared, time.
 
         Example::
 
@@ -181,7 +181,7 @@ class VectronClient(BaseClient):
         page_size: int = 100,
         timeout: float | None = None,
     ) -> Iterator[Point]:
-        """Every point of a collection, or every one that matches, page after page.
+        """Yield every point of a collection, or every one that matches, page after page.
 
         A point that is there from beginning to end, with its place in the order unchanged, comes exactly once.
 
@@ -260,7 +260,7 @@ class VectronClient(BaseClient):
         return self._page(page_at, cursor, page_size, timeout)
 
     def count(self, collection: str, filter: FilterLike | None = None, *, timeout: float | None = None) -> int:
-        """How many points there are, or match; exact.
+        """Return how many points there are, or match; exact.
 
         Raises:
             NotFoundError: there is no such collection.
@@ -272,7 +272,7 @@ class VectronClient(BaseClient):
         return self._run(extensions.count(collection, filter), timeout)
 
     def delete_where(self, collection: str, filter: FilterLike, *, timeout: float | None = None) -> int:
-        """Deletes every point that matches, in one transaction, and tells how many they were.
+        """Delete every point that matches, in one transaction, and tells how many they were.
 
         Raises:
             InvalidArgumentError: there is no filter, or it has no condition and so matches everything;
@@ -295,7 +295,7 @@ class VectronClient(BaseClient):
         if_match: FilterLike | None = None,
         timeout: float | None = None,
     ) -> list[PointOutcome]:
-        """Stores those points for which a condition holds, in one transaction, and tells what became of each.
+        """Store those points for which a condition holds, in one transaction, and tells what became of each.
 
         Args:
             collection: where to.
@@ -321,7 +321,7 @@ class VectronClient(BaseClient):
         return [] if call is None else self._run(call, timeout)
 
     def get_collection_info(self, name: str, *, timeout: float | None = None) -> CollectionInfo:
-        """A collection in numbers: points, how many of them are indexed, bytes on disk.
+        """Return a collection in numbers: points, how many of them are indexed, bytes on disk.
 
         Raises:
             NotFoundError: there is none of that name.
@@ -334,7 +334,7 @@ class VectronClient(BaseClient):
         return self._run(extensions.get_collection_info(name), timeout)
 
     def get_limits(self, *, timeout: float | None = None) -> ServerLimits:
-        """The largest things the server takes: bytes of a message, points of a request, `top_k`, dimensions.
+        """Return the largest things the server takes: bytes of a message, points of a request, `top_k`, dimensions.
 
         Example::
 
@@ -351,7 +351,7 @@ class VectronClient(BaseClient):
         quantization: str = "",
         timeout: float | None = None,
     ) -> None:
-        """Creates an empty collection.
+        """Create an empty collection.
 
         Args:
             name: its name.
@@ -370,7 +370,7 @@ class VectronClient(BaseClient):
         self._run(operations.create_collection(name, dimension, distance, quantization), timeout)
 
     def delete_collection(self, name: str, *, timeout: float | None = None) -> None:
-        """Deletes a collection with all its points.
+        """Delete a collection with all its points.
 
         Raises:
             NotFoundError: there is none of that name.
@@ -379,7 +379,7 @@ class VectronClient(BaseClient):
         self._run(operations.delete_collection(name), timeout)
 
     def list_collections(self, *, timeout: float | None = None) -> list[str]:
-        """The names of all collections."""
+        """Return the names of all collections."""
         return self._run(operations.list_collections(), timeout)
 
     def get_collection_status(self, name: str, *, timeout: float | None = None) -> CollectionStatus:
@@ -391,7 +391,7 @@ class VectronClient(BaseClient):
         return self._run(operations.get_collection_status(name), timeout)
 
     def upsert(self, collection: str, points: Iterable[Point], *, timeout: float | None = None) -> int:
-        """Stores points in one message, replacing those of the same id: all of them or, after an error, none.
+        """Store points in one message, replacing those of the same id: all of them or, after an error, none.
 
         Args:
             collection: where to.
@@ -419,7 +419,7 @@ class VectronClient(BaseClient):
         *,
         timeout: float | None = None,
     ) -> int:
-        """Stores any number of points in as many messages as it takes; each message is stored whole or not at all.
+        """Store any number of points in as many messages as it takes; each message is stored whole or not at all.
 
         The points are read as they are needed, so that a generator of millions is fine.
 
@@ -463,7 +463,7 @@ class VectronClient(BaseClient):
         ef: int = 0,
         timeout: float | None = None,
     ) -> list[SearchResult]:
-        """The points nearest to a vector, closest first; `score` is a distance, so lower is closer.
+        """Return the points nearest to a vector, closest first; `score` is a distance, so lower is closer.
 
         Args:
             collection: where to look.
@@ -515,7 +515,7 @@ class VectronClient(BaseClient):
         ef: int = 0,
         timeout: float | None = None,
     ) -> Iterator[list[SearchResult]]:
-        """The same search as a stream of snapshots: each takes the place of the one before, the last one is exact.
+        """Yield a search in snapshots: each takes the place of the one before, the last one is exact.
 
         The call begins with the first snapshot that is asked for and is cancelled when the iterator is closed. It is
         repeated only as long as no snapshot has come.
@@ -560,7 +560,7 @@ class VectronClient(BaseClient):
         return self._run(operations.get(collection, point_id), timeout)
 
     def delete(self, collection: str, point_id: str, *, timeout: float | None = None) -> None:
-        """Deletes a point; one that does not exist is no error.
+        """Delete a point; one that does not exist is no error.
 
         Raises:
             NotFoundError: there is no such collection.
@@ -577,7 +577,7 @@ class VectronClient(BaseClient):
         context: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> str:
-        """Tells the server what somebody thought of the results of a search.
+        """Tell the server what somebody thought of the results of a search.
 
         Args:
             collection: where the search looked.
@@ -597,7 +597,7 @@ class VectronClient(BaseClient):
         return self._run(call, timeout)
 
     def update_user_profile(self, plan: str, *, timeout: float | None = None) -> UserProfile:
-        """Sets the plan of one's own account, `FREE` or `PAID`, and gives the profile.
+        """Set the plan of one's own account, `FREE` or `PAID`, and gives the profile.
 
         Raises:
             InvalidArgumentError: there is no such plan.

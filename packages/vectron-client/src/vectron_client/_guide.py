@@ -1,4 +1,4 @@
-"""What a client can do, in words and as data, read off the client itself."""
+"""Guide to a client, in words and as data, read off the client itself."""
 
 import inspect
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from vectron_client._options import ClientOptions
 
 
 def guide(client: type) -> tuple[str, dict[str, Any]]:
-    """A client's guide.
+    """Return a client's guide.
 
     Args:
         client: the class.
@@ -51,7 +51,7 @@ def _text(name: str, facts: dict[str, Any]) -> str:
 
 
 def _parameters(function: Callable[..., Any]) -> str:
-    """The parameters without types and without `self`."""
+    """Return the parameters without types and without `self`."""
     signature = inspect.signature(function)
     named = [each.replace(annotation=each.empty) for each in signature.parameters.values() if each.name != "self"]
     return str(inspect.Signature(named))

@@ -1,4 +1,4 @@
-"""How a client behaves: one dataclass, checked when it is made and again when a client is built with it."""
+"""Options of a client: one dataclass, checked when it is made and again when a client is built with it."""
 
 import math
 import os
@@ -157,7 +157,7 @@ class ClientOptions:
         return replace(self)  # every value is immutable, but for a list of statuses, which is only read
 
     def statuses(self) -> frozenset[str]:
-        """The names of the statuses after which to repeat.
+        """Return the names of the statuses after which to repeat.
 
         >>> sorted(ClientOptions(retryable_statuses=["unavailable"]).statuses())
         ['UNAVAILABLE']
@@ -174,7 +174,7 @@ class ClientOptions:
 
 
 def own_options(options: ClientOptions | None) -> ClientOptions:
-    """A copy for a client to keep, checked again because its fields can be assigned to; the defaults for None.
+    """Return a copy for a client to keep, checked again because its fields can be assigned to; the defaults for None.
 
     Raises:
         InvalidArgumentError: a value makes no sense, or these are no `ClientOptions`.
@@ -193,7 +193,7 @@ PER_CALL = (
 
 
 def changed_options(options: ClientOptions, changes: dict[str, Any]) -> ClientOptions:
-    """A copy with other values.
+    """Return a copy with other values.
 
     Raises:
         InvalidArgumentError: a value makes no sense, there is no such option, or it belongs to the connection.
@@ -250,7 +250,7 @@ _NUMBERS = ("max_recv_message_length", "max_send_message_length", *_LEAST, *_RAN
 
 
 def is_pem(given: str) -> bool:
-    """Whether a text is PEM itself and no path.
+    """Return whether a text is PEM itself and no path.
 
     >>> is_pem("-----BEGIN CERTIFICATE-----"), is_pem("key.pem")
     (True, False)
@@ -259,14 +259,14 @@ def is_pem(given: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A number of numpy as a plain one; anything else as it is."""
+    """Return a number of numpy as a plain one; anything else as it is."""
     if type(value) in (int, float, bool) or not isinstance(value, Real):
         return value
     return int(value) if isinstance(value, Integral) else float(value)
 
 
 def _is_host(value: Any, *, with_port: bool = False) -> bool:
-    """Whether this is the name or the address of a host, and does not look like a key.
+    """Return whether this is the name or the address of a host, and does not look like a key.
 
     >>> _is_host("vectron.example"), _is_host("[::1]:443", with_port=True), _is_host("ng_live_0123")
     (True, True, False)

@@ -49,10 +49,10 @@ class VectronClientPool(Uncopied):
         self.close()
 
     def next(self) -> VectronClient:
-        """The client whose turn it is. It stays the pool's: do not close it."""
+        """Return the client whose turn it is. It stays the pool's: do not close it."""
         return self._clients[next(self._turns) % len(self._clients)]
 
     def close(self) -> None:
-        """Closes all clients; calls after this raise a `VectronError`. Closing again does nothing."""
+        """Close all clients; calls after this raise a `VectronError`. Closing again does nothing."""
         for client in self._clients:
             client.close()

@@ -58,7 +58,7 @@ class ScrollPage:
 
 @dataclass(frozen=True)
 class PointOutcome:
-    """What a conditional upsert did to one point.
+    """Outcome of a conditional upsert for one point.
 
     Attributes:
         id: of the point.
@@ -198,7 +198,7 @@ class CreatedAPIKey:
 
 @dataclass(frozen=True)
 class KeyOwner:
-    """Whose an API key is.
+    """Owner of an API key.
 
     Attributes:
         user_id: the account.

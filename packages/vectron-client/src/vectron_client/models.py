@@ -1,4 +1,4 @@
-"""What goes into calls and comes out of them: plain dataclasses with real lists and dictionaries.
+"""Arguments and results of calls: plain dataclasses with real lists and dictionaries.
 
 Vectors of answers stay the bytes they arrived as until somebody looks at them.
 """
@@ -62,7 +62,7 @@ class _VectorField:
 
 
 def _as_list(vector: Any) -> Any:
-    """The components as a list; what is no vector stays as it is, so that looking at it raises nothing."""
+    """Return the components as a list; what is no vector stays as it is, so that looking at it raises nothing."""
     if isinstance(vector, PackedVector):
         return to_list(vector)
     if isinstance(vector, (list, tuple)):
@@ -73,7 +73,7 @@ def _as_list(vector: Any) -> Any:
 
 
 def given_vector(item: "Point | SearchResult") -> Any:
-    """The vector as it was given, without conversion: list, array, buffer or `PackedVector`.
+    """Return the vector as it was given, without conversion: list, array, buffer or `PackedVector`.
 
     >>> given_vector(Point("a", (1, 2)))
     (1, 2)
@@ -82,7 +82,7 @@ def given_vector(item: "Point | SearchResult") -> Any:
 
 
 def _shown(item: "Point | SearchResult") -> str:
-    """The vector for `repr`: in full up to eight components, else its beginning and length; unpacks no more."""
+    """Return the vector for `repr`: in full up to eight components, else its beginning and length; unpacks no more."""
     vector = given_vector(item)
     if isinstance(vector, PackedVector):
         length = len(vector) // 4
@@ -197,7 +197,7 @@ class CollectionStatus:
 
     @property
     def ready(self) -> bool:
-        """Whether every shard can answer.
+        """Return whether every shard can answer.
 
         >>> CollectionStatus("docs", 4, "cosine", [ShardStatus(1, [1], 1, True)]).ready
         True
@@ -207,7 +207,7 @@ class CollectionStatus:
 
 @dataclass(frozen=True)
 class FeedbackItem:
-    """What somebody thought of one result of a search.
+    """Judgement of one result of a search.
 
     Attributes:
         result_id: id of the point.

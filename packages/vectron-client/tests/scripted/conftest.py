@@ -180,7 +180,7 @@ class _Awaited:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., ScriptedServer]]:
-    """Starts servers; arguments as `ScriptedServer` takes them, gRPC's without their prefix `grpc.`."""
+    """Start servers; arguments as `ScriptedServer` takes them, gRPC's without their prefix `grpc.`."""
     servers: list[ScriptedServer] = []
 
     def make(*args: Any, **options: Any) -> ScriptedServer:
@@ -205,7 +205,7 @@ UNHURRIED = "import logging; logging.getLogger('asyncio').setLevel(logging.ERROR
 
 @pytest.fixture
 def run_script() -> RunScript:
-    """Runs a script in a fresh interpreter in development mode; returns what it printed, refuses anything on stderr."""
+    """Run a script in a fresh interpreter in development mode; returns what it printed, refuses anything on stderr."""
 
     def run(script: str, address: str, **environment: str) -> str:
         done = subprocess.run(
@@ -226,7 +226,7 @@ Connect = Callable[..., VectronClient]
 
 @pytest.fixture(params=["sync", "async"])
 def connect(request: pytest.FixtureRequest, server: ScriptedServer) -> Iterator[Connect]:
-    """Makes clients of the server, once with each kind of client behind the synchronous methods."""
+    """Make clients of the server, once with each kind of client behind the synchronous methods."""
     clients: list[VectronClient] = []
     with contextlib.closing(asyncio.new_event_loop()) as runner:
 

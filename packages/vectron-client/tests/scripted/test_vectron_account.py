@@ -1,4 +1,4 @@
-"""What a caller does on behalf of the own account: judgements of results, and the profile."""
+"""Calls on behalf of the own account: judgements of results, and the profile."""
 
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING

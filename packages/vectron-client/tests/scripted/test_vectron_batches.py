@@ -22,7 +22,7 @@ def made(count: int) -> list[Point]:
 
 
 def store(body: bytes, _context: grpc.ServicerContext | None = None) -> bytes:
-    """What a server that stores everything answers."""
+    """Answer as a server that stores everything."""
     return wire.UpsertResponse(upserted=len(wire.UpsertRequest.FromString(body).points)).SerializeToString()
 
 

@@ -1,4 +1,4 @@
-"""What only this project's server has: what is sent for it, and what happens on servers that do not have it."""
+"""Extensions of this project's server: the messages for them, and servers that lack them."""
 
 import pickle
 import threading

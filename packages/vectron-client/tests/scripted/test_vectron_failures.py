@@ -1,4 +1,4 @@
-"""What callers see when a call fails: one exception per status, with everything the server said."""
+"""Exceptions of failed calls: one exception per status, with everything the server said."""
 
 import json
 import pickle

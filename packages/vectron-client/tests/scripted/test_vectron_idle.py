@@ -29,7 +29,7 @@ FIVE_MINUTES_MS = 300_000
 
 @pytest.fixture
 def server(start: "Callable[..., ScriptedServer]", monkeypatch: pytest.MonkeyPatch) -> "ScriptedServer":
-    """A server that loses its patience as much sooner, and clients that ping as much more often."""
+    """Provide a server that loses its patience as much sooner, and clients that ping as much more often."""
     if WHOLE:
         return start()
     plain = endpoint._arguments

@@ -103,7 +103,7 @@ def test_trailers_that_make_no_sense_do_not_replace_the_error(server: "ScriptedS
 
 
 def _pages(points: int, payload: str, limit: int) -> Callable[[bytes, grpc.ServicerContext], bytes]:
-    """A server of so many points, each with the same payload."""
+    """Return a server of so many points, each with the same payload."""
 
     def scroll(body: bytes, _context: grpc.ServicerContext) -> bytes:
         request = extensions.ScrollRequest.FromString(body)
@@ -165,7 +165,9 @@ def _frame(kind: int, flags: int, stream: int, content: bytes = b"") -> bytes:
 
 @pytest.fixture
 def dripping() -> Iterator[tuple[str, threading.Event]]:
-    """A server that promises an answer of 10 MB and sends a byte now and then, and an event: its call was given up."""
+    """Provide a server that promises an answer of 10 MB and sends a byte now and then, and an event: its call was given
+    up.
+    """
     over, given_up = threading.Event(), threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def peers(server: "ScriptedServer") -> list[str]:
-    """The addresses that calls came from."""
+    """Provide the addresses that calls came from."""
     seen: list[str] = []
 
     def note(_request: bytes, context: grpc.ServicerContext) -> bytes:

@@ -1,4 +1,4 @@
-"""Which calls are sent again, when, and how long that may take in all."""
+"""Repeated calls: which, when, and how long that may take in all."""
 
 import itertools
 import time

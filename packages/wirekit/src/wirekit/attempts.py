@@ -21,7 +21,7 @@ def attempts(
     budget: RetryBudget | None = None,
     on_retry: Callable[[Exception, int, float], None] | None = None,
 ) -> Flow[T]:
-    """Runs an attempt until it succeeds or the policy gives up; the only retry loop there is.
+    """Run an attempt until it succeeds or the policy gives up; the only retry loop there is.
 
     Args:
         attempt: makes a fresh flow for one attempt.

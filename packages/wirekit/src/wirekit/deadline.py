@@ -28,7 +28,7 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float | None, clock: Clock = time.monotonic) -> "Deadline":
-        """The deadline `seconds` from now; None means never.
+        """Return the deadline `seconds` from now; None means never.
 
         >>> Deadline.after(None).at
         inf
@@ -45,11 +45,11 @@ class Deadline:
 
     @property
     def expired(self) -> bool:
-        """Whether the time has come."""
+        """Return whether the time has come."""
         return self.clock() >= self.at
 
     def child(self, seconds: float | None) -> "Deadline":
-        """The earlier of this deadline and `seconds` from now: a part never outlives the whole.
+        """Return the earlier of this deadline and `seconds` from now: a part never outlives the whole.
 
         >>> whole = Deadline.after(30, clock=lambda: 0.0)
         >>> whole.child(10).at, whole.child(60).at

@@ -35,11 +35,11 @@ class Filter:
 
     @staticmethod
     def refusal(reason: str) -> Exception:
-        """The error for joining with what is no filter; libraries make their own in a subclass."""
+        """Return the error for joining with what is no filter; libraries make their own in a subclass."""
         return FilterError(reason)
 
     def to_dict(self) -> dict[str, Any]:
-        """The plain form, as it goes to the server.
+        """Return the plain form, as it goes to the server.
 
         >>> field("author", "name").exists().to_dict()
         {'path': ['author', 'name'], 'exists': True}
@@ -119,7 +119,7 @@ class Field(Generic[F]):
         return self._filter("in", list(values))
 
     def since(self, moment: datetime) -> F:
-        """A date and time, as ISO 8601 text, at or after `moment`; the server refuses one without a time zone.
+        """Return a date and time, as ISO 8601 text, at or after `moment`; the server refuses one without a time zone.
 
         >>> from datetime import timezone
         >>> field("written").since(datetime(2026, 1, 1, tzinfo=timezone.utc)).to_dict()
@@ -128,7 +128,7 @@ class Field(Generic[F]):
         return self._filter("date", {"gte": moment.isoformat()})
 
     def before(self, moment: datetime) -> F:
-        """A date and time, as ISO 8601 text, before `moment`; the server refuses one without a time zone.
+        """Return a date and time, as ISO 8601 text, before `moment`; the server refuses one without a time zone.
 
         >>> from datetime import timezone
         >>> field("written").before(datetime(2026, 1, 1, tzinfo=timezone.utc)).to_dict()
@@ -145,7 +145,7 @@ class Field(Generic[F]):
         return self._filter("exists", True)
 
     def is_null(self) -> F:
-        """The value is null.
+        """Return the value is null.
 
         >>> field("parent").is_null().to_dict()
         {'path': 'parent', 'is_null': True}
@@ -153,7 +153,7 @@ class Field(Generic[F]):
         return self._filter("is_null", True)
 
     def starts_with(self, text: str, *, fold_case: bool = False) -> F:
-        """A text that begins with `text`; `fold_case` lets upper and lower case count as the same.
+        """Return a text that begins with `text`; `fold_case` lets upper and lower case count as the same.
 
         >>> field("title").starts_with("the ", fold_case=True).to_dict()
         {'path': 'title', 'prefix': 'the ', 'fold_case': True}
@@ -161,7 +161,7 @@ class Field(Generic[F]):
         return self._filter("prefix", text, fold_case=fold_case)
 
     def contains_text(self, text: str, *, fold_case: bool = False) -> F:
-        """A text that holds `text`; `fold_case` lets upper and lower case count as the same.
+        """Return a text that holds `text`; `fold_case` lets upper and lower case count as the same.
 
         >>> field("title").contains_text("whale", fold_case=True).to_dict()
         {'path': 'title', 'substring': 'whale', 'fold_case': True}
@@ -169,7 +169,7 @@ class Field(Generic[F]):
         return self._filter("substring", text, fold_case=fold_case)
 
     def any(self, condition: FilterLike) -> F:
-        """A list of which some element meets the condition; `each()` is the element.
+        """Return a list of which some element meets the condition; `each()` is the element.
 
         >>> field("tags").any(each() == "red").to_dict()
         {'path': 'tags', 'any': {'eq': 'red'}}
@@ -180,7 +180,7 @@ class Field(Generic[F]):
         return self._filter("any", document(condition, self.kind.refusal))
 
     def all(self, condition: FilterLike) -> F:
-        """A list of which every element meets the condition; `each()` is the element.
+        """Return a list of which every element meets the condition; `each()` is the element.
 
         >>> field("tags").all(each() == "red").to_dict()
         {'path': 'tags', 'all': {'eq': 'red'}}
@@ -191,7 +191,7 @@ class Field(Generic[F]):
         return self._filter("all", document(condition, self.kind.refusal))
 
     def none(self, condition: FilterLike) -> F:
-        """A list of which no element meets the condition; `each()` is the element.
+        """Return a list of which no element meets the condition; `each()` is the element.
 
         >>> field("tags").none(each() == "red").to_dict()
         {'path': 'tags', 'none': {'eq': 'red'}}
@@ -219,7 +219,7 @@ class PlainField(Field[Filter]):
 
 
 def field(*path: str | int) -> PlainField:
-    """A place: keys, and positions in lists, from the outside in.
+    """Return a place: keys, and positions in lists, from the outside in.
 
     Raises:
         FilterError: no path is given.
@@ -233,7 +233,7 @@ def field(*path: str | int) -> PlainField:
 
 
 def each() -> PlainField:
-    """The element itself, inside `any`, `all` and `none`.
+    """Return the element itself, inside `any`, `all` and `none`.
 
     >>> field("scores").all(each() > 0.5).to_dict()
     {'path': 'scores', 'all': {'range': {'gt': 0.5}}}
@@ -242,7 +242,7 @@ def each() -> PlainField:
 
 
 def matches_everything(document: Any) -> bool:
-    """Whether a plain filter has no condition, so that everything matches, and does not say `everything` itself.
+    """Return whether a plain filter has no condition, so that everything matches, and does not say `everything` itself.
 
     >>> matches_everything({"and": []}), matches_everything({"everything": True}), matches_everything({"or": []})
     (True, False, False)
@@ -251,7 +251,7 @@ def matches_everything(document: Any) -> bool:
 
 
 def _constant(document: Any, depth: int) -> bool | None:
-    """The value of a filter that is the same for everything; None when it depends, or is no filter."""
+    """Return the value of a filter that is the same for everything; None when it depends, or is no filter."""
     if not isinstance(document, Mapping) or depth > _MAX_DEPTH:
         return None
     for operator, opposite in (("and", False), ("or", True)):
@@ -267,7 +267,7 @@ def _constant(document: Any, depth: int) -> bool | None:
 
 
 def document(filter: FilterLike, refusal: Callable[[str], Exception] = FilterError) -> dict[str, Any]:
-    """A filter in its plain form, whichever way it was written.
+    """Return a filter in its plain form, whichever way it was written.
 
     Args:
         filter: a dictionary or a Filter.

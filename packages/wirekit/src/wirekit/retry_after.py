@@ -1,4 +1,4 @@
-"""What a server said about when to come back: the value of a `Retry-After` header or trailer."""
+"""Time after which a server wants to be asked again: the value of a `Retry-After` header or trailer."""
 
 import math
 import re

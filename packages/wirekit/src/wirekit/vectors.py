@@ -45,7 +45,7 @@ class VectorError(ValueError):
 
 
 def pack(vector: Any, *, dimension: int | None = None, label: str = "vector") -> bytes:
-    """The components as little-endian float32, 4 bytes each: what a packed `repeated float` carries.
+    """Return the components as little-endian float32, 4 bytes each: what a packed `repeated float` carries.
 
     Args:
         vector: one-dimensional, see the module.
@@ -77,7 +77,7 @@ def pack(vector: Any, *, dimension: int | None = None, label: str = "vector") ->
 
 
 def floats(vector: Any, *, dimension: int | None = None, label: str = "vector") -> list[float]:
-    """The components as a list of Python floats, for JSON; arguments and errors as in `pack`.
+    """Return the components as a list of Python floats, for JSON; arguments and errors as in `pack`.
 
     Components of a list or tuple keep their full precision.
 
@@ -138,7 +138,7 @@ def to_array(data: bytes | bytearray | memoryview) -> Any:
 
 
 def _ready(numpy: Any, vector: Any) -> bool:
-    """Whether a numpy array is a vector as it travels: float32, one-dimensional, finite."""
+    """Return whether a numpy array is a vector as it travels: float32, one-dimensional, finite."""
     kind = vector.dtype
     if kind.char != "f" or not kind.isnative or not _LITTLE_ENDIAN or vector.ndim != 1:
         return False
@@ -146,7 +146,7 @@ def _ready(numpy: Any, vector: Any) -> bool:
 
 
 def _packed(numpy: Any, vector: Sequence[Any]) -> bytes | None:
-    """A list or tuple as it travels; None when it is no vector, or when only a closer look can tell.
+    """Return a list or tuple as it travels; None when it is no vector, or when only a closer look can tell.
 
     `struct` takes a quarter of the time that `array` takes.
     """
@@ -250,7 +250,7 @@ def _array_of(code: str, vector: Iterable[SupportsFloat], label: str) -> "array[
 
 
 def _wrong_component(vector: Any, label: str, error: Exception) -> VectorError:
-    """Finds the first component that is no number; reached only after the fast conversion has failed."""
+    """Find the first component that is no number; reached only after the fast conversion has failed."""
     if not isinstance(vector, Sequence):
         return VectorError(label, f"is {type(vector).__name__}; pass a sequence of numbers")
     for position, component in enumerate(vector):

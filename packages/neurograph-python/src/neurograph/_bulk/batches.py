@@ -31,11 +31,13 @@ class Batch:
     bare: bool = False
 
     def wants_frame(self, known: bool | None) -> bool:
-        """Whether to try a frame: with a server that has not been heard yet when an embedding has been packed."""
+        """Return whether to try a frame: with a server that has not been heard yet when an embedding has been
+        packed.
+        """
         return any(each.packed is not None for each in self.items) if known is None else known
 
     def framed(self) -> bytes | None:
-        """The batch as a vector frame; None when some embeddings are lists, or they are of different lengths."""
+        """Return the batch as a vector frame; None when some embeddings are lists, or they are of different lengths."""
         more = b',"include":[]' if self.bare else b""
         if isinstance(self.items, Columns):
             return self.items.framed(more)
@@ -49,7 +51,7 @@ class Batch:
         return write_frame(document(bodies, more), rows)
 
     def in_json(self) -> bytes:
-        """The batch as JSON text."""
+        """Return the batch as JSON text."""
         return document(
             each.body if each.packed is None else each.with_embedding(encode(to_list(each.packed)))
             for each in self.items
@@ -57,12 +59,12 @@ class Batch:
 
 
 def is_small(batch: Sequence[Encoded]) -> bool:
-    """Whether any server takes this batch, so that its limits need not be asked for."""
+    """Return whether any server takes this batch, so that its limits need not be asked for."""
     return len(batch) <= SMALL_COUNT and _size(batch, None) <= SMALL_BYTES
 
 
 def recut(batch: Sequence[Encoded], limits: ServerLimits | None, frames: bool | None) -> list[Sequence[Encoded]]:
-    """The batch, cut so that each part is within what the server takes."""
+    """Return the batch, cut so that each part is within what the server takes."""
     if limits is None:
         return [batch]
     most = limits.max_batch or len(batch)
@@ -80,6 +82,6 @@ def _size(batch: Sequence[Encoded], frames: bool | None) -> int:
 
 
 def halves(batch: Sequence[Encoded]) -> list[Sequence[Encoded]]:
-    """The batch in two parts; one of a single item cannot be cut."""
+    """Return the batch in two parts; one of a single item cannot be cut."""
     middle = len(batch) // 2
     return [batch[:middle], batch[middle:]]

@@ -57,7 +57,7 @@ class Columns(Sequence[Encoded]):
         self._indices: list[int] = []
 
     def take(self, item: NewToken, index: int) -> bool:
-        """Takes an item, and copies its array; False when it is of another kind, or there is no room."""
+        """Take an item, and copies its array; False when it is of another kind, or there is no room."""
         if type(item) is not dict or len(item) != 2:
             return False
         text: Any = item.get("text")
@@ -81,7 +81,7 @@ class Columns(Sequence[Encoded]):
         return True
 
     def framed(self, more: bytes) -> bytes:
-        """The items as a vector frame, with more members in its document."""
+        """Return the items as a vector frame, with more members in its document."""
         bodies = [b'{"text":%b,"embedding":%d}' % (text, n) for n, text in enumerate(self._texts)]
         return write_frame(document(bodies, more), memoryview(self._matrix[: len(bodies)]))
 
@@ -131,7 +131,7 @@ class Cutter:
         self._batcher = Batcher[Encoded](max_count=operations.MAX_BATCH_COUNT, max_bytes=operations.MAX_BATCH_BYTES)
 
     def take(self, item: NewToken, index: int) -> Sequence[Encoded] | None:
-        """Takes one item; returns the batch that it completed, if any.
+        """Take one item; returns the batch that it completed, if any.
 
         Raises:
             ValidationError: it is no token. Nothing was taken.
@@ -152,11 +152,11 @@ class Cutter:
         return self.add(each)
 
     def add(self, each: Encoded) -> Sequence[Encoded] | None:
-        """Takes an item that is encoded already; returns the batch that it completed, if any."""
+        """Take an item that is encoded already; returns the batch that it completed, if any."""
         return self._batcher.add(each, each.size(self._dialect.frames))
 
     def flush(self) -> Sequence[Encoded] | None:
-        """Returns what is left, or None when nothing is; call it once the items have ended."""
+        """Return what is left, or None when nothing is; call it once the items have ended."""
         columns, self._columns = self._columns, None
         return columns or self._batcher.flush()
 

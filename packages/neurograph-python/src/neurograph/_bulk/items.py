@@ -31,16 +31,16 @@ class Encoded:
         return len(self.body) + (vector * _JSON_PER_BYTE if frames is False else vector)
 
     def with_embedding(self, embedding: bytes) -> bytes:
-        """The body with this JSON as its embedding."""
+        """Return the body with this JSON as its embedding."""
         return b'%b,"embedding":%b}' % (self.body[:-1], embedding)
 
     def canonical(self) -> bytes:
-        """The same for the same item, however it is sent."""
+        """Return the same for the same item, however it is sent."""
         return self.body + b"\0" + (self.packed or b"")
 
 
 def encoded(item: NewToken, index: int, *, pack_lists: bool) -> Encoded:
-    """Encodes an item.
+    """Encode an item.
 
     Args:
         item: a text, a dictionary or a TokenCreate.

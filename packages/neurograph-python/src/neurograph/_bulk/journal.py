@@ -33,7 +33,7 @@ class Sendable(Protocol):
         ...
 
     def canonical(self) -> bytes:
-        """The same for the same item, however it is sent."""
+        """Return the same for the same item, however it is sent."""
         ...
 
 
@@ -59,7 +59,7 @@ class Plan:
     _hash: Any = field(default_factory=hashlib.sha256)
 
     def take(self, item: Sendable) -> bool:
-        """Takes an item of this batch, by rising index; whether it was the last.
+        """Take an item of this batch, by rising index; whether it was the last.
 
         Raises:
             ValidationError: the items are not those of the earlier run.
@@ -75,7 +75,7 @@ class Plan:
         return True
 
     def mismatch(self) -> ValidationError:
-        """The error for items that are not those of this batch."""
+        """Return the error for items that are not those of this batch."""
         return _changed(f"items {self.ranges[0][0]} to {self.ranges[-1][1] - 1} differ from those")
 
 
@@ -111,13 +111,13 @@ class Journal:
             self._file.close()
 
     def plan_of(self, index: int) -> Plan | None:
-        """The batch in which an earlier run has sent this item; to be asked by rising index."""
+        """Return the batch in which an earlier run has sent this item; to be asked by rising index."""
         while self._spans and self._spans[-1][1] <= index:
             self._spans.pop()
         return self._spans[-1][2] if self._spans and self._spans[-1][0] <= index else None
 
     def refuse_missing(self, count: int) -> None:
-        """Checks at the end of the items that those of the earlier run were all there.
+        """Check at the end of the items that those of the earlier run were all there.
 
         Raises:
             ValidationError: there were more.
@@ -126,7 +126,7 @@ class Journal:
             raise _changed(f"they end after {count}; there were more")
 
     def plan(self, batch: Sequence[Sendable]) -> str:
-        """Notes, on the disk, that a batch is about to be sent; returns the key to send it under."""
+        """Note, on the disk, that a batch is about to be sent; returns the key to send it under."""
         key = new_key()
         digest = hashlib.sha256(b"".join(map(_prefixed, batch))).hexdigest()
         ranges = _ranges(item.index for item in batch)
@@ -134,11 +134,11 @@ class Journal:
         return key
 
     def done(self, key: str, ids: Sequence[int]) -> None:
-        """Notes what a batch has created."""
+        """Note what a batch has created."""
         self._write({"done": key, "ids": _ranges(ids)})
 
     def failed(self, key: str, error: NeuroGraphError) -> None:
-        """Notes that a batch was refused, when that is certain; else the next run will ask again."""
+        """Note that a batch was refused, when that is certain; else the next run will ask again."""
         status = error.status_code
         never_sent = status is None and isinstance(error, ValidationError)
         if never_sent or (status is not None and 400 <= status < 500 and status != _CONFLICT):
@@ -184,7 +184,7 @@ class Journal:
 
 @contextmanager
 def held(journal: Journal | None) -> Generator[None, None, None]:
-    """Closes the journal, if there is one, at the end."""
+    """Close the journal, if there is one, at the end."""
     try:
         yield
     finally:

@@ -40,7 +40,7 @@ def load(
     journal: str | os.PathLike[str] | None,
     timeout: Timeout,
 ) -> BulkResult:
-    """What `create_many` does; arguments, result and errors as there."""
+    """Do the work of `create_many`; arguments, result and errors as there."""
     results.refuse_one(items)
     record = None if journal is None else Journal(journal, executor.base_url)
     load = Load(executor, collect=collect, keep=keep, journal=record, timeout=timeout)
@@ -64,7 +64,7 @@ class Load:
         self._refused: list[FailedItem] = []
 
     def run(self, items: Items[NewToken], at_once: int, report: Callable[[int], None]) -> BulkResult:
-        """Creates the items, and gathers what became of them.
+        """Create the items, and gathers what became of them.
 
         Raises:
             NeuroGraphError: the first failure, unless failures are collected; tells what was created before it.
@@ -103,7 +103,7 @@ class Load:
             self._journal.refuse_missing(count)
 
     def _taken(self, cutter: Cutter, item: NewToken, index: int) -> Sequence[Encoded] | None:
-        """Takes an item; returns the batch that it completed, if there is one and something of it can be sent."""
+        """Take an item; returns the batch that it completed, if there is one and something of it can be sent."""
         try:
             if self._journal is None:
                 batch = cutter.take(item, index)
@@ -115,7 +115,7 @@ class Load:
         return None if batch is None else self._sound(batch)
 
     def _sound(self, batch: Sequence[Encoded] | None) -> Sequence[Encoded] | None:
-        """What of a batch can be sent; the rest is refused."""
+        """Return the part of a batch that can be sent; the rest is refused."""
         wrong = batch.unsound() if isinstance(batch, Columns) else {}
         if batch is None or not wrong:
             return batch
@@ -141,7 +141,7 @@ class Load:
         return Outcome(resumed=len(ids))
 
     def _settle(self, batch: Sequence[Encoded], key: str | None = None) -> Outcome:
-        """Sends a batch, in as many parts as it takes, until every item is created or has failed."""
+        """Send a batch, in as many parts as it takes, until every item is created or has failed."""
         outcome = Outcome()
         waiting: list[Sequence[Encoded]] = [batch]
         if key is None:
@@ -175,7 +175,7 @@ class Load:
         return outcome
 
     def _send(self, part: Sequence[Encoded], key: str | None) -> tuple[list[int], list[Token]]:
-        """Sends a part, under a key that the journal knows before and whose outcome it knows after.
+        """Send a part, under a key that the journal knows before and whose outcome it knows after.
 
         Returns:
             The ids of what was created, and the tokens, if they are wanted.
@@ -204,7 +204,7 @@ class Load:
 
 
 def _as_planned(plan: Plan, item: NewToken, index: int) -> Encoded:
-    """An item that an earlier run has sent, encoded as then.
+    """Return an item that an earlier run has sent, encoded as then.
 
     Raises:
         ValidationError: it is no token, so it cannot be the same.

@@ -12,7 +12,7 @@ Progress: TypeAlias = bool | Callable[[int, int | None], None] | None
 
 @contextmanager
 def reporting(progress: Progress, total: int | None, what: str) -> Generator[Callable[[int], None], None, None]:
-    """A function to call with the number of items done so far.
+    """Provide a function to call with the number of items done so far.
 
     Raises:
         ConfigurationError: a bar is wanted but rich is not installed.

@@ -82,7 +82,7 @@ def _result(tokens: list[Token], failed: list[FailedItem], ids: list[int], resum
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a batch.
+    """Outcome of a batch.
 
     Attributes:
         created: place and token of each that was created and is to be kept.

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class AsyncExecutor(Uncopied):
-    """What a client and its resources share: connections, credentials, and the one way to run a call."""
+    """Shared state of a client and its resources: connections, credentials, and the one way to run a call."""
 
     def __init__(self, options: Options) -> None:
         # Imported here because httpx2 takes longer to import than all the rest.
@@ -66,7 +66,7 @@ class AsyncExecutor(Uncopied):
         self._exchange = Exchange(policy, self._breaker, self._budget, self._observation)
 
     async def run(self, call: Call[T], timeout: Timeout = UNSET) -> T:
-        """Runs one call, with the login and the repeats it needs, within this time, else the client's.
+        """Run one call, with the login and the repeats it needs, within this time, else the client's.
 
         Raises:
             ValidationError: the time is not positive.
@@ -77,7 +77,7 @@ class AsyncExecutor(Uncopied):
         return await run_async(flow, self._perform)
 
     async def lines(self, call: Call[Response], timeout: Timeout = UNSET) -> AsyncGenerator[Response, None]:
-        """Runs a call whose answer is NDJSON or vector frames; yields a response for each line or frame as it arrives.
+        """Run a call whose answer is NDJSON or vector frames; yields a response for each line or frame as it arrives.
 
         The time-out bounds the time until the answer begins, and each wait for more of it.
 
@@ -105,7 +105,7 @@ class AsyncExecutor(Uncopied):
             yield piece
 
     async def limits(self) -> ServerLimits:
-        """The limits that the server advertises, asked for once; empty when it advertises none."""
+        """Return the limits that the server advertises, asked for once; empty when it advertises none."""
         if self._limits is None:
             try:
                 self._limits = await self.run(operations.get_limits())
@@ -115,7 +115,7 @@ class AsyncExecutor(Uncopied):
         return self._limits
 
     async def close(self) -> None:
-        """Closes the connections; a second call does nothing."""
+        """Close the connections; a second call does nothing."""
         await self._transport.close()
 
     async def _perform(self, effect: Any) -> Any:

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def _never_arrived(error: Exception) -> bool:
-    """Whether a repeat is safe for a call that must not happen twice: nothing has reached the server."""
+    """Return whether a repeat is safe for a call that must not happen twice: nothing has reached the server."""
     return isinstance(error, NeuroGraphError) and error.retryable and not error.request_sent
 
 
@@ -56,7 +56,7 @@ class Exchange:
     def __call__(
         self, call: Call[T], deadline: Deadline, *, bearer: str | None = None, secrets: tuple[str, ...] = ()
     ) -> Flow[T]:
-        """Sends one call and reads its answer.
+        """Send one call and reads its answer.
 
         Args:
             call: what to send.
@@ -79,7 +79,7 @@ class Exchange:
 def _attempt(
     request: Request, deadline: Deadline, secrets: tuple[str, ...], breaker: CircuitBreaker | None
 ) -> Callable[[], Flow[Response]]:
-    """Makes flows that each try the request once, and remember whether an earlier one may have had its effect."""
+    """Make flows that each try the request once, and remember whether an earlier one may have had its effect."""
     maybe_done = False
     tried = 0
 

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class Executor(Uncopied):
-    """What a client and its resources share: connections, credentials, and the one way to run a call."""
+    """Shared state of a client and its resources: connections, credentials, and the one way to run a call."""
 
     def __init__(self, options: Options) -> None:
         # Imported here because httpx2 takes longer to import than all the rest.
@@ -67,7 +67,7 @@ class Executor(Uncopied):
         self._exchange = Exchange(policy, self._breaker, self._budget, self._observation)
 
     def run(self, call: Call[T], timeout: Timeout = UNSET) -> T:
-        """Runs one call, with the login and the repeats it needs, within this time, else the client's.
+        """Run one call, with the login and the repeats it needs, within this time, else the client's.
 
         Raises:
             ValidationError: the time is not positive.
@@ -78,7 +78,7 @@ class Executor(Uncopied):
         return run(flow, self._perform)
 
     def lines(self, call: Call[Response], timeout: Timeout = UNSET) -> Generator[Response, None]:
-        """Runs a call whose answer is NDJSON or vector frames; yields a response for each line or frame as it arrives.
+        """Run a call whose answer is NDJSON or vector frames; yields a response for each line or frame as it arrives.
 
         The time-out bounds the time until the answer begins, and each wait for more of it.
 
@@ -106,7 +106,7 @@ class Executor(Uncopied):
             yield piece
 
     def limits(self) -> ServerLimits:
-        """The limits that the server advertises, asked for once; empty when it advertises none."""
+        """Return the limits that the server advertises, asked for once; empty when it advertises none."""
         if self._limits is None:
             try:
                 self._limits = self.run(operations.get_limits())
@@ -116,7 +116,7 @@ class Executor(Uncopied):
         return self._limits
 
     def close(self) -> None:
-        """Closes the connections; a second call does nothing."""
+        """Close the connections; a second call does nothing."""
         self._transport.close()
 
     def _perform(self, effect: Any) -> Any:

@@ -21,11 +21,11 @@ class Observation:
 
     @staticmethod
     def begin() -> float:
-        """The time at which an attempt begins."""
+        """Return the time at which an attempt begins."""
         return time.monotonic()
 
     def answered(self, request: Request, response: Response, begun: float) -> None:
-        """An attempt was answered, whatever the status."""
+        """Note that an attempt was answered, whatever the status."""
         seconds = time.monotonic() - begun
         self._metrics.answered(response.status, seconds, len(request.body or b""), len(response.body))
         if logger.isEnabledFor(logging.DEBUG):
@@ -33,13 +33,13 @@ class Observation:
             logger.debug("%s answered %d in %.1f ms (request %s)", request, response.status, seconds * 1000, name)
 
     def broken(self, request: Request, error: BaseException, begun: float) -> None:
-        """An attempt ended without an answer."""
+        """Note that an attempt ended without an answer."""
         seconds = time.monotonic() - begun
         self._metrics.broken(type(error).__name__, seconds, len(request.body or b""))
         logger.debug("%s broke after %.1f ms: %s", request, seconds * 1000, type(error).__name__)
 
     def retrying(self, request: Request, error: Exception, attempt: int, pause: float) -> None:
-        """A failed attempt will be repeated after a pause."""
+        """Note that a failed attempt will be repeated after a pause."""
         self._metrics.retried()
         reason = error.error_code if isinstance(error, NeuroGraphError) else None
         logger.info("repeating %s in %.2f s after %s", request, pause, reason or type(error).__name__)

@@ -23,7 +23,7 @@ _LEEWAY_SHARE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a login or a refresh has bought.
+    """Tokens of a login or a refresh.
 
     Attributes:
         refresh_at: when to renew, on the session's clock.
@@ -70,17 +70,17 @@ class Session:
 
     @property
     def signed_in(self) -> bool:
-        """Whether there is a session on the server to end: a password has bought a token."""
+        """Return whether there is a session on the server to end: a password has bought a token."""
         return self._grant is not None
 
     def forget(self, password: str | None = None) -> None:
-        """Drops what the credentials have bought; the next call logs in again, with this password if given."""
+        """Drop what the credentials have bought; the next call logs in again, with this password if given."""
         self._grant = self._failure = None
         if password is not None and isinstance(self._credentials, Password):
             self._credentials = Password(self._credentials.username, password)
 
     def bearer(self) -> str | None:
-        """The credential to send, or None when it must be renewed first."""
+        """Return the credential to send, or None when it must be renewed first."""
         if isinstance(self._credentials, ApiKey):
             return self._credentials.api_key
         grant = self._grant
@@ -88,11 +88,13 @@ class Session:
 
     @property
     def renewable(self) -> bool:
-        """Whether a refused credential can be replaced: a password can buy another token, an API key is what it is."""
+        """Return whether a refused credential can be replaced: a password can buy another token, an API key is what it
+        is.
+        """
         return isinstance(self._credentials, Password)
 
     def renew(self, request: Authenticate, exchange: Exchange) -> Flow[str]:
-        """Refreshes or logs in, unless somebody else just did; to be driven under a lock.
+        """Refresh or logs in, unless somebody else just did; to be driven under a lock.
 
         Raises:
             AuthenticationError: there are no credentials, or the server refuses them.

@@ -13,15 +13,17 @@ class Body(Protocol):
     """A body that can be written in two ways; see `vector_bodies`."""
 
     def wants_frame(self, known: bool | None) -> bool:
-        """Whether to try a frame with a server that is known to read them or not, or (None) has not been heard yet."""
+        """Return whether to try a frame with a server that is known to read them or not, or (None) has not been heard
+        yet.
+        """
         ...
 
     def framed(self) -> bytes | None:
-        """The body as a vector frame; None when it cannot be one."""
+        """Return the body as a vector frame; None when it cannot be one."""
         ...
 
     def in_json(self) -> bytes:
-        """The body as JSON text."""
+        """Return the body as JSON text."""
         ...
 
 

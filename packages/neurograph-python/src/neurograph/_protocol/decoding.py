@@ -46,13 +46,13 @@ def token(response: Response) -> Token:
 
 
 def tokens(response: Response) -> list[Token]:
-    """A list of tokens, in the order sent."""
+    """Return a list of tokens, in the order sent."""
     _, rows = _rows(response, "tokens", "items")
     return [_token(response, row) for row in rows]
 
 
 def token_ids(response: Response) -> list[int]:
-    """The ids of a list of tokens, in the order sent, without a look at the rest of them."""
+    """Return the ids of a list of tokens, in the order sent, without a look at the rest of them."""
     _, rows = _rows(response, "tokens", "items")
     try:
         ids = [row["id"] if "id" in row else row["token_id"] for row in rows]
@@ -64,7 +64,7 @@ def token_ids(response: Response) -> list[int]:
 
 
 def token_page(limit: int, offset: int) -> Callable[[Response], TokenPage]:
-    """Reads a page of tokens that was asked for with this limit and offset."""
+    """Read a page of tokens that was asked for with this limit and offset."""
 
     def decode(response: Response) -> TokenPage:
         holder, rows = _rows(response, "tokens", "items")
@@ -75,23 +75,23 @@ def token_page(limit: int, offset: int) -> Callable[[Response], TokenPage]:
 
 
 def hits(response: Response) -> list[TokenQueryResult]:
-    """The hits of a query, best first as sent."""
+    """Return the hits of a query, best first as sent."""
     _, rows = _rows(response, "results", "matches")
     return [_hit(response, row) for row in rows]
 
 
 def token_piece(response: Response) -> list[Token]:
-    """The tokens of one piece of a stream: that of a line, or those of a frame."""
+    """Return the tokens of one piece of a stream: that of a line, or those of a frame."""
     return [_token(response, row) for row in _piece(response, "id", "token_id")]
 
 
 def hit_piece(response: Response) -> list[TokenQueryResult]:
-    """The hits of one piece of a stream."""
+    """Return the hits of one piece of a stream."""
     return [_hit(response, row) for row in _piece(response, "token")]
 
 
 def hit_lists(response: Response) -> list[list[TokenQueryResult]]:
-    """The hits of many queries, in the order asked."""
+    """Return the hits of many queries, in the order asked."""
     _, lists = _rows(response, "results")
     if not all(isinstance(rows, list) for rows in lists):
         raise _invalid(response, "the results are not lists of hits")
@@ -99,22 +99,22 @@ def hit_lists(response: Response) -> list[list[TokenQueryResult]]:
 
 
 def deleted(response: Response) -> DeletedTokens:
-    """What became of a request to delete many tokens."""
+    """Return the outcome of a request to delete many tokens."""
     return _model(response, DeletedTokens, _object(response, "deleted"))
 
 
 def limits(response: Response) -> ServerLimits:
-    """The largest things that the server takes."""
+    """Return the largest things that the server takes."""
     return _model(response, ServerLimits, _object(response, "max_batch", "max_body_bytes"))
 
 
 def user(response: Response) -> User:
-    """An account."""
+    """Return an account."""
     return _model(response, User, _object(response, "user_id", "username"))
 
 
 def refuse_error(response: Response) -> None:
-    """Passes a line of a stream that is no error.
+    """Pass a line of a stream that is no error.
 
     Raises:
         NeuroGraphError: the server put an error in the place of a line.
@@ -124,12 +124,12 @@ def refuse_error(response: Response) -> None:
 
 
 def itself(response: Response) -> Response:
-    """The response, for those who read its body as it arrives."""
+    """Return the response, for those who read its body as it arrives."""
     return response
 
 
 def unframed(response: Response) -> Response:
-    """The response; of a vector frame the document as its body, with the rows beside it.
+    """Return the response; of a vector frame the document as its body, with the rows beside it.
 
     Raises:
         InvalidResponseError: it says that it is a frame, and is none.
@@ -153,7 +153,7 @@ class Pieces:
         self._splitter: FrameSplitter | LineSplitter = FrameSplitter() if _is_framed(response) else LineSplitter()
 
     def feed(self, chunk: bytes) -> Iterator[Response]:
-        """The pieces that this chunk completes.
+        """Yield the pieces that this chunk completes.
 
         Raises:
             InvalidResponseError: the stream is not what its media type says, or a piece of it is too large.
@@ -166,7 +166,7 @@ class Pieces:
             raise too_large(self._response, self._most_bytes)
 
     def flush(self) -> Iterator[Response]:
-        """What is left at the end of the stream.
+        """Return the rest at the end of the stream.
 
         Raises:
             InvalidResponseError: the stream ended inside of a frame.
@@ -203,13 +203,13 @@ def api_key(response: Response) -> APIKey:
 
 
 def api_keys(response: Response) -> list[APIKey]:
-    """API keys without their secrets."""
+    """Return API keys without their secrets."""
     _, rows = _rows(response, "api_keys", "keys")
     return [_model(response, APIKey, _key_fields(row)) for row in rows]
 
 
 def created_api_key(response: Response) -> APIKeyCreated:
-    """A new API key with its secret."""
+    """Return a new API key with its secret."""
     fields = _key_fields(_object(response, "key_id"))
     secret = _first(fields, "api_key", "key_secret", "key")
     fields["api_key"] = secret
@@ -219,17 +219,17 @@ def created_api_key(response: Response) -> APIKeyCreated:
 
 
 def login(response: Response) -> LoginResponse:
-    """The tokens of a login or a refresh."""
+    """Return the tokens of a login or a refresh."""
     return _model(response, LoginResponse, _object(response, "access_token"))
 
 
 def health(response: Response) -> HealthStatus:
-    """Whether the server is well."""
+    """Return whether the server is well."""
     return _model(response, HealthStatus, _object(response, "status"))
 
 
 def status(response: Response) -> SystemStatus:
-    """What the server holds and uses."""
+    """Return the contents and the resources of the server."""
     fields = _object(response, "api_version", "version")
     fields.setdefault("api_version", fields.get("version"))
     counted = fields.get("tokens")
@@ -239,7 +239,7 @@ def status(response: Response) -> SystemStatus:
 
 
 def nothing(response: Response) -> bool:
-    """True: the call has succeeded, and its body does not matter."""
+    """Return True: the call has succeeded, and its body does not matter."""
     return True
 
 
@@ -254,7 +254,7 @@ def _body(response: Response) -> Any:
 
 
 def _unwrap(body: Any, wanted: tuple[str, ...]) -> Any:
-    """The inside of an envelope, unless the wanted keys are already on top."""
+    """Return the inside of an envelope, unless the wanted keys are already on top."""
     if isinstance(body, dict) and not any(name in body for name in wanted):
         inside = body.get("data")
         if isinstance(inside, (dict, list)):
@@ -270,7 +270,7 @@ def _object(response: Response, *wanted: str) -> dict[str, Any]:
 
 
 def _rows(response: Response, *names: str) -> tuple[dict[str, Any], list[Any]]:
-    """The object that holds a list (its own envelope when the list is bare), and the list."""
+    """Return the object that holds a list (its own envelope when the list is bare), and the list."""
     body = _body(response)
     found = _unwrap(body, names)
     rows = _first(found, *names) if isinstance(found, dict) else found
@@ -367,7 +367,7 @@ def _model(response: Response, kind: type[M], fields: Any) -> M:
 
 
 def _summary(error: ModelError) -> str:
-    """Where and why, without the values: they may be secret."""
+    """Say where and why it failed, without the values: they may be secret."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(_problem(problem["loc"], problem["msg"]) for problem in problems[:3])
 

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def encode(body: Any) -> bytes:
-    """A request body as JSON text in UTF-8.
+    """Return a request body as JSON text in UTF-8.
 
     Raises:
         ValidationError: a value that JSON cannot carry, such as a lone surrogate.
@@ -121,7 +121,7 @@ def request_key(value: Any, field: str) -> str | None:
 
 
 def vector(value: Any, field: str) -> list[float]:
-    """A vector of any kind as JSON carries it: a list of finite floats.
+    """Return a vector of any kind as JSON carries it: a list of finite floats.
 
     Raises:
         ValidationError: names the first component that is at fault.
@@ -137,7 +137,7 @@ def vector(value: Any, field: str) -> list[float]:
 
 
 def packed(value: Any, field: str) -> bytes:
-    """A vector of any kind as a frame carries it: finite float32 in little-endian.
+    """Return a vector of any kind as a frame carries it: finite float32 in little-endian.
 
     Raises:
         ValidationError: names the first component that is at fault.
@@ -169,7 +169,7 @@ def vector_list(given: Any, field: str) -> list[Any]:
 
 
 def segment(value: object, field: str) -> str:
-    """An id as one segment of a path: a text, or a whole number.
+    """Return an id as one segment of a path: a text, or a whole number.
 
     Raises:
         ValidationError: of another type, empty, or a path of its own.

@@ -27,7 +27,7 @@ _EPOCH = 1e9  # a rate-limit reset above this is a date, below it a number of se
 
 @dataclass(slots=True)
 class _Story:
-    """What an error body tells."""
+    """Content of an error body."""
 
     message: str | None = None
     code: str | None = None
@@ -36,7 +36,7 @@ class _Story:
 
 
 def failure(response: Response, secrets: tuple[str, ...] = ()) -> NeuroGraphError:
-    """The exception for a response that is no success.
+    """Return the exception for a response that is no success.
 
     Args:
         response: any status; a success status with `success: false` in its body gives the base class.
@@ -113,7 +113,7 @@ def _field_problem(problem: Any) -> dict[str, str]:
 
 
 def _prose(response: Response) -> str | None:
-    """The readable part of a body that is no JSON, such as a proxy's error page."""
+    """Return the readable part of a body that is no JSON, such as a proxy's error page."""
     text = response.body[: 20 * _LONGEST_TEXT].decode("utf-8", "replace")
     if "<" in text:
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)

@@ -42,12 +42,13 @@ class Rows:
 
 
 def is_frame(content_type: str) -> bool:
-    """Whether a Content-Type header names frames."""
+    """Return whether a Content-Type header names frames."""
     return content_type.partition(";")[0].strip().lower() == VECTORS
 
 
 def write_frame(document: bytes, rows: "Sequence[bytes] | memoryview") -> bytes:
-    """A frame of JSON text and rows of one length, float32 in little-endian: bytes each, or a matrix in one piece.
+    """Return a frame of JSON text and rows of one length, float32 in little-endian: bytes each, or a matrix in one
+    piece.
 
     >>> write_frame(b"{}", [b"....", b"...."])
     b'NGV1\\x04\\x00\\x00\\x00\\x02\\x00\\x00\\x00\\x01\\x00\\x00\\x00{}  ........'
@@ -63,7 +64,7 @@ def write_frame(document: bytes, rows: "Sequence[bytes] | memoryview") -> bytes:
 
 
 def read_frame(body: bytes) -> tuple[bytes, Rows]:
-    """The document of a frame, and its rows.
+    """Return the document of a frame, and its rows.
 
     Raises:
         ValueError: this is no frame, or not exactly one.
@@ -83,7 +84,7 @@ class FrameSplitter:
         self._held = bytearray()
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The frames that this chunk completes.
+        """Yield the frames that this chunk completes.
 
         Raises:
             ValueError: the stream does not consist of frames.

@@ -78,7 +78,7 @@ def create_token(
 
 
 def with_vector(call: Call[T], document: dict[str, Any], name: str, value: Any, *, stable: bool = False) -> Call[T]:
-    """The call with this document as its body, and in it, unless it is None, one vector under this name."""
+    """Return the call with this document as its body, and in it, unless it is None, one vector under this name."""
     if value is None:
         return replace(call, request=replace(call.request, body=encode(document)))
     value = settled(value, name)
@@ -213,7 +213,7 @@ def get_status() -> Call[SystemStatus]:
 
 
 def new_key() -> str:
-    """A name for one request that no other has."""
+    """Return a name for one request that no other has."""
     return os.urandom(16).hex()
 
 
@@ -226,7 +226,7 @@ def _key_path(key_id: str) -> str:
 
 
 def token_fields(item: NewToken, index: int) -> Mapping[str, Any]:
-    """What an item of many says a token is.
+    """Return the token that an item of many describes.
 
     Raises:
         ValidationError: the item at this index is no token.
@@ -249,7 +249,7 @@ def token_fields(item: NewToken, index: int) -> Mapping[str, Any]:
 
 
 def new_token(text: str | None, metadata: Mapping[str, Any] | None, prefix: str = "") -> dict[str, Any]:
-    """A token to be created, but for its vector.
+    """Return a token to be created, but for its vector.
 
     Raises:
         ValidationError: metadata that JSON cannot carry; errors put the prefix before the name.

@@ -115,8 +115,8 @@ def _query(call: Call[T], query_vector: Any, text: str | None, token_id: int | N
 def _asked(
     *, top_k: int, threshold: float | None, filter: FilterLike | None, offset: int, include: Sequence[str] | None
 ) -> dict[str, Any]:
-    """The part of a query that is the same for all kinds; what is left at its default is not sent, so that servers that
-    do not know it do not mind.
+    """Return the part of a query that is the same for all kinds; what is left at its default is not sent, so that
+    servers that do not know it do not mind.
     """
     body: dict[str, Any] = {"top_k": checked(values.whole, top_k, "top_k", 0)}
     if threshold is not None:

@@ -40,13 +40,15 @@ class VectorBody:
     stable: bool = False
 
     def wants_frame(self, known: bool | None) -> bool:
-        """Whether to try a frame: with a server that has not been heard yet when JSON would make lists of arrays."""
+        """Return whether to try a frame: with a server that has not been heard yet when JSON would make lists of
+        arrays.
+        """
         if known is not None and not self.stable:
             return known
         return known is not False and any(not isinstance(value, (list, tuple)) for value in self.values)
 
     def framed(self) -> bytes | None:
-        """The body as a frame; None when its vectors are of different lengths, which a server tells better.
+        """Return the body as a frame; None when its vectors are of different lengths, which a server tells better.
 
         Raises:
             ValidationError: names the component that is no finite number within float32.
@@ -57,7 +59,7 @@ class VectorBody:
         return write_frame(encode(self.document(range(len(rows)))), rows)
 
     def in_json(self) -> bytes:
-        """The body as JSON text.
+        """Return the body as JSON text.
 
         Raises:
             ValidationError: names the component that is no finite number.
@@ -67,7 +69,7 @@ class VectorBody:
 
 
 class Dialect:
-    """What is known about a server: whether it reads frames; None when it has not been heard yet."""
+    """Knowledge about a server: whether it reads frames; None before its first answer."""
 
     def __init__(self) -> None:
         self.frames: bool | None = None
@@ -84,7 +86,7 @@ class Dialect:
 
 
 def negotiated(call: Call[T], dialect: Dialect, run: Callable[[Call[T]], Flow[T]]) -> Flow[T]:
-    """Runs a call with its body in the form that the server reads.
+    """Run a call with its body in the form that the server reads.
 
     Raises:
         NeuroGraphError: the call failed.

@@ -26,14 +26,14 @@ class Vectors:
     count: int = 0
 
     def as_lists(self) -> list[list[float]]:
-        """A list of floats for each vector."""
+        """Return a list of floats for each vector."""
         if self.lists is not None:
             return self.lists
         size = len(self.packed) // self.count if self.count else 0
         return [to_list(self.packed[n * size : (n + 1) * size]) for n in range(self.count)]
 
     def as_array(self) -> "NDArray[np.float32]":
-        """A matrix of shape (vectors, dimension), without a Python float in between when they came packed.
+        """Return a matrix of shape (vectors, dimension), without a Python float in between when they came packed.
 
         Raises:
             ImportError: numpy is not installed.
@@ -48,7 +48,7 @@ class Vectors:
 
 
 def joined(parts: Sequence[Vectors]) -> "NDArray[np.float32]":
-    """The vectors of several answers as one matrix, shape (vectors, dimension).
+    """Return the vectors of several answers as one matrix, shape (vectors, dimension).
 
     Raises:
         ImportError: numpy is not installed.

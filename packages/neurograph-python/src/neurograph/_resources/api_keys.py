@@ -24,7 +24,7 @@ class APIKeys:
         *,
         timeout: Timeout = UNSET,
     ) -> APIKeyCreated:
-        """Makes an API key.
+        """Make an API key.
 
         Args:
             name: what to call it.
@@ -47,7 +47,7 @@ class APIKeys:
         return self._executor.run(operations.create_api_key(name, scopes, expires_in_days), timeout)
 
     def list(self, *, timeout: Timeout = UNSET) -> builtins.list[APIKey]:
-        """Reads all API keys that the caller may see, without their secrets.
+        """Read all API keys that the caller may see, without their secrets.
 
         Args:
             timeout: seconds for this call; else the client's.
@@ -62,7 +62,7 @@ class APIKeys:
         return self._executor.run(operations.list_api_keys(), timeout)
 
     def iterate(self, *, timeout: Timeout = UNSET) -> Iterator[APIKey]:
-        """Walks over all API keys that the caller may see; servers of this family send them in one page.
+        """Walk over all API keys that the caller may see; servers of this family send them in one page.
 
         Args:
             timeout: seconds for each page; else the client's.
@@ -77,7 +77,7 @@ class APIKeys:
         yield from self.list(timeout=timeout)
 
     def rotate(self, key_id: str, overlap_seconds: int = 0, *, timeout: Timeout = UNSET) -> APIKeyCreated:
-        """Replaces an API key by a new one of the same name, scopes and lifetime.
+        """Replace an API key by a new one of the same name, scopes and lifetime.
 
         Args:
             key_id: the key to replace.
@@ -99,7 +99,7 @@ class APIKeys:
         return self._executor.run(operations.rotate_api_key(key_id, overlap_seconds), timeout)
 
     def get(self, key_id: str, *, timeout: Timeout = UNSET) -> APIKey:
-        """Reads one API key, without its secret.
+        """Read one API key, without its secret.
 
         Args:
             key_id: which key, by its id and not by its secret.
@@ -135,7 +135,7 @@ class APIKeys:
         return self._executor.run(operations.revoke_api_key(key_id), timeout)
 
     def delete(self, key_id: str, *, timeout: Timeout = UNSET) -> bool:
-        """Removes an API key and its record; it stops working at once.
+        """Remove an API key and its record; it stops working at once.
 
         Args:
             key_id: which key, by its id and not by its secret.

@@ -23,7 +23,7 @@ class AsyncAPIKeys:
         *,
         timeout: Timeout = UNSET,
     ) -> APIKeyCreated:
-        """Makes an API key.
+        """Make an API key.
 
         Args:
             name: what to call it.
@@ -46,7 +46,7 @@ class AsyncAPIKeys:
         return await self._executor.run(operations.create_api_key(name, scopes, expires_in_days), timeout)
 
     async def list(self, *, timeout: Timeout = UNSET) -> builtins.list[APIKey]:
-        """Reads all API keys that the caller may see, without their secrets.
+        """Read all API keys that the caller may see, without their secrets.
 
         Args:
             timeout: seconds for this call; else the client's.
@@ -61,7 +61,7 @@ class AsyncAPIKeys:
         return await self._executor.run(operations.list_api_keys(), timeout)
 
     async def iterate(self, *, timeout: Timeout = UNSET) -> AsyncIterator[APIKey]:
-        """Walks over all API keys that the caller may see; servers of this family send them in one page.
+        """Walk over all API keys that the caller may see; servers of this family send them in one page.
 
         Args:
             timeout: seconds for each page; else the client's.
@@ -77,7 +77,7 @@ class AsyncAPIKeys:
             yield key
 
     async def rotate(self, key_id: str, overlap_seconds: int = 0, *, timeout: Timeout = UNSET) -> APIKeyCreated:
-        """Replaces an API key by a new one of the same name, scopes and lifetime.
+        """Replace an API key by a new one of the same name, scopes and lifetime.
 
         Args:
             key_id: the key to replace.
@@ -99,7 +99,7 @@ class AsyncAPIKeys:
         return await self._executor.run(operations.rotate_api_key(key_id, overlap_seconds), timeout)
 
     async def get(self, key_id: str, *, timeout: Timeout = UNSET) -> APIKey:
-        """Reads one API key, without its secret.
+        """Read one API key, without its secret.
 
         Args:
             key_id: which key, by its id and not by its secret.
@@ -135,7 +135,7 @@ class AsyncAPIKeys:
         return await self._executor.run(operations.revoke_api_key(key_id), timeout)
 
     async def delete(self, key_id: str, *, timeout: Timeout = UNSET) -> bool:
-        """Removes an API key and its record; it stops working at once.
+        """Remove an API key and its record; it stops working at once.
 
         Args:
             key_id: which key, by its id and not by its secret.

@@ -13,7 +13,7 @@ class AsyncAuth:
         self._executor = executor
 
     async def me(self, *, timeout: Timeout = UNSET) -> User:
-        """Reads the caller's account.
+        """Read the caller's account.
 
         Args:
             timeout: seconds for this call; else the client's.
@@ -28,7 +28,7 @@ class AsyncAuth:
         return await self._executor.run(operations.me(), timeout)
 
     async def logout(self, *, timeout: Timeout = UNSET) -> bool:
-        """Ends the session on the server, so that its tokens are worth nothing; the next call logs in again.
+        """End the session on the server, so that its tokens are worth nothing; the next call logs in again.
 
         Args:
             timeout: seconds for this call; else the client's.
@@ -52,7 +52,7 @@ class AsyncAuth:
         return True
 
     async def change_password(self, old_password: str, new_password: str, *, timeout: Timeout = UNSET) -> bool:
-        """Changes the password of the caller's account; this client goes on with the new one.
+        """Change the password of the caller's account; this client goes on with the new one.
 
         Args:
             old_password: the one that holds now.

@@ -1,4 +1,4 @@
-"""How the server is; asynchronous."""
+"""Health of the server; asynchronous."""
 
 from http import HTTPStatus
 
@@ -16,7 +16,7 @@ class AsyncHealth:
         self._executor = executor
 
     async def check(self, *, timeout: Timeout = UNSET) -> HealthStatus:
-        """Asks whether the server is well; needs no credentials.
+        """Ask whether the server is well; needs no credentials.
 
         Args:
             timeout: seconds for this call; else the client's.
@@ -32,7 +32,7 @@ class AsyncHealth:
         return await self._executor.run(operations.check_health(), timeout)
 
     async def ready(self, *, timeout: Timeout = UNSET) -> bool:
-        """Asks whether the server can answer requests at this moment; needs no credentials, and never repeats.
+        """Ask whether the server can answer requests at this moment; needs no credentials, and never repeats.
 
         Args:
             timeout: seconds for this call; else the client's.
@@ -54,7 +54,7 @@ class AsyncHealth:
             return False
 
     async def status(self, *, timeout: Timeout = UNSET) -> SystemStatus:
-        """Asks what the server holds and uses.
+        """Ask what the server holds and uses.
 
         Args:
             timeout: seconds for this call; else the client's.

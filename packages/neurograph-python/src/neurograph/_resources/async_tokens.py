@@ -46,7 +46,7 @@ class AsyncLinkedTokenPage(TokenPage):
         return AsyncLinkedTokenPage(tokens, self._executor, self._filter, self._include)
 
     async def next_page(self, *, timeout: Timeout = UNSET) -> "AsyncLinkedTokenPage":
-        """Reads the tokens after this page; an empty page at the end.
+        """Read the tokens after this page; an empty page at the end.
 
         Tokens deleted meanwhile move the rest up, so that some may be missed; `tokens.iterate` misses none.
 
@@ -93,7 +93,7 @@ class AsyncTokens:
         idempotency_key: str | None = None,
         timeout: Timeout = UNSET,
     ) -> Token:
-        """Creates a token, once: should the answer be lost, the request is repeated under the same idempotency key.
+        """Create a token, once: should the answer be lost, the request is repeated under the same idempotency key.
 
         Args:
             text: what it says.
@@ -124,7 +124,7 @@ class AsyncTokens:
         journal: str | os.PathLike[str] | None = None,
         timeout: Timeout = UNSET,
     ) -> "BulkResult":
-        """Creates many tokens in few requests.
+        """Create many tokens in few requests.
 
         The items are read as they are needed and sent in batches, cut by count, by bytes and by the limits of
         the server, and halved when it finds one too large. Each batch is written completely or not at all, and
@@ -176,7 +176,7 @@ class AsyncTokens:
         )
 
     async def get(self, token_id: int, *, timeout: Timeout = UNSET) -> Token:
-        """Reads one token.
+        """Read one token.
 
         Args:
             token_id: which token.
@@ -201,7 +201,7 @@ class AsyncTokens:
         include: Sequence[str] | None = None,
         timeout: Timeout = UNSET,
     ) -> AsyncLinkedTokenPage:
-        """Reads a page of tokens, by rising id.
+        """Read a page of tokens, by rising id.
 
         Args:
             limit: most tokens to return.
@@ -232,7 +232,7 @@ class AsyncTokens:
         include: Sequence[str] | None = None,
         timeout: Timeout = UNSET,
     ) -> AsyncIterator[Token]:
-        """Walks over all tokens, by rising id, reading a page at a time.
+        """Walk over all tokens, by rising id, reading a page at a time.
 
         A token present throughout comes exactly once, also when others are deleted meanwhile.
 
@@ -272,7 +272,7 @@ class AsyncTokens:
         *,
         timeout: Timeout = UNSET,
     ) -> Token:
-        """Changes what is given of a token and leaves the rest.
+        """Change what is given of a token and leaves the rest.
 
         Args:
             token_id: which token.
@@ -297,7 +297,7 @@ class AsyncTokens:
         return await self._executor.run(operations.update_token(token_id, text, embedding, metadata), timeout)
 
     async def delete(self, token_id: int, *, timeout: Timeout = UNSET) -> bool:
-        """Removes one token; its id is never used again.
+        """Remove one token; its id is never used again.
 
         Args:
             token_id: which token.
@@ -371,7 +371,7 @@ class AsyncTokens:
         include: Sequence[str] | None = None,
         timeout: Timeout = UNSET,
     ) -> AsyncIterator[Token]:
-        """Yields all tokens, by rising id, in one request, as they arrive.
+        """Yield all tokens, by rising id, in one request, as they arrive.
 
         The client's time-out bounds each wait, not the whole. A token present throughout comes exactly once.
 
@@ -400,7 +400,7 @@ class AsyncTokens:
         include: Sequence[str] | None = None,
         timeout: Timeout = UNSET,
     ) -> int:
-        """Writes all tokens into a file as NDJSON, a token a line, as they arrive.
+        """Write all tokens into a file as NDJSON, a token a line, as they arrive.
 
         Args:
             target: a path, whose file appears when everything is in it, or a binary file that is open.
@@ -443,7 +443,7 @@ class AsyncTokens:
         include: Sequence[str] | None = None,
         timeout: Timeout = UNSET,
     ) -> builtins.list[TokenQueryResult]:
-        """Finds the tokens nearest to a vector, to a text, or to another token.
+        """Find the tokens nearest to a vector, to a text, or to another token.
 
         Args:
             query_vector: as many components as the server's model has.
@@ -494,7 +494,7 @@ class AsyncTokens:
         include: Sequence[str] | None = None,
         timeout: Timeout = UNSET,
     ) -> builtins.list[builtins.list[TokenQueryResult]]:
-        """Finds the tokens nearest to each of many vectors or texts, in one request.
+        """Find the tokens nearest to each of many vectors or texts, in one request.
 
         Args:
             query_vectors: vectors, or a matrix of shape (queries, dimension).

@@ -14,7 +14,7 @@ class Auth:
         self._executor = executor
 
     def me(self, *, timeout: Timeout = UNSET) -> User:
-        """Reads the caller's account.
+        """Read the caller's account.
 
         Args:
             timeout: seconds for this call; else the client's.
@@ -29,7 +29,7 @@ class Auth:
         return self._executor.run(operations.me(), timeout)
 
     def logout(self, *, timeout: Timeout = UNSET) -> bool:
-        """Ends the session on the server, so that its tokens are worth nothing; the next call logs in again.
+        """End the session on the server, so that its tokens are worth nothing; the next call logs in again.
 
         Args:
             timeout: seconds for this call; else the client's.
@@ -53,7 +53,7 @@ class Auth:
         return True
 
     def change_password(self, old_password: str, new_password: str, *, timeout: Timeout = UNSET) -> bool:
-        """Changes the password of the caller's account; this client goes on with the new one.
+        """Change the password of the caller's account; this client goes on with the new one.
 
         Args:
             old_password: the one that holds now.

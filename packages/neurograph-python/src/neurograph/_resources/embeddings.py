@@ -37,7 +37,7 @@ class Embeddings:
         as_array: bool = False,
         timeout: Timeout = UNSET,
     ) -> "list[list[float]] | NDArray[np.float32]":
-        """Turns texts into vectors; nothing is stored.
+        """Turn texts into vectors; nothing is stored.
 
         Args:
             texts: any number of them; sent in batches.

@@ -1,5 +1,5 @@
 # Generated from async_health.py by tools/unasync.py; do not edit.
-"""How the server is; synchronous."""
+"""Health of the server; synchronous."""
 
 from http import HTTPStatus
 
@@ -17,7 +17,7 @@ class Health:
         self._executor = executor
 
     def check(self, *, timeout: Timeout = UNSET) -> HealthStatus:
-        """Asks whether the server is well; needs no credentials.
+        """Ask whether the server is well; needs no credentials.
 
         Args:
             timeout: seconds for this call; else the client's.
@@ -33,7 +33,7 @@ class Health:
         return self._executor.run(operations.check_health(), timeout)
 
     def ready(self, *, timeout: Timeout = UNSET) -> bool:
-        """Asks whether the server can answer requests at this moment; needs no credentials, and never repeats.
+        """Ask whether the server can answer requests at this moment; needs no credentials, and never repeats.
 
         Args:
             timeout: seconds for this call; else the client's.
@@ -55,7 +55,7 @@ class Health:
             return False
 
     def status(self, *, timeout: Timeout = UNSET) -> SystemStatus:
-        """Asks what the server holds and uses.
+        """Ask what the server holds and uses.
 
         Args:
             timeout: seconds for this call; else the client's.

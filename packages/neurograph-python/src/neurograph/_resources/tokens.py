@@ -47,7 +47,7 @@ class LinkedTokenPage(TokenPage):
         return LinkedTokenPage(tokens, self._executor, self._filter, self._include)
 
     def next_page(self, *, timeout: Timeout = UNSET) -> "LinkedTokenPage":
-        """Reads the tokens after this page; an empty page at the end.
+        """Read the tokens after this page; an empty page at the end.
 
         Tokens deleted meanwhile move the rest up, so that some may be missed; `tokens.iterate` misses none.
 
@@ -92,7 +92,7 @@ class Tokens:
         idempotency_key: str | None = None,
         timeout: Timeout = UNSET,
     ) -> Token:
-        """Creates a token, once: should the answer be lost, the request is repeated under the same idempotency key.
+        """Create a token, once: should the answer be lost, the request is repeated under the same idempotency key.
 
         Args:
             text: what it says.
@@ -123,7 +123,7 @@ class Tokens:
         journal: str | os.PathLike[str] | None = None,
         timeout: Timeout = UNSET,
     ) -> "BulkResult":
-        """Creates many tokens in few requests.
+        """Create many tokens in few requests.
 
         The items are read as they are needed and sent in batches, cut by count, by bytes and by the limits of
         the server, and halved when it finds one too large. Each batch is written completely or not at all, and
@@ -175,7 +175,7 @@ class Tokens:
         )
 
     def get(self, token_id: int, *, timeout: Timeout = UNSET) -> Token:
-        """Reads one token.
+        """Read one token.
 
         Args:
             token_id: which token.
@@ -200,7 +200,7 @@ class Tokens:
         include: Sequence[str] | None = None,
         timeout: Timeout = UNSET,
     ) -> LinkedTokenPage:
-        """Reads a page of tokens, by rising id.
+        """Read a page of tokens, by rising id.
 
         Args:
             limit: most tokens to return.
@@ -231,7 +231,7 @@ class Tokens:
         include: Sequence[str] | None = None,
         timeout: Timeout = UNSET,
     ) -> Iterator[Token]:
-        """Walks over all tokens, by rising id, reading a page at a time.
+        """Walk over all tokens, by rising id, reading a page at a time.
 
         A token present throughout comes exactly once, also when others are deleted meanwhile.
 
@@ -270,7 +270,7 @@ class Tokens:
         *,
         timeout: Timeout = UNSET,
     ) -> Token:
-        """Changes what is given of a token and leaves the rest.
+        """Change what is given of a token and leaves the rest.
 
         Args:
             token_id: which token.
@@ -295,7 +295,7 @@ class Tokens:
         return self._executor.run(operations.update_token(token_id, text, embedding, metadata), timeout)
 
     def delete(self, token_id: int, *, timeout: Timeout = UNSET) -> bool:
-        """Removes one token; its id is never used again.
+        """Remove one token; its id is never used again.
 
         Args:
             token_id: which token.
@@ -369,7 +369,7 @@ class Tokens:
         include: Sequence[str] | None = None,
         timeout: Timeout = UNSET,
     ) -> Iterator[Token]:
-        """Yields all tokens, by rising id, in one request, as they arrive.
+        """Yield all tokens, by rising id, in one request, as they arrive.
 
         The client's time-out bounds each wait, not the whole. A token present throughout comes exactly once.
 
@@ -397,7 +397,7 @@ class Tokens:
         include: Sequence[str] | None = None,
         timeout: Timeout = UNSET,
     ) -> int:
-        """Writes all tokens into a file as NDJSON, a token a line, as they arrive.
+        """Write all tokens into a file as NDJSON, a token a line, as they arrive.
 
         Args:
             target: a path, whose file appears when everything is in it, or a binary file that is open.
@@ -440,7 +440,7 @@ class Tokens:
         include: Sequence[str] | None = None,
         timeout: Timeout = UNSET,
     ) -> builtins.list[TokenQueryResult]:
-        """Finds the tokens nearest to a vector, to a text, or to another token.
+        """Find the tokens nearest to a vector, to a text, or to another token.
 
         Args:
             query_vector: as many components as the server's model has.
@@ -491,7 +491,7 @@ class Tokens:
         include: Sequence[str] | None = None,
         timeout: Timeout = UNSET,
     ) -> builtins.list[builtins.list[TokenQueryResult]]:
-        """Finds the tokens nearest to each of many vectors or texts, in one request.
+        """Find the tokens nearest to each of many vectors or texts, in one request.
 
         Args:
             query_vectors: vectors, or a matrix of shape (queries, dimension).

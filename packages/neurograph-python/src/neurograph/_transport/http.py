@@ -61,7 +61,7 @@ _servers: set[str] = set()
 
 
 def _of_others(record: logging.LogRecord) -> bool:
-    """Whether httpx2 logs a request that is not ours: ours would be a line for every call of every program."""
+    """Return whether httpx2 logs a request that is not ours: ours would be a line for every call of every program."""
     url = str(record.args[1]) if isinstance(record.args, tuple) and len(record.args) > 1 else ""
     return record.levelno > logging.INFO or not url.startswith(tuple(_servers))
 
@@ -88,7 +88,7 @@ class Transport:
         forget_after_fork(self)
 
     def send(self, request: Request, deadline: Deadline) -> Response:
-        """Sends one request and reads its whole answer, whatever its status.
+        """Send one request and reads its whole answer, whatever its status.
 
         Raises:
             TimeoutError: not over by the deadline.
@@ -117,7 +117,7 @@ class Transport:
         return Response(request, response.status_code, response.headers, b"".join(body.chunks))
 
     def close(self) -> None:
-        """Closes all connections. Calls in flight in other threads fail, at the latest when their time is up."""
+        """Close all connections. Calls in flight in other threads fail, at the latest when their time is up."""
         with self._lock:
             pool, self._pool = self._pool, None
             self._closed = True
@@ -171,7 +171,7 @@ class AsyncTransport:
         forget_after_fork(self)
 
     async def send(self, request: Request, deadline: Deadline) -> Response:
-        """Sends one request and reads its whole answer; errors as in `Transport.send`."""
+        """Send one request and reads its whole answer; errors as in `Transport.send`."""
         pool = await self._open()
         try:
             limit = TimeLimit(deadline)
@@ -191,7 +191,7 @@ class AsyncTransport:
         return Response(request, response.status_code, response.headers, b"".join(body.chunks))
 
     async def close(self) -> None:
-        """Closes the connections of this loop, and refuses further use on any. A second call does nothing."""
+        """Close the connections of this loop, and refuses further use on any. A second call does nothing."""
         loop = running_loop()
         self._closed = True
         pool = self._pools.pop(loop, None)
@@ -255,7 +255,7 @@ class _Pool:
         await anext(self._keeper)
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         await self._keeper.aclose()
 
     async def _keep(self) -> AsyncGenerator[None, None]:
@@ -332,7 +332,7 @@ def _configuration(options: Options) -> dict[str, Any]:
 
 
 def _verification(options: Options) -> ssl.SSLContext | bool:
-    """What to check certificates against."""
+    """Return the context that certificates are checked with."""
     if options.base_url.startswith("http:") and options.proxy is None:
         # Loading the system's certificates takes 50 ms. Without TLS nothing needs them; this context
         # trusts nobody.
@@ -361,7 +361,7 @@ class _Outgoing:
         ]
 
     def __call__(self, request: Request, deadline: Deadline, limit: TimeLimit) -> httpx2.Request:
-        """The request as httpx2 sends it.
+        """Return the request as httpx2 sends it.
 
         Raises:
             TimeoutError: it is too late already.
@@ -425,7 +425,7 @@ def _translated(
     deadline: Deadline,
     closed: bool,
 ) -> NeuroGraphError | RuntimeError:
-    """The exception of this library that stands for a failure below it."""
+    """Return the exception of this library that stands for a failure below it."""
     if isinstance(error, RuntimeError):
         return _closed_error() if closed else error
     if isinstance(error, ssl.SSLError):  # not all of them are translated below; a missing client certificate is one

@@ -37,7 +37,7 @@ class Batcher(Generic[T]):
         return len(self._items)
 
     def add(self, item: T, size: int) -> list[T] | None:
-        """Takes one item; returns the batch that it completed, if any.
+        """Take one item; returns the batch that it completed, if any.
 
         An item larger than `max_bytes` travels alone: whether it is too large is for the receiver to say.
 
@@ -52,7 +52,7 @@ class Batcher(Generic[T]):
         return batch
 
     def flush(self) -> list[T] | None:
-        """Returns what is left, or None when nothing is; call it once the stream has ended."""
+        """Return what is left, or None when nothing is; call it once the stream has ended."""
         batch = self._items or None
         self._items = []
         self._bytes = 0

@@ -53,11 +53,11 @@ class CircuitBreaker:
 
     @property
     def state(self) -> CircuitState:
-        """Whether calls go through, as of the last call."""
+        """Return whether calls go through, as of the last call."""
         return self._state
 
     def wait(self) -> float:
-        """Asks whether a call may go through now.
+        """Ask whether a call may go through now.
 
         Returns:
             0 when it may; it must then tell `succeeded` or `failed`. Otherwise the seconds until the next try.
@@ -74,14 +74,14 @@ class CircuitBreaker:
             return 0.0
 
     def succeeded(self) -> None:
-        """Tells that a call has been answered."""
+        """Tell that a call has been answered."""
         if self._failures or self._state is not CircuitState.CLOSED:
             with self._lock:
                 self._failures = 0
                 self._state = CircuitState.CLOSED
 
     def failed(self) -> None:
-        """Tells that a call has failed in a way that speaks against the server."""
+        """Tell that a call has failed in a way that speaks against the server."""
         with self._lock:
             self._failures += 1
             probing = self._state is CircuitState.HALF_OPEN
@@ -91,5 +91,5 @@ class CircuitBreaker:
                 self._state = CircuitState.OPEN
 
     def after_fork(self) -> None:
-        """Starts over in a child process, where another thread may have held the lock."""
+        """Start over in a child process, where another thread may have held the lock."""
         self._lock = Lock()

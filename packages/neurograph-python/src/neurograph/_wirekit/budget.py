@@ -42,5 +42,5 @@ class RetryBudget:
             return self._left > self._full / 2
 
     def after_fork(self) -> None:
-        """Starts over in a child process, where another thread may have held the lock."""
+        """Start over in a child process, where another thread may have held the lock."""
         self._lock = Lock()

@@ -63,7 +63,7 @@ class OffsetWalk(Generic[T]):
         return True
 
     def feed(self, rows: Sequence[T], total: int | None = None) -> list[T]:
-        """Takes the rows of the window; returns those not seen before, in order.
+        """Take the rows of the window; returns those not seen before, in order.
 
         Args:
             rows: what the server sent for the window; fewer than asked for is no sign of the end.

@@ -1,6 +1,6 @@
 # Generated from packages/wirekit/src/wirekit/retry_after.py by tools/private_copies.py; do not edit.
 # SPDX-License-Identifier: Apache-2.0
-"""What a server said about when to come back: the value of a `Retry-After` header or trailer."""
+"""Time after which a server wants to be asked again: the value of a `Retry-After` header or trailer."""
 
 import math
 import re

@@ -210,7 +210,7 @@ _ADVICE: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """A value in plain form; raises `_Fault`."""
+    """Return a value in plain form; raises `_Fault`."""
     kind = type(value)
     if value is None or kind is bool:
         return value
@@ -261,7 +261,7 @@ def _plain_list(items: Sequence[Any], depth: int) -> list[Any]:
 
 
 def _converted(value: Any, depth: int) -> Any:
-    """The plain form of subclasses of plain types and of numbers and arrays of numpy and its kin."""
+    """Return the plain form of subclasses of plain types and of numbers and arrays of numpy and its kin."""
     if isinstance(value, str):
         return _checked_text(str.__str__(value))
     if isinstance(value, int):
@@ -339,7 +339,7 @@ def _text_fault(value: str) -> str | None:
 
 
 def _short(key: Any) -> str:
-    """A key for an error: numbers and None as they are, of anything else the type."""
+    """Return a key for an error: numbers and None as they are, of anything else the type."""
     if type(key) is int:
         return _shown(key)
     return repr(key) if key is None or type(key) in (bool, float) else f"of type {type(key).__name__}"

@@ -67,7 +67,7 @@ def spread(words: Sequence[str]) -> list[str]:
 
 
 def run() -> int:
-    """Runs the command line of this process; returns its exit code."""
+    """Run the command line of this process; returns its exit code."""
     try:
         app(args=spread(sys.argv[1:]))
     except SystemExit as end:

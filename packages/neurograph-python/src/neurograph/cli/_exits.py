@@ -20,7 +20,7 @@ from neurograph.exceptions import (
 
 
 class ExitCode(IntEnum):
-    """What the command's exit status says; stable, so that scripts may rely on it."""
+    """Exit status of the command; stable, so that scripts may rely on it."""
 
     DONE = 0
     FAILED = 1
@@ -75,7 +75,7 @@ _KINDS: tuple[tuple[type[NeuroGraphError], ExitCode], ...] = (
 
 
 def exit_code(error: NeuroGraphError) -> ExitCode:
-    """The exit code that stands for an error.
+    """Return the exit code that stands for an error.
 
     >>> exit_code(NotFoundError("no token 7")), exit_code(NeuroGraphError("teapot", status_code=418)).name
     (<ExitCode.NOT_FOUND: 5>, 'FAILED')

@@ -1,4 +1,4 @@
-"""What every command shares: the options of the connection, the client made of them, and the way errors are told."""
+"""Shared parts of the commands: the options of the connection, the client made of them, and the way errors are told."""
 
 import functools
 import getpass
@@ -73,7 +73,7 @@ class Chosen:
     debug: Annotated[bool | None, _Debug] = None
 
     def over(self, outer: "Chosen") -> "Chosen":
-        """These options, and the outer ones where nothing was said here."""
+        """Return these options, and the outer ones where nothing was said here."""
         joined = {name: value for name, value in vars(outer).items() if value is not None}
         joined.update({name: value for name, value in vars(self).items() if value is not None})
         return Chosen(**joined)
@@ -115,12 +115,12 @@ class Invocation:
         )
 
     def close(self) -> None:
-        """Closes the client's connections, if there are any."""
+        """Close the client's connections, if there are any."""
         if "client" in self.__dict__:
             self.client.close()
 
     def tell(self, error: NeuroGraphError) -> None:
-        """Says on standard error what went wrong; as JSON when JSON was asked for."""
+        """Say on standard error what went wrong; as JSON when JSON was asked for."""
         code = exit_code(error)
         if _format(self._chosen) is Format.JSON:
             told = {
@@ -156,7 +156,7 @@ def _hint(error: NeuroGraphError, code: ExitCode) -> str | None:
 
 
 def connected(command: Callable[Concatenate[Invocation, P], None]) -> Callable[..., None]:
-    """Makes a command of a function of an Invocation: adds the shared options, and turns errors into exit codes."""
+    """Make a command of a function of an Invocation: adds the shared options, and turns errors into exit codes."""
 
     @functools.wraps(command)
     def run(context: typer.Context, *args: Any, **kwargs: Any) -> None:
@@ -169,7 +169,7 @@ def connected(command: Callable[Concatenate[Invocation, P], None]) -> Callable[.
 
 
 def rooted(command: Callable[P, None]) -> Callable[..., None]:
-    """Makes the root of all commands: takes the shared options before the subcommand, and keeps them for it."""
+    """Make the root of all commands: takes the shared options before the subcommand, and keeps them for it."""
 
     @functools.wraps(command)
     def run(context: typer.Context, *args: Any, **kwargs: Any) -> None:
@@ -181,7 +181,7 @@ def rooted(command: Callable[P, None]) -> Callable[..., None]:
 
 
 def _declare(run: Callable[..., None], own: list[inspect.Parameter]) -> None:
-    """Gives a wrapper the signature that typer reads: the context, the command's own parameters, the shared options."""
+    """Give a wrapper the signature that typer reads: the context, the command's own parameters, the shared options."""
     parameters = [inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
     parameters += [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
     hints = inspect.get_annotations(Chosen, eval_str=True)
@@ -195,7 +195,7 @@ def _declare(run: Callable[..., None], own: list[inspect.Parameter]) -> None:
 
 @contextmanager
 def _invocation(chosen: Chosen) -> Generator[Invocation, None, None]:
-    """An invocation whose errors become messages and exit codes."""
+    """Provide an invocation whose errors become messages and exit codes."""
     code = ExitCode.DONE
     try:
         invocation = Invocation(chosen.over(_environment()))
@@ -225,7 +225,7 @@ def _invocation(chosen: Chosen) -> Generator[Invocation, None, None]:
 
 
 def _environment() -> Chosen:
-    """What the environment says about options that the client itself does not read from there.
+    """Read those options from the environment that the client itself does not read from there.
 
     Raises:
         ConfigurationError: a variable holds no such value.
@@ -248,7 +248,7 @@ def _format(chosen: Chosen) -> Format:
 
 
 def _credentials(chosen: Chosen) -> dict[str, Any]:
-    """What to log in with: an option wins over the environment, a key over a password, a file over asking.
+    """Choose the credentials: an option wins over the environment, a key over a password, a file over asking.
 
     Raises:
         ConfigurationError: a file cannot be read, or a password is needed and nobody can be asked.

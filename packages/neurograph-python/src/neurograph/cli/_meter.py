@@ -12,7 +12,7 @@ Meter: TypeAlias = Callable[[int], None]
 
 @contextmanager
 def metered(source: BinaryIO | None, what: str, quiet: bool) -> Generator[Meter, None, None]:
-    """A bar that grows with the bytes read of a file, and counts rows.
+    """Provide a bar that grows with the bytes read of a file, and counts rows.
 
     Args:
         source: what is being read; None, a pipe or a terminal has no known end, and only rows are counted.

@@ -1,4 +1,4 @@
-"""What a command shows: tables on a terminal, JSON otherwise or on request."""
+"""Output of commands: tables on a terminal, JSON otherwise or on request."""
 
 import json
 import os
@@ -17,7 +17,7 @@ _MOMENTS = frozenset({"created_at", "updated_at", "expires_at", "last_used_at", 
 
 
 class Format(str, Enum):
-    """How results are shown: `auto` means tables on a terminal and JSON elsewhere."""
+    """Form of the output: `auto` means tables on a terminal and JSON elsewhere."""
 
     AUTO = "auto"
     TABLE = "table"
@@ -39,7 +39,7 @@ class Output:
             _speak_utf8()
 
     def thing(self, fields: Row) -> None:
-        """Shows one thing: an object, or a table of a line per field."""
+        """Show one thing: an object, or a table of a line per field."""
         if self.is_json:
             _write_json(fields)
             return
@@ -50,7 +50,7 @@ class Output:
         _draw(table)
 
     def things(self, rows: Iterable[Row], columns: Sequence[str], nothing: str) -> None:
-        """Shows a list: an object per line, or a table.
+        """Show a list: an object per line, or a table.
 
         Args:
             rows: as many as there are; as JSON they are written as they come.
@@ -71,7 +71,7 @@ class Output:
         _draw(table)
 
     def done(self, fields: Row, sentence: str) -> None:
-        """Confirms an action that has no result of its own: an object, or a sentence."""
+        """Confirm an action that has no result of its own: an object, or a sentence."""
         if self.is_json:
             _write_json(fields)
         else:
@@ -79,7 +79,7 @@ class Output:
 
 
 def printable(text: str) -> str:
-    r"""The text with control characters made visible, so that stored text cannot play tricks on the terminal.
+    r"""Return the text with control characters made visible, so that stored text cannot play tricks on the terminal.
 
     >>> print(printable("red\x1b[31m"))
     red\x1b[31m
@@ -88,7 +88,7 @@ def printable(text: str) -> str:
 
 
 def fields_of(model: "BaseModel", *, without: Sequence[str] = ()) -> dict[str, Any]:
-    """A model as JSON values, unknown fields included."""
+    """Return a model as JSON values, unknown fields included."""
     return model.model_dump(mode="json", exclude=set(without))
 
 
@@ -143,7 +143,7 @@ def _shown(name: str, value: Any) -> str:
 
 
 def _moment(text: str) -> str:
-    """A point in time to the second, in the reader's own time zone."""
+    """Return a point in time to the second, in the reader's own time zone."""
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:

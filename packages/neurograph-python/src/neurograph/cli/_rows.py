@@ -25,7 +25,7 @@ _SUFFIXES = {
 
 
 class RowFormat(str, Enum):
-    """How a file holds its tokens."""
+    """Format of a file of tokens."""
 
     JSONL = "jsonl"
     CSV = "csv"
@@ -66,7 +66,7 @@ class BrokenTable(ValidationError):
 
 
 def format_of(name: str, chosen: RowFormat | None) -> RowFormat:
-    """The format of a file: as chosen, else by the end of its name; JSON lines on standard input.
+    """Return the format of a file: as chosen, else by the end of its name; JSON lines on standard input.
 
     Raises:
         ConfigurationError: the name says nothing.
@@ -86,7 +86,7 @@ def format_of(name: str, chosen: RowFormat | None) -> RowFormat:
 
 @contextmanager
 def opened(name: str) -> Generator[BinaryIO, None, None]:
-    """A file to read bytes from, or standard input for `-`.
+    """Provide a file to read bytes from, or standard input for `-`.
 
     Raises:
         ConfigurationError: it cannot be opened.
@@ -103,7 +103,7 @@ def opened(name: str) -> Generator[BinaryIO, None, None]:
 
 
 def read_rows(file: BinaryIO, kind: RowFormat, text_column: str = "text") -> Iterator[Row]:
-    """The rows of a file, read as they are needed; blank lines are left out.
+    """Yield the rows of a file, read as they are needed; blank lines are left out.
 
     JSON lines are objects with `text` and optionally `metadata` and `embedding`, or bare strings. A table has a header;
     its column `text_column` is the text, `metadata` and `embedding` hold JSON, and every other column becomes
@@ -206,7 +206,7 @@ def _table_row(line: int, cells: dict[str, Any], text_column: str) -> Row:
 
 
 def _visible(cell: Any) -> Any:
-    """A cell with bytes that are not UTF-8 spelled out."""
+    """Return a cell with bytes that are not UTF-8 spelled out."""
     return cell.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") if type(cell) is str else cell
 
 
@@ -234,5 +234,5 @@ def _judged(line: int, cells: dict[str, Any], text_column: str) -> Row:
 
 
 def problem_of(row: Row) -> ValidationError:
-    """The error of a row that is no token."""
+    """Return the error of a row that is no token."""
     return ValidationError.of(f"line {row.line}", row.problem or "is no token")

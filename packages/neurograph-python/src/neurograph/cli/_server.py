@@ -1,4 +1,4 @@
-"""How the server is: `health` and `status`."""
+"""Commands about the server: `health` and `status`."""
 
 import typer
 

@@ -34,7 +34,7 @@ _SHOWN_FAILURES = 10
 
 @dataclass
 class _Tally:
-    """What has become of an import so far."""
+    """Progress of an import."""
 
     skipped: int = 0
     settled: int = 0
@@ -107,7 +107,7 @@ def _load(
 
 
 def _next_group(rows: Iterator[Row]) -> tuple[list[Row], NeuroGraphError | None]:
-    """The next rows, and the error that ends the file, if it comes behind them."""
+    """Return the next rows, and the error that ends the file, if it comes behind them."""
     group: list[Row] = []
     try:
         group.extend(islice(rows, _GROUP))
@@ -117,7 +117,7 @@ def _next_group(rows: Iterator[Row]) -> tuple[list[Row], NeuroGraphError | None]
 
 
 def _store(invocation: Invocation, group: list[Row], tally: _Tally, kept: BinaryIO | None, meter: Meter) -> None:
-    """Creates the tokens of one group of rows."""
+    """Create the tokens of one group of rows."""
     good = [row for row in group if row.problem is None]
     refused: list[tuple[Row, NeuroGraphError]] = [(row, problem_of(row)) for row in group if row.problem is not None]
     before = tally.rows
@@ -164,7 +164,7 @@ def _reason(error: NeuroGraphError) -> str:
 
 
 def _report(invocation: Invocation, tally: _Tally, failed: Path | None) -> None:
-    """Tells what became of an import, and ends with the exit code that says so.
+    """Tell what became of an import, and ends with the exit code that says so.
 
     Raises:
         NeuroGraphError: what stopped it.
@@ -193,8 +193,8 @@ def _report(invocation: Invocation, tally: _Tally, failed: Path | None) -> None:
 
 
 class _Patience:
-    """What Ctrl-C does to an import: it ends at once between groups of rows, and after the group under way otherwise;
-    the second one ends it at once.
+    """Handler of Ctrl-C during an import: it ends at once between groups of rows, and after the group under way
+    otherwise; the second one ends it at once.
 
     Attributes:
         asked: whether Ctrl-C was pressed.
@@ -206,7 +206,7 @@ class _Patience:
 
     @contextmanager
     def handling(self) -> Generator[None, None, None]:
-        """Listens to Ctrl-C."""
+        """Listen to Ctrl-C."""
         before = signal.signal(signal.SIGINT, self._interrupted)
         try:
             yield
@@ -215,7 +215,7 @@ class _Patience:
 
     @contextmanager
     def finishing(self) -> Generator[None, None, None]:
-        """Puts the first Ctrl-C off to the end of the block."""
+        """Put the first Ctrl-C off to the end of the block."""
         self._busy = True
         try:
             yield
@@ -270,7 +270,7 @@ class _Counting(io.RawIOBase):
         self._count = 0
 
     def write(self, data: Any) -> int:
-        """Writes one line."""
+        """Write one line."""
         self._count += 1
         self._meter(self._count)
         return self._file.write(data)

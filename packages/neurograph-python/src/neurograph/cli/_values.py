@@ -9,7 +9,7 @@ from neurograph.exceptions import ConfigurationError
 
 
 def text_argument(value: str, what: str) -> str:
-    """A text, or what standard input holds when it is `-`; one line feed at its end is dropped.
+    """Return a text, or what standard input holds when it is `-`; one line feed at its end is dropped.
 
     Raises:
         ConfigurationError: standard input is not UTF-8.
@@ -21,7 +21,7 @@ def text_argument(value: str, what: str) -> str:
 
 
 def json_argument(value: str | None, what: str, kind: type) -> Any:
-    """A JSON argument of one kind: the text itself, `@file`, or `-` for standard input; None passes.
+    """Return a JSON argument of one kind: the text itself, `@file`, or `-` for standard input; None passes.
 
     Args:
         value: as given.
@@ -53,7 +53,7 @@ def json_argument(value: str | None, what: str, kind: type) -> Any:
 
 
 def read_text(path: Path, what: str) -> str:
-    """The text of a file.
+    """Return the text of a file.
 
     Raises:
         ConfigurationError: it cannot be read, or is not UTF-8.
@@ -65,7 +65,7 @@ def read_text(path: Path, what: str) -> str:
 
 
 def secret_line(source: str, what: str) -> str:
-    """The first line of a file, or of standard input when it is `-`.
+    """Return the first line of a file, or of standard input when it is `-`.
 
     Raises:
         ConfigurationError: it cannot be read, or is empty.

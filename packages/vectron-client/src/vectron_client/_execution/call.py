@@ -77,7 +77,7 @@ class Call(Generic[T]):
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def result(self, answer: bytes) -> T:
-        """Reads an answer.
+        """Read an answer.
 
         Raises:
             InternalServerError: it makes no sense.
@@ -101,7 +101,7 @@ def confirm(method: str, success: bool) -> None:
 
 
 def flow(call: Call[T], plan: RetryPlan, timeout: float | None) -> Flow[T]:
-    """Runs a call to its result, with repeats as the plan says; all of it within `timeout` seconds.
+    """Run a call to its result, with repeats as the plan says; all of it within `timeout` seconds.
 
     Yields:
         Send effects whose request is a `Request` and whose answer is the serialised response; reads Hedged ones instead
@@ -112,7 +112,7 @@ def flow(call: Call[T], plan: RetryPlan, timeout: float | None) -> Flow[T]:
 
 
 def answered(call: Call[Any], plan: RetryPlan, timeout: float | None, hedge_after: float | None = None) -> Flow[Any]:
-    """Runs a call to its serialised answer, or to the stream of them that the channel makes; otherwise as `flow`."""
+    """Run a call to its serialised answer, or to the stream of them that the channel makes; otherwise as `flow`."""
     deadline = Deadline.after(timeout)
     metadata = call.metadata
     if call.named:
@@ -146,11 +146,11 @@ class _NamedWrite:
         self._unknown = False
 
     def is_retryable(self, error: Exception) -> bool:
-        """Whether another attempt may come."""
+        """Return whether another attempt may come."""
         return not self._unknown and self._policy.retryable(error)
 
     def attempt(self) -> Flow[Any]:
-        """Sends the write; asks first when it was sent before."""
+        """Send the write; asks first when it was sent before."""
         if self._failure is not None:
             yield from self._ask(self._failure)
         try:

@@ -31,20 +31,20 @@ class Pending(Protocol):
     """A call on its way, as a channel starts it."""
 
     def when_done(self, callback: Callable[[], None]) -> None:
-        """Calls back once when the answer or an error is there."""
+        """Call back once when the answer or an error is there."""
         ...
 
     def result(self) -> bytes:
-        """The answer, or a `VectronError`."""
+        """Return the answer, or a `VectronError`."""
         ...
 
     def cancel(self) -> None:
-        """Gives the call up."""
+        """Give the call up."""
         ...
 
 
 def hedged(effect: Hedged, start: Callable[[Send[Any]], Pending]) -> bytes:
-    """Performs the effect and blocks while it does.
+    """Perform the effect and blocks while it does.
 
     Args:
         effect: what to send, and when to send it again.
@@ -79,7 +79,7 @@ def hedged(effect: Hedged, start: Callable[[Send[Any]], Pending]) -> bytes:
 
 
 def _better(call: Pending, other: Callable[[], Pending]) -> bytes:
-    """The answer of a call that is done, or, where that is an error which may pass, of the other one."""
+    """Return the answer of a call that is done, or, where that is an error which may pass, of the other one."""
     try:
         return call.result()
     except VectronError as error:
@@ -96,7 +96,7 @@ def _second(call: Pending, first_error: VectronError) -> bytes:
 
 
 async def hedged_async(effect: Hedged, send: Callable[[Send[Any]], Awaitable[Any]]) -> bytes:
-    """Performs the effect on an event loop; otherwise as `hedged`.
+    """Perform the effect on an event loop; otherwise as `hedged`.
 
     Args:
         effect: what to send, and when to send it again.
@@ -118,13 +118,13 @@ async def hedged_async(effect: Hedged, send: Callable[[Send[Any]], Awaitable[Any
 
 
 def _is_open(done: set[asyncio.Future[Any]]) -> bool:
-    """Whether what has come so far is only failures that another call may undo."""
+    """Return whether what has come so far is only failures that another call may undo."""
     errors = [task.exception() for task in done]
     return all(isinstance(error, VectronError) and not is_definite(error) for error in errors)
 
 
 def _best(done: set[asyncio.Future[Any]]) -> bytes:
-    """The answer that counts; raises the error that counts when there is none."""
+    """Return the answer that counts; raises the error that counts when there is none."""
     ranked = sorted(done, key=lambda task: _rank(task.exception()))
     answer: bytes = ranked[0].result()
     return answer
@@ -137,7 +137,7 @@ def _rank(error: BaseException | None) -> int:
 
 
 def is_definite(error: VectronError) -> bool:
-    """Whether the same request would fail in the same way again.
+    """Return whether the same request would fail in the same way again.
 
     >>> is_definite(InternalServerError("out of memory")), is_definite(VectronError("no", code="UNIMPLEMENTED"))
     (False, True)

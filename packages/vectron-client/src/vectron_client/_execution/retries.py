@@ -1,4 +1,4 @@
-"""How calls go out: which are repeated, how often and how patiently, and by when one must be over. Pure."""
+"""Rules for sending calls: repeats, pauses and deadlines. Pure."""
 
 import random
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from vectron_client.exceptions import InvalidArgumentError, VectronError
 
 
 class RetryPlan:
-    """What the options say about repeats, worked out once for a client.
+    """Rules of the options about repeats, worked out once for a client.
 
     Attributes:
         spread: draws the factor by which a pause is longer or shorter.
@@ -48,7 +48,9 @@ class RetryPlan:
         self._once = replace(self._repeated, max_retries=0)
 
     def policy(self, *, writes: bool, named: bool) -> RetryPolicy:
-        """The policy for a call: whether it changes anything, and whether servers may recognise a repeat by a name."""
+        """Return the policy for a call: whether it changes anything, and whether servers may recognise a repeat by a
+        name.
+        """
         return self._repeated if not writes or (named and self._writes) else self._once
 
 
@@ -62,7 +64,7 @@ def spread(jitter: float) -> Callable[[], float]:
 
 
 def seconds(timeout: Any, options: ClientOptions) -> float | None:
-    """The time of a call in seconds; None means no limit.
+    """Return the time of a call in seconds; None means no limit.
 
     Args:
         timeout: what the caller gave; None for the option's value.

@@ -15,7 +15,7 @@ from vectron_client.models import UserProfile
 
 
 def register(email: str, password: str) -> Call[UserProfile]:
-    """An account."""
+    """Return an account."""
     request = wire.RegisterUserRequest(email=text("email", email), password=text("password", password))
 
     def read(answer: bytes) -> UserProfile:
@@ -25,7 +25,7 @@ def register(email: str, password: str) -> Call[UserProfile]:
 
 
 def login(email: str, password: str) -> Call[Login]:
-    """A JWT for an email and a password."""
+    """Return a JWT for an email and a password."""
     request = wire.LoginRequest(email=text("email", email), password=text("password", password))
 
     def read(answer: bytes) -> Login:
@@ -36,7 +36,7 @@ def login(email: str, password: str) -> Call[Login]:
 
 
 def refresh() -> Call[AccessToken]:
-    """A new JWT for one that still holds."""
+    """Return a new JWT for one that still holds."""
 
     def read(answer: bytes) -> AccessToken:
         response = wire.RefreshTokenResponse.FromString(answer)
@@ -46,7 +46,7 @@ def refresh() -> Call[AccessToken]:
 
 
 def get_user_profile() -> Call[UserProfile]:
-    """The caller's account."""
+    """Return the caller's account."""
 
     def read(answer: bytes) -> UserProfile:
         return read_profile(wire.GetUserProfileResponse.FromString(answer).user)
@@ -66,7 +66,7 @@ def update_user_profile(plan: str) -> Call[tuple[UserProfile, str]]:
 
 
 def delete_user(password: str) -> Call[None]:
-    """The end of the caller's account."""
+    """Return the end of the caller's account."""
     request = wire.DeleteUserRequest(password=text("password", password))
 
     def read(answer: bytes) -> None:
@@ -76,7 +76,7 @@ def delete_user(password: str) -> Call[None]:
 
 
 def create_api_key(name: str) -> Call[CreatedAPIKey]:
-    """An API key."""
+    """Return an API key."""
     request = wire.CreateAPIKeyRequest(name=text("name", name))
 
     def read(answer: bytes) -> CreatedAPIKey:
@@ -87,7 +87,7 @@ def create_api_key(name: str) -> Call[CreatedAPIKey]:
 
 
 def list_api_keys() -> Call[list[APIKey]]:
-    """The caller's keys."""
+    """Return the caller's keys."""
 
     def read(answer: bytes) -> list[APIKey]:
         return [_key(key) for key in wire.ListAPIKeysResponse.FromString(answer).keys]
@@ -96,7 +96,7 @@ def list_api_keys() -> Call[list[APIKey]]:
 
 
 def delete_api_key(key_prefix: str) -> Call[None]:
-    """The end of a key."""
+    """Return the end of a key."""
     request = wire.DeleteAPIKeyRequest(key_prefix=text("key_prefix", key_prefix))
 
     def read(answer: bytes) -> None:
@@ -106,7 +106,7 @@ def delete_api_key(key_prefix: str) -> Call[None]:
 
 
 def validate_api_key(api_key: str) -> Call[KeyOwner | None]:
-    """Whose a whole key is; None when it does not hold."""
+    """Return whose a whole key is; None when it does not hold."""
     request = wire.ValidateAPIKeyRequest(full_key=text("api_key", api_key))
 
     def read(answer: bytes) -> KeyOwner | None:
@@ -117,7 +117,7 @@ def validate_api_key(api_key: str) -> Call[KeyOwner | None]:
 
 
 def create_sdk_token(key_prefix: str) -> Call[str]:
-    """A JWT that stands for a key."""
+    """Return a JWT that stands for a key."""
     request = wire.CreateSDKJWTRequest(api_key_id=text("key_prefix", key_prefix))
 
     def read(answer: bytes) -> str:
@@ -127,7 +127,7 @@ def create_sdk_token(key_prefix: str) -> Call[str]:
 
 
 def get_key_owner(key_prefix: str) -> Call[KeyOwner | None]:
-    """Whose a key is; None when there is none, and for those whom it does not concern."""
+    """Return whose a key is; None when there is none, and for those whom it does not concern."""
     request = wire.GetAuthDetailsForSDKRequest(api_key_id=text("key_prefix", key_prefix))
 
     def read(answer: bytes) -> KeyOwner | None:
@@ -142,14 +142,14 @@ def _key(key: Any) -> APIKey:
 
 
 def _token(method: str, value: str) -> str:
-    """A credential of an answer, which must not be empty."""
+    """Return a credential of an answer, which must not be empty."""
     if not value:
         raise InternalServerError(f"the server answered {method} without an error but without a credential")
     return value
 
 
 def plan_number(plan: str) -> int:
-    """The number of a plan.
+    """Return the number of a plan.
 
     Raises:
         InvalidArgumentError: there is none of that name.
@@ -165,7 +165,7 @@ def plan_number(plan: str) -> int:
 
 
 def read_profile(user: Any) -> UserProfile:
-    """An account as a message describes it.
+    """Return an account as a message describes it.
 
     Raises:
         ValueError: its time is no date.
@@ -175,7 +175,7 @@ def read_profile(user: Any) -> UserProfile:
 
 
 def read_plan(number: int) -> str:
-    """The name of a plan; empty when the server does not say.
+    """Return the name of a plan; empty when the server does not say.
 
     >>> read_plan(2), read_plan(0)
     ('PAID', '')
@@ -184,7 +184,9 @@ def read_plan(number: int) -> str:
 
 
 def _name(kind: Any, number: int) -> str:
-    """The name of an enum's value; empty for 0, which says nothing, and the digits for one that is newer than this."""
+    """Return the name of an enum's value; empty for 0, which says nothing, and the digits for one that is newer than
+    this.
+    """
     if not number:
         return ""
     try:

@@ -64,7 +64,7 @@ def flag(field: str, value: Any) -> bool:
 
 
 def invalid(field: str, rule: str) -> InvalidArgumentError:
-    """The error for an argument that breaks a rule.
+    """Return the error for an argument that breaks a rule.
 
     >>> invalid("top_k", "must be 0 or more, not -1").details
     {'field': 'top_k'}
@@ -73,7 +73,7 @@ def invalid(field: str, rule: str) -> InvalidArgumentError:
 
 
 def listed(field: str, items: Any) -> list[Any]:
-    """The items of a list or another iterable that is no text.
+    """Return the items of a list or another iterable that is no text.
 
     Raises:
         InvalidArgumentError: it is none; names the field.
@@ -94,7 +94,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def moment(seconds: int) -> datetime:
-    """A time of an answer: Unix seconds as a date and time in UTC.
+    """Return a time of an answer: Unix seconds as a date and time in UTC.
 
     Raises:
         ValueError: there is no such date.

@@ -34,7 +34,9 @@ def scroll(
     include_payload: bool,
     page_size: int,
 ) -> PageAt:
-    """What makes the call for the page at a cursor, the first at an empty one; arguments are checked at once."""
+    """Return a function from a cursor to the call for its page; the first page has an empty cursor. Arguments
+    are checked at once.
+    """
     if order_by not in ORDERS:
         raise invalid("order_by", f"must be one of {', '.join(ORDERS)}, not {order_by!r}")
     request = extensions.ScrollRequest(
@@ -62,13 +64,13 @@ def scroll(
 
 
 def count(collection: str, filter: FilterLike | None) -> Call[int]:
-    """How many points there are, or match."""
+    """Return how many points there are, or match."""
     request = extensions.CountRequest(collection=text("collection", collection), filter_json=encode_filter(filter))
     return Call(METHODS["Count"], request.SerializeToString(), lambda a: extensions.CountResponse.FromString(a).count)
 
 
 def delete_where(collection: str, filter: FilterLike) -> Call[int]:
-    """The end of every point that matches.
+    """Return the end of every point that matches.
 
     Raises:
         InvalidArgumentError: there is no filter, or one without a condition; forgetting it is not to empty the
@@ -127,7 +129,7 @@ def upsert_if(
 
 
 def get_collection_info(name: str) -> Call[CollectionInfo]:
-    """A collection in numbers."""
+    """Return a collection in numbers."""
 
     def read(answer: bytes) -> CollectionInfo:
         info = extensions.GetCollectionInfoResponse.FromString(answer)
@@ -148,7 +150,7 @@ def get_collection_info(name: str) -> Call[CollectionInfo]:
 
 
 def get_limits() -> Call[ServerLimits]:
-    """The largest things the server takes."""
+    """Return the largest things the server takes."""
 
     def read(answer: bytes) -> ServerLimits:
         told = extensions.GetLimitsResponse.FromString(answer)

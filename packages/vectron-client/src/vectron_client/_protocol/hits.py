@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def read_results(answer: bytes, dimension: int, response: Any = None) -> list[SearchResult]:
-    """The hits of a SearchResponse, closest first.
+    """Return the hits of a SearchResponse, closest first.
 
     Args:
         answer: the message.
@@ -37,7 +37,7 @@ def read_results(answer: bytes, dimension: int, response: Any = None) -> list[Se
 
 
 def read_batch(answer: bytes, queries: int, dimension: int) -> "list[SearchHits]":
-    """The hits of a SearchBatchResponse, one sequence for each of `queries`; otherwise as `read_results`.
+    """Return the hits of a SearchBatchResponse, one sequence for each of `queries`; otherwise as `read_results`.
 
     Raises:
         ValueError: there are more or fewer answers than queries.
@@ -51,7 +51,7 @@ def read_batch(answer: bytes, queries: int, dimension: int) -> "list[SearchHits]
 
 
 def _unusual(results: Any, dimension: int) -> bool:
-    """Whether a vector is encoded as only the ordinary messages understand it."""
+    """Return whether a vector is encoded as only the ordinary messages understand it."""
     return bool(dimension) and any(len(result.vector) != 4 * dimension for result in results)
 
 
@@ -83,7 +83,7 @@ class SearchHits(Sequence[SearchResult]):
 
     @classmethod
     def of(cls, results: Sequence[SearchResult]) -> "SearchHits":
-        """The same with results that are there already."""
+        """Return the same with results that are there already."""
         hits = cls(results, 0)
         hits._made = dict(enumerate(results))
         return hits

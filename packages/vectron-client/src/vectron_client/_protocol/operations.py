@@ -18,7 +18,7 @@ from vectron_client.models import CollectionStatus, FeedbackItem, Point, ShardSt
 
 
 def create_collection(name: str, dimension: int, distance: str, quantization: str) -> Call[None]:
-    """An empty collection."""
+    """Return an empty collection."""
     size = whole("dimension", dimension, 1, 2**31 - 1)
     request = wire.CreateCollectionRequest(
         name=text("name", name),
@@ -42,7 +42,7 @@ def create_collection(name: str, dimension: int, distance: str, quantization: st
 
 
 def delete_collection(name: str) -> Call[None]:
-    """The end of a collection and its points."""
+    """Return the end of a collection and its points."""
     request = wire.DeleteCollectionRequest(name=text("name", name))
 
     def read(answer: bytes) -> None:
@@ -52,7 +52,7 @@ def delete_collection(name: str) -> Call[None]:
 
 
 def list_collections() -> Call[list[str]]:
-    """The names of all collections."""
+    """Return the names of all collections."""
 
     def read(answer: bytes) -> list[str]:
         return list(wire.ListCollectionsResponse.FromString(answer).collections)
@@ -61,7 +61,7 @@ def list_collections() -> Call[list[str]]:
 
 
 def get_collection_status(name: str) -> Call[CollectionStatus]:
-    """What the server says about a collection."""
+    """Return the description of a collection."""
 
     def read(answer: bytes) -> CollectionStatus:
         status = wire.GetCollectionStatusResponse.FromString(answer)
@@ -75,7 +75,7 @@ def get_collection_status(name: str) -> Call[CollectionStatus]:
 def upsert(
     collection: str, points: Iterable[Point], options: ClientOptions, forms: ServerForms | None = None
 ) -> Call[int] | None:
-    """All points in one message; None when there are none.
+    """Return all points in one message; None when there are none.
 
     Raises:
         InvalidArgumentError: the name or a point is wrong.
@@ -89,7 +89,7 @@ def upsert(
 def shares_of(
     points: Iterable[Point], taken: int, options: ClientOptions, forms: ServerForms | None = None
 ) -> list[bytes]:
-    """All points as shares of one message, of which `taken` bytes are used already.
+    """Return all points as shares of one message, of which `taken` bytes are used already.
 
     Raises:
         InvalidArgumentError: a point is wrong.
@@ -117,7 +117,7 @@ def upsert_batches(
     options: ClientOptions,
     forms: ServerForms | None = None,
 ) -> Iterator[Call[int]]:
-    """The points in messages of at most `batch_size` points and as many bytes as the options allow, built lazily.
+    """Yield the points in messages of at most `batch_size` points and as many bytes as the options allow, built lazily.
 
     Raises:
         InvalidArgumentError: an argument is wrong; at once, or as soon as a wrong point is reached.
@@ -157,7 +157,7 @@ def get(collection: str, point_id: str) -> Call[Point]:
 
 
 def delete(collection: str, point_id: str) -> Call[None]:
-    """The end of a point."""
+    """Return the end of a point."""
     request = wire.DeleteRequest(collection=text("collection", collection), id=text("point_id", point_id))
     return Call(METHODS["Delete"], request.SerializeToString(), lambda _: None, writes=True, named=True)
 

@@ -26,7 +26,7 @@ class ServerForms:
 
 
 def encode(payload: Mapping[str, Any] | None, forms: ServerForms | None = None) -> tuple[Mapping[str, str], bytes]:
-    """The map and the JSON of a payload; the JSON is empty when the map says it all.
+    """Return the map and the JSON of a payload; the JSON is empty when the map says it all.
 
     Args:
         payload: what to send.
@@ -61,7 +61,7 @@ def encode(payload: Mapping[str, Any] | None, forms: ServerForms | None = None) 
 
 
 def json_text(value: Any) -> str:
-    """The JSON text of a value in plain form.
+    """Return the JSON text of a value in plain form.
 
     >>> json_text({"gte": 0.5})
     '{"gte":0.5}'
@@ -74,7 +74,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=
 
 
 def decode(texts: Mapping[str, str], whole: bytes) -> dict[str, Any]:
-    """The payload from both forms; the JSON wins where it is present.
+    """Return the payload from both forms; the JSON wins where it is present.
 
     Raises:
         ValueError: the JSON cannot be read or is not an object.

@@ -32,7 +32,7 @@ _SHOWN_ID = 512
 
 
 def encode_vector(vector: Any, dimension: int) -> bytes:
-    """A query vector as float32 bytes.
+    """Return a query vector as float32 bytes.
 
     Args:
         vector: anything that `Point.vector` takes.
@@ -99,7 +99,7 @@ def _encode_matrix(matrix: Any, dimension: int) -> tuple[bytes, int]:
 def encode_points(
     points: Iterable[Point], *, dimension: int, max_bytes: int, forms: payloads.ServerForms | None = None
 ) -> Iterator[bytes]:
-    """Each point as its share of an UpsertRequest, tag and length included; joined they make up the whole list.
+    """Yield each point as its share of an UpsertRequest, tag and length included; joined they make up the whole list.
 
     Args:
         points: read lazily, one at a time.
@@ -138,7 +138,7 @@ def encode_points(
 
 
 def _plain_shares(dimension: int) -> Callable[[Any], bytes | None] | None:
-    """Makes shares of points without a payload whose vectors are float32 arrays, as most of a large load are.
+    """Make shares of points without a payload whose vectors are float32 arrays, as most of a large load are.
 
     The array is copied once, into the share. Of any other point, and of what is wrong, there is no share: `_share` and
     the checks before it see to those.
@@ -172,7 +172,7 @@ def _plain_shares(dimension: int) -> Callable[[Any], bytes | None] | None:
 
 
 def _about(point: Any, position: int, error: Exception) -> InvalidArgumentError:
-    """What is wrong with one of several points, with its name."""
+    """Return the error about one of several points, with its name."""
     name = f"points[{position}]"
     facts = {**_facts(name, error), "position": position}
     if isinstance(point, Point) and isinstance(point.id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -203,7 +203,9 @@ def _checked_vector(point: Any) -> bytes:
 
 
 def _share(point: Point, vector: bytes, forms: payloads.ServerForms | None) -> bytes:
-    """A point within a message. Written by hand but for its payload: protobuf would copy the vector twice more."""
+    """Return a point within a message. Written by hand but for its payload: protobuf would copy the vector
+    twice more.
+    """
     name, rest = point.id.encode(), b""
     payload = point.payload
     if payload or type(payload) is not dict:
@@ -239,7 +241,7 @@ def _facts(field: str, error: Exception) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=4096)
 def _varint(number: int) -> bytes:
-    """A number as protobuf writes lengths: seven bits a byte, lowest first, the high bit on all but the last.
+    """Return a number as protobuf writes lengths: seven bits a byte, lowest first, the high bit on all but the last.
 
     >>> _varint(300).hex()
     'ac02'
@@ -253,7 +255,7 @@ def _varint(number: int) -> bytes:
 
 
 def decode_point(answer: bytes) -> Point | None:
-    """The point of a GetResponse, or None when it has none.
+    """Return the point of a GetResponse, or None when it has none.
 
     Raises:
         ValueError: its payload cannot be read.
@@ -270,12 +272,12 @@ def decode_point(answer: bytes) -> Point | None:
 
 
 def read_vector(vector: Any) -> Any:
-    """The vector of a message for a model: packed from the view, a list from the ordinary message."""
+    """Return the vector of a message for a model: packed from the view, a list from the ordinary message."""
     return PackedVector(vector) if isinstance(vector, bytes) else list(vector)
 
 
 def read_points(answer: bytes, *, with_vectors: bool) -> tuple[list[Point], str]:
-    """The points and the cursor of a ScrollResponse.
+    """Return the points and the cursor of a ScrollResponse.
 
     Raises:
         ValueError: a payload cannot be read.

@@ -67,7 +67,7 @@ class SearchMany:
 
     @property
     def done(self) -> bool:
-        """Whether all queries have their results."""
+        """Return whether all queries have their results."""
         return len(self.found) == self._queries
 
     def shrink(self) -> bool:

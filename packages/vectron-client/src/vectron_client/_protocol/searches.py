@@ -37,7 +37,7 @@ def search(
     budget: float | None = None,
     explain: bool = False,
 ) -> Call[ExplainedSearch]:
-    """The nearest points to a vector, and how they were found where the server tells.
+    """Return the nearest points to a vector, and how they were found where the server tells.
 
     Raises:
         InvalidArgumentError: an argument is wrong; names it.
@@ -87,13 +87,13 @@ _NO_PLAN = SearchPlan("", "", 0, 0, 0.0)
 
 
 def results_of(call: Call[ExplainedSearch]) -> Call[list[SearchResult]]:
-    """The same call for the results alone."""
+    """Return the same call for the results alone."""
     read = call.read
     return _reading(call, lambda answer: read(answer).results)
 
 
 def snapshots_of(call: Call[ExplainedSearch]) -> Call[list[SearchResult]]:
-    """The same search as snapshots that are better and better."""
+    """Return the same search as snapshots that are better and better."""
     return replace(results_of(call), method=VECTRON_SERVICE_METHODS["SearchStream"])
 
 
@@ -171,7 +171,7 @@ def search_batch(
     ef: int,
     budget: float | None,
 ) -> Call[list[SearchHits]]:
-    """The nearest points to each of many vectors, which come packed one after the other."""
+    """Return the nearest points to each of many vectors, which come packed one after the other."""
     request = extensions.SearchBatchRequest(
         collection=text("collection", collection),
         vectors=vectors,
@@ -191,7 +191,7 @@ def search_batch(
 
 
 def milliseconds(timeout: float | None, options: ClientOptions) -> int:
-    """A time that the caller set for one call, as the field `timeout_ms` has it; 0 for none, and for no limit.
+    """Return a time that the caller set for one call, as the field `timeout_ms` has it; 0 for none, and for no limit.
 
     Without one nothing is sent: with it the official server passes over errors of its parts in silence.
 

@@ -48,7 +48,7 @@ _GRPC_ERRORS = (grpc.RpcError, grpc.FutureCancelledError, aio.BaseError, ValueEr
 
 @functools.cache
 def _keep_core(process: int) -> grpc.Channel | None:
-    """A channel of this process that nobody uses or closes; None where gRPC does not look after forks."""
+    """Return a channel of this process that nobody uses or closes; None where gRPC does not look after forks."""
     # After its last channel is closed gRPC's core ends its threads and itself in its own time. It does not look after
     # a fork meanwhile: the first call of the child may wait forever for a lock that a thread of the parent held. A core
     # that stays stops its threads before every fork and starts them again on both sides. It does not where the user
@@ -82,7 +82,7 @@ class _Connection:
         self.streams: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def method(self, described: Method) -> Any:
-        """What calls the method; takes and gives bytes."""
+        """Return the callable of the method; it takes and gives bytes."""
         method = self._methods.get(described.path)
         if method is None:
             kind = self.channel.unary_stream if described.response_streaming else self.channel.unary_unary
@@ -90,7 +90,7 @@ class _Connection:
         return method
 
     async def close(self) -> None:
-        """Closes an asynchronous connection and ends its calls."""
+        """Close an asynchronous connection and ends its calls."""
         # Older grpcio (seen in 1.66) finds the calls to cancel by looking through the tasks of the loop. A stream on
         # which no task waits at this moment would go on, and the next look at it would wait for its deadline.
         for stream in list(self.streams):
@@ -106,7 +106,7 @@ class PendingCall:
         self._raising = raising
 
     def when_done(self, callback: Callable[[], None]) -> None:
-        """Calls back from another thread, once, when the answer or an error is there."""
+        """Call back from another thread, once, when the answer or an error is there."""
 
         def done(_: Any) -> None:
             callback()
@@ -114,13 +114,13 @@ class PendingCall:
         self._future.add_done_callback(done)
 
     def result(self) -> bytes:
-        """The answer; waits for it, and raises a `VectronError` when there is none."""
+        """Return the answer; waits for it, and raises a `VectronError` when there is none."""
         with self._raising():
             answer: bytes = self._future.result()
         return answer
 
     def cancel(self) -> None:
-        """Gives the call up; it is done afterwards, with an answer if one had come already."""
+        """Give the call up; it is done afterwards, with an answer if one had come already."""
         self._future.cancel()
 
 
@@ -133,7 +133,7 @@ class Channel:
         self._closed = False
 
     def perform(self, effect: Effect) -> bytes | Stream | None:
-        """Sends a request, perhaps twice, and returns the answer or the stream of answers; or sleeps.
+        """Send a request, perhaps twice, and returns the answer or the stream of answers; or sleeps.
 
         Raises:
             VectronError: there is no answer.
@@ -151,14 +151,14 @@ class Channel:
 
     @contextmanager
     def _raising(self, request: Request) -> Generator[None, None, None]:
-        """Turns what gRPC raises into a `VectronError`."""
+        """Turn what gRPC raises into a `VectronError`."""
         try:
             yield
         except _GRPC_ERRORS as error:
             _raise(error, request, self._endpoint, self._closed)
 
     def start(self, send: Send[Request]) -> PendingCall:
-        """Sends a request without waiting for the answer."""
+        """Send a request without waiting for the answer."""
         method = self._connection().method(send.request.method)
         with self._raising(send.request):
             future = method.future(send.request.body, **_arguments(send, self._endpoint))
@@ -179,7 +179,7 @@ class Channel:
         return connection
 
     def close(self) -> None:
-        """Closes the connection; calls in other threads end with an error. A second time does nothing."""
+        """Close the connection; calls in other threads end with an error. A second time does nothing."""
         self._closed = True
         connection = self._connections.pop(os.getpid(), None)
         if connection is not None:
@@ -199,7 +199,7 @@ class AsyncChannel:
         self._closed = False
 
     async def perform(self, effect: Effect) -> bytes | AsyncStream | None:
-        """Sends a request, perhaps twice, and returns the answer or the stream of answers; or sleeps.
+        """Send a request, perhaps twice, and returns the answer or the stream of answers; or sleeps.
 
         Raises:
             VectronError: there is no answer.
@@ -223,7 +223,7 @@ class AsyncChannel:
 
     @contextmanager
     def _raising(self, request: Request) -> Generator[None, None, None]:
-        """Turns what gRPC raises into a `VectronError`."""
+        """Turn what gRPC raises into a `VectronError`."""
         try:
             yield
         except asyncio.CancelledError as error:
@@ -259,7 +259,7 @@ class AsyncChannel:
         return connection
 
     async def close(self) -> None:
-        """Closes the connections of all loops; calls under way end with an error. A second time does nothing."""
+        """Close the connections of all loops; calls under way end with an error. A second time does nothing."""
         self._closed = True
         connections, self._connections = self._connections, {}
         for loop, connection in connections.items():
@@ -287,7 +287,7 @@ def require_loop() -> asyncio.AbstractEventLoop:
 
 
 def _arguments(send: Send[Request], endpoint: Endpoint) -> dict[str, Any]:
-    """How a call is made."""
+    """Return how a call is made."""
     request = send.request
     return {
         "timeout": send.deadline.timeout(),
@@ -297,7 +297,7 @@ def _arguments(send: Send[Request], endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _may_be_cancelled() -> bool:
-    """Whether somebody has cancelled the current task; before Python 3.11 nobody can tell."""
+    """Return whether somebody has cancelled the current task; before Python 3.11 nobody can tell."""
     cancelling = getattr(asyncio.current_task(), "cancelling", None)
     return cancelling is None or cancelling() > 0
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def run_concurrently(flows: Iterable[Flow[T]], channel: Channel, concurrency: int, done: Callable[[T], None]) -> None:
-    """Runs flows to their ends, `concurrency` at a time.
+    """Run flows to their ends, `concurrency` at a time.
 
     Args:
         flows: drawn one by one when there is room.
@@ -61,11 +61,11 @@ class _Running:
 
     @property
     def busy(self) -> int:
-        """How many flows are under way."""
+        """Number of flows under way."""
         return len(self._pending) + len(self._sleeping)
 
     def advance(self, flow: Flow[Any], answer: Any = None, error: VectronError | None = None) -> None:
-        """Takes a flow to its next effect, which begins, or to its end."""
+        """Take a flow to its next effect, which begins, or to its end."""
         while True:
             try:
                 effect = flow.send(answer) if error is None else flow.throw(error)
@@ -84,7 +84,7 @@ class _Running:
                 return
 
     def step(self) -> None:
-        """Waits until an answer comes or a sleep is over, and takes that flow on."""
+        """Wait until an answer comes or a sleep is over, and takes that flow on."""
         wait = max(0.0, self._sleeping[0][0] - time.monotonic()) if self._sleeping else None
         try:
             flow = self._answered.get(timeout=wait)
@@ -99,7 +99,7 @@ class _Running:
             self.advance(flow, answer)
 
     def cancel(self) -> None:
-        """Gives up what is on its way; answers that are there already still count."""
+        """Give up what is on its way; answers that are there already still count."""
         for pending in self._pending.values():
             pending.cancel()
         for flow, pending in self._pending.items():
@@ -118,7 +118,7 @@ class _Running:
 async def run_concurrently_async(
     flows: Iterable[Flow[T]], channel: AsyncChannel, concurrency: int, done: Callable[[T], None]
 ) -> None:
-    """Runs flows to their ends, `concurrency` at a time; arguments and errors as in `run_concurrently`."""
+    """Run flows to their ends, `concurrency` at a time; arguments and errors as in `run_concurrently`."""
     require_loop()
     running: set[asyncio.Task[T]] = set()
     try:
@@ -137,7 +137,7 @@ async def run_concurrently_async(
 
 
 async def _collect(running: "set[asyncio.Task[T]]", done: Callable[[T], None]) -> None:
-    """Waits until tasks have ended, takes them out, hands results on; then raises if one of them failed."""
+    """Wait until tasks have ended, takes them out, hands results on; then raises if one of them failed."""
     ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
     running -= ended
     failed = [task for task in ended if task.exception() is not None]

@@ -1,4 +1,4 @@
-"""Where a client sends its calls, and with what: the checked arguments of its constructor.
+"""Endpoint and credentials of a client: the checked arguments of its constructor.
 
 Pure but for one thing: it reads the files of certificates and keys, once.
 """
@@ -54,7 +54,7 @@ class Endpoint:
 
 
 def endpoint(host: Any, api_key: Any, options: ClientOptions) -> Endpoint:
-    """Checks what a client was given.
+    """Check what a client was given.
 
     Raises:
         InvalidArgumentError: the host is empty or a URL, the key cannot be a header, a certificate file cannot be read.
@@ -98,7 +98,7 @@ def _address(host: Any) -> str:
 
 
 def credentials(api_key: Any) -> tuple[tuple[str, str], ...]:
-    """What to send with a call so that the server knows the caller: nothing for None.
+    """Return the metadata that tells the server who calls: nothing for None.
 
     Raises:
         InvalidArgumentError: the key cannot be a header.
@@ -142,7 +142,7 @@ def _arguments(options: ClientOptions) -> tuple[tuple[str, int | str], ...]:
 
 
 def _pem(name: str, options: ClientOptions) -> bytes | None:
-    """An option that is PEM or the path of a file with it."""
+    """Return an option that is PEM or the path of a file with it."""
     given: bytes | str | os.PathLike[str] | None = getattr(options, name)
     if given is None or isinstance(given, bytes):
         return given
@@ -169,7 +169,8 @@ def _pem(name: str, options: ClientOptions) -> bytes | None:
 
 
 def _looks_like_path(given: str) -> bool:
-    """Whether a text that cannot be read may be shown: it is in a directory that exists, or is named as such files are.
+    """Return whether a text that cannot be read may be shown: it is in a directory that exists, or is named as such
+    files are.
 
     Base64, of which keys are made, has no dots, and hardly ever begins with the name of a directory.
 

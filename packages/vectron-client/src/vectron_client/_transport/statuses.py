@@ -63,7 +63,7 @@ def error_of(
     address: str,
     timeout: float | None = None,
 ) -> VectronError:
-    """The exception for a failed call.
+    """Return the exception for a failed call.
 
     Args:
         status: name of the gRPC status, such as `NOT_FOUND`.
@@ -100,14 +100,14 @@ def error_of(
 
 
 def _is_size_limit(message: str) -> bool:
-    """Whether gRPC itself refused a message for its length (its texts: "… message larger than max …")."""
+    """Return whether gRPC itself refused a message for its length (its texts: "… message larger than max …")."""
     return "larger than max" in message
 
 
 def _explained(
     kind: type[VectronError], status: str, message: str, method: str, address: str, timeout: float | None
 ) -> str:
-    """A message for errors that gRPC made up itself, which say neither which call failed nor what to do."""
+    """Return a message for errors that gRPC made up itself, which say neither which call failed nor what to do."""
     if kind is DeadlineExceededError:
         within = "in time" if timeout is None else f"within {timeout:g} s"
         return (
@@ -130,7 +130,7 @@ def _explained(
 
 
 def _text(value: str | bytes | None) -> str | None:
-    """A trailer as text; None when absent or empty."""
+    """Return a trailer as text; None when absent or empty."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     return _printable(value) if value else None

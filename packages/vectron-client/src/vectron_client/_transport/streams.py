@@ -33,13 +33,13 @@ class Stream:
         return answer
 
     def __iter__(self) -> Iterator[bytes]:
-        """Waits for answer after answer; raises a `VectronError` when the call fails on its way."""
+        """Wait for answer after answer; raises a `VectronError` when the call fails on its way."""
         while self._next is not None:
             yield self._next
             self._next = self._take()
 
     def cancel(self) -> None:
-        """Gives the rest up; after the last answer this does nothing."""
+        """Give the rest up; after the last answer this does nothing."""
         self._call.cancel()
 
 
@@ -54,7 +54,7 @@ class AsyncStream:
 
     @classmethod
     async def opened(cls, call: Any, raising: Raising) -> "AsyncStream":
-        """The stream, once the first answer is there.
+        """Return the stream, once the first answer is there.
 
         Raises:
             VectronError: the call failed before that.
@@ -69,11 +69,11 @@ class AsyncStream:
         return answer
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Waits for answer after answer; raises a `VectronError` when the call fails on its way."""
+        """Wait for answer after answer; raises a `VectronError` when the call fails on its way."""
         while self._next is not None:
             yield self._next
             self._next = await self._take()
 
     def cancel(self) -> None:
-        """Gives the rest up; after the last answer this does nothing."""
+        """Give the rest up; after the last answer this does nothing."""
         self._call.cancel()

@@ -1,6 +1,6 @@
 # Generated from packages/wirekit/src/wirekit/flow.py by tools/private_copies.py; do not edit.
 # SPDX-License-Identifier: Apache-2.0
-"""How logic without I/O asks its shell to act, and the two drivers that do it.
+"""Flows: logic without I/O that asks its shell to act, and the two drivers that do it.
 
 A *flow* is a generator that yields *effects* and returns its result. Whoever drives it performs each effect
 and sends the answer in, or throws the exception in at the place of the `yield`. So retry, login and paging

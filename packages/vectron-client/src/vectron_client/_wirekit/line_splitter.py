@@ -15,7 +15,7 @@ class LineSplitter:
         self._pieces: list[bytes] = []
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """Takes the next piece; returns the lines that end in it, without their ends, empty ones left out."""
+        """Take the next piece; returns the lines that end in it, without their ends, empty ones left out."""
         if b"\n" not in piece:
             self._pieces.append(piece)
             return []
@@ -24,7 +24,7 @@ class LineSplitter:
         return [line for line in lines if line.strip()]
 
     def flush(self) -> list[bytes]:
-        """The last line, when it has no end; call it once the stream is over."""
+        """Return the last line, when it has no end; call it once the stream is over."""
         rest = b"".join(self._pieces)
         self._pieces = []
         return [rest] if rest.strip() else []

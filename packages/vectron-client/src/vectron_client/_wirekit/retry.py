@@ -1,6 +1,6 @@
 # Generated from packages/wirekit/src/wirekit/retry.py by tools/private_copies.py; do not edit.
 # SPDX-License-Identifier: Apache-2.0
-"""Whether to try again, and after which pause: one policy, one decision, no loop and no sleep.
+"""Retries and their pauses: one policy, one decision, no loop and no sleep.
 
 The decision is `next_pause`; the loop around it is `vectron_client._wirekit.attempts.attempts`.
 """
@@ -13,7 +13,7 @@ from vectron_client._wirekit.deadline import Deadline
 
 
 def says_retryable(error: Exception) -> bool:
-    """Whether the error's own attribute `retryable` is true; errors without one are not repeated.
+    """Return whether the error's own attribute `retryable` is true; errors without one are not repeated.
 
     >>> says_retryable(ValueError("wrong for ever"))
     False
@@ -23,7 +23,7 @@ def says_retryable(error: Exception) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often and how patiently a call is repeated.
+    """Number of repeats of a call and the pauses before them.
 
     The pause before repeat n is drawn evenly from zero to `min(longest_pause, first_pause * multiplier ** (n
     - 1))`: exponential backoff with full jitter (Marc Brooker, "Exponential Backoff And Jitter", AWS
@@ -76,7 +76,7 @@ def next_pause(
     deadline: Deadline,
     random: Callable[[], float] = _random.random,
 ) -> float | None:
-    """The pause before the next attempt in seconds, or None to give up and raise the error.
+    """Return the pause before the next attempt in seconds, or None to give up and raise the error.
 
     A server's `retry_after` (an attribute of the error, in seconds) is kept and the jitter comes on top, so
     that a crowd told the same second does not come back in the same second. The deadline is looked at before
