@@ -8,6 +8,7 @@ import access_page
 import api_page
 import private_copies
 import protogen
+import protostructs
 import unasync
 from vectrograph.settings import settings_table
 
@@ -22,6 +23,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing, fail when something is stale")
     if not parser.parse_args().check:
         protogen.write()
+        protostructs.write()
         private_copies.write()
         unasync.write()
         access_page.write()
@@ -30,6 +32,7 @@ def main() -> int:
         return 0
     problems = [
         *protogen.check(),
+        *protostructs.check(),
         *private_copies.check(),
         *unasync.check(),
         *_check_settings(),

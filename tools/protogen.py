@@ -53,8 +53,10 @@ _PYTHON_TYPES: Final = {
 # ---------------------------------------------------------------- descriptors
 
 
-def compile_protos(proto: Path = PROTO) -> list[FileDescriptorProto]:
-    """Descriptors of every `.proto` file under a folder, imported files before those that import them.
+def compile_protos(proto: Path = PROTO, *, comments: bool = False) -> list[FileDescriptorProto]:
+    """Return descriptors of every `.proto` file under a folder, imported files before those that import them.
+
+    With `comments` each has its comments too, in `source_code_info`.
 
     Raises:
         RuntimeError: protoc found an error (named on standard error), or two files share a stem.
@@ -65,7 +67,8 @@ def compile_protos(proto: Path = PROTO) -> list[FileDescriptorProto]:
         raise RuntimeError(f"two proto files share a stem, their modules would collide: {sorted(stems)}")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "set"
-        if protoc.main(["protoc", f"-I{proto}", f"--descriptor_set_out={out}", *names]):
+        options = ["--include_source_info"] if comments else []
+        if protoc.main(["protoc", f"-I{proto}", f"--descriptor_set_out={out}", *options, *names]):
             raise RuntimeError("protoc failed, see above")
         return list(FileDescriptorSet.FromString(out.read_bytes()).file)
 

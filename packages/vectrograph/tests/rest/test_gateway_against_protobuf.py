@@ -25,28 +25,21 @@ from vectrograph.domain.collections import (
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.points import Point
 from vectrograph.domain.queries import Hit, Plan, SearchResult
-from vectrograph.gateway import account_messages, extension_messages, messages
-from vectrograph.gateway.proto_json import read_bytes, read_message
-from vectrograph.rpc import messages as wire
+from vectrograph.gateway.hits import search_response
+from vectrograph.gateway.proto_json import read_message, write_message
 from vectrograph.rpc._pb import auth_pb, vectrograph_pb, vectron_pb
-from vectrograph.rpc.fragments import encode_hits
+from vectrograph.rpc.codec import messages as wire
+from vectrograph.rpc.codec.fragments import encode_hits
+from vectrograph.rpc.methods import SERVICES
+from vectrograph.vectron._messages import auth, vectrograph, vectron
+from vectrograph.vectron._messages.methods import METHODS
+from vectrograph.vectron.collections import info_of, limits_of
+from vectrograph.vectron.feedback import feedback_of
 
 REQUESTS: dict[type[msgspec.Struct], type[Message]] = {
-    messages.CreateCollectionRequest: vectron_pb.CreateCollectionRequest,
-    messages.UpsertRequest: vectron_pb.UpsertRequest,
-    messages.SearchRequest: vectron_pb.SearchRequest,
-    messages.SubmitFeedbackRequest: vectron_pb.SubmitFeedbackRequest,
-    extension_messages.SearchBatchRequest: vectrograph_pb.SearchBatchRequest,
-    extension_messages.ScrollRequest: vectrograph_pb.ScrollRequest,
-    extension_messages.CountRequest: vectrograph_pb.CountRequest,
-    extension_messages.DeleteWhereRequest: vectrograph_pb.DeleteWhereRequest,
-    extension_messages.UpsertIfRequest: vectrograph_pb.UpsertIfRequest,
-    account_messages.EmailAndPassword: auth_pb.LoginRequest,
-    account_messages.UpdateUserProfileRequest: auth_pb.UpdateUserProfileRequest,
-    account_messages.DeleteUserRequest: auth_pb.DeleteUserRequest,
-    account_messages.CreateKeyRequest: auth_pb.CreateAPIKeyRequest,
-    account_messages.ValidateKeyRequest: auth_pb.ValidateAPIKeyRequest,
-    account_messages.SdkTokenRequest: auth_pb.CreateSDKJWTRequest,
+    METHODS[f"{service}/{name}"].request: method.request
+    for service, methods in SERVICES.items()
+    for name, method in methods.items()
 }
 text = st.text(st.characters(codec="utf-8"), max_size=8)
 SCALARS: dict[int, st.SearchStrategy[Any]] = {
@@ -78,17 +71,13 @@ def fields_of(descriptor: Any) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def as_read(value: Any, descriptor: Any) -> Any:
-    """Return the content of a struct as the fields of the message: nested structs as dictionaries, bytes from
-    base64.
-    """
+    """Return the content of a struct as the fields of the message: nested structs as dictionaries."""
     if not isinstance(value, msgspec.Struct):
         return value
     found = {}
     for name in value.__struct_fields__:
         field, held = descriptor.fields_by_name[name], getattr(value, name)
-        if field.type == FieldDescriptor.TYPE_BYTES:
-            held = read_bytes(held, name)
-        elif field.enum_type is not None:
+        if field.enum_type is not None:
             held = field.enum_type.values_by_name[held.name].number
         elif isinstance(held, list):
             held = [as_read(item, field.message_type) for item in held]
@@ -147,7 +136,7 @@ def found_hits(draw: st.DrawFn) -> SearchResult:
 @settings(max_examples=300, deadline=None)
 @given(found_hits(), st.booleans())
 def test_both_wires_carry_the_same_answer(result: SearchResult, explain: bool) -> None:
-    written = msgspec.json.encode(messages.SearchResponse.of(result, explain=explain))
+    written = write_message(search_response(result, explain=explain))
     over_http = json_format.Parse(written, vectron_pb.SearchResponse())
     encoded = wire.encode_explained(result) if explain else encode_hits(result.hits)
     assert over_http == vectron_pb.SearchResponse.FromString(encoded)
@@ -159,21 +148,36 @@ def answers() -> Iterator[tuple[msgspec.Struct, Message]]:
         feedback_id="f", tenant="t", collection="c", query="q", user_id="u", context={"k": "v"}, items=(item,),
         created_at=1_700_000_000_000_000,
     )  # fmt: skip
-    feedback = [extension_messages.FeedbackMessage.of(record)]
-    yield extension_messages.ListFeedbackResponse(feedback=feedback, cursor="x"), vectrograph_pb.ListFeedbackResponse()
-    yield extension_messages.GetLimitsResponse.of(Limits()), vectrograph_pb.GetLimitsResponse()
+    yield (
+        vectrograph.ListFeedbackResponse(feedback=[feedback_of(record)], cursor="x"),
+        vectrograph_pb.ListFeedbackResponse(),
+    )
+    yield limits_of(Limits()), vectrograph_pb.GetLimitsResponse()
     field = VectorField(dimension=3, distance=Distance.DOT)
     spec = CollectionSpec(ref=CollectionRef(tenant="t", name="c"), fields=(field,))
     info = CollectionInfo(spec=spec, state=CollectionState.READY, count=2, seq=9, created_at=1_700_000_000_000_000)
-    shown = extension_messages.GetCollectionInfoResponse.of(info, "u-1")
-    yield shown, vectrograph_pb.GetCollectionInfoResponse()
-    yield extension_messages.CountResponse(count=str(2**64 - 1)), vectrograph_pb.CountResponse()
-    yield messages.UpsertResponse(upserted=7, json_payload=False), vectron_pb.UpsertResponse()
+    yield info_of(info, "u-1"), vectrograph_pb.GetCollectionInfoResponse()
+    yield vectrograph.CountResponse(count=2**64 - 1), vectrograph_pb.CountResponse()
+    yield vectron.UpsertResponse(upserted=7, json_payload=False), vectron_pb.UpsertResponse()
+    shard = vectron.ShardStatus(shard_id=1, replicas=[1, 2**64 - 1], leader_id=1, ready=False)
+    status = vectron.GetCollectionStatusResponse(name="c", dimension=3, distance="dot", shards=[shard])
+    yield status, vectron_pb.GetCollectionStatusResponse()
+    plan, state = auth.Plan.PAID, auth.SubscriptionStatus.ACTIVE
+    user = auth.UserProfile(id="u", email="", created_at=-1, plan=plan, subscription_status=state)
+    yield auth.LoginResponse(jwt_token="t", user=user), auth_pb.LoginResponse()
+    key = auth.APIKey(key_prefix="p", user_id="u", created_at=0, name="n")
+    yield auth.ListAPIKeysResponse(keys=[key]), auth_pb.ListAPIKeysResponse()
 
 
 def test_answers_are_what_protobuf_writes_with_all_defaults() -> None:
     for struct, empty in answers():
-        written = msgspec.json.encode(struct)
+        written = write_message(struct)
         parsed = json_format.Parse(written, empty)
         again = json_format.MessageToDict(parsed, always_print_fields_with_no_presence=True)
         assert again == json.loads(written)
+
+
+def test_both_codecs_write_the_same_answer() -> None:
+    for struct, empty in answers():
+        over_http = json_format.Parse(write_message(struct), empty)
+        assert over_http == type(over_http).FromString(wire.encode(type(over_http), struct))

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from vectrograph.domain import errors as domain
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.limits import Limits
-from vectrograph.gateway import messages
-from vectrograph.gateway.errors import HTTP_STATUS, gateway_error_answer, number_of
+from vectrograph.gateway.errors import HTTP_STATUS, gateway_error_answer
 from vectrograph.gateway.proto_json import read_bytes, read_message
 from vectrograph.http.errors import MethodNotAllowed, RouteNotFound, UnsupportedMediaType
 from vectrograph.rpc._pb import vectron_pb
 from vectrograph.rpc.errors import status_of
+from vectrograph.vectron._messages.vectron import SearchRequest
+from vectrograph.vectron.codes import number_of
 
 NUMBERS = st.one_of(
     st.integers(-(2**33), 2**33),
@@ -50,7 +51,7 @@ def test_it_reads_what_googles_own_parser_reads(fields: dict[str, Any]) -> None:
     except json_format.ParseError:
         expected = None
     try:
-        found = read_message(messages.SearchRequest, text.encode(), Limits())
+        found = read_message(SearchRequest, text.encode(), Limits())
     except InvalidArgument:
         assert expected is None or not beyond_dispute(fields)
         return

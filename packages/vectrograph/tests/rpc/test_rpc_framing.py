@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from vectrograph.domain.errors import TooLarge
 from vectrograph.domain.limits import Limits
 from vectrograph.rpc._pb import vectron_pb as pb
-from vectrograph.rpc.framing import limit_fields, max_fields
+from vectrograph.rpc.codec.framing import limit_fields, max_fields
 
 GROUP = b"\x4b" + b"\x08\x01" + b"\x4c"
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from vectrograph.domain.errors import InvalidArgument, TooLarge
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.points import KEEP, Payload, Point
+from vectrograph.domain.points import KEEP, Payload, Point, Put
 from vectrograph.domain.queries import Hit, Include
-from vectrograph.rpc import messages
-from vectrograph.rpc._pb import bytesview_pb, vectron_pb
-from vectrograph.rpc.fragments import encode_hits
+from vectrograph.rpc._pb import bytesview_pb, vectrograph_pb, vectron_pb
+from vectrograph.rpc.codec import messages
+from vectrograph.rpc.codec.fragments import encode_hits
+from vectrograph.vectron.points import include_of
 
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
 vectors = st.lists(floats, max_size=8)
@@ -49,9 +50,14 @@ def unpacked(number: int, values: list[float]) -> bytes:
     return b"".join(varint(number << 3 | 5) + struct.pack("<f", value) for value in values)
 
 
+def puts_of(body: bytes, limits: Limits | None = None) -> list[Put]:
+    """The points of an UpsertRequest as they are stored."""
+    return messages.decode_upsert(body).puts(limits or Limits())
+
+
 def rows(body: bytes) -> list[tuple[str | None, list[float], dict[str, Any]]]:
     found = []
-    for put in messages.decode_upsert(body, Limits())[1]:
+    for put in puts_of(body):
         assert put.payload is not KEEP
         found.append((put.id, put.vector.tolist(), dict(put.payload)))
     return found
@@ -64,13 +70,13 @@ def test_upsert_arrives_as_it_was_sent(points: list[tuple[str, list[float], dict
         points=[vectron_pb.Point(id=i, vector=vector, payload=payload) for i, vector, payload in points],
     )
     body = request.SerializeToString()
-    assert messages.decode_upsert(body, Limits())[0] == collection
+    assert messages.decode_upsert(body).collection == collection
     assert rows(body) == points
 
 
 def test_vectors_are_read_without_copying_them_into_python_floats() -> None:
     body = vectron_pb.UpsertRequest(points=[vectron_pb.Point(id="a", vector=[1.5, 2.5])]).SerializeToString()
-    [put] = messages.decode_upsert(body, Limits())[1]
+    [put] = puts_of(body)
     assert put.vector.dtype == np.float32
     assert put.vector.flags.c_contiguous
     assert not put.vector.flags.owndata
@@ -93,7 +99,7 @@ def test_unusual_encodings_lose_nothing(vector: bytes) -> None:
     body = field(1, b"docs") + field(2, field(1, b"a") + vector) + field(2, field(1, b"b") + ordinary)
     assert rows(body) == [("a", [1.0, 2.0, 3.0], {}), ("b", [4.0, 5.0, 6.0], {})]
     query = messages.decode_search(field(1, b"docs") + vector + b"\x18\x05")
-    assert (query.collection, query.vector.tolist(), query.top_k) == ("docs", [[1.0, 2.0, 3.0]], 5)
+    assert (query.collection, query.vector.tolist(), query.message.top_k) == ("docs", [[1.0, 2.0, 3.0]], 5)
 
 
 @given(st.lists(st.tuples(st.booleans(), vectors), max_size=6))
@@ -117,7 +123,7 @@ def test_map_entries_without_a_value_are_empty_strings() -> None:
 )
 def test_malformed_messages_are_refused(body: bytes) -> None:
     with pytest.raises(InvalidArgument, match=r"not a valid vectron\.v1\.UpsertRequest"):
-        messages.decode_upsert(body, Limits())
+        puts_of(body)
 
 
 def test_a_vector_cut_in_a_float_is_refused_in_a_search() -> None:
@@ -135,7 +141,7 @@ def test_payload_json_wins_over_the_map() -> None:
 def test_a_bad_payload_json_names_its_point(text: bytes) -> None:
     points = [vectron_pb.Point(id="a"), vectron_pb.Point(id="b", payload_json=text)]
     with pytest.raises(InvalidArgument) as caught:
-        messages.decode_upsert(vectron_pb.UpsertRequest(points=points).SerializeToString(), Limits())
+        puts_of(vectron_pb.UpsertRequest(points=points).SerializeToString())
     assert caught.value.details["errors"][0]["field"] == "points[1].payload_json"
 
 
@@ -187,7 +193,7 @@ def test_ids_of_every_length_have_the_lengths_of_their_messages_right(size: int,
     ],
 )
 def test_which_parts_a_search_asks_for(request_: vectron_pb.SearchRequest, include: Include) -> None:
-    assert messages.decode_search(request_.SerializeToString()).include == include
+    assert include_of(messages.decode_search(request_.SerializeToString()).message) == include
 
 
 def test_the_two_views_are_the_same_on_the_wire() -> None:
@@ -200,9 +206,9 @@ def test_payloads_are_counted_by_the_limits_of_the_server() -> None:
     """FINDINGS D3: those of a default server were taken, whatever its operator had set."""
     lists = b'{"a":[' + b",".join([b"[]"] * 600) + b"]}"
     body = vectron_pb.UpsertRequest(points=[vectron_pb.Point(id="a", vector=[1.0], payload_json=lists)])
-    assert len(messages.decode_upsert(body.SerializeToString(), Limits())[1]) == 1
+    assert len(puts_of(body.SerializeToString())) == 1
     small = Limits(max_batch=1, max_payload_bytes=1_000)
     with pytest.raises(TooLarge, match="more than 500 texts, lists and objects"):
-        messages.decode_upsert(body.SerializeToString(), small)
+        puts_of(body.SerializeToString(), small)
     with pytest.raises(TooLarge, match="more than 500 texts, lists and objects"):
-        messages.puts_of(body.points, small)
+        messages.decode_upsert_if(vectrograph_pb.UpsertIfRequest(points=body.points).SerializeToString()).puts(small)

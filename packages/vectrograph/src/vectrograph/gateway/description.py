@@ -8,9 +8,10 @@ from typing import Any, Final
 import msgspec
 
 from vectrograph.domain import errors
-from vectrograph.gateway.errors import HTTP_STATUS, RpcStatus, number_of
+from vectrograph.gateway.errors import HTTP_STATUS, RpcStatus
 from vectrograph.http.credentials import IDEMPOTENCY_PARAMETER
 from vectrograph.http.operation import Operation
+from vectrograph.vectron.codes import number_of
 
 _TEMPLATE: Final = "#/components/schemas/{name}"
 _EXAMPLES: Final = {
@@ -32,7 +33,11 @@ def add_gateway(document: dict[str, Any], operations: Iterable[Operation]) -> di
     """The document with the gateway's tags, paths and schemas in it."""
     operations = tuple(operations)
     document["tags"] += [
-        {"name": "vectron", "description": "Vectron's HTTP gateway: collections, points and search."},
+        {
+            "name": "vectron",
+            "description": "Vectron's HTTP gateway: collections, points and search. What the path names wins over "
+            "what the body says, and messages may be left out of a body that is empty.",
+        },
         {"name": "vectron-accounts", "description": "Vectron's HTTP gateway: accounts and API keys."},
         {"name": "vectrograph", "description": "What Vectron's API lacks, through its HTTP gateway."},
     ]
@@ -51,7 +56,19 @@ def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components([s for s in structs if s is not None], ref_template=_TEMPLATE)
     for schema in schemas.values():
         schema["description"] = inspect.cleandoc(schema.get("description", ""))
+        _write_as_strings(schema)
     return dict(sorted(schemas.items()))
+
+
+def _write_as_strings(schema: Any) -> None:
+    """Turn integers with a pattern, which are the 64-bit ones of answers, into the strings that JSON has for them."""
+    if isinstance(schema, list):
+        for part in schema:
+            _write_as_strings(part)
+    elif isinstance(schema, dict):
+        if schema.get("type") == "integer" and "pattern" in schema:
+            schema["type"] = "string"
+        _write_as_strings(list(schema.values()))
 
 
 def _described(operation: Operation) -> dict[str, Any]:
@@ -80,7 +97,11 @@ def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
         return []
     _, components = msgspec.json.schema_components([operation.query], ref_template=_TEMPLATE)
     properties = components[operation.query.__name__]["properties"]
-    return [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in properties.items()]
+    return [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in properties.items()
+        if name not in operation.path_parameters
+    ]
 
 
 def _responses(operation: Operation) -> dict[str, Any]:

@@ -34,14 +34,15 @@ class GatewayEndpoint(Endpoint):
     """Serves one operation; the fields that the path names replace those of the body."""
 
     def _given(self, request: Request) -> Any:
-        if self._operation.query is not None:
-            return read_query(self._operation.query, request.query)
-        kind = self._operation.frame if request.framed else self._operation.body
-        if kind is None:
+        operation = self._operation
+        kind = operation.frame if request.framed else operation.body
+        if operation.query is not None:
+            message = read_query(operation.query, request.query)
+        elif kind is not None:
+            message = read_message(kind, request.body, self._application.services.limits)
+        else:
             return None
-        message = read_message(kind, request.body, self._application.services.limits)
-        known = {field.name for field in msgspec.structs.fields(kind)}
-        return msgspec.structs.replace(message, **{name: request.path[name] for name in request.path if name in known})
+        return msgspec.structs.replace(message, **request.path)
 
     def _work(self, request: Request) -> Rendered:
         rendered = super()._work(request)

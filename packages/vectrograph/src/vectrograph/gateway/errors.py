@@ -23,30 +23,9 @@ from vectrograph.http.errors import (
     TargetTooLong,
     UnsupportedMediaType,
 )
+from vectrograph.vectron.codes import INTERNAL, number_of
 
-_INTERNAL: Final = 13
 _TEXT_OF_DEFECTS: Final = "Something went wrong on the server; report the request id, its log has the details."
-
-NUMBERS: Final[Mapping[type[domain.DomainError], int]] = MappingProxyType(
-    {
-        domain.InvalidArgument: 3,
-        domain.DeadlineExceeded: 4,
-        domain.NotFound: 5,
-        domain.AlreadyExists: 6,
-        domain.PermissionDenied: 7,
-        domain.TooLarge: 8,
-        domain.RateLimited: 8,
-        domain.Cancelled: 1,
-        domain.OutOfSpace: 8,
-        domain.Conflict: 9,
-        domain.StorageReadOnly: 9,
-        domain.CollectionQuarantined: 9,
-        domain.InternalError: _INTERNAL,
-        domain.Unavailable: 14,
-        domain.Unauthenticated: 16,
-    }
-)
-"""gRPC's number of each error; a class that is not here has that of its nearest ancestor that is."""
 
 HTTP_STATUS: Final[Mapping[int, int]] = MappingProxyType(
     {
@@ -65,22 +44,13 @@ class RpcStatus(msgspec.Struct, frozen=True, kw_only=True):
     details: list[str] = []
 
 
-def number_of(kind: type[domain.DomainError]) -> int:
-    """gRPC's number of an error.
-
-    >>> number_of(domain.PointNotFound)
-    5
-    """
-    return next((NUMBERS[base] for base in kind.__mro__ if base in NUMBERS), _INTERNAL)
-
-
 def gateway_error_answer(error: Exception) -> ErrorAnswer:
     """What the client is told about an error; exceptions that are no part of the contract keep their text."""
     if isinstance(error, RequestRefused):
         return _refusal(error)
-    number = number_of(type(error)) if isinstance(error, domain.DomainError) else _INTERNAL
-    if not isinstance(error, domain.DomainError) or number == _INTERNAL:
-        return _answer(HTTP_STATUS[_INTERNAL], _INTERNAL, _TEXT_OF_DEFECTS, {"X-Error-Code": domain.InternalError.code})
+    number = number_of(type(error)) if isinstance(error, domain.DomainError) else INTERNAL
+    if not isinstance(error, domain.DomainError) or number == INTERNAL:
+        return _answer(HTTP_STATUS[INTERNAL], INTERNAL, _TEXT_OF_DEFECTS, {"X-Error-Code": domain.InternalError.code})
     headers = {"X-Error-Code": error.code}
     if isinstance(error, domain.Unauthenticated):
         headers["WWW-Authenticate"] = error.message.encode("ascii", "replace").decode()

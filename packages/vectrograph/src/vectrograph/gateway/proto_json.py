@@ -1,8 +1,9 @@
-"""Reading the JSON form of protocol buffers, version 3, into structs.
+"""Reading structs from the JSON form of protocol buffers, version 3, and writing them.
 
 Field names in lowerCamelCase and as in the .proto file, null as the default, integers also as strings and as 1.0,
 floats also as strings ("NaN", "Infinity"), enums as names and numbers, bytes in either base64; unknown fields are
-passed over. https://protobuf.dev/programming-guides/json/
+passed over. Every field of an answer is written, 64-bit integers as strings; only unset extensions are left out.
+https://protobuf.dev/programming-guides/json/
 """
 
 import base64
@@ -13,28 +14,25 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache, partial
 from types import UnionType
-from typing import Annotated, Any, Final, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, UnsetType
 from starlette.datastructures import QueryParams
 
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.json_budget import JsonBudget
 from vectrograph.domain.limits import Limits
 from vectrograph.services.limits.validation import validate_batch
-
-Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
-UInt32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
-UInt64 = Annotated[int, Meta(ge=0, description="A 64-bit integer, also as a string.")]
-Int64 = Annotated[str, Meta(pattern="^-?[0-9]+$", description="A 64-bit integer, in JSON a string.")]
-Base64 = Annotated[str, Meta(description="Bytes in base64.")]
+from vectrograph.vectron.fields import Scalar
 
 S = TypeVar("S", bound=msgspec.Struct)
 Reader: TypeAlias = Callable[[Any, str], Any]
+Writer: TypeAlias = Callable[[Any], Any]
 
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _SPECIAL: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_BOOLEANS: Final = {"true": True, "false": False}
 _MAX_DIGITS: Final = 40
 
 
@@ -66,18 +64,22 @@ def read_message(kind: type[S], body: bytes, limits: Limits) -> S:
 def _batches(kind: type[msgspec.Struct]) -> frozenset[str]:
     """Both spellings of the fields that are lists of anything but numbers."""
     hints = get_type_hints(kind, include_extras=True)
-    fields = [field for field in msgspec.structs.fields(kind) if get_origin(hints[field.name]) is list]
-    lists = [field for field in fields if get_args(hints[field.name]) != (float,)]
+    bare = [(field, _bare(hints[field.name])[0]) for field in msgspec.structs.fields(kind)]
+    lists = [field for field, hint in bare if get_origin(hint) is list and get_args(hint) != (float,)]
     return frozenset(spelling for field in lists for spelling in (field.name, field.encode_name))
 
 
 def read_query(kind: type[S], query: bytes) -> S:
-    """The fields of a query string as a struct; of a field that is there twice the last counts.
+    """Return the fields of a query string as a struct; of a field that is there twice the last counts.
 
     Raises:
         InvalidArgument: a field is not of its type.
     """
-    return _read_struct(kind, dict(QueryParams(query)), "")
+    document: dict[str, Any] = dict(QueryParams(query))
+    for key, (_, reader) in _fields(kind).items():
+        if reader is _read_bool and document.get(key) in _BOOLEANS:
+            document[key] = _BOOLEANS[document[key]]
+    return _read_struct(kind, document, "")
 
 
 def read_bytes(value: Any, where: str) -> bytes:
@@ -124,22 +126,33 @@ def _fields(kind: type[msgspec.Struct]) -> Mapping[str, tuple[str, Reader]]:
 
 
 def _reader(annotation: Any) -> Reader:
-    if isinstance(annotation, UnionType):
-        # A message within a message is None when it is not there.
-        annotation = next(kind for kind in get_args(annotation) if kind is not type(None))
-    for known, reader in _SCALARS:
-        if annotation == known:
-            return reader
-    origin = get_origin(annotation)
+    kind, scalar = _bare(annotation)
+    if scalar is not None:
+        return _READERS[scalar]
+    origin = get_origin(kind)
     if origin is list:
-        (item,) = get_args(annotation)
+        (item,) = get_args(kind)
         return _read_floats if item is float else partial(_read_list, _reader(item))
     if origin is dict:
-        value = get_args(annotation)[1]
+        value = get_args(kind)[1]
         return _read_strings if value is str else partial(_read_map, _reader(value))
-    if issubclass(annotation, Enum):
-        return partial(_read_enum, annotation)
-    return partial(_read_nested, annotation)
+    if kind in _READERS:
+        return _READERS[kind]
+    return partial(_read_enum if issubclass(kind, Enum) else _read_nested, kind)
+
+
+def _bare(annotation: Any) -> tuple[Any, Scalar | None]:
+    """Return the type of a field without its description, None and UNSET; and its scalar type, where it has one."""
+    if isinstance(annotation, UnionType) or get_origin(annotation) is Union:
+        # A message within a message is None, and an extension of an answer UNSET, when it is not there.
+        kinds = [kind for kind in get_args(annotation) if kind not in (type(None), UnsetType)]
+        if len(kinds) > 1:
+            return annotation, None
+        annotation = kinds[0]
+    if get_origin(annotation) is not Annotated:
+        return annotation, None
+    kind, *notes = get_args(annotation)
+    return kind, next((note for note in notes if isinstance(note, Scalar)), None)
 
 
 def _read_nested(kind: type[msgspec.Struct], value: Any, where: str) -> msgspec.Struct:
@@ -219,28 +232,72 @@ def _read_bool(value: Any, where: str) -> bool:
     return value
 
 
-def _read_enum(kind: type[Enum], value: Any, where: str) -> Enum:
+def _read_enum(kind: type[Enum], value: Any, where: str) -> Enum | int:
+    """Return a member; or a number that no member has, which is the operation's to refuse, as over gRPC."""
     members = list(kind)
     if isinstance(value, str):
         for member in members:
             if member.name == value:
                 return member
-    elif not isinstance(value, bool) and isinstance(value, int) and 0 <= value < len(members):
+    elif not isinstance(value, bool) and isinstance(value, int):
+        if not 0 <= value < len(members):
+            return _read_integer(-(2**31), 2**31 - 1, value, where)
         return members[value]
     names = ", ".join(member.name for member in members)
     raise InvalidArgument.of(where, f"must be one of {names}", "enum")
 
 
-def _read_base64(value: Any, where: str) -> str:
-    return base64.b64encode(read_bytes(value, where)).decode()
+_READERS: Final[Mapping[Any, Reader]] = {
+    str: _read_string,
+    bool: _read_bool,
+    float: _read_float,
+    Scalar.INT32: partial(_read_integer, -(2**31), 2**31 - 1),
+    Scalar.UINT32: partial(_read_integer, 0, 2**32 - 1),
+    Scalar.UINT64: partial(_read_integer, 0, 2**64 - 1),
+    Scalar.BYTES: read_bytes,
+}
 
 
-_SCALARS: Final[tuple[tuple[Any, Reader], ...]] = (
-    (str, _read_string),
-    (bool, _read_bool),
-    (float, _read_float),
-    (Int32, partial(_read_integer, -(2**31), 2**31 - 1)),
-    (UInt32, partial(_read_integer, 0, 2**32 - 1)),
-    (UInt64, partial(_read_integer, 0, 2**64 - 1)),
-    (Base64, _read_base64),
-)
+def write_message(message: msgspec.Struct) -> bytes:
+    """Return the JSON of an answer.
+
+    >>> from vectrograph.vectron._messages.vectrograph import CountResponse
+    >>> write_message(CountResponse(count=7))
+    b'{"count":"7"}'
+    """
+    writer = _struct_writer(type(message))
+    return msgspec.json.encode(message if writer is None else writer(message))
+
+
+def _writer(annotation: Any) -> Writer | None:
+    """Return how values of a type are written; None where msgspec writes them as they are."""
+    kind, scalar = _bare(annotation)
+    if scalar in (Scalar.INT64, Scalar.UINT64):
+        return str
+    if get_origin(kind) is list:
+        item = _writer(get_args(kind)[0])
+        return None if item is None else partial(_write_list, item)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return _struct_writer(kind)
+    return None
+
+
+@cache
+def _struct_writer(kind: type[msgspec.Struct]) -> Writer | None:
+    hints = get_type_hints(kind, include_extras=True)
+    fields = tuple(
+        (field.name, field.encode_name, _writer(hints[field.name])) for field in msgspec.structs.fields(kind)
+    )
+    return None if all(writer is None for _, _, writer in fields) else partial(_write_struct, fields)
+
+
+def _write_list(writer: Writer, values: list[Any]) -> list[Any]:
+    return [writer(value) for value in values]
+
+
+def _write_struct(fields: tuple[tuple[str, str, Writer | None], ...], message: msgspec.Struct) -> dict[str, Any]:
+    return {
+        key: value if writer is None else writer(value)
+        for name, key, writer in fields
+        if (value := getattr(message, name)) is not UNSET
+    }

@@ -1,4 +1,4 @@
-"""From domain errors to gRPC: one table to status codes, and the trailers that say what a code cannot.
+"""From domain errors to gRPC: their status, and the trailers that say what a status cannot.
 
 Trailers of a failed call: `x-error-code` (the error's own name, which tells rate limit, size limit and full disk apart
 under RESOURCE_EXHAUSTED), `x-request-id`, `retry-after` (seconds) and `x-error-details-bin` (the details as JSON).
@@ -10,28 +10,10 @@ from typing import Any, Final
 import grpc
 import msgspec
 
-from vectrograph.domain import errors
 from vectrograph.domain.errors import DomainError
+from vectrograph.vectron.codes import number_of
 
-#: A class that is not in the table has the status of its nearest ancestor that is. StorageReadOnly and
-#: CollectionQuarantined are not UNAVAILABLE, because clients retry that and nothing changes until a person acts.
-STATUSES: Final[Mapping[type[DomainError], grpc.StatusCode]] = {
-    errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
-    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
-    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
-    errors.NotFound: grpc.StatusCode.NOT_FOUND,
-    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
-    errors.Conflict: grpc.StatusCode.FAILED_PRECONDITION,
-    errors.TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    errors.RateLimited: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
-    errors.Cancelled: grpc.StatusCode.CANCELLED,
-    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
-    errors.OutOfSpace: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    errors.StorageReadOnly: grpc.StatusCode.FAILED_PRECONDITION,
-    errors.CollectionQuarantined: grpc.StatusCode.FAILED_PRECONDITION,
-    errors.InternalError: grpc.StatusCode.INTERNAL,
-}
+_STATUSES: Final = {status.value[0]: status for status in grpc.StatusCode}
 
 # Clients refuse trailers over 8 KiB in all. A message may triple when it is percent-encoded, and binary trailers grow
 # by a third, so these leave room for the rest.
@@ -40,12 +22,13 @@ _MAX_DETAILS_BYTES: Final = 3_000
 
 
 def status_of(error: DomainError) -> grpc.StatusCode:
-    """The gRPC status of an error.
+    """Return the gRPC status of an error.
 
+    >>> from vectrograph.domain import errors
     >>> status_of(errors.PointNotFound("no point 'a'")).name
     'NOT_FOUND'
     """
-    return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+    return _STATUSES[number_of(type(error))]
 
 
 def message_of(error: DomainError) -> str:
@@ -59,6 +42,7 @@ def message_of(error: DomainError) -> str:
 def trailers_of(error: DomainError, request_id: str) -> tuple[tuple[str, str | bytes], ...]:
     """Trailing metadata of a failed call.
 
+    >>> from vectrograph.domain import errors
     >>> trailers_of(errors.RateLimited("slow down", retry_after=1.5), "r-1")
     (('x-request-id', 'r-1'), ('x-error-code', 'RATE_LIMIT_EXCEEDED'), ('retry-after', '1.5'))
     """

@@ -14,8 +14,8 @@ from vectrograph.domain.addresses import Network, client_address
 from vectrograph.domain.errors import DomainError, InternalError, InvalidArgument, TooLarge, Unauthenticated
 from vectrograph.domain.limits import Limits
 from vectrograph.rpc.auth import credential_of
+from vectrograph.rpc.codec.framing import limit_fields, max_fields
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
-from vectrograph.rpc.framing import limit_fields, max_fields
 from vectrograph.services import Services
 from vectrograph.services.access_log import is_worth_a_line
 from vectrograph.services.call import Call, Origin, Principal

@@ -11,29 +11,20 @@ import grpc
 from vectrograph.domain.addresses import Network, address_group
 from vectrograph.domain.cancellation import CancelledWhen
 from vectrograph.domain.threads import ThreadPlacement
-from vectrograph.rpc._pb.methods import (
-    AUTH_SERVICE,
-    AUTH_SERVICE_METHODS,
-    VECTROGRAPH_SERVICE,
-    VECTROGRAPH_SERVICE_METHODS,
-    VECTRON_SERVICE,
-    VECTRON_SERVICE_METHODS,
-)
-from vectrograph.rpc.accounts import AuthService, Public
 from vectrograph.rpc.exchange import Exchange
-from vectrograph.rpc.extensions import VectrographService
 from vectrograph.rpc.health import SERVICE as HEALTH_SERVICE
 from vectrograph.rpc.health import Health
 from vectrograph.rpc.load_shedding import LoadShedder, PoolsByMethod
+from vectrograph.rpc.methods import Public, Streaming, Unary, method_of, public_method_of
 from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.reflection import SERVICE as REFLECTION_SERVICE
 from vectrograph.rpc.reflection import Reflection
 from vectrograph.rpc.slow_bodies import SlowBodies
 from vectrograph.rpc.stalled_calls import StalledCalls
-from vectrograph.rpc.vectron import Streaming, Unary, VectronService
 from vectrograph.services import Services
 from vectrograph.services.limits.queueing import long_reading_threads
 from vectrograph.services.limits.refusal_log import RefusalLog
+from vectrograph.vectron.procedures import ACCOUNTS, EXTENSIONS, PROCEDURES, VECTRON
 
 _MIN_PING_INTERVAL_MS: Final = 10_000
 # What someone without credentials may send: an email and a password.
@@ -52,16 +43,14 @@ _WRITERS: Final = (
     "UpsertIf",
     "DeleteWhere",
 )
-_WRITING: Final = frozenset(
-    method.path
-    for method in (*VECTRON_SERVICE_METHODS.values(), *VECTROGRAPH_SERVICE_METHODS.values())
-    if method.name in _WRITERS
-)
 # One call may take the work of a thousand searches, so that such calls have threads of their own too.
-_LONG_READS: Final = frozenset(VECTROGRAPH_SERVICE_METHODS[name].path for name in ("SearchBatch", "Scroll", "Count"))
-_ACCOUNTS: Final = frozenset(method.path for method in AUTH_SERVICE_METHODS.values())
+_LONG_READERS: Final = ("SearchBatch", "Scroll", "Count")
+_PATHS: Final = {f"/{name}": procedure for name, procedure in PROCEDURES.items()}
+_ACCOUNTS: Final = frozenset(path for path, procedure in _PATHS.items() if procedure.service == ACCOUNTS)
+_WRITING: Final = frozenset(path for path, procedure in _PATHS.items() if procedure.name in _WRITERS)
+_LONG_READS: Final = frozenset(path for path, procedure in _PATHS.items() if procedure.name in _LONG_READERS)
 # A stream holds a thread until its caller has taken the answer, so that streams have threads of their own.
-_STREAMING: Final = frozenset(method.path for method in VECTRON_SERVICE_METHODS.values() if method.response_streaming)
+_STREAMING: Final = frozenset(path for path, procedure in _PATHS.items() if procedure.streaming)
 _MOST_STREAM_THREADS: Final = 64
 BODY_SECONDS: Final = 20.0
 HANDSHAKE_SECONDS: Final = 10.0
@@ -128,7 +117,7 @@ def build_grpc_server(
     health, reflection = Health(trusted_proxies), Reflection(trusted_proxies)
     given = _Given(services, slow, stalled, trusted_proxies, threading.BoundedSemaphore(threads))
     handlers = [
-        LoadShedder(make(given), pools_by_method, refusals) for make in (_vectron_handler, _auth_handler, _own_handler)
+        LoadShedder(_handler(given, service), pools_by_method, refusals) for service in (VECTRON, ACCOUNTS, EXTENSIONS)
     ]
     inner = grpc.server(
         reading,
@@ -183,25 +172,18 @@ def _options(max_message_bytes: int, handshake_seconds: float) -> list[tuple[str
     ]
 
 
-def _vectron_handler(given: _Given) -> "grpc.GenericRpcHandler[bytes, bytes]":
-    service = VectronService(given.services)
-    handlers = {name: _unary(given, name, answer) for name, answer in service.unary_methods().items()}
-    handlers |= {name: _streaming(given, name, answer) for name, answer in service.streaming_methods().items()}
-    return grpc.method_handlers_generic_handler(VECTRON_SERVICE, handlers)
-
-
-def _auth_handler(given: _Given) -> "grpc.GenericRpcHandler[bytes, bytes]":
-    service = AuthService(given.services)
-    handlers = {name: _unary(given, name, answer) for name, answer in service.unary_methods().items()}
-    handlers |= {name: _public(given, name, answer) for name, answer in service.public_methods().items()}
-    return grpc.method_handlers_generic_handler(AUTH_SERVICE, handlers)
-
-
-def _own_handler(given: _Given) -> "grpc.GenericRpcHandler[bytes, bytes]":
-    service = VectrographService(given.services)
-    handlers = {name: _unary(given, name, answer) for name, answer in service.unary_methods().items()}
-    handlers |= {name: _public(given, name, answer) for name, answer in service.public_methods().items()}
-    return grpc.method_handlers_generic_handler(VECTROGRAPH_SERVICE, handlers)
+def _handler(given: _Given, service: str) -> "grpc.GenericRpcHandler[bytes, bytes]":
+    handlers = {}
+    for procedure in PROCEDURES.values():
+        if procedure.service != service:
+            continue
+        name = procedure.name
+        if procedure.public:
+            handlers[name] = _public(given, name, public_method_of(procedure, given.services))
+        else:
+            serve: Callable[..., Any] = _streaming if procedure.streaming else _unary
+            handlers[name] = serve(given, name, method_of(procedure, given.services))
+    return grpc.method_handlers_generic_handler(service, handlers)
 
 
 # All methods are registered as streams of raw request messages, which on the wire is the same as a single one. For a

@@ -26,6 +26,8 @@ _HIT_VECTOR: Final = b"\x22"
 _POINT_VECTOR: Final = b"\x12"
 _PAYLOAD_JSON: Final = b"\xa2\x06"
 _HIT_DISTANCE: Final = b"\xad\x06"
+_UPSERTED: Final = b"\x08"
+_JSON_PAYLOAD_READ: Final = b"\xa0\x06\x01"
 _KEY: Final = b"\x0a"
 _VALUE: Final = b"\x12"
 _FIRST: Final = b"\x0a"
@@ -66,6 +68,16 @@ def encode_hits(hits: Sequence[Hit], *, json_payload: bool = False) -> bytes:
             # Most searches are for ids and scores, and a call for each field would take as long as all the rest.
             pieces += _BARE_HIT[size], name, _HIT_SCORE, _pack_float(hit.score)
     return b"".join(pieces)
+
+
+def encode_upserted(count: int, *, json_payload: bool) -> bytes:
+    """Encode an UpsertResponse.
+
+    >>> encode_upserted(2, json_payload=False)
+    b'\\x08\\x02'
+    """
+    encoded = _UPSERTED + varint(count) if count else b""
+    return encoded + _JSON_PAYLOAD_READ if json_payload else encoded
 
 
 def repeated(encoded: bytes) -> bytes:

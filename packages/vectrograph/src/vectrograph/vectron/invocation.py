@@ -1,0 +1,49 @@
+"""The first argument of an operation: the services, and who calls."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.points import IdempotencyKey
+from vectrograph.services import Services
+from vectrograph.services.call import Action, Call, Origin, Principal
+
+MICROSECONDS = 1_000_000
+
+
+class Invocation(NamedTuple):
+    """A call of an authenticated caller. `repeat` names a write that may come twice."""
+
+    services: Services
+    call: Call
+    repeat: IdempotencyKey | None = None
+
+
+class Visit(NamedTuple):
+    """A call of a public method. `caller` finds out whose credentials came with it, None for a stranger."""
+
+    services: Services
+    caller: Callable[[], Principal | None]
+    origin: Origin
+
+
+def require_collection(call: Call, action: Action, name: str, field: str = "collection") -> str:
+    """Return the name of a collection in which the caller may do `action`.
+
+    Raises:
+        PermissionDenied: the scope is missing.
+        InvalidArgument: the name is empty; a caller that forgot the field should not read that "" does not exist.
+    """
+    call.require_collection(name, action)
+    if not name:
+        raise InvalidArgument.of(field, "collection name cannot be empty", "string_too_short")
+    return name
+
+
+def seconds(microseconds: int) -> int:
+    """Return whole seconds.
+
+    >>> seconds(1_999_999)
+    1
+    """
+    return microseconds // MICROSECONDS
