@@ -408,10 +408,10 @@ def test_a_lost_signing_key_is_made_anew_and_the_log_says_so(tmp_path: Path, cap
     with running(tmp_path / "data") as server:
         key = server.server.new_api_key("developer", "survivor")
         old = server.server.services.sessions.login("developer", "developer123").access_token
-    assert "made anew" not in caplog.text
+    assert "recreated" not in caplog.text
     (tmp_path / "data" / "signing.key").unlink()
     with running(tmp_path / "data") as server:
-        assert "signing.key was missing and is made anew" in caplog.text
+        assert "signing.key was missing and is recreated" in caplog.text
         sessions = server.server.services.sessions
         with pytest.raises(InvalidToken, match="log in again"):
             sessions.authenticate(old)

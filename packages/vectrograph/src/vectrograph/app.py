@@ -238,7 +238,7 @@ def _open_services(
     settings: Settings, engine: Engine, store: ControlStore, closing: Closing, placement: ThreadPlacement
 ) -> Services:
     if store.began_before and not (settings.data / SECRET_FILE).exists():
-        _log.warning("%s was missing and is made anew: everyone has to log in again, API keys go on", SECRET_FILE)
+        _log.warning("%s was missing and is recreated: everyone has to log in again, API keys go on", SECRET_FILE)
     services = build_services(
         engine=engine,
         store=store,

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
 
-    data: Path = Field(default=Path("vectrograph-data"), description="Directory of all data; made when missing.")
+    data: Path = Field(default=Path("vectrograph-data"), description="Directory of all data; created when missing.")
     host: str = Field(
         default="127.0.0.1",
         description="Address to listen on. Anything but loopback is refused while a default password is in force.",
@@ -67,54 +67,58 @@ class Settings(BaseSettings):
     grpc_port: int = Field(default=8081, ge=0, le=65535, description="Port of the gRPC API; 0 picks a free one.")
     allowed_hosts: tuple[str, ...] = Field(
         default=(),
-        description="Host names a request may name, besides loopback names and `host`; a JSON list in the environment.",
+        description="Host names allowed in requests, besides loopback and `host`; a JSON list in the environment.",
     )
     tls_cert: Path | None = Field(default=None, description="PEM file of the certificate chain; read when it changes.")
     tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
     tls_client_ca: Path | None = Field(
-        default=None, description="PEM file of authorities; only clients with a certificate of theirs are let in."
+        default=None,
+        description="PEM file of certificate authorities; only clients with a certificate from them may connect.",
     )
     trusted_proxy: tuple[str, ...] = Field(
-        default=(), description="Addresses or networks of proxies whose `X-Forwarded-For` is believed."
+        default=(), description="Addresses or networks of proxies whose `X-Forwarded-For` header is trusted."
     )
     insecure: bool = Field(
-        default=False, description="Listen elsewhere than on loopback without TLS: passwords and data can be read."
+        default=False,
+        description="Allow listening beyond loopback without TLS: others on the network can read passwords and data.",
     )
     cors_origins: tuple[str, ...] = Field(
-        default=(), description="Origins of web pages that may call, such as `https://app.example`."
+        default=(), description="Origins of web pages that may call the API, such as `https://app.example`."
     )
     control_url: str | None = Field(
         default=None,
-        description="SQLAlchemy URL of the database of accounts; a SQLite file in `data` unless given.",
+        description="SQLAlchemy URL of the account database; default: a SQLite file in `data`.",
     )
     rate_limit: int = Field(
-        default=0, ge=0, description="Requests a second of one account, all its API keys together; 0 is no limit."
+        default=0, ge=0, description="Requests per second of one account, over all its API keys; 0: no limit."
     )
-    address_rate_limit: int = Field(default=0, ge=0, description="Requests a second from one address; 0 is no limit.")
+    address_rate_limit: int = Field(
+        default=0, ge=0, description="Requests per second from one network address; 0: no limit."
+    )
     rate_limit_storage: str = Field(
-        default="memory://", description="Where these are counted: `memory://` or redis://."
+        default="memory://", description="Storage of the request counters: `memory://` or a redis:// URL."
     )
     memory_bytes: int | None = Field(
         default=None,
         ge=0,
-        description="Most memory for indexes and what else grows with the data; writes beyond it fail. 0 is no limit. "
-        "Not given: half of what the machine, or the control group of the process, has.",
+        description="Memory limit of indexes and payload columns, in bytes; writes beyond it fail. 0: no limit. "
+        "Default: half of the memory of the machine or container.",
     )
     ballast_bytes: int = Field(
         default=16 << 20,
         ge=0,
-        description="Bytes of disk kept so that deleting works when it is full; 0 for none. Less may not be enough.",
+        description="Bytes of disk reserved so that deleting works when the disk is full; 0: none.",
     )
     quantization: Quantisation = Field(
         default=Quantisation.INT8,
-        description="Components in indexes of new collections: int8, float16 or float32, unless their makers say.",
+        description="Storage of vectors in the indexes of new collections that name none: int8, float16, float32.",
     )
     grpc_threads: int = Field(
         default=0,
         ge=0,
         le=1024,
-        description="Threads for gRPC calls that read, as many that write, and three quarters as many that read much "
-        "(batches, scrolling, counting); 0: two for each processor, at least 4.",
+        description="Threads for gRPC reads. Writes have as many, batches, scrolls and counts three quarters as many. "
+        "0: two per processor, at least 4.",
     )
     cpu_affinity: bool = Field(
         default=True,
@@ -123,88 +127,101 @@ class Settings(BaseSettings):
     max_connections_per_address: int = Field(
         default=1_000,
         ge=0,
-        description="Connections that one address may hold, trusted proxies apart; 0 is no limit. Linux only.",
+        description="Maximum number of connections from one address, except trusted proxies; 0: no limit. Linux only.",
     )
     handshake_seconds: float = Field(
-        default=10.0, gt=0, le=120, description="Seconds in which a new connection must complete its TLS handshake."
+        default=10.0, gt=0, le=120, description="Timeout of the TLS handshake of a new connection, in seconds."
     )
     shutdown_seconds: float = Field(
         default=8.0,
         gt=0,
         le=60,
-        description="Seconds that requests in flight get after SIGTERM. The process ends 5 seconds later at most.",
+        description="Seconds that running requests get after SIGTERM. The process ends at most 5 seconds later.",
     )
-    log_level: LogLevel = Field(default=LogLevel.INFO, description="Least severe line that is logged.")
+    log_level: LogLevel = Field(default=LogLevel.INFO, description="Lowest level of log lines that are written.")
     log_format: LogFormat = Field(
-        default=LogFormat.AUTO, description="human, json, or auto: human on a terminal, JSON otherwise."
+        default=LogFormat.AUTO,
+        description="Form of log lines: human, json, or auto (human on a terminal, JSON otherwise).",
     )
     max_body_bytes: int = Field(
-        default=_DEFAULTS.max_body_bytes, ge=1024, description="Largest HTTP body and gRPC message, in bytes."
+        default=_DEFAULTS.max_body_bytes, ge=1024, description="Maximum size of an HTTP body or gRPC message, in bytes."
     )
-    max_batch: int = Field(default=_DEFAULTS.max_batch, ge=1, description="Most points or texts in one request.")
-    max_top_k: int = Field(default=_DEFAULTS.max_top_k, ge=1, description="Largest `top_k` of a search.")
+    max_batch: int = Field(
+        default=_DEFAULTS.max_batch, ge=1, description="Maximum number of points or texts in one request."
+    )
+    max_top_k: int = Field(default=_DEFAULTS.max_top_k, ge=1, description="Maximum `top_k` of a search.")
     max_answer_bytes: int = Field(
         default=_DEFAULTS.max_answer_bytes,
         ge=1024,
-        description="Most bytes of vectors, payloads and texts in one answer; pages with a cursor end before it.",
+        description="Maximum bytes of vectors, payloads and texts in one answer; pages with a cursor end earlier.",
     )
     max_search_work: int = Field(
         default=_DEFAULTS.max_search_work,
         ge=1_000_000,
-        description="Most multiplications of one search: queries times points looked at times components.",
+        description="Maximum cost of one search, in multiplications: queries × points compared × components.",
     )
     max_filter_conditions: int = Field(
-        default=_DEFAULTS.max_filter_conditions, ge=1, description="Most conditions of one filter."
+        default=_DEFAULTS.max_filter_conditions, ge=1, description="Maximum number of conditions in one filter."
     )
     max_filter_paths: int = Field(
-        default=_DEFAULTS.max_filter_paths, ge=1, description="Most distinct paths in one filter."
+        default=_DEFAULTS.max_filter_paths, ge=1, description="Maximum number of distinct paths in one filter."
     )
     max_filter_work: int = Field(
         default=_DEFAULTS.max_filter_work,
         ge=1_000,
-        description="Most tests of one filter: points times conditions and paths, more for long texts. "
-        "A test takes about 100 ns.",
+        description="Maximum cost of one filter, in tests of about 100 ns: points × (conditions + paths), more for "
+        "long texts.",
     )
     max_concurrent: int = Field(
         default=0,
         ge=0,
-        description="Requests of one account, all its keys together, that are worked on at once; 0 is no limit.",
+        description="Maximum number of concurrent requests of one account, over all its API keys; 0: no limit.",
     )
     max_streams: int = Field(
-        default=16, ge=1, description="Streamed answers that one account, all its keys together, may read at once."
+        default=16, ge=1, description="Maximum number of concurrent streams of one account, over all its API keys."
     )
-    max_page: int = Field(default=_DEFAULTS.max_page, ge=1, description="Largest `limit` of a list.")
+    max_page: int = Field(default=_DEFAULTS.max_page, ge=1, description="Maximum `limit` of a list.")
     max_dimension: int = Field(
-        default=_DEFAULTS.max_dimension, ge=1, le=8192, description="Most components of a vector."
+        default=_DEFAULTS.max_dimension, ge=1, le=8192, description="Maximum number of components of a vector."
     )
     max_collections: int = Field(
-        default=_DEFAULTS.max_collections, ge=1, description="Most collections, not counting those named `tokens`."
+        default=_DEFAULTS.max_collections,
+        ge=1,
+        description="Maximum number of collections, not counting those named `tokens`.",
     )
     max_tenant_collections: int = Field(
         default=_DEFAULTS.max_tenant_collections,
         ge=1,
-        description="Most collections of one tenant, not counting `tokens`.",
+        description="Maximum number of collections of one tenant, not counting `tokens`.",
     )
-    max_text_bytes: int = Field(default=_DEFAULTS.max_text_bytes, ge=1, description="Longest text, in bytes of UTF-8.")
+    max_text_bytes: int = Field(
+        default=_DEFAULTS.max_text_bytes, ge=1, description="Maximum length of a text, in bytes of UTF-8."
+    )
     max_payload_bytes: int = Field(
-        default=_DEFAULTS.max_payload_bytes, ge=2, description="Largest payload of a point, in bytes of JSON."
+        default=_DEFAULTS.max_payload_bytes, ge=2, description="Maximum size of a payload, in bytes of JSON."
     )
 
-    max_accounts: int = Field(default=_QUOTAS.max_accounts, ge=1, description="Most accounts of the server.")
+    max_accounts: int = Field(default=_QUOTAS.max_accounts, ge=1, description="Maximum number of accounts.")
     max_api_keys: int = Field(
         default=_QUOTAS.max_api_keys,
         ge=1,
-        description="Most API keys of one account. Revoked and expired ones are kept while there is room; those that "
-        "ended first are forgotten.",
+        description="Maximum number of API keys of one account. Revoked and expired keys are kept while there is room; "
+        "the oldest of them are forgotten first.",
     )
     max_sessions: int = Field(
-        default=_QUOTAS.max_sessions, ge=1, description="Most logins of one account; a further one ends the oldest."
+        default=_QUOTAS.max_sessions,
+        ge=1,
+        description="Maximum number of sessions of one account; a further login ends the oldest.",
     )
     max_feedback_bytes: int = Field(
-        default=_QUOTAS.max_feedback_bytes, ge=1024, description="Most feedback of one account, in bytes."
+        default=_QUOTAS.max_feedback_bytes,
+        ge=1024,
+        description="Maximum size of the feedback of one account, in bytes.",
     )
     max_feedback_total_bytes: int = Field(
-        default=_QUOTAS.max_feedback_total_bytes, ge=1024, description="Most feedback of all accounts, in bytes."
+        default=_QUOTAS.max_feedback_total_bytes,
+        ge=1024,
+        description="Maximum size of the feedback of all accounts, in bytes.",
     )
 
     @field_validator("data", "tls_cert", "tls_key", "tls_client_ca", mode="before")

@@ -131,7 +131,7 @@ LAYOUTS = {1: "410f16aeb1452ba7"}
 release: files of that layout are out there."""
 
 DERIVED_LAYOUTS = {2: "a6dfb04db1d83b68"}
-"""The same for the file of the index. Files of other numbers are built anew, so only the last one is here."""
+"""The same for the file of the index. Files of other numbers are rebuilt, so only the last one is here."""
 
 
 def test_the_layout_does_not_change_without_its_number(tmp_path: Path) -> None:

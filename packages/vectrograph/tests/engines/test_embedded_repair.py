@@ -1,4 +1,4 @@
-"""Repair: what is derived is built anew, what is readable is saved, what is lost is named, nothing is thrown away."""
+"""Repair: what is derived is rebuilt, what is readable is saved, what is lost is named, nothing is thrown away."""
 
 import random
 import shutil
@@ -138,7 +138,7 @@ def test_damaged_files_of_the_index_are_told_and_built_anew(tmp_path: Path) -> N
         assert "index" in report.details["docs"]
         report = repair(engine)
         assert report.healthy
-        assert "built anew" in report.details["docs"]
+        assert "rebuilt" in report.details["docs"]
         engine.maintain(MaintenanceTask.FLUSH)
         assert engine.maintain(MaintenanceTask.VERIFY).healthy
         assert found(engine, DOCS, (3.1, 4.2), 7) == wanted

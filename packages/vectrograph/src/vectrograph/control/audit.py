@@ -290,7 +290,7 @@ class AuditLog:
         with suppress(DomainError), self._database.read() as session:
             if session.scalar(select(func.max(AuditEntry.entry_id))) is not None:
                 _log.warning(
-                    "%s was missing or cut, and is made anew: the last audit entries before it was lost may be missing "
+                    "%s was missing or cut, and is recreated: the last audit entries before it was lost may be missing "
                     "from the record; look for what removed it",
                     self._paths[0],
                 )

@@ -94,7 +94,7 @@ def _ends_within(seconds: float, step: _Step, defects: list[Exception]) -> bool:
         try:
             step.function()
         except (DomainError, OSError) as error:
-            log.error("a part of the server was not closed in good order", part=step.name, reason=str(error))
+            log.error("a part of the server was not closed cleanly", part=step.name, reason=str(error))
         except Exception as error:  # noqa: BLE001  (raised again when the other steps are over)
             defects.append(error)
 

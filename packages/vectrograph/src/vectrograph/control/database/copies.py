@@ -150,7 +150,7 @@ class Safekeeping:
                 raise StartupError(f"The account database {self._path} cannot be read now: {error}.") from error
             raise self._refused(f"{self._path} is damaged ({error})") from error
         if problem:
-            _log.warning("%s was damaged (%s) and is written anew", self._record_path, problem)
+            _log.warning("%s was damaged (%s) and is rewritten", self._record_path, problem)
         if record is None or record.database == 0:
             return
         if identity != record.database:

@@ -5,7 +5,7 @@ time, so that damage is found all the same.
 
 There is no central list that could be lost or disagree: each collection's directory has a manifest. creating is written
 first and becomes ready when the SQLite file is on disk; dropping is written before anything is removed. At open, what
-is creating was never acknowledged and goes, what is dropping goes too, and a damaged manifest is written anew from the
+is creating was never acknowledged and goes, what is dropping goes too, and a damaged manifest is rewritten from the
 copy that the SQLite file holds.
 """
 
@@ -193,7 +193,7 @@ class Catalog:
                 if collection.record_holds():
                     return True, f"{whole}; nothing to repair"
                 collection.renew_record()
-                return True, f"{whole}; the record of the last commit was damaged and is written anew"
+                return True, f"{whole}; the record of the last commit was damaged and is rewritten"
             try:
                 manifest = Manifest.load(collection.directory)
             except DamagedManifest as damage:
@@ -213,7 +213,7 @@ class Catalog:
             salvaged = salvage(collection.directory, manifest.spec, manifest.created_at, now, seen)
         collection.files.discard()
         if salvaged is None:
-            return True, "the files of the index were damaged and are built anew"
+            return True, "the files of the index were damaged and are rebuilt"
         return salvaged.complete, f"{told} {salvaged}"
 
     def close(self, reason: Callable[[], DomainError]) -> None:
@@ -257,7 +257,7 @@ class Catalog:
                 raise Damaged(f"its file names it {manifest.spec.ref}, which another collection is called")
             if not self._read_only:
                 manifest.save(directory)
-                _log.warning("the manifest of collection %s was damaged and is written anew", manifest.spec.ref)
+                _log.warning("the manifest of collection %s was damaged and is rewritten", manifest.spec.ref)
         except (apsw.Error, *DAMAGE, OSError) as error:
             self._set_aside(directory, f"its manifest is damaged: {damage}; and so is its data: {error}")
             return

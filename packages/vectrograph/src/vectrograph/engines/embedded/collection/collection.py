@@ -424,7 +424,7 @@ class Collection:
                 content.store.close(fold=fold)
             except apsw.Error as error:
                 # Nothing is lost: the log that could not be folded into the file is read at the next open.
-                _log.warning("collection %s was not closed in good order: %s", self.spec.ref, error)
+                _log.warning("collection %s was not closed cleanly: %s", self.spec.ref, error)
 
     def fold(self) -> None:
         """Fold the log into the file, in the background."""

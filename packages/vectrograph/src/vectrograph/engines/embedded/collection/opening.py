@@ -57,7 +57,7 @@ def open_rows(store: Store, files: DerivedFiles, spec: CollectionSpec, counters:
     except (DamagedIndex, OSError) as problem:
         if is_exhausted(problem):
             raise
-        _log.warning("the index of collection %s is built anew: %s", spec.ref, problem)
+        _log.warning("the index of collection %s is rebuilt: %s", spec.ref, problem)
     files.discard()
     return Opened(_caught_up(store, _empty(files, spec, counters), -1, counters), 0)
 

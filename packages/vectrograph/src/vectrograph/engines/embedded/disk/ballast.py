@@ -123,7 +123,7 @@ class Ballast:
     def _give(self) -> None:
         self._path.unlink(missing_ok=True)
         self._spent = True
-        _log.error("the disk is full: %s is given up so that data can be deleted", self._path)
+        _log.error("the disk is full: %s is released so that data can be deleted", self._path)
 
     def _free(self) -> int:
         room = os.statvfs(self._path.parent)

@@ -311,9 +311,7 @@ class Upkeep:
             free, margin = self._background.budget.free, self._background.budget.margin
             if free is None or self._maker.bytes_for(view) <= free + view.served.graph.nbytes - margin:
                 self._publish(None, generation)
-                _log.warning(
-                    "collection %s: no memory to extend the graph (%s); it is built anew", self._spec.ref, reason
-                )
+                _log.warning("collection %s: no memory to extend the graph (%s); it is rebuilt", self._spec.ref, reason)
                 return
         self._complain(f"the memory budget has no room for the index, so {view.buffered} rows are scanned: {reason}")
 
