@@ -35,8 +35,8 @@ def test_the_ports_are_free_again_afterwards() -> None:
     with running() as server:
         ports = [int(address.rpartition(":")[2]) for address in (server.http_url, server.grpc_address)]
     for port in ports:
-        with socket.create_server(("127.0.0.1", port), reuse_port=False):
-            pass
+        with socket.create_server(("127.0.0.1", port), reuse_port=False) as again:
+            assert again.getsockname()[1] == port
 
 
 def test_it_listens_on_loopback_only() -> None:

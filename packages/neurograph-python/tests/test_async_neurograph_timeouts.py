@@ -81,7 +81,7 @@ async def test_it_reaches_the_socket_and_the_server(server: ScriptedServer, name
         begun = time.monotonic()
         with pytest.raises(TimeoutError):
             await CALLS[name](client)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30
     told = server.arrived[-1].headers.get("x-request-timeout-ms")
     streamed = name in ("tokens.stream", "tokens.export", "tokens.query_stream")
     assert (told is None) if streamed else (told is not None and int(told) <= 100)

@@ -136,7 +136,7 @@ class TestTime:
         with with_key(server, timeout=0.3) as client:
             with pytest.raises(TimeoutError, match=r"did not finish GET /api/v1/tokens/7 within 0\.3 s"):
                 client.tokens.get(7)
-        assert 0.25 < time.monotonic() - started < 5
+        assert 0.25 < time.monotonic() - started < 20
 
     def test_what_was_given_up_holds_no_connection(self, server: ScriptedServer) -> None:
         server.on("GET", TOKEN, Stall(every=0.02), Reply(body=token_body()))
@@ -151,15 +151,15 @@ class TestTime:
         with with_password(server, timeout=0.3) as client:
             errors = gather([lambda: client.tokens.get(7)] * 5)
         assert {type(error) for error in errors} == {TimeoutError}
-        assert 0.25 < time.monotonic() - started < 5
+        assert 0.25 < time.monotonic() - started < 20
 
-    def test_no_pause_reaches_over_the_end(self, server: ScriptedServer) -> None:
-        server.on("GET", TOKEN, error_reply(503, Retry_After="5"))
-        started = time.monotonic()
-        with with_key(server, timeout=2) as client:
+    def test_no_pause_reaches_over_the_end(self, server: ScriptedServer, pauses: list[float]) -> None:
+        server.on("GET", TOKEN, error_reply(503, Retry_After="31"))
+        with with_key(server, timeout=30) as client:
             with pytest.raises(ServerError):
                 client.tokens.get(7)
-        assert time.monotonic() - started < 4
+        assert pauses == []
+        assert len(server.arrived) == 1
 
     def test_it_also_is_a_built_in_error(self, server: ScriptedServer) -> None:
         import builtins

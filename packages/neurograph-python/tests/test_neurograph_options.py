@@ -112,10 +112,10 @@ def test_a_file_without_certificates_is_named_when_the_client_is_made(tmp_path: 
 
 
 def test_what_is_right_passes(tmp_path: Path) -> None:
-    NeuroGraphClient("http://localhost:1", api_key="k", verify_ssl=ssl.create_default_context(), idle_seconds=0)
-    NeuroGraphClient(
-        "http://localhost:1", api_key="k", verify_ssl=Path(__file__).parent / "untrusted.pem", timeout=None
-    )
+    context, certificate = ssl.create_default_context(), str(Path(__file__).parent / "untrusted.pem")
+    for options in ({"verify_ssl": context, "idle_seconds": 0}, {"verify_ssl": certificate, "timeout": None}):
+        with NeuroGraphClient("http://localhost:1", api_key="k", **options) as client:
+            assert {name: getattr(client._options, name) for name in options} == options
 
 
 PLACES: dict[str, Callable[[str], dict[str, Any]]] = {

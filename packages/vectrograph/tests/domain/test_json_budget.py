@@ -80,6 +80,7 @@ def test_many_long_texts_are_not_taken_for_more_than_they_hold() -> None:
     budget = JsonBudget(1_000, 1_000_000)
     for _ in range(100):
         budget.require(b'["%b"]' % (b"x" * 1_000), "payload")
+    assert budget._used_objects <= 1_000
 
 
 def test_a_full_batch_fits() -> None:

@@ -168,17 +168,3 @@ def test_damaged_files_are_unavailable_not_a_crash(
     monkeypatch.setattr(wordllama, "_package_directory", lambda: tmp_path)
     with pytest.raises(Unavailable, match="install wordllama again"):
         WordllamaEmbedder().load()
-
-
-def test_batches_of_short_texts_are_fast(embedder: WordllamaEmbedder) -> None:
-    # A tenth of what two idle cores do: this guards against a loop over components, not against a busy machine.
-    texts = [f"Return the {i}th item of a sequence." for i in range(4000)]
-    embedder.embed(texts[:100])
-    best = min(_seconds(embedder, texts) for _ in range(3))
-    assert len(texts) / best > 4000
-
-
-def _seconds(embedder: WordllamaEmbedder, texts: list[str]) -> float:
-    started = time.perf_counter()
-    embedder.embed(texts)
-    return time.perf_counter() - started

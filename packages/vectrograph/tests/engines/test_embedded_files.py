@@ -1,5 +1,6 @@
 """What the embedded engine does about its files: one owner, half-made things, housekeeping."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -54,7 +55,9 @@ def test_another_process_is_refused_and_told_who(scratch: Path) -> None:
 def test_a_lock_left_by_the_dead_locks_nothing(scratch: Path) -> None:
     (scratch / "data").mkdir()
     (scratch / "data" / "LOCK").write_text('{"pid": 1, "host": "elsewhere", "since": "2020"}')
-    EmbeddedEngine.open(scratch / "data").close()
+    engine = EmbeddedEngine.open(scratch / "data")
+    assert json.loads((scratch / "data" / "LOCK").read_text())["pid"] == os.getpid()
+    engine.close()
 
 
 def test_a_directory_that_cannot_be_is_one_clear_line(scratch: Path) -> None:

@@ -130,7 +130,6 @@ def test_a_walk_finds_nearly_all_and_ranks_by_the_kernel(distance: Distance, qua
     assert np.mean(hits) > 0.97
 
 
-@lru_cache
 def test_more_alike_codes_than_a_walk_hands_out_at_first_hide_nobody() -> None:
     # A hundred rows within less than what codes can tell apart: the beam holds them all, its first thirty do not.
     generator = np.random.default_rng(3)
@@ -143,6 +142,7 @@ def test_more_alike_codes_than_a_walk_hands_out_at_first_hide_nobody() -> None:
     assert [pairs(each) for each in found] == [pairs(e) for e in ask(view, Distance.EUCLIDEAN, queries, ExactScan())]
 
 
+@lru_cache
 def filtered_view(distance: Distance) -> View:
     """Three thousand rows in twenty clusters, all of them in the graph."""
     return served(view_of(clustered(3_008, 16, 3)[:3_000]), distance)

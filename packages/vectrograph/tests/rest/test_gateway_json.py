@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vectrograph.domain import errors as domain
@@ -43,8 +43,7 @@ FIELDS = st.fixed_dictionaries(
 @given(FIELDS)
 def test_it_reads_what_googles_own_parser_reads(fields: dict[str, Any]) -> None:
     text = json.dumps(fields)
-    if "NaN," in text or "NaN}" in text or "NaN]" in text or "Infinity" in text.replace('"', "").split():
-        return
+    assume(not ("NaN," in text or "NaN}" in text or "NaN]" in text or "Infinity" in text.replace('"', "").split()))
     expected: Any
     try:
         expected = json_format.Parse(text, vectron_pb.SearchRequest(), ignore_unknown_fields=True)

@@ -8,6 +8,8 @@ from rest.serving import Served
 from vectrograph.rest.routes import OPERATIONS
 
 PATHS = sorted({operation.path for operation in OPERATIONS})
+METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")
+WRONG = sorted({(method, path) for method in METHODS for path in PATHS} - {(op.method, op.path) for op in OPERATIONS})
 
 
 def concrete(path: str) -> str:
@@ -34,12 +36,9 @@ def test_a_trailing_slash_is_another_path_and_never_redirects(developer: httpx2.
         error_of(developer.request(method, concrete(path) + "/"), 404, "ROUTE_NOT_FOUND")
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize(("method", "path"), WRONG)
 def test_a_wrong_method_is_405_and_lists_the_right_ones(anonymous: httpx2.Client, method: str, path: str) -> None:
     methods = {operation.method for operation in OPERATIONS if operation.path == path}
-    if method in methods:
-        return
     response = anonymous.request(method, concrete(path))
     error_of(response, 405, "METHOD_NOT_ALLOWED")
     expected = methods | ({"HEAD"} if "GET" in methods else set())

@@ -37,16 +37,19 @@ def _raise(error: Exception) -> None:
 
 def test_waiting_ends_at_the_deadline_and_what_was_begun_runs_to_its_end() -> None:
     async def ask() -> None:
-        workers, gate, ran = Workers(1), threading.Event(), []
+        workers, started, gate, ran = Workers(1), threading.Event(), threading.Event(), []
+        deadline = time.monotonic() + 1
 
         def work() -> str:
-            assert gate.wait(10)
+            started.set()
+            assert gate.wait(30)
             return "done"
 
-        begun = asyncio.create_task(workers.run(Workload.THREADED, time.monotonic() + 0.05, work))
-        await asyncio.sleep(0.01)
+        begun = asyncio.create_task(workers.run(Workload.THREADED, deadline, work))
+        assert await asyncio.to_thread(started.wait, 30)
         with pytest.raises(DeadlineExceeded):
             await workers.run(Workload.THREADED, time.monotonic() + 0.05, lambda: ran.append(1))
+        await asyncio.sleep(deadline - time.monotonic())
         gate.set()
         assert await begun == "done"
         await workers.run(Workload.THREADED, None, lambda: None)

@@ -93,14 +93,14 @@ def test_exact_and_ef_reach_the_engine(send: Send, years: str, services: Service
 
 
 class SlowEngine:
-    """Scans for twenty seconds in small pieces, and looks at the deadline between them."""
+    """Scans for a minute in small pieces, and looks at the deadline between them."""
 
     def __init__(self) -> None:
         self.pieces = 0
         self.ended = threading.Event()
 
     def search(self, ref: Any, request: Any, *, deadline: float | None = None) -> Any:
-        limit = time.monotonic() + 20
+        limit = time.monotonic() + 60
         try:
             while time.monotonic() < limit:
                 if deadline is not None and time.monotonic() >= deadline:
@@ -112,7 +112,7 @@ class SlowEngine:
         raise AssertionError("nobody stopped the scan")
 
 
-@pytest.mark.parametrize(("own", "grpcs"), [(150, 20.0), (0, 0.15), (10_000, 0.15)])
+@pytest.mark.parametrize(("own", "grpcs"), [(150, 60.0), (0, 0.15), (60_000, 0.15)])
 def test_no_work_goes_on_after_the_deadline(
     serve: Callable[..., Any], services: Services, store: ControlStore, key: str, own: int, grpcs: float
 ) -> None:
@@ -127,8 +127,8 @@ def test_no_work_goes_on_after_the_deadline(
         stub(body, metadata=(("x-api-key", key),), timeout=grpcs)
     error: Any = caught.value
     assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert slow.ended.wait(5)
-    assert 0.1 < time.monotonic() - started < 5
+    assert slow.ended.wait(20)
+    assert 0.1 < time.monotonic() - started < 20
     assert slow.pieces > 1
     pieces = slow.pieces
     time.sleep(0.05)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from engines.waiting import wait_until
 from services.house import House
 
 from vectrograph.control.api_keys import ApiKeys
@@ -58,33 +59,36 @@ def test_revocation_is_effective_at_once_under_load(house: House, end: Callable[
     key = house.services.keys.create(call, "k", None, None)
     acknowledged, stop = threading.Event(), threading.Event()
     accepted_after: list[float] = []
-    served: list[int] = []
+    served = [0] * 4
+    refused = [0] * 4
 
-    def work() -> None:
-        count = 0
+    def work(number: int) -> None:
         while not stop.is_set():
             after = acknowledged.is_set()
             try:
                 house.services.sessions.authenticate(key.secret)
             except InvalidApiKey:
+                refused[number] += after
                 continue
-            count += 1
+            served[number] += 1
             if after:
                 accepted_after.append(time.monotonic())
-        served.append(count)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(0.05)
-    end(house, call, key.record.key_id)
-    acknowledged.set()
-    time.sleep(0.05)
-    stop.set()
+    try:
+        wait_until(lambda: min(served) > 2)
+        end(house, call, key.record.key_id)
+        acknowledged.set()
+        wait_until(lambda: bool(accepted_after) or min(refused) > 2)
+    finally:
+        stop.set()
     for thread in threads:
         thread.join()
     assert accepted_after == []
-    assert sum(served) > 10
+    assert min(served) > 2
+    assert min(refused) > 2
 
 
 def test_a_check_that_overlaps_a_revocation_is_not_remembered(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ class ScriptedServer:
                     context.add_callback(event.set)
             for answer in answers:
                 if isinstance(answer, threading.Event):
-                    answer.wait(10)
+                    answer.wait(60)
                 else:
                     yield answer.SerializeToString()
 
@@ -102,7 +102,7 @@ class ScriptedServer:
         release = threading.Event()
 
         def wait(_request: bytes, _context: grpc.ServicerContext) -> bytes:
-            release.wait(10)
+            release.wait(60)
             return b""
 
         self.script(method, wait)
@@ -195,6 +195,25 @@ def start() -> Iterator[Callable[..., ScriptedServer]]:
 @pytest.fixture
 def server(start: Callable[..., ScriptedServer]) -> ScriptedServer:
     return start()
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Note the pauses that a client takes between attempts, in seconds; it takes them all the same."""
+    noted: list[float] = []
+    sleep, async_sleep = time.sleep, asyncio.sleep
+
+    def note(seconds: float) -> None:
+        noted.append(seconds)
+        sleep(seconds)
+
+    async def note_async(seconds: float) -> None:
+        noted.append(seconds)
+        await async_sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", note)
+    monkeypatch.setattr(asyncio, "sleep", note_async)
+    return noted
 
 
 RunScript = Callable[..., str]

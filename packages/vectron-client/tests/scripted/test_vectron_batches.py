@@ -125,17 +125,17 @@ def test_the_first_error_ends_it_and_tells_how_far_it_came(
         if id_ in ("id-8", "id-10", "id-12"):
             context.add_callback(cancelled.set)
             followers.release()
-            cancelled.wait(10)
+            cancelled.wait(60)
         return store(body)
 
     server.script("Upsert", behave)
     begun = time.monotonic()
     with pytest.raises(InternalServerError, match="fourth message refused") as caught:
-        connect().upsert_batch("docs", made(100), 2, concurrency)
-    assert time.monotonic() - begun < 5
+        connect(timeout_seconds=60).upsert_batch("docs", made(100), 2, concurrency)
+    assert time.monotonic() - begun < 30
     assert caught.value.details == {"upserted": 6}
     assert caught.value.request_id == "r-3"
-    assert concurrency == 1 or cancelled.wait(5), "the message under way must be cancelled"
+    assert concurrency == 1 or cancelled.wait(30), "the message under way must be cancelled"
     assert len(server.seen) < 10, "no message may begin after the error"
 
 
@@ -180,11 +180,11 @@ def test_repeats_end_here_too(server: "ScriptedServer", connect: "Connect") -> N
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_the_timeout_is_for_each_message(server: "ScriptedServer", connect: "Connect", concurrency: int) -> None:
     def slowly(body: bytes, _context: grpc.ServicerContext) -> bytes:
-        time.sleep(0.1)
+        time.sleep(0.5)
         return store(body)
 
     server.script("Upsert", slowly)
-    assert connect().upsert_batch("docs", made(6), 1, concurrency, timeout=0.35) == 6
+    assert connect().upsert_batch("docs", made(4 * concurrency), 1, concurrency, timeout=1.6) == 4 * concurrency
 
 
 def test_errors_of_the_callers_generator_pass_untouched(server: "ScriptedServer", connect: "Connect") -> None:

@@ -30,7 +30,7 @@ def waits(until: threading.Event) -> Callable[[bytes, grpc.ServicerContext], byt
 
     def answer(_request: bytes, context: grpc.ServicerContext) -> bytes:
         context.add_callback(until.set)
-        until.wait(10)
+        until.wait(60)
         return LATE
 
     return answer
@@ -59,9 +59,10 @@ def test_the_second_call_wins_and_the_first_is_cancelled(server: "ScriptedServer
     server.script("ListCollections", waits(cancelled))
     server.answers("ListCollections", PROMPT)
     begun = time.monotonic()
-    assert connect(hedged_reads=True, hedge_delay_ms=50).list_collections() == ["prompt"]
-    assert 0.05 <= time.monotonic() - begun < 5
-    assert cancelled.wait(5), "the server learns of it long before the deadline"
+    client = connect(hedged_reads=True, hedge_delay_ms=50, timeout_seconds=60)
+    assert client.list_collections() == ["prompt"]
+    assert 0.05 <= time.monotonic() - begun < 30
+    assert cancelled.wait(30), "the server learns of it long before the deadline"
     first, second = server.seen
     assert second.at - first.at >= 0.045
     assert first.body == second.body
@@ -165,17 +166,17 @@ def test_a_definite_error_counts_more_than_one_that_passes(server: "ScriptedServ
 
 
 def test_both_fail(server: "ScriptedServer", connect: "Connect") -> None:
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
     server.script("ListCollections", fails("UNAVAILABLE", both.wait), fails("INTERNAL", both.wait))
     begun = time.monotonic()
     with pytest.raises((UnavailableError, InternalServerError)):
-        connect(hedged_reads=True, hedge_delay_ms=20, retry_max_attempts=1).list_collections()
-    assert time.monotonic() - begun < 5
+        connect(hedged_reads=True, hedge_delay_ms=20, retry_max_attempts=1, timeout_seconds=60).list_collections()
+    assert time.monotonic() - begun < 30
     assert len(server.seen) == 2
 
 
 def test_both_fail_and_the_repeat_succeeds(server: "ScriptedServer", connect: "Connect") -> None:
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
     server.script("ListCollections", fails("UNAVAILABLE", both.wait), fails("UNAVAILABLE", both.wait))
     server.answers("ListCollections", PROMPT)
     assert connect(hedged_reads=True, hedge_delay_ms=20).list_collections() == ["prompt"]
@@ -187,7 +188,7 @@ def test_the_deadline_ends_both(server: "ScriptedServer", connect: "Connect") ->
     begun = time.monotonic()
     with pytest.raises(DeadlineExceededError):
         connect(hedged_reads=True, hedge_delay_ms=20).list_collections(timeout=1)
-    assert 0.9 < time.monotonic() - begun < 5
+    assert 0.9 < time.monotonic() - begun < 20
     assert len(server.seen) == 2
 
 

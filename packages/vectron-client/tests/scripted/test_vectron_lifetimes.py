@@ -1,6 +1,7 @@
 """Opening, closing, threads, event loops, restarts of the server."""
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,11 @@ NAMES = wire.ListCollectionsResponse(collections=["docs"])
 
 def test_nothing_is_sent_before_the_first_call(connect: "Connect") -> None:
     connect(address="nobody.invalid:1").close()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        connect(address=f"127.0.0.1:{listener.getsockname()[1]}").close()
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 def test_leaving_the_block_closes(server: "ScriptedServer") -> None:
@@ -178,7 +184,7 @@ def test_a_restarted_server_is_found_again_soon(start: "Callable[..., ScriptedSe
         address=server.address, retry_max_attempts=50, retry_initial_backoff_ms=10, retry_max_backoff_ms=10
     )
     took = []
-    for _ in range(3):
+    for _ in range(10):
         assert client.list_collections() == ["docs"]
         server.stop()
         with pytest.raises((UnavailableError, DeadlineExceededError)):
@@ -188,6 +194,8 @@ def test_a_restarted_server_is_found_again_soon(start: "Callable[..., ScriptedSe
         begun = time.monotonic()
         assert client.list_collections(timeout=20) == ["docs"]
         took.append(time.monotonic() - begun)
+        if took[-1] < 0.7:  # on a busy machine not every time
+            break
     assert min(took) < 0.7, "gRPC by itself waits about a second before it tries again"
 
 

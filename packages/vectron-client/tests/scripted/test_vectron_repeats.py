@@ -89,12 +89,13 @@ def test_other_statuses_can_be_chosen(server: "ScriptedServer", connect: "Connec
     assert server.methods() == ["ListCollections", "ListCollections", "Search"]
 
 
-def test_a_wait_the_server_asked_for_is_kept(server: "ScriptedServer", connect: "Connect") -> None:
+def test_a_wait_the_server_asked_for_is_kept(server: "ScriptedServer", connect: "Connect", pauses: list[float]) -> None:
     server.fails("Search", "RESOURCE_EXHAUSTED", retry_after="0.3")
     server.answers("Search", b"")
     connect().search("docs", [1.0])
     first, second = server.seen
-    assert 0.3 <= second.at - first.at < 1.5
+    assert second.at - first.at >= 0.3
+    assert 0.3 <= sum(pauses) < 1.5
 
 
 def test_a_rate_limit_without_a_word_outlasts_a_window_of_a_second(
@@ -107,12 +108,12 @@ def test_a_rate_limit_without_a_word_outlasts_a_window_of_a_second(
 
 
 def test_a_wait_beyond_the_deadline_is_not_begun(server: "ScriptedServer", connect: "Connect") -> None:
-    server.fails("Search", "RESOURCE_EXHAUSTED", retry_after="5")
+    server.fails("Search", "RESOURCE_EXHAUSTED", retry_after="50")
     begun = time.monotonic()
     with pytest.raises(RateLimitError) as caught:
-        connect().search("docs", [1.0], timeout=2)
-    assert time.monotonic() - begun < 1
-    assert caught.value.retry_after == 5
+        connect().search("docs", [1.0], timeout=40)
+    assert time.monotonic() - begun < 20
+    assert caught.value.retry_after == 50
 
 
 def test_all_attempts_share_one_deadline(server: "ScriptedServer", connect: "Connect") -> None:
@@ -129,14 +130,14 @@ def test_a_deadline_ends_the_call_in_the_middle_of_its_attempts(server: "Scripte
     server.fails("Search", "UNAVAILABLE")
     release = server.hangs("Search")
     begun = time.monotonic()
-    with pytest.raises(DeadlineExceededError, match=r"within 0\.4 s"):
-        connect().search("docs", [1.0], timeout=0.4)
+    with pytest.raises(DeadlineExceededError, match=r"within 1\.5 s"):
+        connect().search("docs", [1.0], timeout=1.5)
     release.set()
-    assert 0.3 < time.monotonic() - begun < 2
+    assert 1.4 < time.monotonic() - begun < 20
     assert len(server.seen) == 2
 
 
-def test_pauses_grow_by_the_options(server: "ScriptedServer", connect: "Connect") -> None:
+def test_pauses_grow_by_the_options(server: "ScriptedServer", connect: "Connect", pauses: list[float]) -> None:
     server.fails("Search", "UNAVAILABLE")
     client = connect(
         retry_max_attempts=5,
@@ -148,9 +149,10 @@ def test_pauses_grow_by_the_options(server: "ScriptedServer", connect: "Connect"
     with pytest.raises(UnavailableError):
         client.search("docs", [1.0])
     times = [seen.at for seen in server.seen]
-    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
-    for pause, expected in zip(pauses, (0.05, 0.2, 0.2, 0.2), strict=True):
-        assert 0.9 * expected <= pause < 1.1 * expected + 0.3
+    apart = [later - earlier for earlier, later in itertools.pairwise(times)]
+    for pause, seconds, expected in zip(pauses, apart, (0.05, 0.2, 0.2, 0.2), strict=True):
+        assert 0.9 * expected <= pause <= 1.1 * expected
+        assert seconds >= 0.9 * expected
 
 
 def test_options_of_a_single_call(server: "ScriptedServer", connect: "Connect") -> None:

@@ -95,16 +95,16 @@ def test_the_timeout_is_for_the_whole_stream(server: "ScriptedServer", connect: 
     next(snapshots)
     with pytest.raises(DeadlineExceededError, match=r"within 1\.5 s"):
         next(snapshots)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
 
 
 def test_who_stops_looking_cancels_the_call(server: "ScriptedServer", connect: "Connect") -> None:
     cancelled = threading.Event()
     server.streams("SearchStream", snapshot("a"), cancelled, snapshot("b"))
-    snapshots = connect().search_stream("docs", [1.0])
+    snapshots = connect(timeout_seconds=60).search_stream("docs", [1.0])
     next(snapshots)
     snapshots.close()  # type: ignore[attr-defined]  # what leaving a loop over it does
-    assert cancelled.wait(5), "the server learns of it long before the deadline of 10 s"
+    assert cancelled.wait(30), "the server learns of it long before the deadline of 60 s"
 
 
 # FINDINGS D7
@@ -121,19 +121,19 @@ def test_the_deadline_is_for_the_whole_stream(server: "ScriptedServer", connect:
     next(snapshots)
     with pytest.raises(DeadlineExceededError, match=r"within 1 s"):
         list(snapshots)
-    assert over.wait(5), "the server learns of it"
+    assert over.wait(30), "the server learns of it"
 
 
 def test_closing_the_client_ends_streams(server: "ScriptedServer", connect: "Connect") -> None:
     server.streams("SearchStream", snapshot("a"), threading.Event(), snapshot("b"))
-    client = connect()
+    client = connect(timeout_seconds=60)
     snapshots = client.search_stream("docs", [1.0])
     next(snapshots)
     client.close()
     begun = time.monotonic()
     with pytest.raises(VectronError, match="closed"):
         next(snapshots)
-    assert time.monotonic() - begun < 5, "long before the deadline of 10 s"
+    assert time.monotonic() - begun < 30, "long before the deadline of 60 s"
 
 
 def test_cancelling_a_task_cancels_its_stream(server: "ScriptedServer") -> None:
