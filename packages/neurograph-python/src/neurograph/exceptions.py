@@ -219,13 +219,13 @@ class RateLimitError(NeuroGraphError):
 class ServerError(NeuroGraphError):
     """The server failed (500 and above); 502, 503 and 504 are retryable, and were repeated by the client already.
 
-    Try again later, and report `request_id` to whoever runs the server.
+    Try again later, and report `request_id` to the operator of the server.
 
     >>> [ServerError("failed", status_code=status).retryable for status in (500, 503)]
     [False, True]
     """
 
-    _hint = "report request_id to whoever runs the server; its log has the story"
+    _hint = "report request_id to the operator of the server; its log has the story"
 
 
 class ConnectionError(NeuroGraphError, builtins.ConnectionError):

@@ -141,7 +141,7 @@ class Server:
         """Open the data directory and serve it.
 
         Args:
-            settings: every knob.
+            settings: every option.
             control_template: a prepared control database to begin a new data directory with, instead of building one.
 
         Raises:
@@ -157,9 +157,9 @@ class Server:
             store = _open_store(settings, closing, control_template)
             services = _open_services(settings, engine, store, closing, placement)
             http_sockets: list[socket.socket] = []
-            for port, knob in ((settings.http_port, "http-port"), (settings.vectron_http_port, "vectron-http-port")):
-                http_sockets.append(bind(settings.host, port, knob))
-                closing.add(f"socket of {knob}", http_sockets[-1].close)
+            for port, option in ((settings.http_port, "http-port"), (settings.vectron_http_port, "vectron-http-port")):
+                http_sockets.append(bind(settings.host, port, option))
+                closing.add(f"socket of {option}", http_sockets[-1].close)
             if affinity is not None:
                 affinity.watch()
                 closing.add("CPU affinity", affinity.close, until=settings.shutdown_seconds + 1.5)

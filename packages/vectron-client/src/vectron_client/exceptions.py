@@ -210,7 +210,7 @@ class UnavailableError(VectronError):
 class InternalServerError(VectronError):
     """The server failed, or its answer could not be understood; its log has the story under `request_id`.
 
-    Report that id to whoever runs the server.
+    Report that id to the operator of the server.
 
     >>> error = InternalServerError("something went wrong", request_id="r-7")
     >>> str(error)

@@ -54,7 +54,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.TIMED_OUT: "not over in time",
     ExitCode.INCOMPLETE: "an import left rows out; all others are stored",
     ExitCode.INTERRUPTED: "Ctrl-C",
-    ExitCode.BROKEN_PIPE: "whoever read the output went away",
+    ExitCode.BROKEN_PIPE: "the reader of the output went away",
 }
 
 # The first that fits counts: special kinds before the general ones.

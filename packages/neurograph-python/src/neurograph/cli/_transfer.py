@@ -86,23 +86,23 @@ def _load(
     invocation: Invocation, source: BinaryIO, rows: Iterator[Row], skipped: int, kept: BinaryIO | None, quiet: bool
 ) -> _Tally:
     tally = _Tally(skipped=skipped)
-    patience = _Patience()
-    with metered(source, "importing", quiet) as meter, patience.handling():
+    interruption = _Interruption()
+    with metered(source, "importing", quiet) as meter, interruption.handling():
         try:
-            while tally.stopped is None and not patience.asked:
+            while tally.stopped is None and not interruption.asked:
                 group, broken = _next_group(rows)
                 if broken is not None and not group and tally.rows == skipped:
                     raise broken
                 if not group and broken is None:
                     return tally
-                with patience.finishing():
+                with interruption.finishing():
                     _store(invocation, group, tally, kept, meter)
                 if broken is not None:
                     tally.stopped = broken
         except KeyboardInterrupt:
-            tally.torn = patience.asked
-            patience.asked = True
-    tally.interrupted = patience.asked
+            tally.torn = interruption.asked
+            interruption.asked = True
+    tally.interrupted = interruption.asked
     return tally
 
 
@@ -192,7 +192,7 @@ def _report(invocation: Invocation, tally: _Tally, failed: Path | None) -> None:
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
-class _Patience:
+class _Interruption:
     """Handler of Ctrl-C during an import: it ends at once between groups of rows, and after the group under way
     otherwise; the second one ends it at once.
 

@@ -182,9 +182,9 @@ class _Load:
         free = {core: (self._idle[core] - before._idle.get(core, 0.0)) / passed for core in self._idle}
         if self._core is None or self._core not in free:
             return None
-        strangers = 1.0 - free[self._core] - (self._own - before._own) / passed
+        foreign = 1.0 - free[self._core] - (self._own - before._own) / passed
         best = max((core for core in free if core in allowed), key=free.__getitem__, default=None)
-        if best is None or strangers < _MAX_FOREIGN_SHARE or free[best] < _MIN_IDLE_SHARE:
+        if best is None or foreign < _MAX_FOREIGN_SHARE or free[best] < _MIN_IDLE_SHARE:
             return None
         return best
 

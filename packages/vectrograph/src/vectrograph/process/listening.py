@@ -12,7 +12,7 @@ _LISTEN_STATE = "0A"
 BACKLOG = 2048
 
 
-def bind(host: str, port: int, knob: str) -> socket.socket:
+def bind(host: str, port: int, option: str) -> socket.socket:
     """Return a listening TCP socket on `host:port`; port 0 takes a free one.
 
     Raises:
@@ -27,22 +27,22 @@ def bind(host: str, port: int, knob: str) -> socket.socket:
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        raise _refusal(host, port, knob, error) from error
+        raise _refusal(host, port, option, error) from error
     sock.setblocking(False)
     return sock
 
 
-def port_in_use(host: str, port: int, knob: str) -> PortInUse:
-    """Return the error for a taken port, naming its holder and the knob that changes it."""
+def port_in_use(host: str, port: int, option: str) -> PortInUse:
+    """Return the error for a taken port, naming its holder and the option that changes it."""
     holder = _holder(port)
     by = f" by {holder}" if holder else ""
-    return PortInUse(f"Port {port} on {host} is in use{by}; stop it or choose another port with --{knob}.")
+    return PortInUse(f"Port {port} on {host} is in use{by}; stop it or choose another port with --{option}.")
 
 
-def _refusal(host: str, port: int, knob: str, error: OSError) -> StartupError:
+def _refusal(host: str, port: int, option: str, error: OSError) -> StartupError:
     if error.errno == errno.EADDRINUSE:
-        return port_in_use(host, port, knob)
-    return StartupError(f"Cannot listen on {host}:{port}: {error.strerror}; change it with --host or --{knob}.")
+        return port_in_use(host, port, option)
+    return StartupError(f"Cannot listen on {host}:{port}: {error.strerror}; change it with --host or --{option}.")
 
 
 def _holder(port: int) -> str | None:

@@ -79,7 +79,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
     entry_id: int
     at: Moment
     tenant: str
-    actor: Annotated[str, Meta(description="Id of the account; empty for a stranger.")]
+    actor: Annotated[str, Meta(description="Id of the account; empty for an anonymous caller.")]
     key_id: Annotated[str, Meta(description="The API key that was used; null for a login.")] | None
     action: str
     target: str

@@ -63,7 +63,7 @@ class SystemStatus:
         collections_count: collections, `tokens` included.
         memory_usage_mb: resident memory of the process, in MiB.
         requests_total: requests answered since this server started.
-        quarantined: collections set aside, with a sentence for whoever asks.
+        quarantined: collections set aside, with a sentence about each.
         unchecked: collections that nobody has used since the start and that were not yet looked through for damage.
     """
 
@@ -153,7 +153,7 @@ def _wellness(collections: list[CollectionOutline] | None) -> Wellness:
 
 
 def _quarantined(collections: list[CollectionOutline]) -> dict[str, str]:
-    # What is wrong in detail names files: it is for whoever reads the log.
+    # What is wrong in detail names files: only the log has it.
     return {outline.spec.ref.name: DAMAGE for outline in collections if outline.problem is not None}
 
 

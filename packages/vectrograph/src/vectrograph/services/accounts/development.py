@@ -132,7 +132,7 @@ class Development:
     def refuses(self, stored: StoredPassword, password: str, origin: Origin) -> bool:
         """Return whether a password that was just found right must not be accepted, because it is a published one.
 
-        The log says why. Whoever tried is to be told no more than about any wrong password.
+        The log says why. The caller is told no more than about any wrong password.
         """
         is_published = stored.user.password_is_published or password in DEFAULT_PASSWORDS
         if not is_published or self.is_on():

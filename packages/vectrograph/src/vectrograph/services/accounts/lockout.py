@@ -16,18 +16,18 @@ from vectrograph.domain.errors import RateLimited
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class FailureLimit:
     """Failures that cost nothing, and the longest wait after more; the first is a second, and each doubles it."""
 
     free: int
     longest_seconds: float
 
 
-FOR_PAIR: Final = Patience(free=5, longest_seconds=900.0)
+FOR_PAIR: Final = FailureLimit(free=5, longest_seconds=900.0)
 """Failures of one account from one address."""
-FOR_ADDRESS: Final = Patience(free=60, longest_seconds=900.0)
+FOR_ADDRESS: Final = FailureLimit(free=60, longest_seconds=900.0)
 """Failures from one address, for whatever accounts."""
-FOR_ACCOUNT: Final = Patience(free=50, longest_seconds=8.0)
+FOR_ACCOUNT: Final = FailureLimit(free=50, longest_seconds=8.0)
 """Failures of one account from everywhere: a short wait, which many addresses together cannot avoid."""
 FIRST_DELAY_SECONDS: Final = 1.0
 FORGOTTEN_AFTER_SECONDS: Final = 3600.0
@@ -56,8 +56,8 @@ class FailureTable(Generic[Name]):
     forgotten: when there is nothing else left, `make_room` says so. Not thread-safe.
     """
 
-    def __init__(self, patience: Patience, capacity: int = CAPACITY) -> None:
-        self._patience = patience
+    def __init__(self, limit: FailureLimit, capacity: int = CAPACITY) -> None:
+        self._limit = limit
         self._capacity = capacity
         # By how harmless they are, each with the longest ago first: invented, real but few, real and many.
         self._invented: OrderedDict[Name, _Failures] = OrderedDict()
@@ -94,9 +94,9 @@ class FailureTable(Generic[Name]):
         failures.is_real |= is_real
         failures.count += 1
         failures.last = at
-        if failures.count >= self._patience.free:
-            doublings = min(failures.count - self._patience.free, 30)
-            longest = self._patience.longest_seconds
+        if failures.count >= self._limit.free:
+            doublings = min(failures.count - self._limit.free, 30)
+            longest = self._limit.longest_seconds
             failures.free_from = at + min(longest, FIRST_DELAY_SECONDS * 2**doublings)
         self._put(name, failures)
 
@@ -105,7 +105,7 @@ class FailureTable(Generic[Name]):
         failures = self._pop(name)
         if failures is not None:
             failures.count = max(0, failures.count - 1)
-            failures.free_from = 0.0 if failures.count < self._patience.free else failures.free_from
+            failures.free_from = 0.0 if failures.count < self._limit.free else failures.free_from
             self._put(name, failures)
 
     def forget(self, name: Name) -> None:
@@ -124,7 +124,7 @@ class FailureTable(Generic[Name]):
     def _put(self, name: Name, failures: _Failures) -> None:
         if not failures.is_real:
             self._invented[name] = failures
-        elif failures.count < self._patience.free:
+        elif failures.count < self._limit.free:
             self._few[name] = failures
         else:
             self._many[name] = failures
@@ -170,7 +170,7 @@ class Lockout:
 
     The long waits are for an address, so that nobody locks out another by failing in their name. All addresses together
     can make the others of an account wait eight seconds at most. Where an account logged in before, only its own
-    failures there count, so that neither strangers nor others behind the same address keep it out.
+    failures there count, so that neither unknown callers nor others behind the same address keep it out.
 
     A username that does not exist is counted like one that does, and refused in the same words, so that a refusal tells
     nothing. An attempt counts as failed from its beginning until it succeeds, so that many at once gain nothing.

@@ -28,7 +28,7 @@ class Registration:
 
     In development mode registration is open, and a new account is a developer: the demos of both clients register, then
     write. Otherwise only an administrator registers others, and a new account is a viewer until an administrator says
-    more. A stranger is then refused before anything is looked up, so that nothing tells who has an account.
+    more. An anonymous caller is then refused before anything is looked up, so that nothing tells who has an account.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Registration:
         """Make an account; its username is the email, or its id when the email is long.
 
         Args:
-            caller: whose credentials came with the request, None for a stranger.
+            caller: whose credentials came with the request, None for an anonymous caller.
             email: local@domain.tld, stored trimmed and in lower case.
             password: 8 to 128 bytes with three of four kinds of characters, and none that anyone would try first.
             origin: where the request came from.
