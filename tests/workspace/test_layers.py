@@ -28,6 +28,8 @@ VIOLATIONS = (
         f"{SERVER}/vectron/_messages/planted.py",
         "import vectrograph.vectron.points\n",
     ),
+    ("Rooms of gRPC", f"{SERVER}/rpc/codec/planted.py", "import vectrograph.rpc.exchange\n"),
+    ("Rooms of the gateway", f"{SERVER}/gateway/hits.py", "import vectrograph.gateway.routes\n"),
     (
         "Rooms of the embedded engine",
         f"{SERVER}/engines/embedded/rows/planted.py",
@@ -120,10 +122,14 @@ def test_the_tree_as_it_is_keeps_every_contract(workspace: Path) -> None:
 @pytest.mark.parametrize(("contract", "path", "text"), VIOLATIONS)
 def test_a_planted_violation_breaks_its_contract(workspace: Path, contract: str, path: str, text: str) -> None:
     planted = workspace / path
-    planted.write_text(text)
+    before = planted.read_text() if planted.exists() else None
+    planted.write_text((before or "") + text)
     try:
         result = _lint(workspace)
     finally:
-        planted.unlink()
+        if before is None:
+            planted.unlink()
+        else:
+            planted.write_text(before)
     assert result.returncode != 0
     assert f"{contract} BROKEN" in result.stdout, result.stdout + result.stderr

@@ -3,7 +3,7 @@
 import pytest
 
 from vectrograph.domain.errors import Unauthenticated
-from vectrograph.rpc.auth import credential_of
+from vectrograph.rpc.exchange import credential_of
 
 
 @pytest.mark.parametrize(

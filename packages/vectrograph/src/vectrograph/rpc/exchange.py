@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 from urllib.parse import unquote
 
 import grpc
@@ -13,7 +13,6 @@ import structlog
 from vectrograph.domain.addresses import Network, client_address
 from vectrograph.domain.errors import DomainError, InternalError, InvalidArgument, TooLarge, Unauthenticated
 from vectrograph.domain.limits import Limits
-from vectrograph.rpc.auth import credential_of
 from vectrograph.rpc.codec.framing import limit_fields, max_fields
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.services import Services
@@ -25,6 +24,9 @@ from vectrograph.services.request_metadata import (
     require_idempotency_key,
     usable_request_id,
 )
+
+_SCHEME: Final = "bearer"
+_HOW: Final = "send `authorization: Bearer <API key or JWT>`, or `x-api-key`"
 
 log = structlog.get_logger("vectrograph.rpc")
 
@@ -185,3 +187,38 @@ def peer_address(peer: str) -> str:
 def request_id_of(given: Mapping[str, str | bytes]) -> str:
     """The caller's own `x-request-id` when it is safe to log and send back, else a new one."""
     return usable_request_id(given.get("x-request-id")) or new_request_id()
+
+
+def credential_of(given: Mapping[str, str | bytes]) -> str:
+    """The credential in a call's metadata: `authorization` (scheme optional, in any case), else `x-api-key`.
+
+    Raises:
+        Unauthenticated: there is none, or `authorization` has something else than a bearer credential.
+
+    >>> credential_of({"authorization": "bearer ng_abc"})
+    'ng_abc'
+    >>> credential_of({"x-api-key": "ng_abc"})
+    'ng_abc'
+    """
+    if "authorization" in given:
+        return _bearer(given["authorization"])
+    if "x-api-key" in given:
+        return _word(given["x-api-key"], "x-api-key")
+    raise Unauthenticated(f"missing Authorization header: {_HOW}")
+
+
+def _bearer(value: str | bytes) -> str:
+    """The credential behind an optional `Bearer`."""
+    words = value.split() if isinstance(value, str) else []
+    if len(words) == 2 and words[0].lower() == _SCHEME:
+        return words[1]
+    if len(words) == 1 and words[0].lower() != _SCHEME:
+        return words[0]
+    raise Unauthenticated(f"invalid Authorization format: {_HOW}")
+
+
+def _word(value: str | bytes, name: str) -> str:
+    words = value.split() if isinstance(value, str) else []
+    if len(words) != 1:
+        raise Unauthenticated(f"invalid {name} format: {_HOW}")
+    return words[0]

@@ -19,9 +19,8 @@ from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTR
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.rpc.exchange import caller_address, request_id_of
 from vectrograph.rpc.load_shedding import with_own_queues
-from vectrograph.rpc.pool import Pool
+from vectrograph.rpc.pool import OnThreads, Pool
 from vectrograph.rpc.stalled_calls import StalledCalls
-from vectrograph.rpc.threads import OnThreads
 from vectrograph.services.limits.refusal_log import RefusalLog
 
 M = TypeVar("M", bound=Message)

@@ -10,8 +10,7 @@ import grpc
 from vectrograph.domain.errors import RateLimited
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.rpc.exchange import request_id_of
-from vectrograph.rpc.pool import Pool
-from vectrograph.rpc.threads import OnThreads
+from vectrograph.rpc.pool import OnThreads, Pool
 from vectrograph.services.limits.refusal_log import RefusalLog
 
 R = TypeVar("R")

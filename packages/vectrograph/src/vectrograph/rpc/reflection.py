@@ -15,9 +15,8 @@ from vectrograph.rpc._pb import auth_pb, vectrograph_pb, vectron_pb
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
 from vectrograph.rpc.exchange import caller_address
 from vectrograph.rpc.load_shedding import with_own_queues
-from vectrograph.rpc.pool import Pool
+from vectrograph.rpc.pool import OnThreads, Pool
 from vectrograph.rpc.stalled_calls import StalledCalls
-from vectrograph.rpc.threads import OnThreads
 from vectrograph.services.limits.refusal_log import RefusalLog
 
 SERVICE: Final[str] = reflection.SERVICE_NAME
