@@ -53,7 +53,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a call: `code` is gRPC's, `error` and `message` are empty where it went well."""
+    """The end of a call: `code` is gRPC's, `error` and `message` are empty where it went well."""
 
     code: str
     error: str = ""

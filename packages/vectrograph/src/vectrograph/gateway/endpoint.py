@@ -25,7 +25,7 @@ _TRANSLATED: Final = (b"grpc-metadata-content-type", b"application/grpc")
 
 
 def is_gateway(scope: Scope) -> bool:
-    """Whether a request is for the gateway, by its path as it was sent."""
+    """Tell whether a request is for the gateway, by its path as it was sent."""
     path = raw_path(scope)
     return path == PREFIX or path.startswith(PREFIX + b"/")
 

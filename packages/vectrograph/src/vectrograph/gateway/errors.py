@@ -37,7 +37,7 @@ HTTP_STATUS: Final[Mapping[int, int]] = MappingProxyType(
 
 
 class RpcStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What went wrong: gRPC's number of the status, and a sentence."""
+    """An error: gRPC's number of the status, and a sentence."""
 
     code: int
     message: str
@@ -45,7 +45,7 @@ class RpcStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def gateway_error_answer(error: Exception) -> ErrorAnswer:
-    """What the client is told about an error; exceptions that are no part of the contract keep their text."""
+    """Return the answer to an error; exceptions that are no part of the contract keep their text."""
     if isinstance(error, RequestRefused):
         return _refusal(error)
     number = number_of(type(error)) if isinstance(error, domain.DomainError) else INTERNAL

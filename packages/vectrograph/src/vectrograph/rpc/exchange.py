@@ -83,8 +83,7 @@ class Exchange:
         )
 
     def identify(self, services: Services, trusted_proxies: Sequence[Network] = ()) -> tuple[Principal | None, Origin]:
-        """Who calls a method that strangers may call, None for a stranger, also one with credentials of the past; and
-        where the call came from.
+        """Return the caller of a public method, None when credentials are missing or do not hold, and its origin.
 
         Raises:
             RateLimited: the address or the caller sent too many.

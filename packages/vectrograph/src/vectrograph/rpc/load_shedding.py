@@ -1,4 +1,4 @@
-"""Which calls are let in while all threads are taken: few enough that those who wait are still served in time."""
+"""Admission of calls while all threads are taken: few enough that those who wait are still served in time."""
 
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -65,7 +65,7 @@ class OwnQueue(ThreadPoolExecutor):
 
 
 class PoolsByMethod:
-    """Which threads answer a method: what writes, and what belongs to accounts, never holds up those who search."""
+    """The threads of each method: what writes, and what belongs to accounts, never holds up those who search."""
 
     def __init__(self, usual: Pool, *others: tuple[Pool, Collection[str]]) -> None:
         """`others` are pools with the paths of the methods that they answer."""

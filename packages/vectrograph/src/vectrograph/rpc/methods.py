@@ -33,7 +33,7 @@ SERVICES: Final[Mapping[str, Mapping[str, Method]]] = {
 
 
 class _Codec(NamedTuple):
-    """How the bytes of one method become a message, and an answer to a message becomes bytes."""
+    """The reader of one method's message, and the writer of its answer."""
 
     read: Callable[[bytes], Any]
     write: Callable[[Any, Any], Any]

@@ -63,7 +63,7 @@ class Task:
 
 
 class _Seat:
-    """Where one thread waits for work."""
+    """The place where one thread waits for work."""
 
     __slots__ = ("called", "work")
 
@@ -182,12 +182,12 @@ class Pool(ThreadPoolExecutor):
 
     @property
     def is_full(self) -> bool:
-        """Whether one more call would wait too long."""
+        """Tell whether one more call would wait too long."""
         return self._queue.waiting >= self._max_waiting or self._queue.is_too_long
 
     @property
     def began_in_time(self) -> bool:
-        """Whether what this thread does now had not waited too long."""
+        """Tell whether what this thread does now had not waited too long."""
         return bool(getattr(self._mine, "in_time", True))
 
 

@@ -133,7 +133,7 @@ def build_grpc_server(
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """What every method needs.
+    """The needs of every method.
 
     Attributes:
         services: what answers.

@@ -16,7 +16,7 @@ _OTHERS: Final = 64
 
 
 def max_fields(limits: Limits) -> int:
-    """How many fields a message within the limits has at most: a full batch, or a vector's floats sent one by one."""
+    """Return the most fields of a message within the limits: a full batch, or a vector's floats sent one by one."""
     return max(limits.max_batch, limits.max_dimension) + _OTHERS
 
 

@@ -71,14 +71,14 @@ class UpsertResponse(Message, frozen=True, kw_only=True):
 
 
 class Rerank(Message, frozen=True, kw_only=True):
-    """A point's bonus, in shares of the distance between the nearest and the farthest candidate, is taken off its
-    distance.
+    """The wish to order hits anew. A point's bonus, in shares of the distance between the nearest and the farthest
+    candidate, is taken off its distance.
     """
 
-    keyword_weight: Annotated[float, Meta(description="What a point gains that has every word of the query. Both weights 0 means 0.3 each.")] = 0.0
-    feedback_weight: Annotated[float, Meta(description="What a point gains, or loses, when all feedback on the same query text praises, or damns, it.")] = 0.0
+    keyword_weight: Annotated[float, Meta(description="Bonus of a point that has every word of the query. Both weights 0 means 0.3 each.")] = 0.0
+    feedback_weight: Annotated[float, Meta(description="Bonus of a point that all feedback on the same query text praises, taken away where all of it damns the point.")] = 0.0
     field_boosts: Annotated[dict[str, float], Meta(description="Payload keys that are looked through, and how much a word counts there. Empty: the text and every string, alike.")] = {}
-    candidates: Annotated[UInt32, Meta(description="How many of the nearest points are ranked anew; 0 means four times top_k.")] = 0
+    candidates: Annotated[UInt32, Meta(description="Number of nearest points that are ranked anew; 0 means four times top_k.")] = 0
 
 
 class SearchRequest(Message, frozen=True, kw_only=True):
@@ -87,7 +87,7 @@ class SearchRequest(Message, frozen=True, kw_only=True):
     collection: str = ""
     vector: list[float] = []
     top_k: Annotated[UInt32, Meta(description="0 means 10.")] = 0
-    query: Annotated[str, Meta(description="Text for reranking.")] = ""
+    query: Annotated[str, Meta(description="Text for reranking, which `rerank` asks for.")] = ""
     timeout_ms: Annotated[UInt32, Meta(description="Budget for the search in milliseconds, 0 for none.")] = 0
     include_vectors: bool = False
     include_metadata: Annotated[bool, Meta(description="Kept for official clients: payload is sent whatever this says.")] = False
@@ -115,10 +115,10 @@ class SearchResult(Message, frozen=True, kw_only=True):
 class SearchPlan(Message, frozen=True, kw_only=True):
     """An account of how a search was answered."""
 
-    strategy: Annotated[str, Meta(description="What was done: an exact scan, a graph, either under a filter.")]
+    strategy: Annotated[str, Meta(description="The way it was answered: an exact scan or a graph, either under a filter.")]
     index: Annotated[str, Meta(description="The index that was used, empty for none.")]
     rows_scanned: SentInt64
-    matches: Annotated[SentInt64, Meta(description="How many points match the filter; 0 when there is none or they were not counted.")]
+    matches: Annotated[SentInt64, Meta(description="Number of points that match the filter; 0 when there is none or they were not counted.")]
     milliseconds: float
 
 
