@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import pytest
@@ -188,10 +188,14 @@ class Gate(Handler):
             self.before_note = self._handed_out()
 
 
+# Methods that anyone may call, also without credentials.
+FLOODED: Final = (WATCH, REFLECT, "/vectron.auth.v1.AuthService/Login", "/vectron.v1.VectronService/Search")
+
+
 def test_calls_that_anyone_may_make_delay_no_other_method(
     serve: Callable[..., tuple[grpc.Server, Any]], services: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Watches opened as fast as a connection carries them made every other caller wait a second for its turn."""
+    """FINDINGS B1: watches opened as fast as a connection carries them made every other caller wait for a second."""
     handed_out, submit = 0, OwnQueue.submit
 
     def counted(queue: OwnQueue, *arguments: Any) -> Any:
@@ -205,7 +209,7 @@ def test_calls_that_anyone_may_make_delay_no_other_method(
     server.add_generic_rpc_handlers([gate])
     held = channel.unary_unary("/test/Hold").future(b"", timeout=20)
     assert gate.entered.wait(20)
-    flood = [channel.stream_stream(path)(iter([b""]), timeout=20) for _ in range(FLOOD) for path in (WATCH, REFLECT)]
+    flood = [channel.stream_stream(path)(iter([b""]), timeout=20) for _ in range(FLOOD) for path in FLOODED]
     noted = channel.unary_unary("/test/Note").future(b"", timeout=20)
     # Refused by grpc's core itself, which reads what comes over one connection in its order: all calls are there.
     with pytest.raises(grpc.RpcError) as caught:

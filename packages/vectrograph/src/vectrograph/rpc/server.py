@@ -1,7 +1,7 @@
 """The gRPC server: Vectron's two services, one of our own, health and reflection."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,9 +14,9 @@ from vectrograph.domain.threads import ThreadPlacement
 from vectrograph.rpc.exchange import Exchange
 from vectrograph.rpc.health import SERVICE as HEALTH_SERVICE
 from vectrograph.rpc.health import Health
-from vectrograph.rpc.load_shedding import LoadShedder, PoolsByMethod
+from vectrograph.rpc.load_shedding import with_own_queues
 from vectrograph.rpc.methods import Public, Streaming, Unary, method_of, public_method_of
-from vectrograph.rpc.pool import Pool
+from vectrograph.rpc.pool import OnThreads, Pool
 from vectrograph.rpc.reflection import SERVICE as REFLECTION_SERVICE
 from vectrograph.rpc.reflection import Reflection
 from vectrograph.rpc.slow_bodies import SlowBodies
@@ -104,28 +104,24 @@ def build_grpc_server(
     long_reading = pool("long-reading", long_reading_threads(threads), placement.pin)
     writing, accounts, streaming = pool("writing", threads), pool("accounts", strangers), pool("streaming", streams)
     pools = [reading, long_reading, writing, accounts, streaming]
-    pools_by_method = PoolsByMethod(
-        reading,
+    pool_of = dict.fromkeys(_PATHS, reading)
+    for chosen, paths in (
         (long_reading, _LONG_READS),
         (writing, _WRITING),
         (accounts, _ACCOUNTS),
         (streaming, _STREAMING),
-    )
+    ):
+        pool_of |= dict.fromkeys(paths, chosen)
     refusals = RefusalLog("grpc")
     slow = SlowBodies(body_seconds, _BODY_GRACE_SECONDS, lambda: any(pool.waiting for pool in pools))
     stalled = StalledCalls(seconds=body_seconds, in_all=_STRANGERS_STALLED, per_caller=_STRANGERS_STALLED_PER_ADDRESS)
     health, reflection = Health(trusted_proxies), Reflection(trusted_proxies)
     given = _Given(services, slow, stalled, trusted_proxies, threading.BoundedSemaphore(threads))
-    handlers = [
-        LoadShedder(_handler(given, service), pools_by_method, refusals) for service in (VECTRON, ACCOUNTS, EXTENSIONS)
-    ]
-    inner = grpc.server(
-        reading,
-        handlers=[*handlers],
-        options=_options(services.limits.max_body_bytes, handshake_seconds),
-    )
-    # Anyone may call these, as fast as a connection carries: nobody else's call waits behind them.
+    inner = grpc.server(reading, options=_options(services.limits.max_body_bytes, handshake_seconds))
     registry: Any = inner  # what is published of grpc's types lacks this method
+    for service in (VECTRON, ACCOUNTS, EXTENSIONS):
+        handlers = _handlers(given, service, pool_of)
+        registry.add_registered_method_handlers(service, with_own_queues(handlers, refusals, refuse_late=True))
     registry.add_registered_method_handlers(HEALTH_SERVICE, health.handlers())
     registry.add_registered_method_handlers(REFLECTION_SERVICE, reflection.handlers())
     return GracefulServer(inner, pools, (slow, stalled), health, reflection, placement)
@@ -172,18 +168,21 @@ def _options(max_message_bytes: int, handshake_seconds: float) -> list[tuple[str
     ]
 
 
-def _handler(given: _Given, service: str) -> "grpc.GenericRpcHandler[bytes, bytes]":
+def _handlers(
+    given: _Given, service: str, pool_of: Mapping[str, Pool]
+) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
+    """Return the methods of a service, by name, each on the threads of its pool."""
     handlers = {}
-    for procedure in PROCEDURES.values():
+    for path, procedure in _PATHS.items():
         if procedure.service != service:
             continue
-        name = procedure.name
+        name, pool = procedure.name, pool_of[path]
         if procedure.public:
-            handlers[name] = _public(given, name, public_method_of(procedure, given.services))
+            handlers[name] = _public(given, name, pool, public_method_of(procedure, given.services))
         else:
             serve: Callable[..., Any] = _streaming if procedure.streaming else _unary
-            handlers[name] = serve(given, name, method_of(procedure, given.services))
-    return grpc.method_handlers_generic_handler(service, handlers)
+            handlers[name] = serve(given, name, pool, method_of(procedure, given.services))
+    return handlers
 
 
 # All methods are registered as streams of raw request messages, which on the wire is the same as a single one. For a
@@ -191,7 +190,7 @@ def _handler(given: _Given, service: str) -> "grpc.GenericRpcHandler[bytes, byte
 # hold, so that strangers can neither make the server parse nor occupy a thread by sending slowly.
 
 
-def _unary(given: _Given, name: str, answer: Unary) -> "grpc.RpcMethodHandler[bytes, bytes]":
+def _unary(given: _Given, name: str, pool: Pool, answer: Unary) -> "grpc.RpcMethodHandler[bytes, bytes]":
     services, slow, trusted = given.services, given.slow, given.trusted
 
     def behaviour(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
@@ -202,10 +201,10 @@ def _unary(given: _Given, name: str, answer: Unary) -> "grpc.RpcMethodHandler[by
             with CancelledWhen(lambda: not context.is_active()):
                 return answer(call, body)
 
-    return grpc.stream_unary_rpc_method_handler(behaviour)
+    return grpc.stream_unary_rpc_method_handler(OnThreads(behaviour, pool))
 
 
-def _public(given: _Given, name: str, answer: Public) -> "grpc.RpcMethodHandler[bytes, bytes]":
+def _public(given: _Given, name: str, pool: Pool, answer: Public) -> "grpc.RpcMethodHandler[bytes, bytes]":
     services, stalled, trusted = given.services, given.stalled, given.trusted
 
     def behaviour(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
@@ -215,10 +214,10 @@ def _public(given: _Given, name: str, answer: Public) -> "grpc.RpcMethodHandler[
                 body = exchange.receive(requests, services.limits, MAX_STRANGERS_BYTES)
             return answer(principal, origin, body)
 
-    return grpc.stream_unary_rpc_method_handler(behaviour)
+    return grpc.stream_unary_rpc_method_handler(OnThreads(behaviour, pool))
 
 
-def _streaming(given: _Given, name: str, answer: Streaming) -> "grpc.RpcMethodHandler[bytes, bytes]":
+def _streaming(given: _Given, name: str, pool: Pool, answer: Streaming) -> "grpc.RpcMethodHandler[bytes, bytes]":
     services, slow, trusted, turns = given.services, given.slow, given.trusted, given.turns
 
     def behaviour(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
@@ -234,7 +233,7 @@ def _streaming(given: _Given, name: str, answer: Streaming) -> "grpc.RpcMethodHa
                     with slow.watching(context, len(message)):
                         yield message
 
-    return grpc.stream_stream_rpc_method_handler(behaviour)
+    return grpc.stream_stream_rpc_method_handler(OnThreads(behaviour, pool))
 
 
 def _next(answers: Iterator[bytes], turns: threading.BoundedSemaphore, context: grpc.ServicerContext) -> bytes | None:
