@@ -13,6 +13,12 @@ settings.register_profile("vectrograph", deadline=None, print_blob=True)
 settings.load_profile("vectrograph")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the modules that have slow tests, so that no worker is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def log_lines() -> Iterator[list[Any]]:
     """Collect log lines of all levels, whatever an in-process server of another test has configured."""

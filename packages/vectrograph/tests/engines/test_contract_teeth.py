@@ -8,6 +8,8 @@ import pytest
 
 from vectrograph.engines.contract.broken import BROKEN, LIKELY
 
+pytestmark = pytest.mark.slow
+
 MODULE = """
 import pytest
 from vectrograph.engines.contract import EngineContract
@@ -34,7 +36,7 @@ class Failures:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """The whole suite runs until something fails; what is likely to comes first."""
-        items.sort(key=lambda item: not _module(item).endswith(f".{self._likely}"))
+        items.sort(key=lambda item: self._likely not in (_module(item).rpartition(".")[2], _name(item)))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """One phase of one test is over."""
@@ -45,6 +47,10 @@ class Failures:
 
 def _module(item: pytest.Item) -> str:
     return item.function.__module__ if isinstance(item, pytest.Function) else ""
+
+
+def _name(item: pytest.Item) -> str:
+    return item.function.__name__ if isinstance(item, pytest.Function) else ""
 
 
 def run_suite(directory: Path, name: str, expression: str) -> Failures:
@@ -68,7 +74,6 @@ def test_a_broken_engine_fails(tmp_path: Path, name: str) -> None:
     assert heard.failed[0].endswith("(call)")
 
 
-@pytest.mark.slow
 def test_the_wrapper_alone_fails_nothing(tmp_path: Path) -> None:
     """Or the others would prove nothing."""
     heard = run_suite(tmp_path, "unbroken", "unbroken()")

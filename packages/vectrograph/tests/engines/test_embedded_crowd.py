@@ -20,6 +20,8 @@ from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.subject import everything
 from vectrograph.engines.reference import ReferenceEngine
 
+pytestmark = pytest.mark.slow
+
 THREADS = 32
 STEPS = 14
 DIMENSION = 4

@@ -16,6 +16,8 @@ from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.upkeep.background import Rhythm
 from vectrograph.engines.embedded.upkeep.foreground import Foreground, available_cores
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_background_leaves_the_cores_to_those_who_ask() -> None:
     foreground = Foreground()
@@ -25,7 +27,6 @@ def test_the_background_leaves_the_cores_to_those_who_ask() -> None:
     wait_until(lambda: foreground.threads() == available_cores())
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not heartbeat.told_by_the_kernel(), reason="the kernel does not say who waits for a core")
 @pytest.mark.usefixtures("vectors_in_files")
 def test_no_thread_is_held_up_by_the_index(scratch: Path) -> None:

@@ -28,7 +28,7 @@ from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.index.graph import ServedGraph
 from vectrograph.engines.embedded.index.hnsw import Hnsw
 
-pytestmark = pytest.mark.usefixtures("vectors_in_files")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("vectors_in_files")]
 
 
 # ------------------------------------------------------------ build and extend
@@ -211,7 +211,6 @@ def test_a_graph_of_rows_with_other_numbers_is_not_published(
     np.testing.assert_array_equal(seen.served.graph.hnsw.encode(placed), codes)
 
 
-@pytest.mark.slow
 def test_the_old_graph_grows_while_a_new_one_is_built(scratch: Path, opened: Callable[..., EmbeddedEngine]) -> None:
     """A rebuild may take minutes; rows that are put meanwhile do not pile up."""
     vectors = rows(5000)

@@ -32,6 +32,8 @@ from vectrograph.engines.embedded.index.recall import recall
 from vectrograph.engines.embedded.query.planner import CODES, ROWS, WALK
 from vectrograph.engines.embedded.upkeep.background import Rhythm
 
+pytestmark = pytest.mark.slow
+
 EAGER = Rhythm(first_rows=(1, 1), swap_rows=1, idle_seconds=1000.0)
 
 

@@ -18,6 +18,8 @@ from vectrograph.engines.contract.subject import make
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.upkeep.background import Rhythm
 
+pytestmark = pytest.mark.slow
+
 HANDOVERS = 25
 """Most statements and rows of SQLite in a write of 256 rows or a read of 2,000. At each the bindings release the GIL,
 and a busy thread keeps it for 5 ms."""
@@ -55,7 +57,6 @@ def test_a_busy_thread_may_come_between_few_steps_of_sqlite(scratch: Path, hando
     engine.close()
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not heartbeat.told_by_the_kernel(), reason="the kernel does not say who waits for a core")
 def test_no_thread_is_held_up_by_writing_checkpointing_and_indexing(scratch: Path) -> None:
     """While rows are written, the log folded in, and the index built, extended and saved."""

@@ -26,6 +26,8 @@ from vectrograph.engines.embedded.truth.commit_record import read_record
 from vectrograph.engines.embedded.truth.manifest import Manifest
 from vectrograph.engines.embedded.truth.store import Store
 
+pytestmark = pytest.mark.slow
+
 DOCS = CollectionRef(TENANT, "docs")
 OTHER = CollectionRef(TENANT, "other")
 POINTS = "points.sqlite"

@@ -19,7 +19,7 @@ from vectrograph.engines.embedded.query.planner import Planner
 from vectrograph.engines.embedded.rows.exact_scan import ExactScan, Question
 from vectrograph.engines.embedded.rows.view import View
 
-pytestmark = pytest.mark.usefixtures("vectors_in_files")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("vectors_in_files")]
 
 _TIMES = 8
 """How much longer the later vectors are."""

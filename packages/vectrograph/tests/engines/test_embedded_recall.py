@@ -14,6 +14,8 @@ from vectrograph.domain.queries import DenseLeg, Include, SearchRequest
 from vectrograph.engines.contract.subject import TENANT
 from vectrograph.engines.embedded import EmbeddedEngine
 
+pytestmark = pytest.mark.slow
+
 DOCS = CollectionRef(TENANT, "docs")
 ROWS = 9_000
 QUERIES = 300
@@ -33,7 +35,6 @@ def tokens() -> Vector:
     return chosen
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("distance", Distance)
 def test_the_nearest_ten_words_are_found(scratch: Path, tokens: Vector, distance: Distance) -> None:
     """Under plain L2 a third of the nodes of such a graph cannot be reached: walks find half of what is near."""

@@ -50,6 +50,8 @@ from vectrograph.engines.embedded.truth.batch import Batch
 from vectrograph.engines.embedded.truth.reply_limits import ReplyLimits
 from vectrograph.engines.embedded.truth.store import Store
 
+pytestmark = pytest.mark.slow
+
 DOCS = CollectionRef("default", "docs")
 ROWS = 5_000
 QUERY = np.array([[1.0, 0.0]], np.float32)

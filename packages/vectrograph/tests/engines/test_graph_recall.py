@@ -22,6 +22,8 @@ from vectrograph.engines.embedded.upkeep.background import Rhythm
 from vectrograph.engines.embedded.upkeep.query_sample import QuerySample
 from vectrograph.engines.embedded.upkeep.recall_monitor import RECENT, STORED
 
+pytestmark = pytest.mark.slow
+
 COUNT = 4_000
 NONE = np.empty(0, np.int64)
 

@@ -26,6 +26,8 @@ from vectrograph.engines.embedded.rows.derived_files import DerivedFiles
 from vectrograph.engines.embedded.rows.vector_file import VectorFile
 from vectrograph.engines.embedded.truth import store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def chance() -> random.Random:

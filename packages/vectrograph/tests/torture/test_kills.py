@@ -13,8 +13,9 @@ from torture.seeds import seed
 from torture.story import Story
 from vectrograph.engines.embedded.truth.store import Store
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_processes_die(tmp_path: Path) -> None:
     tally = kills.run(seed(), 4, tmp_path, lambda *_: None)
     assert tally.deaths.total() == 4

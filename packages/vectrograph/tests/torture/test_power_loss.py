@@ -18,6 +18,8 @@ from vectrograph.engines.embedded.collection import catalog
 from vectrograph.engines.embedded.disk import durable
 from vectrograph.engines.embedded.truth import connections, store
 
+pytestmark = pytest.mark.slow
+
 STEPS = 48
 OUTAGES = 28
 

@@ -12,6 +12,8 @@ import pytest
 from torture import sqlite_seam
 from torture.seam import VFS_NAME, Event, Kind, Seam
 
+pytestmark = pytest.mark.slow
+
 _OPEN_DIRECTORY = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.POINTER(ctypes.c_int))
 
 

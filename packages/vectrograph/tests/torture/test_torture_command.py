@@ -12,6 +12,8 @@ import pytest
 from torture import __main__ as command
 from torture.power_loss import Lost
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def level() -> Iterator[None]:

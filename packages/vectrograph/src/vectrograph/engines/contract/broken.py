@@ -319,15 +319,16 @@ _BY_PART: Final[Mapping[str, Sequence[Callable[[Engine], Engine]]]] = {
     "preconditions": (IgnoresVersions,),
     "scrolling": (PagesWithoutBounds, ScrollSkipsOne),
     "searching": (
-        AnswersWithoutBounds,
         ExcludesTheBound,
-        FiltersTooLate,
         FindsTheDeleted,
-        ForgetsTheOffset,
         OldestFirst,
         OneHitTooFew,
         WrongSign,
     ),
+    # Many tests of searching come before these; the suite would take nine seconds to get there.
+    "test_a_filtered_search_is_complete": (FiltersTooLate,),
+    "test_a_filtered_search_returns_all_that_it_can": (ForgetsTheOffset,),
+    "test_an_answer_that_holds_too_much_is_refused": (AnswersWithoutBounds,),
     "writing": (
         CountsRoughly,
         FirstOfADuplicateWins,
@@ -346,7 +347,7 @@ BROKEN: Final[Mapping[str, Callable[[Engine], Engine]]] = {
 LIKELY: Final[Mapping[str, str]] = {
     getattr(each, "__name__", ""): part for part, classes in _BY_PART.items() for each in classes
 }
-"""The module of the suite that should notice first, by the name of the broken engine: to ask it first."""
+"""The module or test of the suite that should notice first, by the name of the broken engine: to ask it first."""
 
 
 def unbroken() -> Engine:
