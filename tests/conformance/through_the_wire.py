@@ -120,7 +120,9 @@ class Wire:
                 kind = OutcomeStatus.UPDATED if status[op.id] else OutcomeStatus.CREATED
                 outcomes.append(Outcome(op.id, kind, version))
                 status[op.id] = True
-        return WriteResult(seq=seq, outcomes=tuple(outcomes))
+        stored = self._engine.get(ref, [op.id or "" for op in named])
+        at = max((point.updated_at for point in stored if point is not None), default=0)
+        return WriteResult(seq=seq, outcomes=tuple(outcomes), at=at)
 
 
 class ThroughGrpc(Wire):
@@ -266,7 +268,8 @@ class ThroughRest(Wire):
             Outcome(point_id, kinds[type(op)], point.version if point else seq)
             for op, point_id, point in zip(padded, ids, stored, strict=True)
         ]
-        return WriteResult(seq=seq, outcomes=tuple(outcomes))
+        at = max((point.updated_at for point in stored if point is not None), default=0)
+        return WriteResult(seq=seq, outcomes=tuple(outcomes), at=at)
 
     def _travels(self, op: Op) -> bool:
         if isinstance(op, Put):

@@ -1,6 +1,7 @@
 """Counting JSON without building it. FINDINGS B6."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -93,3 +94,24 @@ def test_a_full_batch_fits() -> None:
     )
     vectors = b"[" + b",".join([b"[%b]" % b",".join([b"0.5"] * 768)] * limits.max_batch) + b"]"
     JsonBudget.of(limits).require(vectors, "body")
+
+
+@given(
+    st.lists(st.sampled_from([b"{}", b'{"a":[1,2,3]}', b"[[],[],[]]", b'{"k":"' + b"x" * 40 + b'"}', b""]), max_size=12)
+)
+def test_many_texts_are_taken_as_one_after_another(texts: list[bytes]) -> None:
+    def refusal(ask: Callable[[JsonBudget], None]) -> str | None:
+        budget = JsonBudget(objects=6, values=1_000)
+        try:
+            ask(budget)
+            budget.require(b"[[]]", "last")
+        except TooLarge as error:
+            return error.message
+        return None
+
+    def one_by_one(budget: JsonBudget) -> None:
+        for position, text in enumerate(texts):
+            budget.require(text, ("texts", position))
+
+    together = refusal(lambda budget: budget.require_all(texts, lambda position: ("texts", position)))
+    assert together == refusal(one_by_one)

@@ -79,7 +79,7 @@ def test_codes_are_distinct_per_class() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in ALL if status_of(kind) != 500])
 def test_a_domain_error_goes_out_whole(kind: type[domain.DomainError]) -> None:
     error = (
-        kind("what happened", errors=[{"field": "a[0].b", "message": "m", "type": "t"}])
+        kind.of(("a", 0, "b.c[1]"), "what happened", "t")
         if issubclass(kind, domain.InvalidArgument)
         else kind("what happened", details={"item": 7})
     )
@@ -88,11 +88,14 @@ def test_a_domain_error_goes_out_whole(kind: type[domain.DomainError]) -> None:
     assert answer.status == EXPECTED[kind]
     assert body["success"] is False
     assert body["error"]["code"] == kind.code
-    assert body["error"]["message"] == "what happened"
     assert body["error"]["request_id"] == "r-1"
     if issubclass(kind, domain.InvalidArgument):
-        assert body["error"]["details"] == {"errors": [{"field": "a.0.b", "message": "m", "type": "t"}], "count": 1}
+        # The name of a field is the caller's: what looks like a position in it is none.
+        named = {"field": "a.0.b.c[1]", "message": "what happened", "type": "t"}
+        assert body["error"]["message"] == "a[0].b.c[1]: what happened"
+        assert body["error"]["details"] == {"errors": [named], "count": 1}
     else:
+        assert body["error"]["message"] == "what happened"
         assert body["error"]["details"] == {"item": 7}
 
 

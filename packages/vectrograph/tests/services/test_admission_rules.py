@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vectrograph.domain.errors import InvalidArgument, TooLarge
+from vectrograph.domain.errors import InvalidArgument, Place, TooLarge, place_name
 from vectrograph.domain.limits import Limits
 from vectrograph.services.limits.validation import validate_payload, validate_text, validate_top_k
-from vectrograph.services.points.field_names import field_name, renaming_fields
+from vectrograph.services.points.field_names import renaming_fields, request_place
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(codec="utf-8"), max_size=20),
@@ -74,21 +74,23 @@ def test_a_default_above_the_operators_maximum_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "sequence", "expected"),
+    ("place", "sequence", "expected"),
     [
-        ("ops[12].vector[3]", "points", "points[12].vector[3]"),
-        ("ops[0].id", None, "id"),
-        ("ops[2]", "points", "points[2]"),
-        ("ops", "points", "ops"),
-        ("cursor", None, "cursor"),
+        (("ops", 12, "vector", 3), "points", "points[12].vector[3]"),
+        (("ops", 0, "id"), None, "id"),
+        (("ops", 2), "points", "points[2]"),
+        (("ops",), "points", "points"),
+        (("ops",), None, "ops"),
+        (("cursor",), None, "cursor"),
+        (("ops", 1, "payload", "vector"), "points", "points[1].payload.vector"),
     ],
 )
-def test_fields_are_named_as_the_request_names_them(field: str, sequence: str | None, expected: str) -> None:
-    assert field_name(field, {}, sequence) == expected
+def test_fields_are_named_as_the_request_names_them(place: Place, sequence: str | None, expected: str) -> None:
+    assert place_name(request_place(place, {"vector": "vector"}, sequence)) == expected
 
 
 def test_renaming_keeps_kind_message_details_and_cause() -> None:
-    inner = InvalidArgument.of("ops[1].vector", "has 3 components", "dimension_mismatch")
+    inner = InvalidArgument.of(("ops", 1, "vector"), "has 3 components", "dimension_mismatch")
     with pytest.raises(InvalidArgument) as caught, renaming_fields({"vector": "embedding"}, sequence="tokens"):
         raise inner
     assert caught.value.message == "tokens[1].embedding: has 3 components"
@@ -96,8 +98,29 @@ def test_renaming_keeps_kind_message_details_and_cause() -> None:
         {"field": "tokens[1].embedding", "message": "has 3 components", "type": "dimension_mismatch"}
     ]
     assert caught.value.__cause__ is inner
-    large = TooLarge("ops[1].payload is big", details={"field": "ops[1].payload", "limit": 5, "unit": "bytes"})
+    large = TooLarge.of(("ops", 1, "payload"), "is big", 5, "bytes")
     with pytest.raises(TooLarge) as told, renaming_fields({"payload": "metadata"}):
         raise large
     assert told.value.message == "metadata is big"
     assert told.value.details == {"field": "metadata", "limit": 5, "unit": "bytes"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidArgument("two fields", errors=[{"field": "ops[0].id"}, {"field": "vector"}]),
+        TooLarge("The answer is too large.", details={"field": "vector", "limit": 5, "unit": "bytes"}),
+    ],
+)
+def test_an_error_without_a_place_stays_as_it_is(error: InvalidArgument | TooLarge) -> None:
+    with pytest.raises(type(error)) as caught, renaming_fields({"vector": "embedding"}, sequence="tokens"):
+        raise error
+    assert caught.value is error
+
+
+@given(st.lists(st.text(max_size=5) | st.integers(0, 99), min_size=1).map(tuple), st.text(max_size=9))
+def test_a_payload_cannot_pretend_to_be_a_place(place: Place, message: str) -> None:
+    """Names and messages are data of the caller: whatever they hold, only the place decides."""
+    moved = InvalidArgument.of(("ops", 7, *place), f"ops[1].{message}").at(("points", 7, *place))
+    assert moved.place == ("points", 7, *place)
+    assert moved.details["errors"][0]["message"] == f"ops[1].{message}"

@@ -1,16 +1,19 @@
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from services.house import DIMENSION, LIMITS, UNHEARD, House, WordEmbedder
 
+from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import (
     Conflict,
     InvalidArgument,
     PointNotFound,
     TooLarge,
 )
-from vectrograph.domain.points import KEEP, MAX_SERIAL_ID, Delete, Payload, Put, Vector
+from vectrograph.domain.points import KEEP, MAX_SERIAL_ID, Delete, Op, Patch, Payload, Put, Vector, WriteResult
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services.call import Call
 from vectrograph.services.points.tokens import NewToken, Tokens
@@ -124,19 +127,31 @@ def test_numbers_are_never_given_twice(tokens: Tokens, call: Call) -> None:
     assert tokens.create(call, "two").id == "2"
 
 
-def test_a_token_deleted_before_its_creator_has_the_answer_was_created(
+def test_nothing_is_read_back_after_a_write(
     house: House, tokens: Tokens, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    get = house.engine.get
+    """A token that is deleted before its creator has the answer was created; one that is changed, likewise."""
+    tokens.create(call, "hello", {"a": 1})
+    write = house.engine.write
 
-    def late(*args: object, **options: object) -> object:
-        house.engine.write(TOKENS, [Delete(id="1")])
-        return get(*args, **options)  # type: ignore[arg-type]
+    def overtaken(ref: CollectionRef, ops: Sequence[Op], **options: Any) -> WriteResult:
+        result = write(ref, ops, **options)
+        if isinstance(ops[0], Put | Patch):
+            write(ref, [Delete(id=outcome.id) for outcome in result.outcomes])
+        return result
 
-    monkeypatch.setattr(house.engine, "get", late)
-    created = tokens.create(call, "hello")
-    assert (created.id, created.text) == ("1", "hello")
-    assert created.created_at > 0
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("a second read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.engine, "write", overtaken)
+        patch.setattr(house.engine, "get", refused)
+        changed = tokens.update(call, 1, metadata={"b": 2})
+        many = tokens.create_many(call, [NewToken("one"), NewToken("two")])
+    assert (changed.text, changed.payload, listed(changed.vector)) == ("hello", {"b": 2}, vector_of(house, "hello"))
+    assert [(token.id, token.text) for token in many] == [("2", "one"), ("3", "two")]
+    assert all(token.created_at == token.updated_at > 0 for token in many)
+    assert house.engine.count(TOKENS) == 0
 
 
 # ---------------------------------------------------------------- reading

@@ -37,11 +37,27 @@ tables complete. The tree::
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 # Characters of a field's name, and of what is said about it, that an error repeats.
 MAX_FIELD: Final = 256
 MAX_MESSAGE: Final = 1_024
+
+
+Place: TypeAlias = tuple[str | int, ...]
+"""Steps from a request to the value that an error is about: names of fields, and positions in lists."""
+
+
+def place_name(place: Place) -> str:
+    """Return a place as clients read it.
+
+    >>> place_name(("points", 3, "vector", 5))
+    'points[3].vector[5]'
+    """
+    name = ""
+    for step in place:
+        name += f"[{step}]" if isinstance(step, int) else f".{step}" if name else step
+    return name
 
 
 def clipped(text: str, most: int) -> str:
@@ -77,23 +93,36 @@ class DomainError(Exception):
 
 
 class InvalidArgument(DomainError):
-    """The request is wrong as it stands; `details["errors"]` is a list of `{field, message, type}`."""
+    """The request is wrong as it stands; `details["errors"]` is a list of `{field, message, type}`.
+
+    Attributes:
+        place: where it is wrong, None for an error about several fields or none.
+    """
 
     code = "VALIDATION_ERROR"
+    place: Place | None = None
 
     def __init__(self, message: str, *, errors: Sequence[Mapping[str, str]] = ()) -> None:
         super().__init__(message, details={"errors": [dict(e) for e in errors], "count": len(errors)})
 
     @classmethod
-    def of(cls, field: str, message: str, kind: str = "value_error") -> "InvalidArgument":
+    def of(cls, field: str | Place, message: str, kind: str = "value_error") -> Self:
         """One error about one field.
 
         >>> InvalidArgument.of("top_k", "must be at most 1000").details["errors"]
         [{'field': 'top_k', 'message': 'must be at most 1000', 'type': 'value_error'}]
         """
+        place = (field,) if isinstance(field, str) else field
         # What is wrong may be megabytes of the caller's own text.
-        field, message = clipped(field, MAX_FIELD), clipped(message, MAX_MESSAGE)
-        return cls(f"{field}: {message}", errors=[{"field": field, "message": message, "type": kind}])
+        name, message = clipped(place_name(place), MAX_FIELD), clipped(message, MAX_MESSAGE)
+        error = cls(f"{name}: {message}", errors=[{"field": name, "message": message, "type": kind}])
+        error.place = place
+        return error
+
+    def at(self, place: Place) -> "InvalidArgument":
+        """Return the same error about another place."""
+        (entry,) = self.details["errors"]
+        return InvalidArgument.of(place, entry["message"], entry["type"])
 
 
 class Unauthenticated(DomainError):
@@ -193,9 +222,32 @@ class QuotaExceeded(Conflict):
 
 
 class TooLarge(DomainError):
-    """A body, batch, text or payload over the advertised limit; `details` has `limit` and `unit`."""
+    """A body, batch, text or payload over the advertised limit; `details` has `limit` and `unit`.
+
+    Attributes:
+        place: what is too large, None where that is no field.
+    """
 
     code = "REQUEST_TOO_LARGE"
+    place: Place | None = None
+
+    @classmethod
+    def of(cls, field: str | Place, message: str, limit: int, unit: str) -> Self:
+        """One error about one field.
+
+        >>> TooLarge.of(("texts",), "holds 3 items and the limit is 2.", 2, "items").message
+        'texts holds 3 items and the limit is 2.'
+        """
+        place = (field,) if isinstance(field, str) else field
+        name = clipped(place_name(place), MAX_FIELD)
+        error = cls(f"{name} {message}", details={"field": name, "limit": limit, "unit": unit})
+        error.place = place
+        return error
+
+    def at(self, place: Place) -> "TooLarge":
+        """Return the same error about another place."""
+        message = self.message.removeprefix(f"{self.details['field']} ")
+        return TooLarge.of(place, message, self.details["limit"], self.details["unit"])
 
 
 class RateLimited(DomainError):

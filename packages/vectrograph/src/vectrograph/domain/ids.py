@@ -4,13 +4,13 @@ import re
 from typing import Final
 
 from vectrograph.domain.collections import IdKind
-from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.errors import InvalidArgument, Place
 from vectrograph.domain.points import MAX_SERIAL_ID
 
 _DECIMAL: Final = re.compile(r"[1-9][0-9]{0,15}")
 
 
-def encode_id(id: str, where: str, max_bytes: int) -> bytes:
+def encode_id(id: str, where: str | Place, max_bytes: int) -> bytes:
     """Return the UTF-8 bytes of an id.
 
     Raises:
@@ -30,7 +30,7 @@ def encode_id(id: str, where: str, max_bytes: int) -> bytes:
     return encoded
 
 
-def require_storable(id: str, kind: IdKind, where: str) -> None:
+def require_storable(id: str, kind: IdKind, where: str | Place) -> None:
     """Refuse an id that a collection cannot hold: a serial one takes canonical decimals from 1 to 2⁵³-1.
 
     Raises:

@@ -4,11 +4,12 @@ A parser makes an object of every list, object, text and number: `[]` is 3 bytes
 them would take gigabytes and minutes before any limit could be looked at.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 
-from vectrograph.domain.errors import TooLarge
+from vectrograph.domain.errors import Place, TooLarge
 from vectrograph.domain.limits import Limits
 
 # Texts, lists and objects for each point of a full batch: a payload of 60 names and texts, with room to spare. Two
@@ -49,7 +50,7 @@ class JsonBudget:
         objects = max(_OBJECTS_PER_ITEM * limits.max_batch, limits.max_payload_bytes // 2)
         return cls(objects, max(limits.max_body_bytes // _BYTES_PER_VALUE, objects, _LEAST_VALUES))
 
-    def require(self, text: bytes | str, field: str) -> None:
+    def require(self, text: bytes | str, field: str | Place) -> None:
         """Accept a text that does not exceed what is left, well-formed or not.
 
         Raises:
@@ -73,6 +74,22 @@ class JsonBudget:
             self._used_values += count_json(data)[1]
             if self._used_values > self._values:
                 raise _too_much(field, self._values, "values")
+
+    def require_all(self, texts: Sequence[bytes], place: Callable[[int], Place]) -> None:
+        """Accept many texts; `place` is that of the n-th.
+
+        Raises:
+            TooLarge: together they hold too much; nothing was built of them.
+        """
+        # Most are small together, and need not be looked at one by one.
+        size = sum(map(len, texts))
+        if self._used_objects + (self._pending_bytes + size) // 2 < self._objects:
+            self._pending.extend(texts)
+            self._pending_bytes += size
+            self._bytes += size
+            return
+        for position, text in enumerate(texts):
+            self.require(text, place(position))
 
     def _least_objects(self, data: bytes) -> int:
         """Count marks in all of a text, and more exactly only where these are too many: texts may hold marks too."""
@@ -126,8 +143,5 @@ def _count_at_most(data: bytes, enough: int) -> int:
     return containers + (quotes + 1) // 2
 
 
-def _too_much(field: str, limit: int, unit: str) -> TooLarge:
-    return TooLarge(
-        f"{field} holds more than {limit} {unit}; send several smaller requests.",
-        details={"field": field, "limit": limit, "unit": unit},
-    )
+def _too_much(field: str | Place, limit: int, unit: str) -> TooLarge:
+    return TooLarge.of(field, f"holds more than {limit} {unit}; send several smaller requests.", limit, unit)

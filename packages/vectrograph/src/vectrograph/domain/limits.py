@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from vectrograph.domain.points import WriteLimits
+
 MIB = 1024 * 1024
 
 
@@ -48,3 +50,8 @@ class Limits:
     max_filter_work: int = 500_000_000
     max_collections: int = 10_000
     max_tenant_collections: int = 5_000
+
+    @property
+    def write(self) -> WriteLimits:
+        """The part that engines apply, in the one place where they look at operations and encode them."""
+        return WriteLimits(self.max_batch, self.max_payload_bytes)

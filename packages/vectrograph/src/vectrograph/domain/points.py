@@ -105,6 +105,11 @@ class Precondition:
     if_version: Mapping[str, int] | None = None
     if_match: Filter | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds of everything."""
+        return not self.if_absent and not self.if_version and self.if_match is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotencyKey:
@@ -131,6 +136,10 @@ class OutcomeStatus(StrEnum):
     MISSING = "missing"
 
 
+STORED: Final = frozenset([OutcomeStatus.CREATED, OutcomeStatus.UPDATED, OutcomeStatus.PATCHED])
+"""The outcomes of operations that left a point behind, unless a later one of the same write removed it."""
+
+
 class Outcome(NamedTuple):
     """Result of one operation, in the order of the operations. A DeleteWhere yields one per deleted point.
 
@@ -142,12 +151,31 @@ class Outcome(NamedTuple):
     version: int
 
 
+class WriteLimits(NamedTuple):
+    """The largest write that a service takes; where an engine takes less, its own limits hold."""
+
+    max_batch: int
+    max_payload_bytes: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteResult:
-    """`seq` is the collection's seq after the write: a token for "at least this new"."""
+    """What a write did.
+
+    Attributes:
+        seq: of the collection after the write: a token for "at least this new".
+        outcomes: of the operations.
+        at: microseconds since 1970, the time of the write: `created_at` of every point that it created. Of a replay,
+            the time of the first write.
+        points: where they were asked for, the points as the write left them, in the order of the outcomes; None for an
+            operation that stored nothing, and altogether for a replay.
+        replayed: whether this is the answer of an earlier write under the same idempotency key.
+    """
 
     seq: int
     outcomes: tuple[Outcome, ...]
+    at: int
+    points: tuple[Point | None, ...] | None = None
     replayed: bool = False
 
 

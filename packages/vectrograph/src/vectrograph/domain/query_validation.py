@@ -63,7 +63,7 @@ def _matrix(vectors: Vector, dimension: int) -> Vector:
     else:
         with np.errstate(over="ignore"):
             matrix = np.ascontiguousarray(given, dtype=np.float32)
-    require_finite(matrix, lambda row: "vector" if len(matrix) == 1 else f"vector[{row}]")
+    require_finite(matrix, lambda row: ("vector",) if len(matrix) == 1 else ("vector", row))
     return matrix
 
 

@@ -14,7 +14,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from vectrograph.domain.capabilities import Capabilities, MaintenanceReport, MaintenanceTask
 from vectrograph.domain.collections import CollectionInfo, CollectionOutline, CollectionRef, CollectionSpec
 from vectrograph.domain.filters.evaluation import Filter
-from vectrograph.domain.points import ChangePage, IdempotencyKey, Op, Point, Precondition, WriteResult
+from vectrograph.domain.points import ChangePage, IdempotencyKey, Op, Point, Precondition, WriteLimits, WriteResult
 from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest, SearchResult
 
 # Inside the protocol the name `list` is a verb, so the built-in type needs names of its own.
@@ -78,14 +78,25 @@ class Engine(Protocol):
         precondition: Precondition | None = None,
         idempotency: IdempotencyKey | None = None,
         deadline: float | None = None,
+        limits: WriteLimits | None = None,
+        returning: Include | None = None,
     ) -> WriteResult:
         """Apply operations in their order as one transaction; each point changed takes one `seq`.
+
+        Args:
+            ref: the collection.
+            ops: what to do.
+            precondition: what must hold for each operation.
+            idempotency: the write's own name.
+            deadline: see above.
+            limits: those of the caller, which hold where they are lower than those among the capabilities.
+            returning: parts of the points to hand back as the write left them; None for no points.
 
         Raises:
             CollectionNotFound: there is no such collection.
             InvalidArgument: an id, vector or payload is not acceptable; names the operation's position. Nothing is
             written.
-            TooLarge: more operations, or a larger payload or text, than the limits among the capabilities.
+            TooLarge: more operations, or a larger payload or text, than the limits.
             Conflict: the numbers of a serial collection are used up.
             IdempotencyConflict: the key was used with another body.
             OutOfSpace, StorageReadOnly, CollectionQuarantined: the storage refuses.

@@ -55,7 +55,8 @@ def with_vectors(context: Context, message: Any) -> Any:
         return SentQuery(message, context.vector("vector", message.vector)[None], message.rerank)
     if isinstance(message, vectron.UpsertRequest | vectrograph.UpsertIfRequest):
         vectors = [
-            context.vector(f"points[{position}].vector", point.vector) for position, point in enumerate(message.points)
+            context.vector(("points", position, "vector"), point.vector)
+            for position, point in enumerate(message.points)
         ]
         return SentPoints(message, message.points, vectors)
     return message

@@ -6,7 +6,7 @@ from typing import Final, overload
 
 import msgspec
 
-from vectrograph.domain.errors import Unauthenticated
+from vectrograph.domain.errors import Place, Unauthenticated
 from vectrograph.domain.points import IdempotencyKey, Vector
 from vectrograph.http.decoding import as_vector
 from vectrograph.http.errors import ErrorAnswer
@@ -90,12 +90,12 @@ class Context:
         return NDJSON in self.accept.lower()
 
     @overload
-    def vector(self, field: str, value: list[float] | int) -> Vector: ...
+    def vector(self, field: str | Place, value: list[float] | int) -> Vector: ...
 
     @overload
-    def vector(self, field: str, value: list[float] | int | None) -> Vector | None: ...
+    def vector(self, field: str | Place, value: list[float] | int | None) -> Vector | None: ...
 
-    def vector(self, field: str, value: list[float] | int | None) -> Vector | None:
+    def vector(self, field: str | Place, value: list[float] | int | None) -> Vector | None:
         """Return a vector as a body names it: its numbers in JSON, the number of its row in a frame.
 
         Raises:

@@ -11,7 +11,6 @@ import numpy as np
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.json_budget import JsonBudget
 from vectrograph.domain.points import Vector
-from vectrograph.http.errors import dotted
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -82,12 +81,22 @@ def _located(complaint: str) -> InvalidArgument:
     located = _LOCATED.fullmatch(complaint)
     what, where = (located["what"], located["where"]) if located else (complaint, "$")
     if named := _NAMED.fullmatch(what):
-        field = dotted(f"{where}.{named['name']}")
+        field = _dotted(f"{where}.{named['name']}")
         if named["fault"] == "missing required":
             return InvalidArgument.of(field, "this field is required", "missing")
         return InvalidArgument.of(field, "there is no such field", "extra_forbidden")
     kind = "value_error" if "length" in what or "range" in what else "type_error"
-    return InvalidArgument.of(dotted(where), _lowered(what), kind)
+    return InvalidArgument.of(_dotted(where), _lowered(what), kind)
+
+
+def _dotted(path: str) -> str:
+    """Return the path of a field as clients read it; the whole body is called `body`.
+
+    >>> _dotted("$.tokens[0].text"), _dotted("$.a[...]"), _dotted("$")
+    ('tokens.0.text', 'a', 'body')
+    """
+    steps = path.removeprefix("$").replace("[...]", "").replace("[", ".").replace("]", "")
+    return steps.lstrip(".") or "body"
 
 
 def _lowered(text: str) -> str:

@@ -3,7 +3,6 @@
 How an error is written depends on the API: `ErrorWriter` is given to whatever answers with one.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
@@ -140,14 +139,3 @@ def body_too_large(limit: int) -> domain.TooLarge:
         f"The body is over the limit of {limit} bytes; send several smaller requests.",
         details={"limit": limit, "unit": "bytes"},
     )
-
-
-def dotted(path: str) -> str:
-    """Return the path of a field as clients read it, whether a parser or a service wrote it; the whole body is called
-    `body`.
-
-    >>> dotted("$.tokens[0].text"), dotted("texts[3]"), dotted("$")
-    ('tokens.0.text', 'texts.3', 'body')
-    """
-    steps = re.sub(r"\[(\d+)\]", r".\1", path.removeprefix("$").replace("[...]", ""))
-    return steps.lstrip(".") or "body"

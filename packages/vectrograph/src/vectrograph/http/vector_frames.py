@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.errors import InvalidArgument, Place
 from vectrograph.domain.points import Vector
 
 VECTORS: Final = "application/vnd.neurograph.vectors"
@@ -44,7 +44,7 @@ class Rows:
         self._matrix = matrix
         self._taken: set[int] = set()
 
-    def take(self, number: int, field: str) -> Vector:
+    def take(self, number: int, field: str | Place) -> Vector:
         """One row, shape (dimension,).
 
         Raises:
@@ -65,7 +65,7 @@ class Rows:
             InvalidArgument: as `take`.
         """
         for position, number in enumerate(numbers):
-            self.take(number, f"{field}[{position}]")
+            self.take(number, (field, position))
         in_order = len(numbers) == len(self._matrix) and all(map(int.__eq__, numbers, range(len(numbers))))
         matrix: Vector = self._matrix if in_order else self._matrix[list(numbers)]
         return matrix

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from vectrograph.domain import errors as domain
-from vectrograph.http.errors import ErrorAnswer, RequestRefused, dotted
+from vectrograph.http.errors import ErrorAnswer, RequestRefused
 
 STATUS: Final[Mapping[type[domain.DomainError], int]] = MappingProxyType(
     {
@@ -63,9 +63,11 @@ def _envelope(code: str, message: str, details: Mapping[str, Any], request_id: s
 
 
 def _details_of(error: domain.DomainError) -> dict[str, Any]:
-    if not isinstance(error, domain.InvalidArgument):
+    """Return the details, with the field of an error as a dotted path such as `tokens.0.text`."""
+    if not isinstance(error, domain.InvalidArgument) or error.place is None:
         return error.details
-    return {**error.details, "errors": [{**e, "field": dotted(e["field"])} for e in error.details["errors"]]}
+    field = domain.clipped(".".join(map(str, error.place)), domain.MAX_FIELD)
+    return {**error.details, "errors": [{**entry, "field": field} for entry in error.details["errors"]]}
 
 
 def _headers_of(error: domain.DomainError) -> dict[str, str]:

@@ -29,7 +29,7 @@ def create(context: Context, body: requests.TokenCreate) -> responses.Token:
 def create_many(context: Context, body: requests.TokenBatch) -> responses.TokensCreated:
     """POST /api/v1/tokens/batch."""
     items = [
-        NewToken(item.text, item.metadata, context.vector(f"tokens[{position}].embedding", item.embedding))
+        NewToken(item.text, item.metadata, context.vector(("tokens", position, "embedding"), item.embedding))
         for position, item in enumerate(body.tokens)
     ]
     include = include_of_parts(body.include)

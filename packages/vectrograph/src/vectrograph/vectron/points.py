@@ -1,6 +1,7 @@
 """Operations on points: by id, by vector, by filter and by condition."""
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Final
 
 from msgspec import UNSET
@@ -17,6 +18,7 @@ from vectrograph.vectron.vectors import SentPoints, SentQuery
 
 # The parts that a message of a point can carry: it has no field for the text.
 _POINT: Final = Include(vector=True, payload=True, text=False)
+_json_of: Final = attrgetter("payload_json")
 
 
 def upsert(given: Invocation, sent: SentPoints[vectron.UpsertRequest]) -> vectron.UpsertResponse:
@@ -25,7 +27,7 @@ def upsert(given: Invocation, sent: SentPoints[vectron.UpsertRequest]) -> vectro
         raise InvalidArgument.of("points", "at least one point is required for upsert", "too_short")
     puts = sent.puts(given.services.limits)
     count = given.services.points.upsert(given.call, sent.collection, puts, idempotency=given.repeat)
-    as_json = any(point.payload_json for point in sent.points)
+    as_json = any(map(_json_of, sent.points))
     return vectron.UpsertResponse(upserted=count, json_payload=as_json or UNSET)
 
 

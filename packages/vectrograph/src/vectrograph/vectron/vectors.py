@@ -1,7 +1,8 @@
 """Messages that carry vectors: each codec hands the vectors over beside the message."""
 
 from collections.abc import Sequence
-from typing import Generic, NamedTuple, TypeVar
+from operator import attrgetter
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -11,6 +12,9 @@ from vectrograph.domain.limits import Limits
 from vectrograph.domain.points import Payload, Put, Vector
 from vectrograph.services.points.reranking import Rerank
 from vectrograph.vectron._messages import vectrograph, vectron
+
+_json_of: Final = attrgetter("payload_json")
+_decode: Final = msgspec.json.Decoder().decode
 
 M = TypeVar("M", bound=vectron.UpsertRequest | vectrograph.UpsertIfRequest)
 
@@ -34,10 +38,11 @@ class SentPoints(NamedTuple, Generic[M]):
             InvalidArgument: a `payload_json` is malformed; names the point's position.
             TooLarge: the payloads together would take too much memory.
         """
-        budget = JsonBudget.of(limits)
+        texts = list(map(_json_of, self.points))
+        JsonBudget.of(limits).require_all(texts, lambda position: ("points", position, "payload_json"))
         return [
-            Put(id=point.id, vector=vector, payload=_payload(point, position, budget))
-            for position, (point, vector) in enumerate(zip(self.points, self.vectors, strict=True))
+            Put(point.id, vector, _decoded(text, position) if text else _strings(point))
+            for position, (point, vector, text) in enumerate(zip(self.points, self.vectors, texts, strict=True))
         ]
 
 
@@ -67,17 +72,17 @@ class SentQuery(NamedTuple):
         )
 
 
-def _payload(point: vectron.Point, position: int, budget: JsonBudget) -> Payload:
-    """Return `payload_json` when it is there, else the map of strings."""
-    text = point.payload_json
-    if not text:
-        # Asking whether the map holds anything takes a tenth of copying an empty one.
-        return dict(point.payload) if point.payload else {}
-    budget.require(text, f"points[{position}].payload_json")
+def _strings(point: vectron.Point) -> Payload:
+    # Asking whether the map holds anything takes a tenth of copying an empty one.
+    return dict(point.payload) if point.payload else {}
+
+
+def _decoded(text: bytes, position: int) -> Payload:
+    """Return the payload of a `payload_json`, which wins over the map of strings."""
     try:
-        payload = msgspec.json.decode(text)
+        payload = _decode(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidArgument.of(f"points[{position}].payload_json", "must be valid JSON") from error
+        raise InvalidArgument.of(("points", position, "payload_json"), "must be valid JSON") from error
     if not isinstance(payload, dict):
-        raise InvalidArgument.of(f"points[{position}].payload_json", "must be a JSON object")
+        raise InvalidArgument.of(("points", position, "payload_json"), "must be a JSON object")
     return payload

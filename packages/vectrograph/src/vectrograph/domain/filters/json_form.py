@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, assert_never
 
-from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.errors import InvalidArgument, Place
 from vectrograph.domain.filters.nodes import (
     MAX_DEPTH,
     AllElements,
@@ -53,7 +53,7 @@ def parse(document: Any, *, where: str = "filter") -> Filter:
     Raises:
         InvalidArgument: unknown operator, wrong type, too deep or too large; `field` is the place.
     """
-    return _parse(document, where, 1)
+    return _parse(document, (where,), 1)
 
 
 def to_dict(filter: Filter) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def _path_to_json(path: Path) -> dict[str, Any]:
 # ---------------------------------------------------------------- parsing
 
 
-def _parse(document: Any, where: str, depth: int) -> Filter:
+def _parse(document: Any, where: Place, depth: int) -> Filter:
     if depth > MAX_DEPTH:
         raise InvalidArgument.of("filter", f"is nested deeper than {MAX_DEPTH} levels")
     if not isinstance(document, Mapping):
@@ -128,85 +128,85 @@ def _parse(document: Any, where: str, depth: int) -> Filter:
     allowed = _COMPANIONS.get(name, {"path"}) | {name}
     for key in document:
         if key not in allowed:
-            raise InvalidArgument.of(f"{where}.{key}", f"is not known beside {name!r}")
+            raise InvalidArgument.of((*where, str(key)), f"is not known beside {name!r}")
     return _PARSERS[name](document, name, where, depth)
 
 
-def _parse_list(document: Mapping[str, Any], name: str, where: str, depth: int) -> Filter:
+def _parse_list(document: Mapping[str, Any], name: str, where: Place, depth: int) -> Filter:
     items = document[name]
     if not isinstance(items, list | tuple):
-        raise InvalidArgument.of(f"{where}.{name}", "must be a list of filters", "type_error")
-    filters = tuple(_parse(item, f"{where}.{name}[{i}]", depth + 1) for i, item in enumerate(items))
+        raise InvalidArgument.of((*where, name), "must be a list of filters", "type_error")
+    filters = tuple(_parse(item, (*where, name, i), depth + 1) for i, item in enumerate(items))
     return _build(where, And if name == "and" else Or, {"filters": filters})
 
 
-def _parse_everything(document: Mapping[str, Any], name: str, where: str, depth: int) -> Filter:
+def _parse_everything(document: Mapping[str, Any], name: str, where: Place, depth: int) -> Filter:
     if document[name] is not True:
-        raise InvalidArgument.of(f"{where}.{name}", "must be true")
+        raise InvalidArgument.of((*where, name), "must be true")
     return Everything()
 
 
-def _parse_not(document: Mapping[str, Any], name: str, where: str, depth: int) -> Filter:
-    return _build(where, Not, {"filter": _parse(document[name], f"{where}.{name}", depth + 1)})
+def _parse_not(document: Mapping[str, Any], name: str, where: Place, depth: int) -> Filter:
+    return _build(where, Not, {"filter": _parse(document[name], (*where, name), depth + 1)})
 
 
-def _parse_elements(document: Mapping[str, Any], name: str, where: str, depth: int) -> Filter:
+def _parse_elements(document: Mapping[str, Any], name: str, where: Place, depth: int) -> Filter:
     nodes: dict[str, Callable[..., Filter]] = {"any": AnyElement, "all": AllElements, "none": NoElement}
-    inner = _parse(document[name], f"{where}.{name}", depth + 1)
+    inner = _parse(document[name], (*where, name), depth + 1)
     return _build(where, nodes[name], {"path": _path(document, where), "filter": inner})
 
 
-def _parse_comparison(document: Mapping[str, Any], name: str, where: str, depth: int) -> Filter:
+def _parse_comparison(document: Mapping[str, Any], name: str, where: Place, depth: int) -> Filter:
     attributes = {"path": _path(document, where), "op": Comparison(name), "value": document[name]}
-    return _build(where, Compare, attributes, value=name)
+    return _build(where, Compare, attributes, value=(name,))
 
 
-def _parse_in(document: Mapping[str, Any], name: str, where: str, depth: int) -> Filter:
+def _parse_in(document: Mapping[str, Any], name: str, where: Place, depth: int) -> Filter:
     values = document[name]
     if not isinstance(values, list | tuple):
-        raise InvalidArgument.of(f"{where}.{name}", "must be a list of values", "type_error")
-    return _build(where, In, {"path": _path(document, where), "values": tuple(values)}, values=name)
+        raise InvalidArgument.of((*where, name), "must be a list of values", "type_error")
+    return _build(where, In, {"path": _path(document, where), "values": tuple(values)}, values=(name,))
 
 
-def _parse_bounds(document: Mapping[str, Any], name: str, where: str, depth: int) -> Filter:
+def _parse_bounds(document: Mapping[str, Any], name: str, where: Place, depth: int) -> Filter:
     bounds = document[name]
     if not isinstance(bounds, Mapping) or not bounds or any(key not in _BOUNDS for key in bounds):
-        raise InvalidArgument.of(f"{where}.{name}", "must be an object with any of gt, gte, lt, lte")
+        raise InvalidArgument.of((*where, name), "must be an object with any of gt, gte, lt, lte")
     path = _path(document, where)
     if name == "range":
-        return _build(where, Range, {"path": path, **bounds}, **{key: f"{name}.{key}" for key in bounds})
-    moments = {key: _moment(bounds[key], f"{where}.{name}.{key}") for key in bounds}
+        return _build(where, Range, {"path": path, **bounds}, **{key: (name, key) for key in bounds})
+    moments = {key: _moment(bounds[key], (*where, name, key)) for key in bounds}
     return _build(where, DateRange, {"path": path, **moments})
 
 
-def _parse_presence(document: Mapping[str, Any], name: str, where: str, depth: int) -> Filter:
+def _parse_presence(document: Mapping[str, Any], name: str, where: Place, depth: int) -> Filter:
     path, wanted = _path(document, where), document[name]
     if not isinstance(wanted, bool):
-        raise InvalidArgument.of(f"{where}.{name}", "must be true or false", "type_error")
+        raise InvalidArgument.of((*where, name), "must be true or false", "type_error")
     node = _build(where, Exists if name == "exists" else IsNull, {"path": path})
     return node if wanted else Not(node)
 
 
-def _parse_text(document: Mapping[str, Any], name: str, where: str, depth: int) -> Filter:
+def _parse_text(document: Mapping[str, Any], name: str, where: Place, depth: int) -> Filter:
     text, fold = document[name], document.get("fold_case", False)
     if not isinstance(text, str):
-        raise InvalidArgument.of(f"{where}.{name}", "must be a string", "type_error")
+        raise InvalidArgument.of((*where, name), "must be a string", "type_error")
     if not isinstance(fold, bool):
-        raise InvalidArgument.of(f"{where}.fold_case", "must be true or false", "type_error")
+        raise InvalidArgument.of((*where, "fold_case"), "must be true or false", "type_error")
     node = Prefix if name == "prefix" else Substring
     return _build(where, node, {"path": _path(document, where), "text": text, "fold_case": fold})
 
 
-def _path(document: Mapping[str, Any], where: str) -> Path:
+def _path(document: Mapping[str, Any], where: Place) -> Path:
     path = document.get("path", ())
     if isinstance(path, str):
         return (path,)
     if not isinstance(path, Sequence):
-        raise InvalidArgument.of(f"{where}.path", "must be a key or a list of keys", "type_error")
+        raise InvalidArgument.of((*where, "path"), "must be a key or a list of keys", "type_error")
     return tuple(path)
 
 
-def _moment(text: Any, where: str) -> datetime:
+def _moment(text: Any, where: Place) -> datetime:
     if not isinstance(text, str):
         raise InvalidArgument.of(where, "must be an ISO 8601 date or time", "type_error")
     try:
@@ -215,15 +215,13 @@ def _moment(text: Any, where: str) -> datetime:
         raise InvalidArgument.of(where, f"{text!r} is not an ISO 8601 date or time") from error
 
 
-def _build(where: str, node: Callable[..., Filter], attributes: Mapping[str, Any], **places: str) -> Filter:
-    """Construct a node; an error names the place in the document: `places` maps attributes to operators."""
+def _build(where: Place, node: Callable[..., Filter], attributes: Mapping[str, Any], **places: Place) -> Filter:
+    """Construct a node; the place of an error is in the document: `places` maps attributes to operators."""
     try:
         return node(**attributes)
     except InvalidArgument as error:
-        first = error.details["errors"][0]
-        attribute, _, rest = first["field"].partition("[")
-        place = places.get(attribute, attribute) + (f"[{rest}" if rest else "")
-        raise InvalidArgument.of(f"{where}.{place}", first["message"]) from error
+        attribute, *rest = error.place or ("filter",)
+        raise error.at((*where, *places.get(str(attribute), (attribute,)), *rest)) from error
 
 
 _COMPANIONS: Final[Mapping[str, set[str]]] = {
@@ -235,7 +233,7 @@ _COMPANIONS: Final[Mapping[str, set[str]]] = {
     "substring": {"path", "fold_case"},
 }
 
-_PARSERS: Final[Mapping[str, Callable[[Mapping[str, Any], str, str, int], Filter]]] = {
+_PARSERS: Final[Mapping[str, Callable[[Mapping[str, Any], str, Place, int], Filter]]] = {
     "and": _parse_list,
     "or": _parse_list,
     "not": _parse_not,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
-from vectrograph.domain.errors import InvalidArgument
+from vectrograph.domain.errors import InvalidArgument, Place
 
 Path: TypeAlias = tuple[str | int, ...]
 Scalar: TypeAlias = bool | int | float | str | None
@@ -58,7 +58,7 @@ class In:
 
     def __post_init__(self) -> None:
         _require_path(self.path)
-        kinds = tuple(_kind_of_constant(v, f"values[{i}]") for i, v in enumerate(self.values))
+        kinds = tuple(_kind_of_constant(v, ("values", i)) for i, v in enumerate(self.values))
         object.__setattr__(self, "kinds", kinds)
         _require_bounded(*_extent(self))
 
@@ -305,7 +305,7 @@ def _require_text(text: object) -> None:
         raise InvalidArgument.of("text", "must be a string")
 
 
-def _kind_of_constant(value: object, name: str) -> str:
+def _kind_of_constant(value: object, name: str | Place) -> str:
     kind = kind_of(value)
     if kind in ("array", "object"):
         raise InvalidArgument.of(name, "must be null, a boolean, a number or a string")

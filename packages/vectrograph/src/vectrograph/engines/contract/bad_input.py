@@ -11,10 +11,10 @@ import pytest
 
 from vectrograph.domain.collections import CollectionRef, IdKind
 from vectrograph.domain.errors import DeadlineExceeded, DomainError, InvalidArgument, TooLarge
-from vectrograph.domain.points import Delete, Op, Patch, Put
+from vectrograph.domain.points import Delete, Op, Patch, Put, WriteLimits
 from vectrograph.domain.queries import DenseLeg, Order, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine
-from vectrograph.engines.contract.subject import Subject, make, one, put, vector
+from vectrograph.engines.contract.subject import Subject, everything, ids, make, one, put, vector
 
 DEEP: Any = 1
 for _ in range(100):
@@ -133,10 +133,31 @@ class BadInputContract(Subject):
             put(engine, docs, "b", payload={"k": fitting + "x"})
         with pytest.raises(TooLarge, match="text"):
             put(engine, docs, "b", text="x" * (limits.max_text_bytes + 1))
-        with pytest.raises(TooLarge, match="operations") as raised:
+        with pytest.raises(TooLarge, match="ops holds") as raised:
             engine.write(docs, [Delete(id="b")] * (limits.max_batch + 1))
         assert (raised.value.details["limit"], raised.value.details["unit"]) == (limits.max_batch, "items")
         assert engine.count(docs) == 1
+
+    def test_limits_of_the_caller_hold_where_they_are_lower(self, engine: Engine, docs: CollectionRef) -> None:
+        """They are looked at where the engine's own are, and the refusal names the place."""
+        own = engine.capabilities.limits
+        fitting, ops = {"k": "é" * 10}, [Put(id=name, vector=vector(0, 0)) for name in "abc"]
+        lower = WriteLimits(max_batch=2, max_payload_bytes=28)
+        engine.write(docs, [Put(id="a", vector=vector(0, 0), payload=fitting), Delete(id="b")], limits=lower)
+        with pytest.raises(TooLarge, match="ops holds 3 items") as raised:
+            engine.write(docs, ops, limits=lower)
+        assert (raised.value.place, raised.value.details["limit"]) == (("ops",), 2)
+        for op in (
+            Put(id="b", vector=vector(0, 0), payload={"k": "é" * 10 + "x"}),
+            Patch(id="a", payload={"kk": "x" * 30}),
+        ):
+            with pytest.raises(TooLarge, match="max_payload_bytes") as refusal:
+                engine.write(docs, [Delete(id="a"), op], limits=lower)
+            assert (refusal.value.place, refusal.value.details["limit"]) == (("ops", 1, "payload"), 28)
+        higher = WriteLimits(max_batch=own.max_batch + 1, max_payload_bytes=2 * own.max_payload_bytes)
+        with pytest.raises(TooLarge):
+            engine.write(docs, [Delete(id="a")] * (own.max_batch + 1), limits=higher)
+        assert ids(everything(engine, docs)) == ["a"]
 
     def test_a_deadline_in_the_past(self, engine: Engine, docs: CollectionRef) -> None:
         """Every verb that takes one notices, and a write has written nothing."""

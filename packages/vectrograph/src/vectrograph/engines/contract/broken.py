@@ -22,6 +22,7 @@ from vectrograph.domain.points import (
     Patch,
     Precondition,
     Put,
+    WriteLimits,
     WriteResult,
 )
 from vectrograph.domain.queries import Hit, Include, ScrollPage, ScrollRequest, SearchRequest, SearchResult
@@ -103,6 +104,38 @@ class IgnoresVersions(Wrapper):
         """As `Engine.write`, without `if_version`."""
         looser = replace(precondition, if_version=None) if precondition else None
         return self.inner.write(ref, ops, precondition=looser, **options)
+
+
+class IgnoresTheCallersLimits(Wrapper):
+    """Only its own limits hold."""
+
+    def write(
+        self, ref: CollectionRef, ops: Sequence[Op], *, limits: WriteLimits | None = None, **options: Any
+    ) -> WriteResult:
+        """As `Engine.write`, without the limits."""
+        return self.inner.write(ref, ops, **options)
+
+
+class HandsBackWhatWasThere(Wrapper):
+    """The points of a write are those before it."""
+
+    def write(
+        self, ref: CollectionRef, ops: Sequence[Op], *, returning: Include | None = None, **options: Any
+    ) -> WriteResult:
+        """As `Engine.write`; what is handed back was read before."""
+        named = [getattr(op, "id", None) or "" for op in ops]
+        before = self.inner.get(ref, named, include=returning or Include())
+        result = self.inner.write(ref, ops, **options)
+        return result if returning is None else replace(result, points=tuple(before))
+
+
+class ReplaysTellAnotherTime(Wrapper):
+    """A replay says that it was written just now."""
+
+    def write(self, ref: CollectionRef, ops: Sequence[Op], **options: Any) -> WriteResult:
+        """As `Engine.write`, of now."""
+        result = self.inner.write(ref, ops, **options)
+        return replace(result, at=result.at + 1) if result.replayed else result
 
 
 class ForgetsKeys(Wrapper):
@@ -313,9 +346,9 @@ def _rounded(vector: Any) -> Any:
 
 
 _BY_PART: Final[Mapping[str, Sequence[Callable[[Engine], Engine]]]] = {
-    "bad_input": (IgnoresDeadlines, WritesHalfABatch),
+    "bad_input": (IgnoresDeadlines, IgnoresTheCallersLimits, WritesHalfABatch),
     "collections": (TenantsShareNames,),
-    "log": (ForgetsKeys, LogHasGaps, ReplaysForAnotherBody),
+    "log": (ForgetsKeys, LogHasGaps, ReplaysForAnotherBody, ReplaysTellAnotherTime),
     "preconditions": (IgnoresVersions,),
     "scrolling": (PagesWithoutBounds, ScrollSkipsOne),
     "searching": (
@@ -332,6 +365,7 @@ _BY_PART: Final[Mapping[str, Sequence[Callable[[Engine], Engine]]]] = {
     "writing": (
         CountsRoughly,
         FirstOfADuplicateWins,
+        HandsBackWhatWasThere,
         LosesTheHundredAndFirst,
         PatchForgetsTheText,
         ReadsAreStale,

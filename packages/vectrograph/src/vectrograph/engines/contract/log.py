@@ -7,6 +7,7 @@ import pytest
 from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import IdempotencyConflict, InvalidArgument
 from vectrograph.domain.points import ChangeKind, Delete, IdempotencyKey, OutcomeStatus, Patch, Put
+from vectrograph.domain.queries import Include
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.subject import Subject, make, put, vector
 
@@ -81,9 +82,12 @@ class IdempotencyContract(Subject):
         key = IdempotencyKey(principal="p", operation="upsert", key="k", body_hash="h")
         first = engine.write(docs, [Put(id="a", vector=vector(0, 0)), Delete(id="x")], idempotency=key)
         engine.write(docs, [Delete(id="a")])
-        again = engine.write(docs, [Put(id="a", vector=vector(0, 0)), Delete(id="x")], idempotency=key)
+        again = engine.write(
+            docs, [Put(id="a", vector=vector(0, 0)), Delete(id="x")], idempotency=key, returning=Include()
+        )
         assert (first.replayed, again.replayed) == (False, True)
-        assert (again.seq, again.outcomes) == (first.seq, first.outcomes)
+        assert (again.seq, again.outcomes, again.at) == (first.seq, first.outcomes, first.at)
+        assert again.points is None
         assert engine.count(docs) == 0
 
     def test_another_body_is_refused(self, engine: Engine, docs: CollectionRef) -> None:

@@ -15,7 +15,7 @@ from vectrograph.domain.capabilities import MaintenanceTask
 from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance, IdKind
 from vectrograph.domain.errors import DomainError
 from vectrograph.domain.filters.evaluation import Filter
-from vectrograph.domain.points import IdempotencyKey, Op, Point, Precondition, Vector
+from vectrograph.domain.points import IdempotencyKey, Op, Point, Precondition, Vector, WriteResult
 from vectrograph.domain.queries import DenseLeg, Include, Order, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.strategies import NAMES, filters, operations, preconditions, vectors
@@ -72,12 +72,14 @@ class EngineMachine(RuleBasedStateMachine):
         assert _comparable(given) == _comparable(wanted)
         return None if isinstance(given, type) else given
 
-    @rule(data=st.data(), ref=refs, condition=preconditions)
-    def write(self, data: st.DataObject, ref: CollectionRef, condition: Precondition | None) -> None:
+    @rule(data=st.data(), ref=refs, condition=preconditions, returning=st.none() | includes)
+    def write(
+        self, data: st.DataObject, ref: CollectionRef, condition: Precondition | None, returning: Include | None
+    ) -> None:
         """A batch of anything."""
         choice = string_ops if ref == STRINGS else number_ops
         ops: Sequence[Op] = data.draw(st.lists(choice, max_size=6))
-        self.same(lambda engine: engine.write(ref, ops, precondition=condition))
+        self.same(lambda engine: engine.write(ref, ops, precondition=condition, returning=returning))
 
     @rule(data=st.data(), ref=refs, key=st.sampled_from("kl"), body=st.sampled_from("xy"))
     def write_named(self, data: st.DataObject, ref: CollectionRef, key: str, body: str) -> None:
@@ -272,6 +274,8 @@ def _comparable(answer: Any) -> Any:
     if isinstance(answer, Point):
         stored = None if answer.vector is None else answer.vector.tobytes()
         return (answer.id, stored, repr(answer.payload), answer.text, answer.version, answer.created_seq)
+    if isinstance(answer, WriteResult):
+        return (answer.seq, answer.outcomes, answer.replayed, _comparable(answer.points))
     if isinstance(answer, list | tuple):
         return [_comparable(item) for item in answer]
     if hasattr(answer, "hits"):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from vectrograph.domain.capabilities import Capabilities, MaintenanceReport, MaintenanceTask
 from vectrograph.domain.collections import CollectionInfo, CollectionRef, CollectionSpec
 from vectrograph.domain.filters.evaluation import Filter
-from vectrograph.domain.points import ChangePage, IdempotencyKey, Op, Precondition, WriteResult
+from vectrograph.domain.points import ChangePage, IdempotencyKey, Op, Precondition, WriteLimits, WriteResult
 from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine, Infos, Outlines, Points, Results
 
@@ -53,9 +53,19 @@ class Wrapper:
         precondition: Precondition | None = None,
         idempotency: IdempotencyKey | None = None,
         deadline: float | None = None,
+        limits: WriteLimits | None = None,
+        returning: Include | None = None,
     ) -> WriteResult:
         """See `Engine.write`."""
-        return self.inner.write(ref, ops, precondition=precondition, idempotency=idempotency, deadline=deadline)
+        return self.inner.write(
+            ref,
+            ops,
+            precondition=precondition,
+            idempotency=idempotency,
+            deadline=deadline,
+            limits=limits,
+            returning=returning,
+        )
 
     def get(self, ref: CollectionRef, ids: Sequence[str], *, include: Include = Include()) -> Points:
         """See `Engine.get`."""

@@ -19,9 +19,10 @@ from vectrograph.domain.points import (
     Patch,
     Put,
 )
-from vectrograph.domain.queries import Order
+from vectrograph.domain.queries import Include, Order
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.subject import (
+    WHOLE,
     Subject,
     everything,
     found,
@@ -34,6 +35,7 @@ from vectrograph.engines.contract.subject import (
     vector,
 )
 
+BARE = Include(vector=False, payload=False, text=False)
 IDS = ["a", "A", " ", "é", "e\u0301", "a\x00b", "a'b\"c", "../x", "%_*", "0", "x" * 512, "日本" * 80, "\U0001f600"]
 PAYLOADS = [
     {},
@@ -213,6 +215,50 @@ class WriteContract(Subject):
             ("after", "created"),
         ]
         assert ids(everything(engine, docs)) == ["after"]
+
+    def test_a_write_tells_its_time(self, engine: Engine, docs: CollectionRef) -> None:
+        """It is that of the points that were changed."""
+        first = put(engine, docs, "a")
+        second = engine.write(docs, [Patch(id="a", text="x"), Put(id="b", vector=vector(1, 1))])
+        a, b = one(engine, docs, "a"), one(engine, docs, "b")
+        assert (a.created_at, a.updated_at) == (first.at, second.at)
+        assert b.created_at == b.updated_at == second.at
+
+    def test_a_write_hands_back_what_it_stored(self, engine: Engine, docs: CollectionRef) -> None:
+        """The points as the write left them, without another read; nothing unless it is asked for."""
+        put_many(engine, docs, [("a", (1, 1)), ("b", (2, 2)), ("c", (3, 3))])
+        ops: list[Op] = [
+            Put(id="new", vector=vector(0.1, -3e38), payload={"n": [1]}, text="text"),
+            Patch(id="a", payload={"k": 1}),
+            Put(id="b", vector=vector(5, 5), payload=KEEP, text=KEEP),
+            Patch(id="new", text=None),
+            Patch(id="nothing", text="x"),
+            Delete(id="c"),
+            Put(id="gone", vector=vector(0, 0)),
+            Delete(id="gone"),
+        ]
+        assert engine.write(docs, [Patch(id="a", text="old")]).points is None
+        result = engine.write(docs, ops, returning=WHOLE)
+        assert result.points is not None
+        stored = engine.get(docs, [outcome.id for outcome in result.outcomes], include=WHOLE)
+        assert [None if point is None else point.id for point in result.points] == [
+            *["new", "a", "b", "new"],
+            *[None] * 4,
+        ]
+        for point, read in zip(result.points, stored, strict=True):
+            assert (point is None) == (read is None)
+            if point is not None and read is not None:
+                assert point.vector is not None
+                assert read.vector is not None
+                assert point.vector.tobytes() == read.vector.tobytes()
+                assert point._replace(vector=None) == read._replace(vector=None)
+                point.vector[:] = 9
+        assert found(engine, docs, (1, 1), max_score=0.0) == ["a"]
+        bare = engine.write(docs, [Patch(id="a", text="x")], returning=BARE)
+        assert bare.points is not None
+        assert bare.points[0] is not None
+        assert (bare.points[0].vector, bare.points[0].payload, bare.points[0].text) == (None, None, None)
+        assert bare.points[0].version == bare.seq
 
     def test_a_write_of_nothing(self, engine: Engine, docs: CollectionRef) -> None:
         """Nothing happens, and the result says where the collection stands."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 from weakref import WeakSet
 
 import apsw
+import msgspec
 import numpy as np
 
 from vectrograph.domain import cancellation
@@ -27,11 +28,13 @@ from vectrograph.domain.points import (
     IdempotencyKey,
     Op,
     Precondition,
+    WriteLimits,
     WriteResult,
 )
 from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest
 from vectrograph.domain.query_validation import query_vectors, require_scroll, require_spec
 from vectrograph.domain.threads import ThreadPlacement
+from vectrograph.domain.write_validation import validate_writes
 from vectrograph.engines.base import Infos, Outlines, Points, Results
 from vectrograph.engines.embedded.collection.catalog import DIRECTORY as COLLECTIONS
 from vectrograph.engines.embedded.collection.catalog import Catalog, refuse_newer_formats
@@ -81,6 +84,7 @@ CAPABILITIES: Final = Capabilities(
 
 
 _log = logging.getLogger(__name__)
+_write_json: Final = msgspec.json.Encoder().encode
 
 
 def _now() -> int:
@@ -229,6 +233,8 @@ class EmbeddedEngine:
         precondition: Precondition | None = None,
         idempotency: IdempotencyKey | None = None,
         deadline: float | None = None,
+        limits: WriteLimits | None = None,
+        returning: Include | None = None,
     ) -> WriteResult:
         """Apply operations as one transaction; see `Engine.write`."""
         collection = self._find(ref)
@@ -236,14 +242,15 @@ class EmbeddedEngine:
         space = self._space()
 
         def act() -> WriteResult:
+            writes = validate_writes(ops, collection.spec, CAPABILITIES.limits, limits, _write_json)
             return collection.write(
-                ops,
+                writes,
                 precondition or Precondition(),
                 idempotency,
                 deadline,
-                CAPABILITIES.limits,
                 self._clock(),
                 self._cancellation(deadline),
+                returning,
             )
 
         if all(isinstance(op, Delete | DeleteWhere) for op in ops):

@@ -84,7 +84,7 @@ class Collection:
         draft.apply(writes, precondition)
         self._points, self._seq, self._next_serial = draft.points, draft.seq, draft.next_serial
         self._log += draft.changes
-        result = WriteResult(seq=self._seq, outcomes=tuple(draft.outcomes))
+        result = WriteResult(seq=self._seq, outcomes=tuple(draft.outcomes), at=now)
         if key is not None:
             self._replies[key.principal, key.operation, key.key] = (key.body_hash, result, now)
         return result

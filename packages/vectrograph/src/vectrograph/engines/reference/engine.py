@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from threading import RLock
 from typing import Final
 from uuid import uuid4
@@ -10,7 +11,15 @@ from vectrograph.domain.capabilities import Capabilities, EngineLimits, Maintena
 from vectrograph.domain.collections import CollectionInfo, CollectionOutline, CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.errors import AlreadyExists, CollectionNotFound, DeadlineExceeded, InvalidArgument, Unavailable
 from vectrograph.domain.filters.evaluation import NODES, Filter
-from vectrograph.domain.points import ChangePage, IdempotencyKey, Op, Precondition, WriteResult
+from vectrograph.domain.points import (
+    STORED,
+    ChangePage,
+    IdempotencyKey,
+    Op,
+    Precondition,
+    WriteLimits,
+    WriteResult,
+)
 from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest
 from vectrograph.domain.query_validation import query_vectors, require_scroll, require_spec
 from vectrograph.domain.write_validation import validate_writes
@@ -108,13 +117,22 @@ class ReferenceEngine:
         precondition: Precondition | None = None,
         idempotency: IdempotencyKey | None = None,
         deadline: float | None = None,
+        limits: WriteLimits | None = None,
+        returning: Include | None = None,
     ) -> WriteResult:
         """Apply operations as one transaction; see `Engine.write`."""
         with self._lock:
             collection = self._find(ref)
-            writes = validate_writes(ops, collection.spec, CAPABILITIES.limits)
+            writes = validate_writes(ops, collection.spec, CAPABILITIES.limits, limits)
             _check(deadline)
-            return collection.write(writes, precondition or Precondition(), idempotency, self._clock())
+            result = collection.write(writes, precondition or Precondition(), idempotency, self._clock())
+            if returning is None or result.replayed:
+                return result
+            stored = [
+                collection.get(outcome.id, returning) if outcome.status in STORED else None
+                for outcome in result.outcomes
+            ]
+            return replace(result, points=tuple(stored))
 
     def get(self, ref: CollectionRef, ids: Sequence[str], *, include: Include = Include()) -> Points:
         """The points of these ids; see `Engine.get`."""

@@ -35,7 +35,12 @@ def limit_fields(body: bytes, limit: int) -> None:
     for _ in range(limit):
         if place >= end:
             return
-        tag, place = _varint(body, place)
+        tag = body[place]
+        if tag < 0x80:
+            # Almost every tag is one byte.
+            place += 1
+        else:
+            tag, place = _varint(body, place)
         kind = tag & 7
         if kind == _LENGTH:
             length, place = _varint(body, place)

@@ -183,7 +183,7 @@ def encode_point(point: Point, *, json_payload: bool = False) -> bytes:
 
 def _lossless(view: Message, buffers: Sequence[bytes], body: bytes) -> bool:
     """Tell whether the view holds all that was sent; drop its unknown fields."""
-    if any(len(buffer) % _FLOAT.itemsize for buffer in buffers):
+    if any(size % _FLOAT.itemsize for size in set(map(len, buffers))):
         return False
     view.DiscardUnknownFields()
     return view.ByteSize() == len(body)

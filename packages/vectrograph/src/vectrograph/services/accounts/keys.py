@@ -185,7 +185,7 @@ class Keys:
         if len(collections) > MAX_COLLECTIONS:
             raise InvalidArgument.of("collections", f"holds more than {MAX_COLLECTIONS} names", "too_long")
         for position, name in enumerate(collections):
-            validate_name(name, f"collections[{position}]", self._limits)
+            validate_name(name, ("collections", position), self._limits)
         wider = [] if own is None else sorted(set(collections) - own)
         if wider:
             raise PermissionDenied(

@@ -1,21 +1,19 @@
-"""Validation of texts, payloads and sizes against the advertised limits.
+"""Validation of texts, names and sizes against the advertised limits.
 
-Vectors are not looked at here: the engine refuses wrong dimensions, NaN and infinities, naming the position.
+Ids, vectors and payloads to be written are not looked at here: the engine does it where it encodes them, and is given
+the limits.
 """
 
 from collections.abc import Sequence, Sized
 
-import msgspec
-
-from vectrograph.domain.errors import InvalidArgument, TooLarge
+from vectrograph.domain.errors import InvalidArgument, Place
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.payloads import encode_payload
 from vectrograph.domain.points import Payload
+from vectrograph.domain.write_validation import batch_too_large
 
-_encoder = msgspec.json.Encoder()
 
-
-def validate_text(text: str, field: str, limits: Limits) -> None:
+def validate_text(text: str, field: str | Place, limits: Limits) -> None:
     """Accept a text that says something and fits.
 
     Raises:
@@ -47,29 +45,17 @@ def validate_texts(texts: Sequence[str], field: str, limits: Limits) -> None:
     if not texts:
         raise InvalidArgument.of(field, "must hold at least one text", "too_short")
     for position, text in enumerate(texts):
-        validate_text(text, f"{field}[{position}]", limits)
+        validate_text(text, (field, position), limits)
 
 
 def validate_payload(payload: Payload, field: str, limits: Limits) -> None:
-    """Accept a payload whose compact JSON fits; whether all of it is JSON, NaN say, the engine decides.
+    """Accept a JSON object, of something that no engine stores, whose compact text fits.
 
     Raises:
         InvalidArgument: it cannot be written as JSON.
         TooLarge: its JSON is over `max_payload_bytes`.
     """
-    if not payload:
-        return
-    try:
-        size = len(_encoder.encode(payload))
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        # Integers beyond 64 bits are JSON all the same; for what is not, the slow encoder says why.
-        size = len(encode_payload(payload, field, limits.max_payload_bytes))
-    if size > limits.max_payload_bytes:
-        raise TooLarge(
-            f"{field} is {size} bytes of JSON and the limit max_payload_bytes is {limits.max_payload_bytes}; "
-            "keep large things elsewhere and store a reference.",
-            details={"field": field, "limit": limits.max_payload_bytes, "unit": "bytes"},
-        )
+    encode_payload(payload, field, limits.max_payload_bytes)
 
 
 def validate_batch(items: Sized, field: str, limits: Limits) -> None:
@@ -79,10 +65,7 @@ def validate_batch(items: Sized, field: str, limits: Limits) -> None:
         TooLarge: there are more.
     """
     if len(items) > limits.max_batch:
-        raise TooLarge(
-            f"{field} holds {len(items)} items and the limit max_batch is {limits.max_batch}; send several requests.",
-            details={"field": field, "limit": limits.max_batch, "unit": "items"},
-        )
+        raise batch_too_large(field, len(items), limits.max_batch)
 
 
 def validate_top_k(top_k: int, limits: Limits, *, queries: int = 1, field: str = "top_k") -> int:
@@ -110,7 +93,7 @@ def validate_top_k(top_k: int, limits: Limits, *, queries: int = 1, field: str =
     return k
 
 
-def validate_name(name: str, field: str, limits: Limits) -> None:
+def validate_name(name: str, field: str | Place, limits: Limits) -> None:
     """Accept the name of a collection to be made: 1 to `max_name_bytes` bytes of UTF-8, no control characters.
 
     Raises:
@@ -129,7 +112,7 @@ def validate_name(name: str, field: str, limits: Limits) -> None:
         )
 
 
-def utf8_bytes(text: str, field: str) -> int:
+def utf8_bytes(text: str, field: str | Place) -> int:
     """Length of a text as UTF-8.
 
     Raises:

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters.evaluation import Filter, refuse_unconditional
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.points import KEEP, DeleteWhere, IdempotencyKey, Outcome, Precondition, Put
+from vectrograph.domain.points import DeleteWhere, IdempotencyKey, Outcome, Precondition, Put
 from vectrograph.domain.queries import Include, Order, ScrollPage, ScrollRequest
 from vectrograph.engines.base import Engine
 from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.call import Call
 from vectrograph.services.limits.cost import check_filter_cost
 from vectrograph.services.limits.filter_turns import FilterTurns
-from vectrograph.services.limits.validation import validate_batch, validate_payload
 from vectrograph.services.points.field_names import renaming_fields
 
 DEFAULT_PAGE = 100
@@ -120,13 +119,14 @@ class Bulk:
         ref = call.require_collection(collection, "write")
         if not points:
             raise InvalidArgument.of("points", "at least one point is required", "too_short")
-        validate_batch(points, "points", self._limits)
-        for position, point in enumerate(points):
-            if point.payload is not KEEP:
-                validate_payload(point.payload, f"points[{position}].payload", self._limits)
         cost = check_filter_cost(condition.if_match, self._engine, ref, self._limits, points=len(points))
         with self._turns.turn(call, cost), renaming_fields(sequence="points"):
             written = self._engine.write(
-                ref, points, precondition=condition, idempotency=idempotency, deadline=call.deadline
+                ref,
+                points,
+                precondition=condition,
+                idempotency=idempotency,
+                deadline=call.deadline,
+                limits=self._limits.write,
             )
         return written.outcomes

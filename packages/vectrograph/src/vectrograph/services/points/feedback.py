@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from vectrograph.control.feedback import FeedbackLog
 from vectrograph.control.records import FeedbackItem, FeedbackRecord
-from vectrograph.domain.errors import InvalidArgument, TooLarge
+from vectrograph.domain.errors import InvalidArgument, Place, TooLarge
 from vectrograph.domain.limits import Limits
 from vectrograph.engines.base import Engine
 from vectrograph.services.call import Call
@@ -60,7 +60,7 @@ class Feedback:
         self._validate_length(query, "query")
         validate_payload(context, "context", self._limits)
         for position, item in enumerate(items):
-            self._validate_item(item, f"feedback_items[{position}]")
+            self._validate_item(item, ("feedback_items", position))
         self._engine.describe(ref)
         return self._log.create(
             tenant=ref.tenant,
@@ -98,22 +98,22 @@ class Feedback:
         more = f"{found[size - 1].created_at}.{found[size - 1].feedback_id}" if len(found) > size else None
         return FeedbackPage(records=tuple(found[:size]), cursor=more)
 
-    def _validate_item(self, item: FeedbackItem, place: str) -> None:
+    def _validate_item(self, item: FeedbackItem, place: Place) -> None:
         if not 1 <= item.relevance_score <= 5:
             raise InvalidArgument.of(
-                f"{place}.relevance_score",
+                (*place, "relevance_score"),
                 f"is {item.relevance_score}; relevance score must be between 1 and 5",
                 "out_of_range",
             )
-        self._validate_length(item.result_id, f"{place}.result_id")
-        self._validate_length(item.comment, f"{place}.comment")
+        self._validate_length(item.result_id, (*place, "result_id"))
+        self._validate_length(item.comment, (*place, "comment"))
 
-    def _validate_length(self, text: str, field: str) -> None:
+    def _validate_length(self, text: str, field: str | Place) -> None:
         size = utf8_bytes(text, field)
         if size > self._limits.max_text_bytes:
-            raise TooLarge(
-                f"{field} is {size} bytes and the limit max_text_bytes is {self._limits.max_text_bytes}; shorten it.",
-                details={"field": field, "limit": self._limits.max_text_bytes, "unit": "bytes"},
+            limit = self._limits.max_text_bytes
+            raise TooLarge.of(
+                field, f"is {size} bytes and the limit max_text_bytes is {limit}; shorten it.", limit, "bytes"
             )
 
 

@@ -9,7 +9,7 @@ from vectrograph.domain.queries import Include
 from vectrograph.engines.base import Engine
 from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.call import Call
-from vectrograph.services.limits.validation import validate_batch, validate_payload, validate_text
+from vectrograph.services.limits.validation import validate_text
 from vectrograph.services.points.field_names import renaming_fields
 
 
@@ -43,15 +43,14 @@ class Points:
             IdempotencyConflict: the name was used with another body.
         """
         ref = call.require_collection(collection, "write")
-        validate_batch(points, "points", self._limits)
         for position, point in enumerate(points):
-            if point.payload and point.payload is not KEEP:
-                validate_payload(point.payload, f"points[{position}].payload", self._limits)
             if point.text is not None and point.text is not KEEP:
-                validate_text(point.text, f"points[{position}].text", self._limits)
+                validate_text(point.text, ("points", position, "text"), self._limits)
         if points:
             with renaming_fields(sequence="points"):
-                self._engine.write(ref, points, idempotency=idempotency, deadline=call.deadline)
+                self._engine.write(
+                    ref, points, idempotency=idempotency, deadline=call.deadline, limits=self._limits.write
+                )
         else:
             self._engine.describe(ref)
         return len(points)

@@ -6,11 +6,13 @@ from typing import Final
 from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.embedder import Embedder
 from vectrograph.domain.errors import Conflict, InvalidArgument, PointNotFound
-from vectrograph.domain.points import KEEP, Keep, OutcomeStatus, Patch, Payload, Precondition, Put, Vector
+from vectrograph.domain.limits import Limits
+from vectrograph.domain.points import KEEP, Keep, Patch, Payload, Point, Precondition, Put, Vector
 from vectrograph.domain.queries import Include
 from vectrograph.engines.base import Engine
 
 _TEXT_ONLY: Final = Include(vector=False, payload=False, text=True)
+_WHOLE: Final = Include(vector=True, payload=True, text=True)
 _ATTEMPTS: Final = 8
 
 
@@ -36,29 +38,36 @@ class TokenChange:
 class TokenChanges:
     """Applies changes to tokens."""
 
-    def __init__(self, engine: Engine, embedder: Embedder) -> None:
+    def __init__(self, engine: Engine, embedder: Embedder, limits: Limits) -> None:
         self._engine = engine
         self._embedder = embedder
+        self._limits = limits
 
-    def apply(self, ref: CollectionRef, point_id: str, change: TokenChange, deadline: float | None) -> None:
-        """Make one change.
+    def apply(self, ref: CollectionRef, point_id: str, change: TokenChange, deadline: float | None) -> Point:
+        """Make one change, and return the token as it left it.
 
         Raises:
             PointNotFound: there is no such token.
             InvalidArgument: the embedding is not acceptable, or `embedding=None` meets a token without text.
             Conflict: others kept changing the token while this change was tried.
         """
-        if change.leaves_vector:
-            self._patch(ref, Patch(id=point_id, payload=change.payload, text=change.text), deadline)
-        else:
-            self._replace(ref, point_id, change, deadline)
+        if not change.leaves_vector:
+            return self._replace(ref, point_id, change, deadline)
+        patched = self._write(ref, Patch(id=point_id, payload=change.payload, text=change.text), None, deadline)
+        if patched is None:
+            raise missing_token(point_id)
+        return patched
 
-    def _patch(self, ref: CollectionRef, patch: Patch, deadline: float | None) -> None:
-        outcomes = self._engine.write(ref, [patch], deadline=deadline).outcomes
-        if outcomes[0].status is not OutcomeStatus.PATCHED:
-            raise missing_token(patch.id)
+    def _write(
+        self, ref: CollectionRef, op: Put | Patch, condition: Precondition | None, deadline: float | None
+    ) -> Point | None:
+        """Return the token as an operation left it, None when it did nothing."""
+        written = self._engine.write(
+            ref, [op], precondition=condition, deadline=deadline, limits=self._limits.write, returning=_WHOLE
+        )
+        return None if written.points is None else written.points[0]
 
-    def _replace(self, ref: CollectionRef, point_id: str, change: TokenChange, deadline: float | None) -> None:
+    def _replace(self, ref: CollectionRef, point_id: str, change: TokenChange, deadline: float | None) -> Point:
         """Put a vector on condition of the version that was read, so that a deleted token stays deleted."""
         for _ in range(_ATTEMPTS):
             current = self._engine.get(ref, [point_id], include=_TEXT_ONLY)[0]
@@ -71,9 +80,9 @@ class TokenChanges:
                 text=change.text,
             )
             condition = Precondition(if_version={point_id: current.version})
-            outcomes = self._engine.write(ref, [put], precondition=condition, deadline=deadline).outcomes
-            if outcomes[0].status is OutcomeStatus.UPDATED:
-                return
+            replaced = self._write(ref, put, condition, deadline)
+            if replaced is not None:
+                return replaced
         raise Conflict(
             f"Token {point_id} was changed by others {_ATTEMPTS} times while this change was tried; send it again.",
             details={"token_id": point_id},

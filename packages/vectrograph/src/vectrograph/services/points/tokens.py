@@ -1,7 +1,6 @@
 """Tokens: points of the reserved collection `tokens`, whose texts the server embeds."""
 
 import builtins
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -33,13 +32,12 @@ from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.call import Call
 from vectrograph.services.limits.cost import check_filter_cost
 from vectrograph.services.limits.filter_turns import FilterTurns
-from vectrograph.services.limits.validation import validate_batch, validate_payload, validate_text
+from vectrograph.services.limits.validation import validate_batch, validate_text
 from vectrograph.services.points.field_names import renaming_fields
 from vectrograph.services.points.token_changes import TokenChange, TokenChanges, missing_token
 from vectrograph.services.points.token_queries import WHOLE, TokenHit, TokenQueries, TokenQuestion
 from vectrograph.services.points.tokens_collection import ensure_tokens
 
-_BARE: Final = Include(vector=False, payload=False, text=False)
 _RENAMED: Final = {"vector": "embedding", "payload": "metadata"}
 
 
@@ -85,7 +83,7 @@ class Tokens:
         self._embedder = embedder
         self._limits = limits
         self._turns = turns or FilterTurns()
-        self._changes = TokenChanges(engine, embedder)
+        self._changes = TokenChanges(engine, embedder, limits)
         self.queries = TokenQueries(engine, embedder, limits, self._turns)
 
     def ensure(self, tenant: str = DEFAULT_TENANT) -> CollectionInfo:
@@ -122,7 +120,7 @@ class Tokens:
         """
         ref = call.require_collection(TOKENS_COLLECTION, "write")
         with renaming_fields(_RENAMED):
-            return self._create(call, ref, [NewToken(text, metadata, embedding)], "", idempotency)[0]
+            return self._create(call, ref, [NewToken(text, metadata, embedding)], idempotency)[0]
 
     def create_many(
         self, call: Call, items: Sequence[NewToken], *, idempotency: IdempotencyKey | None = None
@@ -140,7 +138,7 @@ class Tokens:
         if not items:
             raise InvalidArgument.of("tokens", "must hold at least one token", "too_short")
         with renaming_fields(_RENAMED, sequence="tokens"):
-            return self._create(call, ref, items, "tokens[{}].", idempotency)
+            return self._create(call, ref, items, idempotency)
 
     def get(self, call: Call, token_id: int) -> Point:
         """One token, whole.
@@ -213,13 +211,11 @@ class Tokens:
         change = TokenChange(text=text, embedding=embedding, payload={} if metadata is None else metadata)
         if change.text is not KEEP and change.text is not None:
             validate_text(change.text, "text", self._limits)
-        if change.payload is not KEEP:
-            validate_payload(change.payload, "metadata", self._limits)
         point_id = _point_id(token_id)
-        if not change.is_empty:
-            with renaming_fields(_RENAMED):
-                self._changes.apply(ref, point_id, change, call.deadline)
-        return self._read(ref, point_id)
+        if change.is_empty:
+            return self._read(ref, point_id)
+        with renaming_fields(_RENAMED):
+            return self._changes.apply(ref, point_id, change, call.deadline)
 
     def delete(self, call: Call, token_id: int) -> None:
         """Remove a token; its number is never given again.
@@ -334,42 +330,36 @@ class Tokens:
         call: Call,
         ref: CollectionRef,
         items: Sequence[NewToken],
-        place: str,
         idempotency: IdempotencyKey | None,
     ) -> builtins.list[Point]:
+        # Before the texts are embedded; the engine looks at the rest.
         for position, item in enumerate(items):
-            self._validate(item, place.format(position))
+            if item.text is not None:
+                validate_text(item.text, ("ops", position, "text"), self._limits)
+            elif item.embedding is None:
+                raise InvalidArgument.of(
+                    ("ops", position, "text"), "is missing; send a text, or an embedding, or both", "missing"
+                )
         puts = [
             Put(id=None, vector=vector, payload=item.metadata or {}, text=item.text)
             for item, vector in zip(items, self._vectors(items), strict=True)
         ]
-        outcomes = self._engine.write(ref, puts, idempotency=idempotency, deadline=call.deadline).outcomes
-        stored = self._engine.get(ref, [outcome.id for outcome in outcomes], include=_BARE)
-        now = time.time_ns() // 1000
-        points = []
-        for item, put, outcome, seen in zip(items, puts, outcomes, stored, strict=True):
-            # Someone may delete a token before its creator has the answer: it was created all the same.
-            created_at = seen.created_at if seen is not None else now
-            points.append(
-                Point(
-                    id=outcome.id,
-                    vector=put.vector,
-                    payload=item.metadata or {},
-                    text=item.text,
-                    created_at=created_at,
-                    updated_at=created_at,
-                    version=outcome.version,
-                    created_seq=outcome.version,
-                )
+        written = self._engine.write(
+            ref, puts, idempotency=idempotency, deadline=call.deadline, limits=self._limits.write
+        )
+        return [
+            Point(
+                id=outcome.id,
+                vector=put.vector,
+                payload=item.metadata or {},
+                text=item.text,
+                created_at=written.at,
+                updated_at=written.at,
+                version=outcome.version,
+                created_seq=outcome.version,
             )
-        return points
-
-    def _validate(self, item: NewToken, place: str) -> None:
-        if item.text is not None:
-            validate_text(item.text, f"{place}text", self._limits)
-        elif item.embedding is None:
-            raise InvalidArgument.of(f"{place}text", "is missing; send a text, or an embedding, or both", "missing")
-        validate_payload(item.metadata or {}, f"{place}metadata", self._limits)
+            for item, put, outcome in zip(items, puts, written.outcomes, strict=True)
+        ]
 
     def _vectors(self, items: Sequence[NewToken]) -> builtins.list[Vector]:
         texts = [item.text for item in items if item.embedding is None and item.text is not None]

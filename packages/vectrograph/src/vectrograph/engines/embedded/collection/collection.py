@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any, Final
 import apsw
 
 from vectrograph.domain.cancellation import Cancellation, refuse_cancelled
-from vectrograph.domain.capabilities import EngineLimits
 from vectrograph.domain.collections import CollectionInfo, CollectionOutline, CollectionSpec, CollectionState
 from vectrograph.domain.errors import (
     CollectionNotFound,
@@ -24,8 +23,9 @@ from vectrograph.domain.errors import (
     Overloaded,
     Unavailable,
 )
-from vectrograph.domain.points import DeleteWhere, IdempotencyKey, Op, Precondition, Vector, WriteResult
-from vectrograph.domain.write_validation import ValidatedWrites, validate_writes
+from vectrograph.domain.points import DeleteWhere, IdempotencyKey, Precondition, Vector, WriteResult
+from vectrograph.domain.queries import Include
+from vectrograph.domain.write_validation import ValidatedWrites
 from vectrograph.engines.embedded.collection.content import Content
 from vectrograph.engines.embedded.columns.store import ColumnStore
 from vectrograph.engines.embedded.disk.failures import DAMAGE, Damaged, quarantined, storage_errors
@@ -214,33 +214,33 @@ class Collection:
 
     def write(
         self,
-        ops: Sequence[Op],
+        writes: ValidatedWrites,
         precondition: Precondition,
         key: IdempotencyKey | None,
         deadline: float | None,
-        limits: EngineLimits,
         now: int,
         check_cancelled: Cancellation,
+        returning: Include | None = None,
     ) -> WriteResult:
         """Apply operations as one transaction; see `Engine.write`.
 
         Args:
-            ops: what to do.
+            writes: what to do.
             precondition: of all of it.
             key: the request's own name.
             deadline: in `time.monotonic()` seconds.
-            limits: of the engine.
             now: microseconds since 1970.
             check_cancelled: called now and then before the commit; may raise to stop.
+            returning: parts of the points to hand back.
         """
-        writes = validate_writes(ops, self.spec, limits)
-        self.upkeep.throttle(self.view(), len(ops), deadline)
+        self.upkeep.throttle(self.view(), len(writes.ops), deadline)
         with self.writing(deadline) as content:
             expired = now - REPLAY_MICROSECONDS
             if key is not None and (reply := _replay(content.store, key, expired)) is not None:
                 return reply
             plan = self._plan(content, writes, precondition, now, check_cancelled)
-            result = WriteResult(seq=plan.counters.seq, outcomes=tuple(plan.outcomes))
+            points = None if returning is None else plan.points(writes, content.view, returning)
+            result = WriteResult(seq=plan.counters.seq, outcomes=tuple(plan.outcomes), at=now, points=points)
             batch = plan.batch(writes, expired)
             if key is not None:
                 batch = content.with_reply(batch, Reply.of(key, result))
@@ -264,8 +264,7 @@ class Collection:
         check_cancelled: Cancellation,
     ) -> Plan:
         named = {op.id for op in writes.ops if not isinstance(op, DeleteWhere) and op.id is not None}
-        whole = any(needs_content(op, precondition) for op in writes.ops)
-        stored = content.store.lookup(sorted(named), content=whole)
+        stored = content.store.lookup(sorted(named), content=needs_content(writes.ops, precondition))
         plan = Plan(
             stored, lambda condition: content.matching(condition, check_cancelled), content.counters, self.spec.ids, now
         )

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Final
 
+import msgspec
 import numpy as np
 
 from vectrograph.domain.points import Change, ChangeKind, IdempotencyKey, Vector, WriteResult
@@ -18,6 +20,9 @@ from vectrograph.engines.embedded.truth.records import (
 
 KINDS = (ChangeKind.PUT, ChangeKind.PATCH, ChangeKind.DELETE)
 """The log stores a kind as its place in here."""
+
+_NUMBERS: Final = {kind: number for number, kind in enumerate(KINDS)}
+_encode: Final = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +83,17 @@ class Batch:
 
     def bindings(self) -> tuple[object, ...]:
         """The values of `schema.INSERT_BATCH`."""
-        data = _Data()
-        points = [_point_row(record, data) for record in self.records]
-        changes = [self._change_row(change, data) for change in self.changes]
-        vectors = self._vector_rows(data)
+        parts: list[bytes] = []
+        points, end = self._point_rows(parts, 1)
+        changes, end = self._change_rows(parts, end)
+        vectors = self._vector_rows(parts, end)
         return (
-            json.dumps(list(self.gone_points)),
-            json.dumps(list(self.gone_vectors)),
-            json.dumps(points),
-            json.dumps(vectors),
-            json.dumps(changes),
-            b"".join(data.parts),
+            _encode(self.gone_points).decode(),
+            _encode(self.gone_vectors).decode(),
+            _encode(points).decode(),
+            _encode(vectors).decode(),
+            _encode(changes).decode(),
+            b"".join(parts),
             4 * self.vectors.shape[1],
             self.at,
             self.seq,
@@ -99,49 +104,48 @@ class Batch:
             state_checksum(self.seq, self.next_serial, self.count),
         )
 
-    def _change_row(self, change: Change, data: "_Data") -> list[int]:
-        kind, name = KINDS.index(change.kind), change.id.encode()
-        return [change.seq, kind, *data.add(name), change_checksum(change.seq, kind, self.at, name)]
+    def _point_rows(self, parts: list[bytes], end: int) -> tuple[list[tuple[int | None, ...]], int]:
+        """Return the rows of `points`, and where the bytes end that they add to `parts`.
 
-    def _vector_rows(self, data: "_Data") -> list[list[int]]:
+        All bytes of a write are bound as one blob, and rows point into it; `substr` of SQL counts from 1.
+        """
+        rows: list[tuple[int | None, ...]] = []
+        for record in self.records:
+            label, version, created_seq, created_at, updated_at, name, payload, text, _ = record
+            payload = payload or b""
+            payload_at = end + len(name)
+            text_at = payload_at + len(payload)
+            numbers = (label, version, created_seq, created_at, updated_at, record.checksum())
+            if text is None:
+                parts += (name, payload)
+                rows.append((*numbers, end, len(name), payload_at, len(payload), None, None))
+                end = text_at
+            else:
+                parts += (name, payload, text)
+                rows.append((*numbers, end, len(name), payload_at, len(payload), text_at, len(text)))
+                end = text_at + len(text)
+        return rows, end
+
+    def _change_rows(self, parts: list[bytes], end: int) -> tuple[list[tuple[int, ...]], int]:
+        """Return the rows of `changes`, and where the bytes end that they add to `parts`."""
+        rows: list[tuple[int, ...]] = []
+        for change in self.changes:
+            seq, number, name = change.seq, _NUMBERS[change.kind], change.id.encode()
+            parts.append(name)
+            rows.append((seq, number, end, len(name), change_checksum(seq, number, self.at, name)))
+            end += len(name)
+        return rows, end
+
+    def _vector_rows(self, parts: list[bytes], end: int) -> list[tuple[int, ...]]:
+        """Return the rows of `vectors`, whose bytes are added to `parts`."""
         stored = self.vectors.astype("<f4", copy=False).tobytes()
         size = 4 * self.vectors.shape[1]
-        offset, _ = data.add(stored)
+        parts.append(stored)
         whole = memoryview(stored)
         return [
-            [label, offset + nth * size, vector_checksum(label, whole[nth * size : (nth + 1) * size])]
+            (label, end + nth * size, vector_checksum(label, whole[nth * size : (nth + 1) * size]))
             for nth, label in enumerate(self.labels)
         ]
-
-
-@dataclass(slots=True)
-class _Data:
-    """Bytes that are bound as one blob; SQL's substr counts from 1."""
-
-    parts: list[bytes] = field(default_factory=list)
-    end: int = 1
-
-    def add(self, part: bytes) -> tuple[int, int]:
-        """Append, and tell offset and length."""
-        offset = self.end
-        self.parts.append(part)
-        self.end += len(part)
-        return offset, len(part)
-
-
-def _point_row(record: Record, data: _Data) -> list[int | None]:
-    text: tuple[int | None, int | None] = (None, None) if record.text is None else data.add(record.text)
-    return [
-        record.label,
-        record.version,
-        record.created_seq,
-        record.created_at,
-        record.updated_at,
-        record.checksum(),
-        *data.add(record.id),
-        *data.add(record.payload or b""),
-        *text,
-    ]
 
 
 def _reply_columns(reply: Reply | None, at: int) -> tuple[str | int | None, ...]:

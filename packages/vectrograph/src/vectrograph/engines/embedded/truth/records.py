@@ -1,11 +1,11 @@
 """Rows of the table `points`, and many of them read as one row: integers as text, bytes as one blob."""
 
 import json
-import struct
-import zlib
 from collections.abc import Sequence
 from functools import lru_cache
+from struct import Struct
 from typing import Any, Final, NamedTuple
+from zlib import crc32
 
 import apsw
 import msgspec
@@ -21,6 +21,9 @@ BARE: Final = Include(vector=False, payload=False, text=False)
 _INTEGERS: Final = ("label", "version", "created_seq", "created_at", "updated_at", "checksum")
 _decode: Final = msgspec.json.Decoder().decode
 _WIDTH: Final = len(_INTEGERS) + 5
+_NONE_READ: Final = [-1, -1, -1]
+_THREE: Final = Struct("<3q").pack
+_EIGHT: Final = Struct("<8q").pack
 
 
 class Record(NamedTuple):
@@ -38,10 +41,11 @@ class Record(NamedTuple):
 
     def checksum(self) -> int:
         """CRC-32 over everything but the vector, which has its own."""
-        numbers = struct.pack("<5q", self.label, self.version, self.created_seq, self.created_at, self.updated_at)
-        payload, text = self.payload or b"", self.text or b""
-        lengths = struct.pack("<3q", len(self.id), len(payload), -1 if self.text is None else len(text))
-        return zlib.crc32(text, zlib.crc32(payload, zlib.crc32(self.id, zlib.crc32(numbers + lengths))))
+        label, version, created_seq, created_at, updated_at, name, payload, text, _ = self
+        payload = payload or b""
+        size = -1 if text is None else len(text)
+        numbers = _EIGHT(label, version, created_seq, created_at, updated_at, len(name), len(payload), size)
+        return crc32(text or b"", crc32(payload, crc32(name, crc32(numbers))))
 
     @property
     def nbytes(self) -> int:
@@ -77,22 +81,22 @@ def decode_vector(stored: bytes) -> Vector:
 
 def vector_checksum(label: int, stored: bytes | memoryview) -> int:
     """CRC-32 over a vector and the label it belongs to."""
-    return zlib.crc32(stored, zlib.crc32(label.to_bytes(8, "little")))
+    return crc32(stored, crc32(label.to_bytes(8, "little")))
 
 
 def change_checksum(seq: int, kind: int, at: int, id: bytes) -> int:
     """CRC-32 over an entry of the log of changes."""
-    return zlib.crc32(id, zlib.crc32(struct.pack("<3q", seq, kind, at)))
+    return crc32(id, crc32(_THREE(seq, kind, at)))
 
 
 def reply_checksum(*columns: str | int) -> int:
     """CRC-32 over an idempotency record: principal, operation, key, body hash, result, time."""
-    return zlib.crc32(json.dumps(columns).encode())
+    return crc32(json.dumps(columns).encode())
 
 
 def state_checksum(seq: int, next_serial: int, count: int) -> int:
     """CRC-32 over the counters of a collection."""
-    return zlib.crc32(struct.pack("<3q", seq, next_serial, count))
+    return crc32(_THREE(seq, next_serial, count))
 
 
 def read_records(
@@ -112,7 +116,7 @@ def read_records(
     """
     row: Any = connection.execute(_query(condition, include), tuple(bindings)).fetchall()[0]
     numbers, data = row
-    return [] if numbers is None else _split(json.loads(f"[{numbers}]"), data, include)
+    return [] if numbers is None else _split(_decode(f"[{numbers}]"), data, include)
 
 
 @lru_cache(maxsize=128)
@@ -136,19 +140,23 @@ def _split(numbers: list[int], data: bytes, include: Include) -> list[Record]:
     records = []
     offset = 0
     verifiable = include.payload and include.text
-    for start in range(0, len(numbers), _WIDTH):
-        label, version, created_seq, created_at, updated_at, checksum, *sizes, vector_check = numbers[
-            start : start + _WIDTH
-        ]
-        parts: list[bytes | None] = []
-        for size in sizes:
-            parts.append(None if size < 0 else data[offset : offset + size])
-            offset += max(size, 0)
-        point_id, payload, text, vector = parts
-        record = Record(label, version, created_seq, created_at, updated_at, point_id or b"", payload, text, vector)
+    for row in zip(*[iter(numbers)] * _WIDTH, strict=True):
+        label, version, created_seq, created_at, updated_at, checksum, id_size, *sizes, vector_check = row
+        name = data[offset : offset + id_size]
+        offset += id_size
+        payload: bytes | None = None
+        text: bytes | None = None
+        vector: bytes | None = None
+        if sizes != _NONE_READ:
+            parts: list[bytes | None] = []
+            for size in sizes:
+                parts.append(None if size < 0 else data[offset : offset + size])
+                offset += max(size, 0)
+            payload, text, vector = parts
+        record = Record(label, version, created_seq, created_at, updated_at, name, payload, text, vector)
         if verifiable and record.checksum() != checksum:
-            raise Damaged(f"the checksum of point {record.id!r} does not hold")
+            raise Damaged(f"the checksum of point {name!r} does not hold")
         if include.vector and (vector is None or vector_checksum(label, vector) != vector_check):
-            raise Damaged(f"the checksum of the vector of point {record.id!r} does not hold")
+            raise Damaged(f"the checksum of the vector of point {name!r} does not hold")
         records.append(record)
     return records

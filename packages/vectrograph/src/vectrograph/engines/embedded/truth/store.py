@@ -387,7 +387,7 @@ class Store:
             raise Damaged(f"the checksum of the record of idempotency key {key.key!r} does not hold")
         result = json.loads(stored)
         outcomes = tuple(Outcome(name, OutcomeStatus(status), version) for name, status, version in result["outcomes"])
-        return body_hash, WriteResult(seq=result["seq"], outcomes=outcomes, replayed=True)
+        return body_hash, WriteResult(seq=result["seq"], outcomes=outcomes, at=at, replayed=True)
 
     def reply_sizes(self) -> list[tuple[int, int, int]]:
         """Idempotency records in groups, oldest first: time of the newest one, how many, bytes of their outcomes."""

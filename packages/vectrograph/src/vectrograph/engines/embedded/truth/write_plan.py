@@ -1,8 +1,8 @@
 """From accepted operations to one batch: what each does, given what is stored and what those before it did."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -10,19 +10,25 @@ from vectrograph.domain.collections import IdKind
 from vectrograph.domain.errors import Conflict
 from vectrograph.domain.filters.evaluation import Filter, predicate
 from vectrograph.domain.points import (
+    KEEP,
     MAX_SERIAL_ID,
+    STORED,
     Change,
     ChangeKind,
+    Delete,
     DeleteWhere,
     Keep,
     Op,
     Outcome,
     OutcomeStatus,
     Patch,
+    Point,
     Precondition,
     Put,
 )
+from vectrograph.domain.queries import Include
 from vectrograph.domain.write_validation import ValidatedWrites
+from vectrograph.engines.embedded.rows.view import View
 from vectrograph.engines.embedded.truth.batch import Batch
 from vectrograph.engines.embedded.truth.records import Record, decode_payload
 
@@ -41,6 +47,12 @@ class _Staged(NamedTuple):
 
     record: Record
     vector_row: int | None
+
+
+_Part: TypeAlias = bytes | Keep | None
+"""An encoded payload or text, or what stands for one."""
+_Row: TypeAlias = tuple[Put, _Part, _Part, int]
+"""A Put, its payload, its text, and the row of the write's vectors that it takes."""
 
 
 class Plan:
@@ -77,27 +89,37 @@ class Plan:
         Raises:
             Conflict: the numbers of a serial collection are used up.
         """
-        row = 0
+        row, unconditional = 0, precondition.is_empty
+        puts: list[_Row] = []
         for op, payload, text in zip(writes.ops, writes.payloads, writes.texts, strict=True):
+            if isinstance(op, Put):
+                if unconditional or self._may(op, precondition):
+                    puts.append((op, payload, text, row))
+                row += 1
+                if unconditional:
+                    continue
+            self._put(puts)
+            puts = []
             if isinstance(op, DeleteWhere):
                 self._delete_where(op)
-                continue
-            old = self._current(op.id) if op.id is not None else None
-            if not _holds(precondition, op.id, old):
-                self._report(op.id or "", OutcomeStatus.SKIPPED, old.version if old else 0)
-            elif isinstance(op, Put):
-                self._put(self._name(op), old, row, payload, text)
-            elif isinstance(op, Patch):
-                self._patch(op, old, payload, text)
-            else:
-                self._delete(op.id, old)
-            row += isinstance(op, Put)
+            elif not isinstance(op, Put) and self._may(op, precondition):
+                old = self._current(op.id)
+                if isinstance(op, Patch):
+                    self._patch(op, old, payload, text)
+                else:
+                    self._delete(op.id, old)
+        self._put(puts)
 
     def batch(self, writes: ValidatedWrites, expired: int) -> Batch:
         """The transaction that makes the picture true."""
         touched = [(self._stored.get(name), staged) for name, staged in self._staged.items()]
+        # Labels differ, so that nothing behind them is compared.
         fresh = sorted(
-            (s for _, s in touched if s is not None and s.vector_row is not None), key=lambda s: s.record.label
+            [
+                (staged.record.label, staged.record.created_seq, staged.vector_row)
+                for _, staged in touched
+                if staged is not None and staged.vector_row is not None
+            ]
         )
         return Batch(
             at=self._now,
@@ -109,12 +131,36 @@ class Plan:
                 old.label for old, s in touched if old is not None and (s is None or s.record.label != old.label)
             ],
             records=[staged.record for _, staged in touched if staged is not None],
-            vectors=writes.vectors[np.array([s.vector_row for s in fresh], np.int64)],
-            labels=[s.record.label for s in fresh],
-            created=[s.record.created_seq for s in fresh],
+            vectors=writes.vectors[np.array([row for _, _, row in fresh], np.int64)],
+            labels=[label for label, _, _ in fresh],
+            created=[created for _, created, _ in fresh],
             changes=self._changes,
             expired=expired,
         )
+
+    def points(self, writes: ValidatedWrites, view: View, include: Include) -> tuple[Point | None, ...]:
+        """Return the points as the write leaves them, one for each outcome; None for what it did not store.
+
+        Args:
+            writes: what was applied.
+            view: the state before; it has the vectors of points that were patched.
+            include: parts of the points.
+        """
+        found: list[Point | None] = []
+        for outcome in self.outcomes:
+            staged = self._staged.get(outcome.id) if outcome.status in STORED else None
+            if staged is None:
+                found.append(None)
+                continue
+            point = staged.record.point(include)
+            if include.vector:
+                if staged.vector_row is not None:
+                    vector = writes.vectors[staged.vector_row]
+                else:
+                    vector = view.vectors[view.rows_of(np.array([staged.record.label], np.int64))[0]]
+                point = point._replace(vector=vector.copy())
+            found.append(point)
+        return tuple(found)
 
     def _current(self, id: str) -> Record | None:
         if id in self._staged:
@@ -122,34 +168,51 @@ class Plan:
             return None if staged is None else staged.record
         return self._stored.get(id)
 
-    def _name(self, op: Put) -> str:
-        if self._ids is IdKind.STRING:
-            return op.id or ""
-        number = self.counters.next_serial if op.id is None else int(op.id)
+    def _may(self, op: Put | Patch | Delete, precondition: Precondition) -> bool:
+        """Return whether the precondition holds of an operation, and report one that is skipped."""
+        old = self._current(op.id) if op.id is not None else None
+        if _holds(precondition, op.id, old):
+            return True
+        self._report(op.id or "", OutcomeStatus.SKIPPED, old.version if old else 0)
+        return False
+
+    def _number(self, id: str | None) -> str:
+        """Return the id of a Put in a serial collection, and move the counter past it."""
+        number = self.counters.next_serial if id is None else int(id)
         if number > MAX_SERIAL_ID:
             raise Conflict("The numbers of this collection are used up; name the point yourself.")
         self.counters.next_serial = max(self.counters.next_serial, number + 1)
         return str(number)
 
-    def _put(
-        self, id: str, old: Record | None, row: int, payload: bytes | Keep | None, text: bytes | Keep | None
-    ) -> None:
-        seq = self._record(ChangeKind.PUT, id)
-        record = Record(
-            label=seq,
-            version=seq,
-            created_seq=old.created_seq if old else seq,
-            created_at=old.created_at if old else self._now,
-            updated_at=self._now,
-            id=id.encode(),
-            payload=_merge(payload, old.payload if old else b"{}"),
-            text=_merge(text, old.text if old else None),
-        )
-        self._staged[id] = _Staged(record, row)
-        self.counters.count += old is None
-        self._report(id, OutcomeStatus.UPDATED if old else OutcomeStatus.CREATED, seq)
+    def _put(self, puts: Iterable[_Row]) -> None:
+        """Store points whole, one after another."""
+        # Most writes are many Puts and nothing else: the loop makes no call for a point with an id of its own.
+        now, serial, stored, staged = self._now, self._ids is IdKind.SERIAL, self._stored, self._staged
+        put, created, updated = ChangeKind.PUT, OutcomeStatus.CREATED, OutcomeStatus.UPDATED
+        seq, count = self.counters.seq, self.counters.count
+        for op, payload, text, row in puts:
+            name = self._number(op.id) if serial else op.id or ""
+            if name in staged:
+                before = staged[name]
+                old = None if before is None else before.record
+            else:
+                old = stored.get(name)
+            seq += 1
+            if old is None:
+                count += 1
+                payload = b"{}" if isinstance(payload, Keep) else payload
+                text = None if isinstance(text, Keep) else text
+                record = Record(seq, seq, seq, now, now, name.encode(), payload, text)
+            else:
+                payload = old.payload if isinstance(payload, Keep) else payload
+                text = old.text if isinstance(text, Keep) else text
+                record = Record(seq, seq, old.created_seq, old.created_at, now, old.id, payload, text)
+            staged[name] = _Staged(record, row)
+            self._changes.append(Change(seq, put, name, now))
+            self.outcomes.append(Outcome(name, created if old is None else updated, seq))
+        self.counters.seq, self.counters.count = seq, count
 
-    def _patch(self, op: Patch, old: Record | None, payload: bytes | Keep | None, text: bytes | Keep | None) -> None:
+    def _patch(self, op: Patch, old: Record | None, payload: _Part, text: _Part) -> None:
         if old is None:
             self._report(op.id, OutcomeStatus.MISSING, 0)
             return
@@ -157,8 +220,8 @@ class Plan:
         record = old._replace(
             version=seq,
             updated_at=self._now,
-            payload=_merge(payload, old.payload),
-            text=_merge(text, old.text),
+            payload=old.payload if isinstance(payload, Keep) else payload,
+            text=old.text if isinstance(text, Keep) else text,
         )
         before = self._staged.get(op.id)
         self._staged[op.id] = _Staged(record, before.vector_row if before else None)
@@ -190,11 +253,15 @@ class Plan:
         self.outcomes.append(Outcome(id, status, version))
 
 
-def needs_content(op: Op, precondition: Precondition) -> bool:
-    """Whether an operation can only be planned with the stored payload and text of its point at hand."""
-    if isinstance(op, Patch) or precondition.if_match is not None:
+def needs_content(ops: Sequence[Op], precondition: Precondition) -> bool:
+    """Return whether operations can only be planned with the stored payloads and texts of their points at hand."""
+    if precondition.if_match is not None:
         return True
-    return isinstance(op, Put) and (isinstance(op.payload, Keep) or isinstance(op.text, Keep))
+    # No generator: it would be entered anew for each of thousands of operations.
+    for op in ops:  # noqa: SIM110
+        if isinstance(op, Patch) or (isinstance(op, Put) and (op.payload is KEEP or op.text is KEEP)):
+            return True
+    return False
 
 
 def _holds(precondition: Precondition, id: str | None, old: Record | None) -> bool:
@@ -205,7 +272,3 @@ def _holds(precondition: Precondition, id: str | None, old: Record | None) -> bo
         return False
     condition = precondition.if_match
     return condition is None or (old is not None and predicate(condition)(decode_payload(old.payload or b"{}")))
-
-
-def _merge(new: bytes | Keep | None, old: bytes | None) -> bytes | None:
-    return old if isinstance(new, Keep) else new

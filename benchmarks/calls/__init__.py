@@ -1,0 +1,1 @@
+"""Counting what one request costs the server in calls of its own functions."""
