@@ -118,7 +118,7 @@ class OverHttp:
 
 
 def route_of(name: str) -> Operation:
-    """The route of a procedure."""
+    """Return the route of a procedure."""
     procedure = PROCEDURES[name]
     [found] = [
         operation
@@ -129,7 +129,7 @@ def route_of(name: str) -> Operation:
 
 
 def masked(message: Any) -> Any:
-    """An answer without what only one server can say."""
+    """Return an answer without the parts that only one server can give."""
 
     def cover(value: Any) -> Any:
         if isinstance(value, list):
@@ -352,7 +352,7 @@ STORY = [
 
 
 def outcomes(wire: OverGrpc | OverHttp, key: str) -> list[Outcome]:
-    """The outcome of every step over one wire."""
+    """Return the outcome of every step over one wire."""
     memory: Memory = {"key": key, "wrong": "ng_live_wrong"}
     found = []
     for step in STORY:

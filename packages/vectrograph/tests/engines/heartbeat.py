@@ -1,4 +1,4 @@
-"""How long threads of a process cannot go on for want of the interpreter, not of a core.
+"""Time that threads of a process wait for the interpreter, not for a core.
 
 A beat sleeps a millisecond and looks how much longer it took. From that goes what the kernel says the threads of the
 process waited for a core meanwhile: that others use the machine is not the engine's doing, and a thread that holds the

@@ -18,7 +18,7 @@ DIMENSION = 128
 
 
 def rows(count: int, seed: int = 1) -> Vector:
-    """Some clusters."""
+    """Return some clusters."""
     generator = np.random.default_rng(seed)
     centres = generator.standard_normal((20, DIMENSION))
     noise = generator.standard_normal((count, DIMENSION))
@@ -51,7 +51,7 @@ def covered(engine: EmbeddedEngine) -> int:
 
 
 def graph_bytes(seen: View) -> int:
-    """What the graph of a View takes."""
+    """Return the bytes that the graph of a View takes."""
     return 0 if seen.served is None else seen.served.graph.nbytes
 
 
@@ -62,7 +62,9 @@ def home(directory: Path) -> Path:
 
 
 def assert_whole(seen: View, vectors: Vector, alive: set[int]) -> None:
-    """A View shows exactly the vectors of these numbers (those that were not overwritten have label number + 1)."""
+    """Expect a View to show exactly the vectors of these numbers (those that were not overwritten have label
+    number + 1).
+    """
     assert seen.count == len(alive)
     labels = seen.labels[seen.live]
     assert set((labels - 1).tolist()) == alive

@@ -35,7 +35,7 @@ class Failures:
         self.passed = 0
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """The whole suite runs until something fails; what is likely to comes first."""
+        """Run the whole suite until something fails; likely failures come first."""
         items.sort(key=lambda item: self._likely not in (_module(item).rpartition(".")[2], _name(item)))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -1,4 +1,4 @@
-"""What a killed process leaves besides its data, of which `torture` speaks."""
+"""Leftovers of a killed process besides its data."""
 
 import json
 import os

@@ -31,7 +31,7 @@ class Rows:
 
 
 def originals(count: int, seed: int = 1) -> Rows:
-    """Some vectors, some of them equal, some zero."""
+    """Return vectors, some of them equal, some zero."""
     generator = np.random.default_rng(seed)
     vectors = generator.standard_normal((count, DIMENSION)).astype(np.float32)
     vectors[::7] = vectors[0]
@@ -40,7 +40,7 @@ def originals(count: int, seed: int = 1) -> Rows:
 
 
 def state(rows: Rows, distance: Distance, covered: int | None = None, checksum: int = 5) -> SavedRows:
-    """What is saved of these rows, some of them dead; with a graph over the first, unless it covers none."""
+    """Return the saved state of these rows, some of them dead; with a graph over the first, unless it covers none."""
     count = len(rows.vectors)
     live = np.arange(count) % 5 != 2
     served = None

@@ -1,4 +1,4 @@
-"""What the embedded engine does about its files: one owner, half-made things, housekeeping."""
+"""Files of the embedded engine: one owner, half-made things, housekeeping."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What background work leaves to those in the foreground: cores, time, and memory."""
+"""Cores, time and memory that background work leaves to the foreground."""
 
 import importlib
 import subprocess

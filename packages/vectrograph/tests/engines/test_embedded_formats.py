@@ -33,7 +33,7 @@ def snapshot(directory: Path) -> dict[str, bytes]:
 
 
 def renumber(path: Path, number: int = NEWER, **changes: Any) -> None:
-    """What a later version would have written."""
+    """Write a file as a later version would."""
     body = {**json.loads(path.read_text()), "format": number, "something": "new", **changes}
     del body["checksum"]
     body["checksum"] = zlib.crc32(json.dumps(body, sort_keys=True).encode())
@@ -41,22 +41,22 @@ def renumber(path: Path, number: int = NEWER, **changes: Any) -> None:
 
 
 def newer_root(home: Path) -> None:
-    """The database's own number."""
+    """Raise the format number of the database."""
     renumber(home.parent.parent / "vectrograph.json")
 
 
 def newer_manifest(home: Path) -> None:
-    """That of one collection."""
+    """Raise the format number of one collection."""
     renumber(home / "manifest.json")
 
 
 def newer_manifest_of_a_drop(home: Path) -> None:
-    """A collection that would be removed at the next open if it were ours."""
+    """Leave a collection of a later version half made."""
     renumber(home / "manifest.json", state=CollectionState.DROPPING.value)
 
 
 def newer_data(home: Path) -> None:
-    """That of its SQLite file."""
+    """Raise the format number of its SQLite file."""
     with sqlite3.connect(home / "points.sqlite") as connection:
         connection.execute(f"PRAGMA user_version = {NEWER}")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -64,7 +64,7 @@ def newer_data(home: Path) -> None:
 
 
 def newer_data_without_manifest(home: Path) -> None:
-    """Which would be recovered from the data if that were ours."""
+    """Damage the manifest of a later version."""
     newer_data(home)
     (home / "manifest.json").unlink()
 

@@ -101,7 +101,7 @@ def test_a_published_graph_never_changes(scratch: Path, opened: Callable[..., Em
 def test_nobody_waits_for_a_graph_that_is_no_longer_wanted(
     scratch: Path, opened: Callable[..., EmbeddedEngine], end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever drops or closes waits for the thousand rows under way; the others are not added any more."""
+    """Dropping and closing wait for the thousand rows under way; the others are not added any more."""
     added: list[int] = []
     stages: list[str] = []
     begun, going_on = threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""What an index may take: the memory budget, and how writers are slowed while it lags."""
+"""Memory budget of an index, and the slowing of writers while it lags."""
 
 import threading
 import time

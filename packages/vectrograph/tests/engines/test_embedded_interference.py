@@ -1,4 +1,4 @@
-"""How much others cost the engine, and the engine others: busy Python threads, and threads that are held up."""
+"""Interference between the engine and other Python threads of the process."""
 
 import subprocess
 import sys

@@ -71,7 +71,7 @@ def living(scratch: Path) -> Iterator[EmbeddedEngine]:
 
 @pytest.fixture
 def left(scratch: Path) -> Any:
-    """Copies the files as they are, to the same place each time."""
+    """Copy the files as they are, to the same place each time."""
 
     def copied(name: str = "left") -> Path:
         shutil.rmtree(scratch / name, ignore_errors=True)

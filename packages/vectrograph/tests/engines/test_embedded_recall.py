@@ -1,4 +1,4 @@
-"""What is found with nothing set by anybody, in data that are hard for graphs."""
+"""Recall with default settings, in data that are hard for graphs."""
 
 from importlib.util import find_spec
 from pathlib import Path

@@ -206,7 +206,7 @@ def test_scans_find_all_that_is_nearest(distance: Distance, quantisation: Quanti
 
 @pytest.mark.parametrize("distance", Distance)
 def test_a_query_far_outside_is_not_lost(distance: Distance) -> None:
-    """Where the space of the codes has no place for the query, originals are compared."""
+    """Originals are compared where the space of the codes has no place for the query."""
     rows = skewed(500, 8, 7)
     originals = Rows.of(rows)
     graph = Graph.build(originals, distance)

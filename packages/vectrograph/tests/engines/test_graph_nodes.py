@@ -1,4 +1,4 @@
-"""Which rows stand behind which node: against a dictionary of codes."""
+"""Rows behind each node, against a dictionary of codes."""
 
 from collections import defaultdict
 from itertools import pairwise

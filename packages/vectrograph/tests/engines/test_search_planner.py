@@ -1,4 +1,4 @@
-"""Whatever way the planner takes, the answer is that of the exact scan, or as good as the recall that was measured."""
+"""Planner: on every way the answer is that of the exact scan, or as good as the measured recall."""
 
 from dataclasses import replace
 from functools import lru_cache

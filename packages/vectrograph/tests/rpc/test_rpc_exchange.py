@@ -1,4 +1,4 @@
-"""What surrounds every call: request ids, deadlines, errors as statuses, the access log; over scripted services."""
+"""Frame of every call: request ids, deadlines, errors as statuses, the access log; over scripted services."""
 
 import json
 import threading

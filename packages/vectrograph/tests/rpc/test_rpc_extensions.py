@@ -1,4 +1,4 @@
-"""What the contract does not have: filters, exact and explained searches, deadlines in the engine, idempotency keys."""
+"""Extensions of the contract: filters, exact and explained searches, deadlines in the engine, idempotency keys."""
 
 import json
 import threading

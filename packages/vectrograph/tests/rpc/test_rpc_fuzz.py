@@ -1,4 +1,4 @@
-"""Whatever bytes arrive, the answer is a status of the contract, never a crash, and the server goes on."""
+"""Fuzzing: any bytes are answered with a status of the contract, never a crash, and the server goes on."""
 
 from collections.abc import Callable
 from typing import Any

@@ -51,7 +51,7 @@ def unpacked(number: int, values: list[float]) -> bytes:
 
 
 def puts_of(body: bytes, limits: Limits | None = None) -> list[Put]:
-    """The points of an UpsertRequest as they are stored."""
+    """Return the points of an UpsertRequest as they are stored."""
     return messages.decode_upsert(body).puts(limits or Limits())
 
 

@@ -33,7 +33,7 @@ class Engine(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this engine can do, constant for its life."""
+        """Capabilities of this engine, constant for its life."""
         ...
 
     def create(self, spec: CollectionSpec) -> CollectionInfo:
@@ -55,7 +55,7 @@ class Engine(Protocol):
         ...
 
     def list(self, tenant: str) -> Infos:
-        """All collections of a tenant, sorted by name, quarantined ones included."""
+        """Return all collections of a tenant, sorted by name, quarantined ones included."""
         ...
 
     def outline(self, tenant: str) -> Outlines:
@@ -105,7 +105,7 @@ class Engine(Protocol):
         ...
 
     def get(self, ref: CollectionRef, ids: Sequence[str], *, include: Include = Include()) -> Points:
-        """The points of these ids in this order, None where there is none.
+        """Return the points of these ids in this order, None where there is none.
 
         Raises:
             CollectionNotFound, CollectionQuarantined.
@@ -133,7 +133,7 @@ class Engine(Protocol):
         ...
 
     def count(self, ref: CollectionRef, filter: Filter | None = None, *, deadline: float | None = None) -> int:
-        """How many points there are, or match; exact.
+        """Return how many points there are, or match; exact.
 
         Raises:
             CollectionNotFound, CollectionQuarantined.
@@ -141,7 +141,7 @@ class Engine(Protocol):
         ...
 
     def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
-        """The log of changes after an opaque position (None: from the beginning), oldest first.
+        """Return the log of changes after an opaque position (None: from the beginning), oldest first.
 
         Raises:
             CollectionNotFound, CollectionQuarantined.

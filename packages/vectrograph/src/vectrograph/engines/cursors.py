@@ -14,18 +14,18 @@ _SEAL_BYTES: Final = 8
 
 
 def scroll_scope(collection: str, request: ScrollRequest) -> str:
-    """What a scroll's cursor is bound to: the collection's own id, order and filter."""
+    """Return the scope of a scroll's cursor: the collection's own id, order and filter."""
     condition = None if request.filter is None else to_dict(request.filter)
     return json.dumps([collection, request.order.key, request.order.descending, condition], sort_keys=True)
 
 
 def log_scope(collection: str) -> str:
-    """What a position in the log of changes is bound to: the collection's own id."""
+    """Return the scope of a position in the log of changes: the collection's own id."""
     return json.dumps([collection, "changes"])
 
 
 def seal(scope: str, key: str | int) -> str:
-    """An opaque text for a key, which `unseal` gives back for the same scope only.
+    """Return an opaque text for a key, which `unseal` gives back for the same scope only.
 
     >>> unseal("a", seal("a", 17), "cursor")
     17
@@ -35,7 +35,7 @@ def seal(scope: str, key: str | int) -> str:
 
 
 def unseal(scope: str, text: str, field: str) -> Any:
-    """The key in a text that `seal` made for this scope.
+    """Return the key in a text that `seal` made for this scope.
 
     Raises:
         InvalidArgument: the text is of another scope, or no text of ours.

@@ -30,7 +30,7 @@ _ALWAYS: Final = (
 
 
 def add_gateway(document: dict[str, Any], operations: Iterable[Operation]) -> dict[str, Any]:
-    """The document with the gateway's tags, paths and schemas in it."""
+    """Return the document with the gateway's tags, paths and schemas in it."""
     operations = tuple(operations)
     document["tags"] += [
         {

@@ -68,7 +68,7 @@ class Template:
         return cls(path, fixed, varying, endpoints)
 
     def match(self, parts: list[bytes]) -> dict[str, bytes] | None:
-        """The parts that vary, still encoded, of a path with as many parts; None when this is another path."""
+        """Return the parts that vary, still encoded, of a path with as many parts; None when this is another path."""
         for place, part in self.fixed:
             if parts[place] != part:
                 return None
@@ -107,7 +107,9 @@ class Gateway:
         await endpoint(scope, receive, send)
 
     def _find(self, method: str, parts: list[bytes]) -> tuple[Template, GatewayEndpoint, dict[str, bytes]]:
-        """The first path of the table that has the method: an id may be called as a fixed part of another path."""
+        """Return the first path of the table that has the method: an id may be called as a fixed part of
+        another path.
+        """
         candidates = self._templates.get(len(parts), ())
         matched = [(template, found) for template in candidates if (found := template.match(parts)) is not None]
         if not matched:

@@ -83,7 +83,7 @@ def read_query(kind: type[S], query: bytes) -> S:
 
 
 def read_bytes(value: Any, where: str) -> bytes:
-    """A field of bytes, in the standard or the URL alphabet, with or without padding.
+    """Return a field of bytes, in the standard or the URL alphabet, with or without padding.
 
     Raises:
         InvalidArgument: it is not base64.
@@ -214,7 +214,7 @@ def _read_integer(low: int, high: int, value: Any, where: str) -> int:
 
 
 def _number(text: str) -> int | float | None:
-    """The number that a string spells as JSON does; None when it spells none."""
+    """Return the number that a string spells as JSON does; None when it spells none."""
     if len(text) > _MAX_DIGITS or (found := _NUMBER.fullmatch(text)) is None:
         return None
     return int(text) if found[2] is None and found[3] is None else float(text)

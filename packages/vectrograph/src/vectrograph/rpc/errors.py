@@ -32,7 +32,7 @@ def status_of(error: DomainError) -> grpc.StatusCode:
 
 
 def message_of(error: DomainError) -> str:
-    """The status message: the error's own, cut to a length that every client takes."""
+    """Return the status message: the error's own, cut to a length that every client takes."""
     encoded = error.message.encode("utf-8", "replace")
     if len(encoded) <= _MAX_MESSAGE_BYTES:
         return encoded.decode("utf-8")

@@ -59,7 +59,7 @@ class Exchange:
         self._context.send_initial_metadata((("x-request-id", self.request_id),))
 
     def authenticate(self, services: Services, trusted_proxies: Sequence[Network] = ()) -> Call:
-        """The caller, request id and deadline of this call.
+        """Return the caller, request id and deadline of this call.
 
         Raises:
             RateLimited: the address or the caller sent too many.
@@ -100,7 +100,7 @@ class Exchange:
         return principal, origin
 
     def receive(self, messages: Iterator[bytes], limits: Limits, max_bytes: int | None = None) -> bytes:
-        """The bytes of the call's one message, `max_bytes` or the limit `max_body_bytes` at most.
+        """Return the bytes of the call's one message, `max_bytes` or the limit `max_body_bytes` at most.
 
         Raises:
             InvalidArgument: the caller closed its side without sending one.
@@ -154,7 +154,7 @@ class Exchange:
 
 
 def _idempotency_key(given: Mapping[str, str | bytes]) -> str | None:
-    """The caller's own name for a write, from the metadata `idempotency-key`."""
+    """Return the caller's own name for a write, from the metadata `idempotency-key`."""
     value = given.get("idempotency-key")
     if value is None:
         return None
@@ -174,7 +174,7 @@ def caller_address(context: grpc.ServicerContext, trusted_proxies: Sequence[Netw
 
 @lru_cache(maxsize=1_024)
 def peer_address(peer: str) -> str:
-    """The network address in what grpc calls the peer; "" where there is none.
+    """Return the network address in what grpc calls the peer; "" where there is none.
 
     >>> peer_address("ipv4:127.0.0.1:53124"), peer_address("ipv6:%5B::1%5D:53124"), peer_address("unix:")
     ('127.0.0.1', '::1', '')
@@ -184,12 +184,12 @@ def peer_address(peer: str) -> str:
 
 
 def request_id_of(given: Mapping[str, str | bytes]) -> str:
-    """The caller's own `x-request-id` when it is safe to log and send back, else a new one."""
+    """Return the caller's own `x-request-id` when it is safe to log and send back, else a new one."""
     return usable_request_id(given.get("x-request-id")) or new_request_id()
 
 
 def credential_of(given: Mapping[str, str | bytes]) -> str:
-    """The credential in a call's metadata: `authorization` (scheme optional, in any case), else `x-api-key`.
+    """Return the credential in a call's metadata: `authorization` (scheme optional, in any case), else `x-api-key`.
 
     Raises:
         Unauthenticated: there is none, or `authorization` has something else than a bearer credential.
@@ -207,7 +207,7 @@ def credential_of(given: Mapping[str, str | bytes]) -> str:
 
 
 def _bearer(value: str | bytes) -> str:
-    """The credential behind an optional `Bearer`."""
+    """Return the credential behind an optional `Bearer`."""
     words = value.split() if isinstance(value, str) else []
     if len(words) == 2 and words[0].lower() == _SCHEME:
         return words[1]

@@ -101,7 +101,7 @@ def _parsed(question: bytes, context: grpc.ServicerContext) -> Any:
 
 
 def _public_pool() -> DescriptorPool:
-    """The files of every service that is served, imported ones first."""
+    """Return the files of every service that is served, imported ones first."""
     pool = DescriptorPool()
     for module in (auth_pb, vectron_pb, vectrograph_pb, health_pb2, reflection_pb2):
         pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)

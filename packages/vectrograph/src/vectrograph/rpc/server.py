@@ -71,7 +71,7 @@ def build_grpc_server(
     max_waiting: int | None = None,
     placement: ThreadPlacement = ThreadPlacement(),  # noqa: B008 (it has no state)
 ) -> "GracefulServer":
-    """A server that is neither bound to a port nor started.
+    """Return a server that is neither bound to a port nor started.
 
     Args:
         services: what answers. A message over their limit `max_body_bytes` ends with RESOURCE_EXHAUSTED, the error

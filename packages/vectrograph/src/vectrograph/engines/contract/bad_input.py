@@ -1,4 +1,4 @@
-"""What an engine must refuse, naming the place, having written nothing."""
+"""Refusals of bad input, naming the place, with nothing written."""
 
 # ruff: noqa: S101
 
@@ -60,7 +60,7 @@ BAD_SERIAL_IDS = ["0", "-1", "01", "1.0", "x", " 1", "1 ", "9007199254740992", "
 
 
 def refused(error: DomainError) -> str:
-    """The field that an error names."""
+    """Return the field that an error names."""
     return str(error.details["errors"][0]["field"])
 
 

@@ -35,7 +35,7 @@ class _OtherOps(Wrapper):
     """Writes other operations than it was given."""
 
     def changed(self, ops: Sequence[Op]) -> Sequence[Op]:
-        """What it writes instead."""
+        """Return what it writes instead."""
         return ops
 
     def write(self, ref: CollectionRef, ops: Sequence[Op], **options: Any) -> WriteResult:
@@ -47,7 +47,7 @@ class LosesTheHundredAndFirst(_OtherOps):
     """Of a batch, it writes no more than a hundred operations."""
 
     def changed(self, ops: Sequence[Op]) -> Sequence[Op]:
-        """The first hundred."""
+        """Return the first hundred."""
         return ops[:100]
 
 
@@ -160,7 +160,7 @@ class ReplaysForAnotherBody(Wrapper):
 
 
 class ReadsAreStale(Wrapper):
-    """What was read once is answered from memory."""
+    """Engine that answers repeated reads from memory."""
 
     def __init__(self, inner: Engine) -> None:
         super().__init__(inner)
@@ -176,11 +176,11 @@ class _OtherHits(Wrapper):
     """Answers searches with other hits than were found."""
 
     def asked(self, request: SearchRequest) -> SearchRequest:
-        """What it asks instead."""
+        """Return what it asks instead."""
         return request
 
     def chosen(self, ref: CollectionRef, request: SearchRequest, hits: Sequence[Hit]) -> Sequence[Hit]:
-        """What it answers instead; `request` is the one that was given."""
+        """Return what it answers instead; `request` is the one that was given."""
         return hits
 
     def search(self, ref: CollectionRef, request: SearchRequest, *, deadline: float | None = None) -> Results:
@@ -226,7 +226,7 @@ class FiltersTooLate(_OtherHits):
         return request._replace(filter=None, include=request.include._replace(payload=True))
 
     def chosen(self, ref: CollectionRef, request: SearchRequest, hits: Sequence[Hit]) -> Sequence[Hit]:
-        """Those that match."""
+        """Return those that match."""
         condition = request.filter
         return [hit for hit in hits if condition is None or matches(condition, hit.point.payload or {})]
 
@@ -245,7 +245,7 @@ class ExcludesTheBound(_OtherHits):
     """Hits at exactly `max_score` are left out."""
 
     def chosen(self, ref: CollectionRef, request: SearchRequest, hits: Sequence[Hit]) -> Sequence[Hit]:
-        """Those below."""
+        """Return those below."""
         return [hit for hit in hits if request.max_score is None or hit.score < request.max_score]
 
 
@@ -385,5 +385,5 @@ LIKELY: Final[Mapping[str, str]] = {
 
 
 def unbroken() -> Engine:
-    """The engine that all of them wrap, in a wrapper that changes nothing: it must pass."""
+    """Return the engine that all of them wrap, in a wrapper that changes nothing: it must pass."""
     return Wrapper(ReferenceEngine())

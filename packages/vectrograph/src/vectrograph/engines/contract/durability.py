@@ -1,4 +1,4 @@
-"""What is still there after an engine was closed and opened again."""
+"""Durability over closing and opening again."""
 
 # ruff: noqa: S101
 
@@ -30,7 +30,7 @@ class DurabilityContract(Subject):
 
     @pytest.fixture
     def reopen(self) -> Callable[[Engine], Engine]:
-        """Closes an engine and opens its data again."""
+        """Close an engine and opens its data again."""
         raise NotImplementedError("override the fixture `reopen`")
 
     @pytest.fixture(autouse=True)

@@ -48,7 +48,7 @@ CORPUS: dict[str, dict[str, Any]] = {
 
 
 def eq(value: Any, *path: str | int) -> Compare:
-    """An equality, by default of the key `v`."""
+    """Return an equality, by default of the key `v`."""
     return Compare(path or ("v",), Comparison.EQ, value)
 
 
@@ -119,7 +119,7 @@ class FilterContract(Subject):
         assert set(ids(everything(engine, corpus))) == set(CORPUS) - wanted
 
     def test_a_filter_sees_every_change(self, engine: Engine, corpus: CollectionRef) -> None:
-        """What is asked twice is answered anew."""
+        """Repeated questions are answered from the present state."""
         assert engine.count(corpus, eq(9)) == 2
         engine.write(corpus, [Put(id="number", vector=vector(1, 1), payload={"v": 10})])
         assert engine.count(corpus, eq(9)) == 1

@@ -36,7 +36,7 @@ class LifecycleContract(Subject):
 
     @pytest.mark.parametrize("task", list(MaintenanceTask))
     def test_maintenance_changes_no_answer(self, engine: Engine, docs: CollectionRef, task: MaintenanceTask) -> None:
-        """What is offered reports health and leaves the data alone; what is not offered is refused."""
+        """Maintenance tasks: those offered report health and leave the data alone, others are refused."""
         put(engine, docs, "a", payload={"k": 1})
         if task not in engine.capabilities.maintenance:
             with pytest.raises(InvalidArgument, match="task"):

@@ -50,7 +50,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.positions: dict[tuple[int, CollectionRef], str] = {}
 
     def sides(self) -> Iterator[tuple[int, Engine]]:
-        """The engine and the model, numbered."""
+        """Yield the engine and the model, numbered."""
         return enumerate((self.engine, self.model))
 
     @initialize(distance=st.sampled_from(Distance))
@@ -61,7 +61,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.create(NUMBERS)
 
     def create(self, ref: CollectionRef) -> None:
-        """The same collection on both sides."""
+        """Create the same collection on both sides."""
         kind = IdKind.STRING if ref == STRINGS else IdKind.SERIAL
         for engine in (self.engine, self.model):
             engine.create(CollectionSpec.dense(ref, DIMENSION, self.distance, ids=kind))
@@ -76,14 +76,14 @@ class EngineMachine(RuleBasedStateMachine):
     def write(
         self, data: st.DataObject, ref: CollectionRef, condition: Precondition | None, returning: Include | None
     ) -> None:
-        """A batch of anything."""
+        """Write a batch of anything."""
         choice = string_ops if ref == STRINGS else number_ops
         ops: Sequence[Op] = data.draw(st.lists(choice, max_size=6))
         self.same(lambda engine: engine.write(ref, ops, precondition=condition, returning=returning))
 
     @rule(data=st.data(), ref=refs, key=st.sampled_from("kl"), body=st.sampled_from("xy"))
     def write_named(self, data: st.DataObject, ref: CollectionRef, key: str, body: str) -> None:
-        """A batch with an idempotency key that others may have used."""
+        """Write a batch with an idempotency key that others may have used."""
         ops: Sequence[Op] = data.draw(st.lists(string_ops if ref == STRINGS else number_ops, max_size=2))
         name = IdempotencyKey(principal="p", operation="o", key=key, body_hash=body)
         self.same(lambda engine: engine.write(ref, ops, idempotency=name))
@@ -140,7 +140,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(ref=refs, limit=st.integers(1, 3))
     def follow(self, ref: CollectionRef, limit: int) -> None:
-        """The log from where its reader was, a page at a time; positions are each engine's own."""
+        """Read the log from where its reader was, a page at a time; positions are each engine's own."""
         pages = [engine.changes(ref, self.positions.get((side, ref)), limit=limit) for side, engine in self.sides()]
         for side, page in enumerate(pages):
             self.positions[side, ref] = page.position
@@ -157,7 +157,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(ref=refs, data=st.data())
     def come_too_late(self, ref: CollectionRef, data: st.DataObject) -> None:
-        """A deadline that has passed stops every verb that takes one, and nothing is written."""
+        """Expect a passed deadline to stop every verb that takes one, with nothing written."""
         ops: Sequence[Op] = data.draw(st.lists(string_ops if ref == STRINGS else number_ops, min_size=1, max_size=3))
         legs = (DenseLeg(vectors=np.zeros((1, DIMENSION), np.float32)),)
         self.same(lambda engine: engine.write(ref, ops, deadline=0.0))
@@ -167,7 +167,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(ref=refs, dimension=st.sampled_from([0, DIMENSION]))
     def create_again(self, ref: CollectionRef, dimension: int) -> None:
-        """A name that is taken, or a dimension that cannot be, is refused."""
+        """Expect a taken name, or an impossible dimension, to be refused."""
         spec = CollectionSpec.dense(ref, dimension, self.distance)
         self.same(lambda engine: engine.create(spec).spec)
 
@@ -183,7 +183,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(ref=refs, condition=filters)
     def count(self, ref: CollectionRef, condition: Filter) -> None:
-        """Matches."""
+        """Count the points that match."""
         self.same(lambda engine: engine.count(ref, condition))
 
     @rule(ref=refs)
@@ -197,14 +197,14 @@ class EngineMachine(RuleBasedStateMachine):
     @precondition(lambda self: type(self).reopen is not None)
     @rule()
     def close_and_open(self) -> None:
-        """What was acknowledged is still there."""
+        """Expect everything acknowledged to be there."""
         reopen = type(self).reopen
         assert reopen is not None
         self.engine = reopen(self.engine)
 
     @invariant()
     def totals_agree(self) -> None:
-        """Counts, versions and the whole log, after every step."""
+        """Count, versions and the whole log, after every step."""
         for info in self.model.list("default"):
             self.same(partial(_totals, ref=info.spec.ref))
 
@@ -216,7 +216,7 @@ class EngineMachine(RuleBasedStateMachine):
 def engine_machine(
     make_engine: Callable[[], Engine], *, reopen: Callable[[Engine], Engine] | None = None
 ) -> type[EngineMachine]:
-    """A state machine for one engine; its `TestCase` is what pytest collects.
+    """Return a state machine for one engine; its `TestCase` is what pytest collects.
 
     Args:
         make_engine: makes a fresh, empty engine.
@@ -270,7 +270,7 @@ def _outcome(ask: Callable[[Engine], Answer], engine: Engine) -> Answer | type[D
 
 
 def _comparable(answer: Any) -> Any:
-    """An answer without times, with vectors as bytes, so that == compares it."""
+    """Return an answer without times, with vectors as bytes, so that == compares it."""
     if isinstance(answer, Point):
         stored = None if answer.vector is None else answer.vector.tobytes()
         return (answer.id, stored, repr(answer.payload), answer.text, answer.version, answer.created_seq)

@@ -37,7 +37,7 @@ class ScrollContract(Subject):
     @pytest.mark.parametrize("order", ORDERS, ids=str)
     @pytest.mark.parametrize("limit", [1, 3, 10, 100])
     def test_pages_are_sorted_and_complete(self, engine: Engine, docs: CollectionRef, order: Order, limit: int) -> None:
-        """Whatever the size of a page; no cursor after the last."""
+        """Pages of any size; no cursor after the last."""
         skip_unless_offered(engine, order)
         put_many(engine, docs, [(name, (0, 0)) for name in NAMES])
         engine.write(docs, [Patch(id="z", text="touched"), Put(id="a", vector=vector(1, 1))])

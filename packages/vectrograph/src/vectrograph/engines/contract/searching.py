@@ -23,7 +23,7 @@ GRID = [(float(x), float(y)) for x, y in product(range(-3, 4), repeat=2)]
 
 
 def expected_score(distance: Distance, q: Sequence[float], v: Sequence[float]) -> float:
-    """The score as its definition says it, in plain Python."""
+    """Return the score as its definition says it, in plain Python."""
     inner = math.fsum(a * b for a, b in zip(q, v, strict=True))
     if distance is Distance.DOT:
         return -inner
@@ -38,7 +38,7 @@ class SearchContract(Subject):
 
     @pytest.fixture(params=list(Distance))
     def distance(self, request: pytest.FixtureRequest, engine: Engine) -> Distance:
-        """Each distance that the engine offers."""
+        """Provide each distance that the engine offers."""
         chosen = Distance(request.param)
         if chosen not in engine.capabilities.distances:
             pytest.skip("not among the engine's distances")

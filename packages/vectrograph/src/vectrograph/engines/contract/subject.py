@@ -1,4 +1,4 @@
-"""What all parts of the suite stand on: the engine under test, and short ways to speak to it."""
+"""Base of all parts of the suite: the engine under test, and short ways to speak to it."""
 
 # ruff: noqa: S101
 
@@ -26,12 +26,12 @@ class Subject:
 
     @pytest.fixture
     def engine(self) -> Iterator[Engine]:
-        """A fresh, empty engine."""
+        """Provide a fresh, empty engine."""
         raise NotImplementedError("override the fixture `engine` with a fresh, empty engine")
 
     @pytest.fixture
     def docs(self, engine: Engine) -> CollectionRef:
-        """An empty collection of two-dimensional points under squared L2."""
+        """Provide an empty collection of two-dimensional points under squared L2."""
         return make(engine, "docs")
 
 
@@ -51,7 +51,7 @@ def make(
 
 
 def vector(*components: float) -> Vector:
-    """A float32 vector."""
+    """Return a float32 vector."""
     return np.array(components, np.float32)
 
 
@@ -74,14 +74,14 @@ def put_many(engine: Engine, ref: CollectionRef, points: Iterable[tuple[str, Seq
 
 
 def one(engine: Engine, ref: CollectionRef, id: str) -> Point:
-    """A whole point that must be there."""
+    """Return a whole point that must be there."""
     point = engine.get(ref, [id], include=WHOLE)[0]
     assert point is not None, f"{id!r} is missing"
     return point
 
 
 def nearest(engine: Engine, ref: CollectionRef, at: Sequence[float], k: int = 10, **options: Any) -> tuple[Hit, ...]:
-    """The hits of one query."""
+    """Return the hits of one query."""
     request = SearchRequest(legs=(DenseLeg(vectors=vector(*at)[None, :]),), k=k, **options)
     results = engine.search(ref, request)
     assert len(results) == 1
@@ -89,14 +89,14 @@ def nearest(engine: Engine, ref: CollectionRef, at: Sequence[float], k: int = 10
 
 
 def found(engine: Engine, ref: CollectionRef, at: Sequence[float], k: int = 10, **options: Any) -> list[str]:
-    """The ids of the hits of one query."""
+    """Return the ids of the hits of one query."""
     return [hit.point.id for hit in nearest(engine, ref, at, k, **options)]
 
 
 def everything(
     engine: Engine, ref: CollectionRef, *, limit: int = 100, order: Order = Order(), filter: Filter | None = None
 ) -> list[Point]:
-    """All points of a scroll, page by page."""
+    """Return all points of a scroll, page by page."""
     points: list[Point] = []
     cursor: str | None = None
     while True:
@@ -109,5 +109,5 @@ def everything(
 
 
 def ids(points: Iterable[Point]) -> list[str]:
-    """The ids of points, in their order."""
+    """Return the ids of points, in their order."""
     return [point.id for point in points]

@@ -48,7 +48,7 @@ PAYLOADS = [
 
 
 class WriteContract(Subject):
-    """What a write does, whole and in order."""
+    """Effects of a write, whole and in order."""
 
     def test_a_point_comes_back_as_it_was_put(self, engine: Engine, docs: CollectionRef) -> None:
         """Every bit of the vector, payload, text; times and versions."""

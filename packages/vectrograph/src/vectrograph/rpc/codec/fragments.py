@@ -34,7 +34,7 @@ _FIRST: Final = b"\x0a"
 
 
 def varint(number: int) -> bytes:
-    """A number in base 128, least significant group first.
+    """Return a number in base 128, least significant group first.
 
     >>> varint(300)
     b'\\xac\\x02'
@@ -56,7 +56,9 @@ _BARE_HIT: Final = tuple(_FIRST + bytes([2 + size + 5]) + _ID + bytes([size]) fo
 
 
 def encode_hits(hits: Sequence[Hit], *, json_payload: bool = False) -> bytes:
-    """A SearchResponse with the parts of each point that are there; `json_payload` leaves out the map of strings."""
+    """Return a SearchResponse with the parts of each point that are there; `json_payload` leaves out the map of
+    strings.
+    """
     pieces = []
     for hit in hits:
         point = hit.point
@@ -86,7 +88,7 @@ def repeated(encoded: bytes) -> bytes:
 
 
 def hit_fragment(hit: Hit, *, json_payload: bool = False) -> bytes:
-    """A SearchResult with the parts of its point that are there."""
+    """Return a SearchResult with the parts of its point that are there."""
     point = hit.point
     name = point.id.encode()
     encoded = _ID + varint(len(name)) + name + _HIT_SCORE + _pack_float(hit.score)
@@ -98,7 +100,7 @@ def hit_fragment(hit: Hit, *, json_payload: bool = False) -> bytes:
 
 
 def point_fragment(point: Point, *, json_payload: bool = False) -> bytes:
-    """A Point with those of its parts that are there."""
+    """Return a Point with those of its parts that are there."""
     name = point.id.encode()
     encoded = _ID + varint(len(name)) + name
     if point.vector is not None:

@@ -58,7 +58,7 @@ def limit_fields(body: bytes, limit: int) -> None:
 
 
 def _varint(body: bytes, place: int) -> tuple[int, int]:
-    """The number at a place and where it ends; what is cut short reads as if zeros followed."""
+    """Return the number at a place and where it ends; what is cut short reads as if zeros followed."""
     number = shift = 0
     for byte in body[place : place + 10]:
         number |= (byte & 0x7F) << shift
