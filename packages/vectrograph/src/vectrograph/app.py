@@ -51,6 +51,7 @@ from vectrograph.version import VERSION
 
 CONTROL_FILE = "control.sqlite"
 SECRET_FILE = "signing.key"  # noqa: S105  (a file name)
+# Longest wait for the HTTP server to listen. Generous: it takes some milliseconds.
 _READY_SECONDS = 10.0
 
 _log = logging.getLogger(__name__)

@@ -216,8 +216,8 @@ def test_a_damaged_copy_is_passed_over_and_never_put_in_place(directory: Path) -
 def test_copies_are_made_in_the_background_after_changes_that_matter_and_only_two_are_kept(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vectrograph.control.database.copies._SOON", 0.0)
-    monkeypatch.setattr("vectrograph.control.database.copies._REST", 0)
+    monkeypatch.setattr("vectrograph.control.database.copies._IMPORTANT_DELAY_SECONDS", 0.0)
+    monkeypatch.setattr("vectrograph.control.database.copies._PAUSE_FACTOR", 0)
     store = opened(directory)
     keeping = store._safekeeping
     assert keeping is not None

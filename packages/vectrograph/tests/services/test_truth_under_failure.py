@@ -163,7 +163,7 @@ def test_the_journal_is_full(directory: Path, action: Action, monkeypatch: pytes
     place = Place.open(directory)
     made = action.prepare(place)
     place.store.audit.move()
-    monkeypatch.setattr("vectrograph.control.audit._ROOM_SECONDS", 0.01)
+    monkeypatch.setattr("vectrograph.control.audit._SLOT_WAIT_SECONDS", 0.01)
     under_way = [place.store.audit.begin(action="test", target=str(n), tenant="default") for n in range(FEW_SLOTS)]
     assert outcome(place, action, made) == Unavailable.code
     assert action.done is None or not action.done(place, made)
@@ -182,7 +182,7 @@ def test_a_reused_refresh_token_ends_its_session_whatever_the_record_takes(
     pair = place.services.sessions.login("developer", "developer123")
     place.services.sessions.refresh(pair.refresh_token)
     place.store.audit.move()
-    monkeypatch.setattr("vectrograph.control.audit._ROOM_SECONDS", 0.01)
+    monkeypatch.setattr("vectrograph.control.audit._SLOT_WAIT_SECONDS", 0.01)
     for n in range(SLOTS):
         place.store.audit.begin(action="test", target=str(n), tenant="default")
     with pytest.raises(InvalidToken, match="used before"):

@@ -22,7 +22,8 @@ from vectrograph.services.accounts.users import Users
 from vectrograph.services.call import Call, Principal
 
 OPERATOR: Final = Call(Principal("operator", "operator", Role.ADMIN, ALL_SCOPES), "command-line")
-_PASSWORD_WORDS: Final = 4
+# Groups of five characters in a password that is made: 120 random bits.
+_PASSWORD_GROUPS: Final = 4
 # Quotas bound what callers store. Whoever may write the data directory is none of them.
 _UNBOUNDED: Final = Quotas(max_accounts=2**31)
 
@@ -146,4 +147,4 @@ def _alone(directory: Path) -> Iterator[None]:
 
 def random_password() -> str:
     """Return a password that nobody guesses: 120 random bits in four groups."""
-    return "-".join(secrets.token_urlsafe(4)[:5] for _ in range(_PASSWORD_WORDS))
+    return "-".join(secrets.token_urlsafe(4)[:5] for _ in range(_PASSWORD_GROUPS))

@@ -19,8 +19,12 @@ from vectrograph.domain.errors import ApiKeyNotFound, Conflict, QuotaExceeded, U
 from vectrograph.domain.quotas import Quotas
 
 KEY_MARK: Final = "ng_live_"
+# Characters of a key that lists show and look-ups use: its mark and 8 random ones, as the official API has it.
 PREFIX_CHARACTERS: Final = 16
+# Random bytes of a secret: 256 bits, so that a plain digest is enough to keep.
 _SECRET_BYTES: Final = 32
+# Times that other random names are tried after a collision. Two prefixes collide once in 2^48, so that one more try
+# is enough.
 _ATTEMPTS: Final = 4
 
 

@@ -30,15 +30,23 @@ from vectrograph.domain.errors import DomainError, OutOfSpace, StorageReadOnly, 
 INTERRUPTED: Final = "INTERRUPTED"
 """Outcome of an act whose process died before it could say how the act ended: it may have been done or not."""
 
-_TARGET_CHARACTERS: Final = 512
-_NEW_TARGET_CHARACTERS: Final = 64
+# Longest target kept, in characters. Chosen: a tenant, a collection (255 bytes) and an id; fits into a slot of the
+# journal.
+_MAX_TARGET_CHARACTERS: Final = 512
+# Longest target that is known only with the outcome: the id of what was made. Fits into the rest of a slot.
+_MAX_NEW_TARGET_CHARACTERS: Final = 64
 _JOURNALS: Final = 8
 """Processes that write the record of one directory at once: a server, and commands of its operator."""
 
+# Longest wait for further entries before a transaction begins. Chosen: few transactions, and a record that seems
+# immediate.
 _GATHER_SECONDS: Final = 0.25
 _GATHER_ENTRIES: Final = SLOTS // 4
-_ROOM_SECONDS: Final = 5.0
+# Longest wait of an act for a free slot of the journal; then the act is refused.
+_SLOT_WAIT_SECONDS: Final = 5.0
+# Seconds until a transaction that failed is tried again, and that a refused caller is told to wait.
 _RETRY_SECONDS: Final = 5.0
+# Seconds that stopping waits for the last transaction. What it leaves in the journal is moved by the next start.
 _CLOSE_SECONDS: Final = 1.5
 _LATELY: Final = 4 * SLOTS * _JOURNALS
 """Newest entries of the database among which one that a dead process had moved already is looked for."""
@@ -118,7 +126,7 @@ class AuditLog:
             actor=_storable(actor, 64),
             key_id=key_id,
             action=action,
-            target=_storable(target, _TARGET_CHARACTERS),
+            target=_storable(target, _MAX_TARGET_CHARACTERS),
             address=_storable(address, 64),
             request_id=_storable(request_id, 128),
         )
@@ -145,7 +153,7 @@ class AuditLog:
             target: what it was done to, where only the act could know; at most 64 characters.
         """
         intent.outcome = outcome
-        intent.target = None if target is None else _storable(target, _NEW_TARGET_CHARACTERS)
+        intent.target = None if target is None else _storable(target, _MAX_NEW_TARGET_CHARACTERS)
         journal = self._journal
         if intent.slot is None or journal is None:
             _log.warning("this audit entry could not be stored: %s, outcome %s", intent.entry, outcome)
@@ -247,7 +255,7 @@ class AuditLog:
 
     def _slot(self) -> int:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._free, _ROOM_SECONDS):
+            if not self._changed.wait_for(lambda: self._free, _SLOT_WAIT_SECONDS):
                 raise Unavailable(
                     f"{SLOTS} entries wait to be written to the audit record, and what cannot be recorded is not done; "
                     "try again shortly.",

@@ -20,9 +20,12 @@ import msgspec
 SLOTS: Final = 256
 """Acts under way, or waiting for the database. 1 MiB of disk; 256 threads at most work on requests by default."""
 
+# Bytes of a slot: a page of the file system, so that a write touches one page.
 _SLOT_BYTES: Final = 4096
+# Bytes of a slot for the intent; the remaining 512 are for the outcome.
 _INTENT_BYTES: Final = 3584
-_FRAME: Final = 8
+# Bytes before each entry: its length and its CRC-32, four each.
+_FRAME_BYTES: Final = 8
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True):
@@ -117,7 +120,7 @@ class AuditJournal:
         Raises:
             OSError: the disk refuses.
         """
-        _write(self._file, bytes(_FRAME), slot * _SLOT_BYTES)
+        _write(self._file, bytes(_FRAME_BYTES), slot * _SLOT_BYTES)
 
     def pending(self) -> Iterator[tuple[int, Entry, Outcome | None]]:
         """Slot, intent and outcome of every act that the database may not have yet."""
@@ -176,7 +179,7 @@ def _write(file: int, content: bytes, offset: int) -> None:
 def _fitting(entry: Entry) -> bytes:
     """Return the intent, with a shorter target or request id where every character takes four bytes."""
     encoded = _encode(entry)
-    if len(encoded) <= _INTENT_BYTES - _FRAME:
+    if len(encoded) <= _INTENT_BYTES - _FRAME_BYTES:
         return encoded
     shorter = msgspec.structs.replace(entry, target=_cut(entry.target, 1024), request_id=_cut(entry.request_id, 128))
     return _encode(shorter)
@@ -192,6 +195,6 @@ def _frame(payload: bytes) -> bytes:
 
 def _unframed(page: bytes) -> bytes | None:
     length = int.from_bytes(page[:4], "little")
-    payload = page[_FRAME : _FRAME + length]
-    whole = 0 < length == len(payload) and zlib.crc32(payload) == int.from_bytes(page[4:_FRAME], "little")
+    payload = page[_FRAME_BYTES : _FRAME_BYTES + length]
+    whole = 0 < length == len(payload) and zlib.crc32(payload) == int.from_bytes(page[4:_FRAME_BYTES], "little")
     return payload if whole else None

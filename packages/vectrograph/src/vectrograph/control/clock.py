@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 
 Clock: TypeAlias = Callable[[], int]
 
+# Times are counted in microseconds since 1970, UTC.
 SECOND: Final = 1_000_000
 DAY: Final = 86_400 * SECOND
 

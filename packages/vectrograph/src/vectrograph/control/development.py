@@ -14,8 +14,10 @@ from vectrograph.domain.access import Role
 DEVELOPMENT_USERS: Final = ("admin", "developer", "viewer")
 """Ids of the accounts with published passwords. Ids never change, whatever the accounts are called later."""
 
-_ROW: Final = 1
-_REASON_CHARACTERS: Final = 512
+# Id of the only row of the table.
+_ROW_ID: Final = 1
+# Longest reason kept, in characters. Chosen: a sentence or two.
+_MAX_REASON_CHARACTERS: Final = 512
 
 
 class DevelopmentState(StrEnum):
@@ -47,7 +49,7 @@ class DevelopmentStore:
         accounts or some of them, and no administrator has a password of its own.
         """
         with self._database.read() as session:
-            row = session.get_one(Development, _ROW)
+            row = session.get_one(Development, _ROW_ID)
             state = DevelopmentState(row.state)
             if state is not DevelopmentState.UNDECIDED:
                 return DevelopmentRecord(state, row.reason)
@@ -97,12 +99,12 @@ def end_for_administrator(session: Session, user: User, at: int) -> None:
 
 def is_development(session: Session) -> bool:
     """Return whether the mode is on, as the transaction sees it."""
-    return session.get_one(Development, _ROW, with_for_update=True).state == DevelopmentState.ON.value
+    return session.get_one(Development, _ROW_ID, with_for_update=True).state == DevelopmentState.ON.value
 
 
 def _set(session: Session, state: DevelopmentState, reason: str, at: int) -> None:
     session.execute(
         update(Development)
-        .where(Development.row_id == _ROW, Development.state != DevelopmentState.ENDED.value)
-        .values(state=state.value, reason=reason[:_REASON_CHARACTERS], changed_at=at)
+        .where(Development.row_id == _ROW_ID, Development.state != DevelopmentState.ENDED.value)
+        .values(state=state.value, reason=reason[:_MAX_REASON_CHARACTERS], changed_at=at)
     )

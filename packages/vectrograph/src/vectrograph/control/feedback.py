@@ -19,6 +19,7 @@ from vectrograph.domain.quotas import Quotas
 
 # What SQLite takes for the rows themselves, their keys and indexes, rounded up; counted besides the texts.
 _SUBMISSION_BYTES: Final = 512
+# The same for each judged result.
 _ITEM_BYTES: Final = 128
 
 

@@ -12,12 +12,19 @@ from vectrograph.domain.errors import Unavailable
 
 # OWASP Password Storage Cheat Sheet: argon2id with m=19 MiB, t=2, p=1.
 TIME_COST: Final = 2
+# KiB of memory for one hash: m of the same recommendation.
 MEMORY_KIB: Final = 19 * 1024
+# Lanes of one hash: p of the same recommendation.
 PARALLELISM: Final = 1
-AT_ONCE: Final = 2
+# Hashes computed at once. Bounds the memory that logins take to 38 MiB and leaves cores to searches.
+MAX_HASHES_AT_ONCE: Final = 2
+# Longest password. Generous: far above the 64 characters that NIST SP 800-63B asks to accept.
 MAX_PASSWORD_BYTES: Final = 1024
+# Random bytes of a salt: RFC 9106 recommends 16.
 _SALT_BYTES: Final = 16
+# Bytes of a hash: RFC 9106 recommends 32.
 _HASH_BYTES: Final = 32
+# Longest wait for a turn to hash; then the login is refused. Chosen: some 800 hashes are made meanwhile.
 _QUEUE_SECONDS: Final = 10.0
 
 
@@ -65,7 +72,7 @@ class Passwords:
         return self._hasher.check_needs_rehash(encoded)
 
 
-_turns = threading.BoundedSemaphore(AT_ONCE)
+_turns = threading.BoundedSemaphore(MAX_HASHES_AT_ONCE)
 
 
 class _Turn:

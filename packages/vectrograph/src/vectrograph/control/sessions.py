@@ -14,6 +14,7 @@ from vectrograph.control.records import SessionRecord, StoredPassword, UserRecor
 from vectrograph.domain.errors import InvalidCredentials
 from vectrograph.domain.quotas import Quotas
 
+# Random bytes of the ids of sessions and refresh tokens: 128 bits, which nobody guesses (OWASP asks for 64).
 _ID_BYTES: Final = 16
 
 

@@ -19,14 +19,19 @@ from vectrograph.control.records import ApiKeyRecord, SessionRecord, UserRecord
 from vectrograph.domain.access import Role
 from vectrograph.domain.errors import InvalidToken, StartupError, TokenExpired
 
+# Life of a NeuroGraph access token, as the official API has it.
 ACCESS_SECONDS: Final = 15 * 60
+# Life of a NeuroGraph refresh token, as the official API has it.
 REFRESH_SECONDS: Final = 7 * 24 * 3600
+# Life of a Vectron login token, as the official API has it.
 LOGIN_SECONDS: Final = 24 * 3600
+# Life of a Vectron SDK token, as the official API has it.
 SDK_SECONDS: Final = 7 * 24 * 3600
 
 _ALGORITHM: Final = "HS256"
 _ISSUER: Final = "vectrograph"
 _AUDIENCE: Final = "vectrograph"
+# Bytes of the signing secret. RFC 7518 asks for at least 32 with HS256.
 _SECRET_BYTES: Final = 32
 _WRITTEN: Final = re.compile(r"[0-9a-f]{64}(\n[0-9a-f]{64})?\n?")
 _ROLES: Final = tuple(role.value for role in Role)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+# Addresses of `X-Forwarded-For` that are read, from the right. Generous: nobody has 32 proxies in a row.
 _MAX_HOPS: Final = 32
 
 

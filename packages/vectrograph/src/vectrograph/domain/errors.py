@@ -39,9 +39,10 @@ tables complete. The tree::
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, Self, TypeAlias
 
-# Characters of a field's name, and of what is said about it, that an error repeats.
+# Characters of a field's name that an error repeats. Generous: names of fields are short, a caller's text may not be.
 MAX_FIELD: Final = 256
-MAX_MESSAGE: Final = 1_024
+# Longest message about one field: room for the clipped name and a few sentences.
+MAX_MESSAGE_CHARACTERS: Final = 1_024
 
 
 Place: TypeAlias = tuple[str | int, ...]
@@ -114,7 +115,7 @@ class InvalidArgument(DomainError):
         """
         place = (field,) if isinstance(field, str) else field
         # What is wrong may be megabytes of the caller's own text.
-        name, message = clipped(place_name(place), MAX_FIELD), clipped(message, MAX_MESSAGE)
+        name, message = clipped(place_name(place), MAX_FIELD), clipped(message, MAX_MESSAGE_CHARACTERS)
         error = cls(f"{name}: {message}", errors=[{"field": name, "message": message, "type": kind}])
         error.place = place
         return error

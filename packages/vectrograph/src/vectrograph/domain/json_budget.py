@@ -18,7 +18,8 @@ _OBJECTS_PER_ITEM: Final = 200
 # Bytes of the largest body for each value of any kind. A component of a vector is 8 to 20 bytes of text and 32 in
 # memory; shorter ones are rare and take up to four times the body.
 _BYTES_PER_VALUE: Final = 8
-_LEAST_VALUES: Final = 1 << 20
+# Values that are accepted however small the limits are: a million, some tens of MiB in memory.
+_MIN_VALUES: Final = 1 << 20
 # Bytes looked at in one go: half of a processor's second cache.
 _PIECE: Final = 1 << 18
 _QUOTE, _COMMA, _COLON, _BACKSLASH, _BRACE = b'",:\\{'
@@ -48,7 +49,7 @@ class JsonBudget:
         >>> budget.require(b'{"tokens":[{},{}]}', "body")
         """
         objects = max(_OBJECTS_PER_ITEM * limits.max_batch, limits.max_payload_bytes // 2)
-        return cls(objects, max(limits.max_body_bytes // _BYTES_PER_VALUE, objects, _LEAST_VALUES))
+        return cls(objects, max(limits.max_body_bytes // _BYTES_PER_VALUE, objects, _MIN_VALUES))
 
     def require(self, text: bytes | str, field: str | Place) -> None:
         """Accept a text that does not exceed what is left, well-formed or not.

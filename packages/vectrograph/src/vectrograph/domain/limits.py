@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from vectrograph.domain.points import WriteLimits
 
+# Bytes of a mebibyte.
 MIB = 1024 * 1024
 
 

@@ -24,6 +24,7 @@ Payload: TypeAlias = Mapping[str, Any]
 _NOTHING: Final[Payload] = MappingProxyType({})
 
 
+# Largest id that every JSON reader keeps exactly: RFC 8259, section 6.
 MAX_SERIAL_ID: Final = 2**53 - 1
 
 

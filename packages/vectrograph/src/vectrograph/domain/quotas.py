@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+# Bytes of a mebibyte.
 MIB = 1024 * 1024
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 NAME: Final = "wordllama/l2_supercat_256"
+# Components of an embedding of this model.
 DIMENSION: Final = 256
 
 _TABLE: Final = Path("weights") / "l2_supercat_256.safetensors"
@@ -29,6 +30,7 @@ _TENSOR: Final = "embedding.weight"
 _TOKENIZER: Final = Path("tokenizers") / "l2_supercat_tokenizer_config.json"
 # One batch of the tokenizer: enough to keep its threads busy, little enough for memory with all it notes per token.
 _BATCH_TEXTS: Final = 512
+# Characters of such a batch, for long texts.
 _BATCH_CHARACTERS: Final = 1 << 20
 # Rows summed at once; 1 MiB stays in the cache of a core.
 _ROWS: Final = 1024

@@ -19,6 +19,7 @@ IDEMPOTENCY_PARAMETER: Final[Mapping[str, Any]] = {
     "as the first was; another body under it is refused.",
 }
 """The header as OpenAPI documents describe it."""
+# Digits of a deadline in milliseconds: thirty years. Bounds the work of reading the number.
 _MAX_TIMEOUT_DIGITS: Final = 12
 
 

@@ -52,7 +52,8 @@ from vectrograph.services.call import Call, Origin
 from vectrograph.services.limits.rate_limits import Allowance
 from vectrograph.services.request_metadata import bound_key, require_idempotency_key
 
-_SMALL_BODY: Final = 65_536
+# Largest body that is read before its caller is known: an email and a password, with much to spare.
+_SMALL_BODY_BYTES: Final = 65_536
 _JSON: Final = b"application/json"
 _encoder = msgspec.json.Encoder(enc_hook=as_lists)
 
@@ -198,8 +199,8 @@ class Endpoint:
         if self._operation.body is None:
             return b""
         if credential is None:
-            return await _read(receive, _SMALL_BODY)
-        if int(headers.get("content-length", _SMALL_BODY + 1)) > _SMALL_BODY:
+            return await _read(receive, _SMALL_BODY_BYTES)
+        if int(headers.get("content-length", _SMALL_BODY_BYTES + 1)) > _SMALL_BODY_BYTES:
             authenticate = partial(self._application.services.sessions.authenticate, credential)
             await self._workers.run(Workload.THREADED, deadline, authenticate)
         return await _read(receive)

@@ -30,6 +30,7 @@ MAX_CHUNK_LINE_BYTES: Final = 4 * 1024
 # Bytes that all lines between the chunks of a body may take: a fixed part, and a multiple of the data. Chunks of one
 # byte need five times their data.
 MAX_CHUNK_OVERHEAD_BYTES: Final = 64 * 1024
+# Multiple of the data. Chosen: more than the five that chunks of one byte need.
 CHUNK_OVERHEAD_FACTOR: Final = 8
 # Chunks in one piece. Each costs the parser a call: of pieces with 512, others waited seconds for their turn.
 _CHUNKS_AT_ONCE: Final = 64

@@ -16,9 +16,11 @@ from vectrograph.http.errors import FramingRefused, MalformedFraming
 from vectrograph.http.request_framing import RequestFraming, begun
 from vectrograph.http.scope import FAULTS
 
+# Seconds until the head of a request must be complete. Chosen: shorter than Apache's 20 (RequestReadTimeout).
 HEADER_SECONDS: Final = 10.0
 # Whoever takes less than this of an answer is not waited for; a slow mobile connection takes ten times as much.
 MIN_BYTES_PER_SECOND: Final = 16 * 1024
+# Seconds between two looks at what a caller has taken of an answer. Chosen: at the least speed it is 80 KiB.
 LOOK_SECONDS: Final = 5.0
 # Requests of one connection that wait for the one before; the rest stays in the socket. Browsers and clients send none.
 MAX_PIPELINED: Final = 16

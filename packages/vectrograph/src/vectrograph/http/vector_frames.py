@@ -29,7 +29,8 @@ VECTORS: Final = "application/vnd.neurograph.vectors"
 
 _MAGIC: Final = b"NGV1"
 _HEADER: Final = struct.Struct("<4s3I")
-_ALIGNMENT: Final = 4
+# Rows begin at a multiple of the size of a float32.
+_ALIGNMENT_BYTES: Final = 4
 _NO_ROWS: Final[Vector] = np.empty((0, 0), np.float32)
 
 
@@ -96,7 +97,7 @@ def read_frame(body: bytes) -> tuple[bytes, Rows]:
         raise _malformed("begins with the four bytes NGV1 and three lengths")
     _, length, count, dimension = _HEADER.unpack_from(body)
     start = _HEADER.size + length
-    if start % _ALIGNMENT:
+    if start % _ALIGNMENT_BYTES:
         raise _malformed("has its rows at a multiple of 4; put blanks behind the document")
     if (count == 0) != (dimension == 0):
         raise _malformed("has rows of at least one component, or none")
@@ -151,7 +152,7 @@ def as_lists(value: Any) -> Any:
 
 
 def _framed(text: bytes, rows: Sequence[Vector]) -> bytes:
-    padding = b" " * (-len(text) % _ALIGNMENT)
+    padding = b" " * (-len(text) % _ALIGNMENT_BYTES)
     header = _HEADER.pack(_MAGIC, len(text) + len(padding), len(rows), len(rows[0]) if rows else 0)
     return b"".join([header, text, padding, *(row.data for row in rows)])
 

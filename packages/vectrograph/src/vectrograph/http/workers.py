@@ -13,6 +13,7 @@ from vectrograph.http.operation import Workload
 from vectrograph.services.limits.queueing import Queue, worker_threads
 
 R = TypeVar("R")
+# Seconds that a refused caller is told to wait: as long as a queue may be foreseen to last.
 RETRY_SECONDS: Final = 1.0
 TOO_MANY: Final = "The server has more requests waiting than it can answer in time; try again later."
 _MEASURED: Final = (Workload.THREADED, Workload.WRITING)

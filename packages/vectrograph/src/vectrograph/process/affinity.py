@@ -36,6 +36,7 @@ _MIN_IDLE_SHARE: Final = 0.6
 # cores with eight callers: walks of 0.5 ms were answered a tenth faster when pinned. With more cores, leaving pays off
 # sooner.
 _LONG_SECONDS: Final = 2e-3
+# Lower bound of it. Chosen: moving a thread between cores pays off for no shorter work, however many cores there are.
 _MIN_LONG_SECONDS: Final = 3.5e-4
 _CAN_CHOOSE: Final = sys.platform == "linux"
 

@@ -29,6 +29,7 @@ _TABLES: Final = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _DESCRIPTORS: Final = "/proc/self/fd"
 # Seconds between two looks at the table; sooner while an address goes on opening too many.
 _LOOK_SECONDS: Final = 1.0
+# Seconds until the next look after connections were closed. Chosen: ten times as often.
 _SOON_SECONDS: Final = 0.1
 # Of the descriptors of the process, the share that connections of one address may take.
 _SHARE: Final = 2

@@ -9,6 +9,7 @@ from pathlib import Path
 from vectrograph.domain.errors import PortInUse, StartupError
 
 _LISTEN_STATE = "0A"
+# Connections that the kernel keeps until they are accepted: uvicorn's default. Linux lowers it to net.core.somaxconn.
 BACKLOG = 2048
 
 

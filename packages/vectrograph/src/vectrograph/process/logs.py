@@ -120,7 +120,8 @@ def _drop_color_message(_: Any, __: str, event: MutableMapping[str, Any]) -> Mut
     return event
 
 
-_MOMENT_SECONDS: Final = 0.2
+# Seconds that lines are gathered before they are written together. Chosen: whoever watches the log notices no delay.
+_GATHER_SECONDS: Final = 0.2
 
 
 class GatheredLines:
@@ -170,7 +171,7 @@ class GatheredLines:
         pause = threading.Event()
         while True:
             self._some.wait()
-            pause.wait(_MOMENT_SECONDS)
+            pause.wait(_GATHER_SECONDS)
             # Before the writing: a line that comes after it sets the flag again.
             self._some.clear()
             self.write()

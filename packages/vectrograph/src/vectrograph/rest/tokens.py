@@ -11,7 +11,8 @@ from vectrograph.rest import requests, responses
 from vectrograph.rest.token_queries import filter_of_text, include_of_parts, include_of_text
 from vectrograph.services.points.tokens import NewToken
 
-_PAGE: Final = 100
+# Tokens of a page when the request names no limit.
+_DEFAULT_PAGE: Final = 100
 
 
 def create(context: Context, body: requests.TokenCreate) -> responses.Token:
@@ -40,7 +41,7 @@ def create_many(context: Context, body: requests.TokenBatch) -> responses.Tokens
 def list_page(context: Context, query: requests.Page) -> responses.TokenPage:
     """GET /api/v1/tokens."""
     largest = context.services.limits.max_page
-    limit = min(_PAGE, largest) if isinstance(query.limit, UnsetType) else query.limit
+    limit = min(_DEFAULT_PAGE, largest) if isinstance(query.limit, UnsetType) else query.limit
     page = context.services.tokens.list(
         context.call,
         limit,

@@ -9,6 +9,7 @@ import structlog
 
 log = structlog.get_logger("vectrograph.access")
 
+# Duration from which a successful request leaves a line too. Chosen: one second is what a person notices.
 SLOW_MILLISECONDS: Final = 1_000.0
 LINES_A_SECOND: Final = 100
 """Lines of level info for single requests: some 25 kB a second, so that nobody fills the disk of the log by failing."""

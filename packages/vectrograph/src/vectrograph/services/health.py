@@ -14,6 +14,7 @@ from vectrograph.domain.errors import DomainError
 from vectrograph.engines.base import Engine
 from vectrograph.services.call import Call
 
+# Bytes of a MiB: memory is reported in it.
 _MIB = 1024 * 1024
 DAMAGE: Final = "its files are damaged; the log of the server says how"
 """All that callers are told about a collection that is set aside."""

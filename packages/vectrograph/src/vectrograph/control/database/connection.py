@@ -27,10 +27,14 @@ from vectrograph.domain.errors import (
     Unavailable,
 )
 
+# Seconds that a transaction waits for another one's lock. Chosen: twice the default of Python's sqlite3.
 BUSY_SECONDS: Final = 10.0
+# Bytes of the header of an SQLite file: https://sqlite.org/fileformat2.html, section 1.3.
 _HEADER_BYTES: Final = 100
+# Id of the only row of the table.
 _EPOCH_ID: Final = 1
-_PRIMARY_CODE: Final = 0xFF
+# Bits of an SQLite result code that name the primary one: https://sqlite.org/rescode.html.
+_PRIMARY_CODE_MASK: Final = 0xFF
 
 _log: Final = logging.getLogger(__name__)
 
@@ -259,7 +263,7 @@ def translated() -> Iterator[None]:
 
 def _domain_error(error: exc.SQLAlchemyError) -> Unavailable:
     original = getattr(error, "orig", None)
-    code = getattr(original, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    code = getattr(original, "sqlite_errorcode", 0) & _PRIMARY_CODE_MASK
     if code == sqlite3.SQLITE_FULL:
         return OutOfSpace("The disk that holds accounts and keys is full; free some space and try again.")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):

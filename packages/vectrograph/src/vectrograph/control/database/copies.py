@@ -29,22 +29,25 @@ from vectrograph.domain.errors import StartupError
 RECORD: Final = "accounts.json"
 COPIES: Final = "accounts-copies"
 
+# Copies that are kept: the newest, and one more in case the newest was made of bad content.
 _KEPT: Final = 2
+# Bytes of the record, always the same: it is overwritten in place and needs no room on a full disk.
 _RECORD_BYTES: Final = 256
-_PIECE: Final = 8 << 20
-_SOON: Final = 1.0
+# Bytes read at a time for the checksum. Chosen: few calls, little memory.
+_READ_BYTES: Final = 8 << 20
+_IMPORTANT_DELAY_SECONDS: Final = 1.0
 """Seconds between a change that matters and its copy: several in a row share one."""
 
-_SELDOM: Final = 3600.0
+_ROUTINE_DELAY_SECONDS: Final = 3600.0
 """Seconds between routine changes and their copy."""
 
 _CLOSE_SECONDS: Final = 1.5
 """Seconds that stopping waits for a copy that is being made; one that is not finished is made after the next start."""
 
-_AFTER_START: Final = 10.0
+_AFTER_START_SECONDS: Final = 10.0
 """Seconds after a start until changes are copied that were made before it, by a killed process say."""
 
-_REST: Final = 20
+_PAUSE_FACTOR: Final = 20
 """A copy is not begun before the last one's duration has passed this many times: at most 5 % of one core and disk."""
 
 _ROOM: Final = 4
@@ -186,7 +189,7 @@ class Safekeeping:
             os.fsync(self._file)
             _sync_directory(self._directory)
             if counter is not None and generation != checked:
-                self._plan(_AFTER_START)
+                self._plan(_AFTER_START_SECONDS)
         except (OSError, sqlite3.Error) as error:
             _log.warning("the account database could not be recorded in %s: %s", self._record_path, error)
 
@@ -207,7 +210,7 @@ class Safekeeping:
                 os.pwrite(self._file, self._record.encoded(), 0)
             except OSError as error:
                 _log.error("%s could not be written: %s", self._record_path, error)
-        self._plan(_SELDOM if routine else _SOON)
+        self._plan(_ROUTINE_DELAY_SECONDS if routine else _IMPORTANT_DELAY_SECONDS)
 
     def _plan(self, seconds: float) -> None:
         """Make a copy in so many seconds at the latest."""
@@ -227,7 +230,7 @@ class Safekeeping:
                 self._copy()
             except (OSError, sqlite3.Error) as error:
                 _log.warning("the accounts could not be copied: %s", error)
-            self._rest_until = time.monotonic() + _REST * (time.monotonic() - began)
+            self._rest_until = time.monotonic() + _PAUSE_FACTOR * (time.monotonic() - began)
 
     def copies(self) -> list[Copy]:
         """Return the copies, newest first, whole or not."""
@@ -317,7 +320,7 @@ class Safekeeping:
                     if wait is not None and wait <= 0:
                         break
                     self._changed.wait(wait)
-                matters = self._due is not None and self._due <= time.monotonic() + _SOON
+                matters = self._due is not None and self._due <= time.monotonic() + _IMPORTANT_DELAY_SECONDS
                 self._due, stopping = None, self._stopping
             if matters or not stopping:
                 self.copy()
@@ -466,7 +469,7 @@ def _checksum(path: Path) -> int:
         for start, end in ((24, 28), (40, 44), (92, 100)):
             header[start:end] = bytes(end - start)
         crc = zlib.crc32(header)
-        while rest > 0 and (piece := file.read(min(rest, _PIECE))):
+        while rest > 0 and (piece := file.read(min(rest, _READ_BYTES))):
             crc = zlib.crc32(piece, crc)
             rest -= len(piece)
     return crc

@@ -25,6 +25,7 @@ JOURNAL_BYTES: Final = 512 << 10
 """Allocated for the rollback journal: a transaction may change some 120 pages without asking the disk for room."""
 
 _FILL_PAGES: Final = 2 * RESERVE_PAGES
+# Pages allocated beyond the reserve: SQLite takes some for the table that fills it.
 _SLACK_PAGES: Final = 16
 
 

@@ -16,7 +16,9 @@ Scalar: TypeAlias = bool | int | float | str | None
 Extent: TypeAlias = tuple[int, int]
 """Depth and size of a tree: levels, and nodes with their constants."""
 
+# Levels of a filter. Generous: hand-written ones have five. Keeps recursion far from Python's limit.
 MAX_DEPTH: Final = 32
+# Nodes and constants of a filter: a list of ten thousand ids, as many as the default of `max_batch`.
 MAX_SIZE: Final = 10_000
 
 

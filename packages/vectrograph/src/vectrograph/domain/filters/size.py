@@ -23,9 +23,12 @@ from vectrograph.domain.filters.nodes import (
     looks_within,
 )
 
-_SMALL_TERMS: Final = 64
-_SMALL_TEXT: Final = 4_096
-_FEW: Final = 4
+# Conditions, paths and values of a filter that may be remembered.
+_MAX_SMALL_TERMS: Final = 64
+# Bytes of all its constants.
+_MAX_SMALL_TEXT_BYTES: Final = 4_096
+# Conditions, and steps of a path, up to which a filter is small without being measured.
+_MAX_PLAIN_PARTS: Final = 4
 _SHORT_TEXT: Final = 64
 """Bytes. What is remembered by filter is remembered of small ones only, so that it takes some megabytes at most."""
 
@@ -102,12 +105,12 @@ def measured(filter: Filter) -> FilterSize:
 def is_small(filter: Filter) -> bool:
     """Return whether something may be remembered under this filter."""
     if isinstance(filter, And | Or):
-        if len(filter.filters) <= _FEW and all(map(_is_plain, filter.filters)):
+        if len(filter.filters) <= _MAX_PLAIN_PARTS and all(map(_is_plain, filter.filters)):
             return True
     elif _is_plain(filter):
         return True
     size = measured(filter)
-    return size.terms <= _SMALL_TERMS and size.text_bytes <= _SMALL_TEXT
+    return size.terms <= _MAX_SMALL_TERMS and size.text_bytes <= _MAX_SMALL_TEXT_BYTES
 
 
 def _is_plain(filter: Filter) -> bool:
@@ -117,7 +120,7 @@ def _is_plain(filter: Filter) -> bool:
     if isinstance(filter, Compare) and isinstance(filter.value, str) and len(filter.value) > _SHORT_TEXT:
         return False
     path = filter.path
-    return len(path) <= _FEW and all(not isinstance(step, str) or len(step) <= _SHORT_TEXT for step in path)
+    return len(path) <= _MAX_PLAIN_PARTS and all(not isinstance(step, str) or len(step) <= _SHORT_TEXT for step in path)
 
 
 def _bytes(value: Scalar) -> int:

@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from vectrograph.services.access_log import is_worth_a_line
 
 log = structlog.get_logger("vectrograph.rest")
-_FIRST_FAILURE: Final = 400
+# Smallest HTTP status that is an error.
+_MIN_ERROR_STATUS: Final = 400
 
 
 class AccessLog:
@@ -42,7 +43,7 @@ class AccessLog:
             await self._app(scope, receive, send_noted)
         finally:
             milliseconds = round((time.perf_counter() - started) * 1000, 3)
-            failed = status is None or status >= _FIRST_FAILURE
+            failed = status is None or status >= _MIN_ERROR_STATUS
             note = log.info if is_worth_a_line(failed=failed, milliseconds=milliseconds) else log.debug
             route = scope.get("route")
             note(

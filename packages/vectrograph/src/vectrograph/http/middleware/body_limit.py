@@ -10,11 +10,14 @@ from vectrograph.domain.errors import Unavailable
 from vectrograph.http.errors import MalformedRequest, RequestTooSlow, body_too_large
 from vectrograph.http.scope import FAULTS
 
+# Seconds that any body may take, however slowly it comes. Apache: 20 (RequestReadTimeout).
 BODY_SECONDS: Final = 20.0
 # Whoever sends less than this is not waited for; a slow mobile connection sends ten times as much.
 MIN_BYTES_PER_SECOND: Final = 16 * 1024
+# Bodies of the largest size that may be in memory together. Chosen: as many as threads of a pool on a small machine.
 _BODIES_AT_ONCE: Final = 4
-_LEAST_BUDGET: Final = 256 * 1024 * 1024
+# Bytes that all bodies together may hold however small the largest is: four times the default `max_body_bytes`.
+_MIN_BUDGET_BYTES: Final = 256 * 1024 * 1024
 
 
 class BodyLimit:
@@ -28,7 +31,7 @@ class BodyLimit:
         self._app = app
         self._max_bytes = max_bytes
         self._seconds = seconds
-        self._budget = max(_LEAST_BUDGET, _BODIES_AT_ONCE * max_bytes)
+        self._budget = max(_MIN_BUDGET_BYTES, _BODIES_AT_ONCE * max_bytes)
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -20,6 +20,7 @@ from vectrograph.services.call import Call, Origin
 
 log = structlog.get_logger("vectrograph.audit")
 
+# Seconds, the period that the limits below count in.
 HOUR: Final = 3600.0
 ACTS_AN_HOUR: Final = 100_000
 """Recorded acts of one account. At some 300 bytes each that is 30 MB of disk an hour; 28 deletions a second."""
@@ -27,7 +28,9 @@ REFUSALS_AN_HOUR: Final = 500
 """Recorded acts of one caller that were refused: enough to see what somebody tries. The rest is counted in the log."""
 ALL_REFUSALS_AN_HOUR: Final = 20_000
 """The same for all callers together, who may have many addresses: 6 MB of disk an hour."""
-_CALLERS: Final = 10_000
+# Callers whose acts are counted apart; beyond it the ones seen longest ago are forgotten. Generous: every account
+# that `max_accounts` allows by default.
+_MAX_CALLERS: Final = 10_000
 
 
 class AuditQuota:
@@ -103,12 +106,13 @@ def _counted(counts: OrderedDict[str, int], name: str) -> int:
     the one with the smallest count is forgotten.
     """
     count = counts[name] = counts.pop(name, 0) + 1
-    if len(counts) > _CALLERS:
+    if len(counts) > _MAX_CALLERS:
         oldest = [other for other, _ in zip(counts, range(100), strict=False)]
         del counts[min(oldest, key=counts.__getitem__)]
     return count
 
 
+# Entries of one page of the record. Chosen: some hundred KiB of JSON.
 MAX_ENTRIES: Final = 1_000
 _OK: Final = "ok"
 

@@ -18,9 +18,11 @@ from vectrograph.services.accounts.key_usage import KeyUsage
 from vectrograph.services.call import Principal
 
 API_KEY_MARKS: Final = ("ng_", "vkey-")
+# Credentials of all accounts in memory. Chosen: as many as `max_accounts` by default, one each.
 MAX_REMEMBERED: Final = 10_000
 MAX_REMEMBERED_OF_ACCOUNT: Final = 256
 """Credentials of one account in memory. One that makes tokens without end forgets its own and never those of others."""
+# Longest credential that is looked at. Generous: keys have some 50 characters, tokens some hundred.
 MAX_CREDENTIAL_CHARACTERS: Final = 4096
 
 

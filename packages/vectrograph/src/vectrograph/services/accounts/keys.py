@@ -17,11 +17,17 @@ from vectrograph.services.accounts.key_usage import KeyUsage
 from vectrograph.services.call import Call
 from vectrograph.services.limits.validation import utf8_bytes, validate_name
 
+# Longest name of a key, in characters. Chosen: one line in a list.
 MAX_NAME_CHARACTERS: Final = 100
+# Longest life of a key that ends, in days: ten years. Chosen: wider than the 365 of the official API.
 MAX_DAYS: Final = 3650
+# Longest time that a rotated key stays valid when it is given in seconds. Chosen: a week to deploy the new one.
 MAX_OVERLAP_SECONDS: Final = 7 * 24 * 3600
+# Collections that one key can be held to. Chosen: a key that needs more is better held to a tenant.
 MAX_COLLECTIONS: Final = 100
+# Largest limit of a key, in requests a second. Generous: above what one server answers.
 MAX_RATE_LIMIT: Final = 100_000
+# The same for an overlap given in hours: 30 days, for keys in devices that update once a month.
 MAX_OVERLAP_HOURS: Final = 24 * 30
 _HOUR: Final = 3600 * SECOND
 

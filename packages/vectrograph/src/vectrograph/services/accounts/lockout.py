@@ -29,14 +29,20 @@ FOR_ADDRESS: Final = FailureLimit(free=60, longest_seconds=900.0)
 """Failures from one address, for whatever accounts."""
 FOR_ACCOUNT: Final = FailureLimit(free=50, longest_seconds=8.0)
 """Failures of one account from everywhere: a short wait, which many addresses together cannot avoid."""
+# Wait after the first failure that is not free; it doubles with each further one.
 FIRST_DELAY_SECONDS: Final = 1.0
+# Seconds without a failure after which the earlier ones are forgotten. Chosen: four times the longest wait.
 FORGOTTEN_AFTER_SECONDS: Final = 3600.0
+# Seconds that an address at which an account logged in stays free of the account's own wait: 30 days.
 KNOWN_FOR_SECONDS: Final = 30 * 86_400.0
 CAPACITY: Final = 20_000
 """Entries of each table, about 250 bytes each. Two passwords are hashed at once, some 80 a second: within the longest
 wait of 900 seconds that makes 14,400 waits of five failures, so that a table is never full of waits alone."""
-_FULL_SECONDS: Final = 1.0
-_LOOKED_AT: Final = 64
+# Seconds that a caller is told to wait when the table is full of waits. Chosen: short, since entries end all the
+# time.
+_TABLE_FULL_SECONDS: Final = 1.0
+# Oldest entries looked at to find one that can be forgotten. Bounds the work of one failed login.
+_MAX_TRIED_ENTRIES: Final = 64
 Name = TypeVar("Name")
 
 
@@ -80,7 +86,7 @@ class FailureTable(Generic[Name]):
             if queue:
                 queue.popitem(last=False)
                 return True
-        for other, failures in islice(self._many.items(), _LOOKED_AT):
+        for other, failures in islice(self._many.items(), _MAX_TRIED_ENTRIES):
             if failures.free_from <= at:
                 del self._many[other]
                 return True
@@ -210,7 +216,7 @@ class Lockout:
                     wait = max(wait, self._addresses.wait(origin, at))
                     has_room &= self._addresses.make_room(origin, at)
             if wait > 0 or not has_room:
-                wait = max(wait, 0.0 if has_room else _FULL_SECONDS)
+                wait = max(wait, 0.0 if has_room else _TABLE_FULL_SECONDS)
                 raise RateLimited(
                     f"Too many failed logins; try again in {max(1, round(wait))} seconds.", retry_after=wait
                 )

@@ -20,6 +20,7 @@ from vectrograph.services.accounts.rules import (
 )
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin, Principal
 
+# Longest username, as `sessions` accepts it; who registers with a longer address is named by their id.
 _MAX_USERNAME_CHARACTERS: Final = 64
 
 

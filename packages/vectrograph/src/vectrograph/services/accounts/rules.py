@@ -8,10 +8,15 @@ from vectrograph.control.seeding import DEFAULT_PASSWORDS
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.services.limits.validation import utf8_bytes
 
+# Longest address that mail can be sent to: RFC 5321 allows a path of 256 octets with its angle brackets.
 MAX_EMAIL_CHARACTERS: Final = 254
+# Shortest password at registration, in bytes, as the official API has it.
 MIN_REGISTERED_PASSWORD_BYTES: Final = 8
+# Longest password at registration, in bytes, as the official API has it.
 MAX_REGISTERED_PASSWORD_BYTES: Final = 128
+# Kinds of characters, of four, that a registered password needs, as the official API has it.
 KINDS_NEEDED: Final = 3
+# Longest name of a key in characters, as the official API has it.
 MAX_KEY_NAME_CHARACTERS: Final = 50
 
 _EMAIL: Final = re.compile(r"[^\s@\x00-\x1f\x7f]+@[^\s@.\x00-\x1f\x7f]+(\.[^\s@.\x00-\x1f\x7f]+)+")
@@ -75,8 +80,11 @@ def validate_key_name(name: str) -> None:
         )
 
 
+# Shortest password in characters: NIST SP 800-63B, section 5.1.1.2.
 MIN_PASSWORD_CHARACTERS: Final = 8
-_MIN_DIFFERENT: Final = 4
+# Different characters that a password needs, so that "aaaaaaaa" is refused. A username below this length
+# may be part of a password.
+_MIN_DIFFERENT_CHARACTERS: Final = 4
 
 # What heads every published list of leaked passwords, as far as it has eight characters; compared without case.
 _COMMON: Final = """
@@ -114,7 +122,7 @@ def validate_new_password(password: str, field: str, username: str = "") -> None
         raise InvalidArgument.of(field, f"must have at most {MAX_PASSWORD_BYTES} bytes", "string_too_long")
     if password in DEFAULT_PASSWORDS:
         raise InvalidArgument.of(field, "is a published default password; choose another")
-    if password.lower() in COMMON_PASSWORDS or len(set(password)) < _MIN_DIFFERENT:
+    if password.lower() in COMMON_PASSWORDS or len(set(password)) < _MIN_DIFFERENT_CHARACTERS:
         raise InvalidArgument.of(field, "is among the first that anyone would try; choose a longer phrase of your own")
-    if username and len(username) >= _MIN_DIFFERENT and username.lower() in password.lower():
+    if username and len(username) >= _MIN_DIFFERENT_CHARACTERS and username.lower() in password.lower():
         raise InvalidArgument.of(field, "must not contain the username")

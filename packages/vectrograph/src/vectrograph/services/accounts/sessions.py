@@ -23,6 +23,7 @@ from vectrograph.services.accounts.password_login import PasswordLogin
 from vectrograph.services.accounts.rules import validate_new_password
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin, Principal
 
+# Longest username, in characters; a longer one names no account and is not looked up.
 _MAX_USERNAME_CHARACTERS: Final = 64
 _LIFETIME: Final = REFRESH_SECONDS * SECOND
 

@@ -20,7 +20,8 @@ PLANS: Final = frozenset({"FREE", "PAID", ""})
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 _TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,180}\.[^@\s.\x00-\x1f]{1,63}")
-_MAX_FULL_NAME: Final = 200
+# Longest full name. Chosen: room for any name of a person.
+_MAX_FULL_NAME_CHARACTERS: Final = 200
 
 
 class Users:
@@ -218,5 +219,5 @@ def _validate_identity(username: str, email: str | None, full_name: str | None) 
         )
     if email is not None and not (_EMAIL.fullmatch(email) and len(email) <= 254):
         raise InvalidArgument.of("email", "must look like name@domain.tld", "string_pattern_mismatch")
-    if full_name is not None and (len(full_name) > _MAX_FULL_NAME or not full_name.isprintable()):
-        raise InvalidArgument.of("full_name", f"must be at most {_MAX_FULL_NAME} printable characters")
+    if full_name is not None and (len(full_name) > _MAX_FULL_NAME_CHARACTERS or not full_name.isprintable()):
+        raise InvalidArgument.of("full_name", f"must be at most {_MAX_FULL_NAME_CHARACTERS} printable characters")

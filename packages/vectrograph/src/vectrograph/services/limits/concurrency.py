@@ -10,7 +10,10 @@ from typing import Final
 from vectrograph.domain.errors import RateLimited
 from vectrograph.services.call import Principal
 
+# Streamed answers of one account at once. Generous: a client reads one or two at a time; gRPC has twice as many
+# threads for streams.
 MAX_STREAMS: Final = 16
+# Seconds that a refused caller is told to wait. Chosen: most requests end within it.
 _RETRY_SECONDS: Final = 1.0
 
 

@@ -9,10 +9,12 @@ from vectrograph.domain.filters.evaluation import Filter, measured
 from vectrograph.domain.limits import Limits
 from vectrograph.engines.base import Engine
 
+# Bytes of a component of a vector: float32.
 _FLOAT_BYTES: Final = 4
-# How many points a graph search looks at for each that it keeps in mind; the breadth that engines begin with.
+# Points that a graph search compares for each node of its beam: the largest number of links of a node (M = 16, twice).
 _LOOKED_AT: Final = 32
-_USUAL_BREADTH: Final = 128
+# Beam width assumed when a request names no `ef`. Chosen: near the 144 that the embedded engine begins with.
+_USUAL_BEAM: Final = 128
 
 MAX_EF: Final = 10_000
 """Largest `ef`, the beam width of a graph search, in nodes: ten times the default of `max_top_k`. A wider walk takes as
@@ -22,6 +24,7 @@ MAX_NEEDLE_BYTES: Final = 1_024
 """Bytes of a text that is looked for within strings: Python may compare each with each character of a value."""
 MAX_FILTER_TEXT_BYTES: Final = 1 << 20
 """Bytes of all constants of a filter: room for ten thousand ids of a hundred characters."""
+# Text up to this length costs no more than any other test to look for.
 _SHORT_NEEDLE_BYTES: Final = 64
 _COMPARED_PER_TEST: Final = 256
 """Characters compared in the time of one test, 100 ns, at worst."""
@@ -32,7 +35,9 @@ _VALUES_PER_TEST: Final = 64
 # For the estimate of time, on one core. Measured over 20,000 and 100,000 points, every text distinct: a condition about
 # numbers, or about which text it is, took 0.5 to 1 ns a point; one that looks within texts 500 to 800.
 _TEST_NANOSECONDS: Final = 2
+# The lower end of the measured 500 to 800 for conditions that look within texts.
 _TEXT_TEST_NANOSECONDS: Final = 500
+# Bytes of text that one core looks through in a nanosecond: an estimate, near the speed of memory.
 _SEARCHED_BYTES_PER_NANOSECOND: Final = 4
 
 
@@ -111,7 +116,7 @@ def check_search_cost(
         return
     info = describe()
     unindexed = info.count - info.indexed
-    by_graph = min(info.indexed, _LOOKED_AT * max(ef or _USUAL_BREADTH, k))
+    by_graph = min(info.indexed, _LOOKED_AT * max(ef or _USUAL_BEAM, k))
     points = info.count if whole else unindexed + by_graph
     cost = queries * points * info.spec.dimension
     if cost > limits.max_search_work:

@@ -19,6 +19,7 @@ Two conditions about numbers are far below it: a million points take 8 ms."""
 MAX_TURNS: Final = 2
 """Costly filters evaluated at once. Each kind of work has four threads or more, unless an operator says otherwise, so
 that two stay free; two threads that share the interpreter delay a search by some hundredths of a second."""
+# Seconds that a refused caller is told to wait. Chosen: most costly filters end within it.
 _RETRY_SECONDS: Final = 1.0
 _FREE: Final = nullcontext()
 

@@ -12,10 +12,15 @@ LONGEST_WAIT_SECONDS: Final = 2.0
 """Who waited longer than this, because work took longer than foreseen, is refused when the turn comes."""
 ALWAYS_LET_IN: Final = 8
 """So many may wait however slow the work is."""
-_WEIGHT: Final = 0.1
-_LONGEST_PACE: Final = 1.0
-_LEAST_THREADS: Final = 4
-_MOST_THREADS: Final = 32
+# Weight of the newest value in the moving average of the pace: it follows a change within some ten requests.
+_PACE_WEIGHT: Final = 0.1
+# Longest time between two begun requests that counts. One hung request must not refuse all others.
+_MAX_PACE_SECONDS: Final = 1.0
+# Threads of each pool on small machines. Chosen: requests also wait for the disk, so more than one core can run.
+_MIN_THREADS: Final = 4
+# Threads of each pool at most. Chosen: more threads only contend for the interpreter's lock.
+_MAX_THREADS: Final = 32
+# Threads of each pool for a core: one computes while the other waits for the disk.
 _THREADS_PER_PROCESSOR: Final = 2
 
 
@@ -28,7 +33,7 @@ def worker_threads() -> int:
     """
     affinity = getattr(os, "sched_getaffinity", None)
     processors = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    return min(_MOST_THREADS, max(_LEAST_THREADS, _THREADS_PER_PROCESSOR * processors))
+    return min(_MAX_THREADS, max(_MIN_THREADS, _THREADS_PER_PROCESSOR * processors))
 
 
 def long_reading_threads(threads: int) -> int:
@@ -87,7 +92,7 @@ class Queue:
             if now - since > LONGEST_WAIT_SECONDS and self._waiting >= ALWAYS_LET_IN:
                 return False
             if self._last is not None:
-                self._pace += _WEIGHT * (min(_LONGEST_PACE, now - self._last) - self._pace)
+                self._pace += _PACE_WEIGHT * (min(_MAX_PACE_SECONDS, now - self._last) - self._pace)
             self._last = now if self._waiting else None
             self._progress = now
         return True

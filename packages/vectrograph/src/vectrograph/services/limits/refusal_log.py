@@ -7,6 +7,7 @@ import structlog
 
 log = structlog.get_logger("vectrograph.load")
 
+# Seconds between two lines about refusals. Chosen: readable, and without effect on the load.
 PERIOD_SECONDS: Final = 1.0
 
 

@@ -14,6 +14,7 @@ from vectrograph.services.limits.cost import check_filter_cost
 from vectrograph.services.limits.filter_turns import FilterTurns
 from vectrograph.services.points.field_names import renaming_fields
 
+# Points of a page when the request names no limit.
 DEFAULT_PAGE = 100
 
 

@@ -11,6 +11,7 @@ from vectrograph.engines.base import Engine
 from vectrograph.services.call import Call
 from vectrograph.services.limits.validation import utf8_bytes, validate_batch, validate_name, validate_payload
 
+# Entries of a page when the request names no limit.
 DEFAULT_PAGE = 100
 
 

@@ -18,14 +18,19 @@ from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.points import Point
 from vectrograph.domain.queries import Hit
 
+# Weight of words and of feedback when a request names neither, beside a similarity that counts 1. Chosen, not
+# measured: they decide between hits that are about as near.
 DEFAULT_WEIGHT: Final = 0.3
+# Hits searched for each that is returned. Chosen: hits below the first k can still move up.
 CANDIDATES_PER_HIT: Final = 4
+# Largest weight. Generous: at 100, the similarity counts a hundredth.
 MAX_WEIGHT: Final = 100.0
 MAX_QUERY_WORDS: Final = 256
 """Distinct words: each is looked for in every candidate. A question has ten, a page some two hundred."""
 MAX_BOOSTED_FIELDS: Final = 64
 """Fields that are looked through in every candidate: as many as a filter may name paths."""
-_NEUTRAL: Final = 3
+# Middle of the relevance scale 1 to 5 of the official API: moves a hit neither up nor down.
+_NEUTRAL_RELEVANCE: Final = 3
 # Scores are 32-bit floats on the wire.
 _LARGEST: Final = 3.4028234663852886e38
 # Two imagined neutral judgements, so that one click does not outweigh a hundred readers.
@@ -127,7 +132,7 @@ def feedback_shares(judgements: Iterable[tuple[str, int]]) -> dict[str, float]:
     sums: dict[str, tuple[float, int]] = {}
     for result, relevance in judgements:
         total, count = sums.get(result, (0.0, 0))
-        sums[result] = total + (relevance - _NEUTRAL) / 2, count + 1
+        sums[result] = total + (relevance - _NEUTRAL_RELEVANCE) / 2, count + 1
     return {result: total / (count + _PRIOR) for result, (total, count) in sums.items()}
 
 

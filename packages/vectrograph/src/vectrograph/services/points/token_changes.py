@@ -13,6 +13,7 @@ from vectrograph.engines.base import Engine
 
 _TEXT_ONLY: Final = Include(vector=False, payload=False, text=True)
 _WHOLE: Final = Include(vector=True, payload=True, text=True)
+# Times a change is tried anew when another came between. Chosen: eight lost races in a row mean a hot token.
 _ATTEMPTS: Final = 8
 
 
