@@ -51,6 +51,7 @@ lint: setup  ## ruff, formatting, types, layers, freshness of generated files
 	$(BIN)/mypy --python-version 3.10 packages/wirekit/src packages/neurograph-python/src packages/vectron-client/src
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tools/plain_english.py
 	$(BIN)/python tools/generate.py --check
 	$(BIN)/python tools/audit.py --unless-unreachable
 

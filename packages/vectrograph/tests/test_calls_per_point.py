@@ -1,4 +1,4 @@
-"""What an upsert costs grows by a few calls of our own functions for each point."""
+"""Calls of own functions that each further point of an upsert costs."""
 
 from collections import Counter
 from collections.abc import Iterator

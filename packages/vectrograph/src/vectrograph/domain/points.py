@@ -108,7 +108,7 @@ class Precondition:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it holds of everything."""
+        """Return whether it holds of everything."""
         return not self.if_absent and not self.if_version and self.if_match is None
 
 
@@ -161,7 +161,7 @@ class WriteLimits(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteResult:
-    """What a write did.
+    """Result of a write.
 
     Attributes:
         seq: of the collection after the write: a token for "at least this new".

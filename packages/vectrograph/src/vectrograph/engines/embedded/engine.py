@@ -195,7 +195,7 @@ class EmbeddedEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this engine can do."""
+        """Capabilities of this engine."""
         return CAPABILITIES
 
     def create(self, spec: CollectionSpec) -> CollectionInfo:
@@ -210,13 +210,13 @@ class EmbeddedEngine:
         self._space().freeing(lambda: self._catalog.drop(ref))
 
     def list(self, tenant: str) -> Infos:
-        """All collections of a tenant by name; see `Engine.list`."""
+        """Return all collections of a tenant by name; see `Engine.list`."""
         self._require_open()
         own = [collection.info() for collection in self._catalog.all() if collection.spec.ref.tenant == tenant]
         return sorted(own, key=lambda info: info.spec.ref.name)
 
     def outline(self, tenant: str) -> Outlines:
-        """All collections of a tenant by name, without opening any; see `Engine.outline`."""
+        """Return all collections of a tenant by name, without opening any; see `Engine.outline`."""
         self._require_open()
         own = [collection.outline() for collection in self._catalog.all() if collection.spec.ref.tenant == tenant]
         return sorted(own, key=lambda outline: outline.spec.ref.name)
@@ -258,7 +258,7 @@ class EmbeddedEngine:
         return space.adding(act)
 
     def get(self, ref: CollectionRef, ids: Sequence[str], *, include: Include = Include()) -> Points:
-        """The points of these ids; see `Engine.get`."""
+        """Return the points of these ids; see `Engine.get`."""
         return point_reads.get(self._find(ref), ids, include)
 
     def search(self, ref: CollectionRef, request: SearchRequest, *, deadline: float | None = None) -> Results:
@@ -279,14 +279,14 @@ class EmbeddedEngine:
         return point_reads.scroll(collection, request, check_cancelled)
 
     def count(self, ref: CollectionRef, filter: Filter | None = None, *, deadline: float | None = None) -> int:
-        """How many points match; see `Engine.count`."""
+        """Return how many points match; see `Engine.count`."""
         collection = self._find(ref)
         check_cancelled = self._cancellation(deadline)
         check_cancelled()
         return point_reads.count(collection, filter, check_cancelled)
 
     def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
-        """The log after a position; see `Engine.changes`."""
+        """Return the log after a position; see `Engine.changes`."""
         collection = self._find(ref)
         if limit < 1:
             raise InvalidArgument.of("limit", f"is {limit} and must be positive", "out_of_range")
@@ -449,7 +449,7 @@ def require_data_directory(directory: str | PathLike[str]) -> Path:
 
 
 def _mode(path: Path) -> int | None:
-    """The mode of what a path leads to, of the link where it leads to nothing; None where there is nothing."""
+    """Return the mode of what a path leads to, of the link where it leads to nothing; None where there is nothing."""
     try:
         return path.stat().st_mode
     except FileNotFoundError:
@@ -481,7 +481,7 @@ def _tighten(root: Path) -> None:
 
 
 def _is_read_only(root: Path) -> bool:
-    """Whether there is a database on a disk that takes no writes."""
+    """Return whether there is a database on a disk that takes no writes."""
     try:
         return bool(os.statvfs(root).f_flag & os.ST_RDONLY) and (root / FORMAT_FILE).exists()
     except OSError:

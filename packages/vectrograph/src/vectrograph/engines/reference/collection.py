@@ -60,7 +60,7 @@ class Collection:
         self._replies: dict[tuple[str, str, str], tuple[str, WriteResult, int]] = {}
 
     def info(self) -> CollectionInfo:
-        """The collection as it stands."""
+        """Return the collection as it stands."""
         return CollectionInfo(
             spec=self.spec,
             state=CollectionState.READY,
@@ -106,7 +106,7 @@ class Collection:
         return None if point is None else _part(point, include)
 
     def search(self, request: SearchRequest, queries: Vector, check_cancelled: Cancellation) -> list[SearchResult]:
-        """The nearest points of each query: score everything that matches, sort."""
+        """Return the nearest points of each query: score everything that matches, sort."""
         held = AnswerBytes(request.max_bytes)
         return [self._search_one(request, query, check_cancelled, held) for query in queries]
 
@@ -166,17 +166,19 @@ class Collection:
         return self._rank_of(self._key(point, order), order)
 
     def _rank_of(self, key: str | int, order: Order) -> tuple[int, bytes]:
-        """What is compared: numbers by size, ids by their bytes, but in a serial collection as the numbers they are."""
+        """Return the sort key: numbers by size, ids by their bytes, but in a serial collection as the numbers
+        they are.
+        """
         if order.key == "id" and self.spec.ids is IdKind.STRING:
             return 0, str(key).encode()
         return int(key), b""
 
     def count(self, condition: Filter | None) -> int:
-        """How many points match."""
+        """Return how many points match."""
         return len(self._matching(condition))
 
     def changes(self, since: str | None, limit: int) -> ChangePage:
-        """The log after a position; a seq is its entry's place in the list."""
+        """Return the log after a position; a seq is its entry's place in the list."""
         scope = log_scope(self._uid)
         start = 0 if since is None else int(unseal(scope, since, "since"))
         page = tuple(islice(self._log, start, start + limit))
@@ -187,7 +189,7 @@ class Collection:
 
 
 def _part(point: Point, include: Include) -> Point:
-    """A copy with what was asked for, so that nothing a caller does reaches the stored point."""
+    """Return a copy with what was asked for, so that nothing a caller does reaches the stored point."""
     return point._replace(
         vector=point.vector.copy() if include.vector and point.vector is not None else None,
         payload=copy.deepcopy(point.payload) if include.payload else None,

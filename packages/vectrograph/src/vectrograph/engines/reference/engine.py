@@ -70,7 +70,7 @@ class ReferenceEngine:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this engine can do."""
+        """Capabilities of this engine."""
         return CAPABILITIES
 
     def create(self, spec: CollectionSpec) -> CollectionInfo:
@@ -94,14 +94,14 @@ class ReferenceEngine:
             del self._collections[ref]
 
     def list(self, tenant: str) -> Infos:
-        """All collections of a tenant by name; see `Engine.list`."""
+        """Return all collections of a tenant by name; see `Engine.list`."""
         with self._lock:
             self._require_open()
             own = [c for ref, c in self._collections.items() if ref.tenant == tenant]
             return sorted((c.info() for c in own), key=lambda info: info.spec.ref.name)
 
     def outline(self, tenant: str) -> Outlines:
-        """All collections of a tenant, without their sizes; see `Engine.outline`."""
+        """Return all collections of a tenant, without their sizes; see `Engine.outline`."""
         return [CollectionOutline(info.spec) for info in self.list(tenant)]
 
     def describe(self, ref: CollectionRef) -> CollectionInfo:
@@ -135,7 +135,7 @@ class ReferenceEngine:
             return replace(result, points=tuple(stored))
 
     def get(self, ref: CollectionRef, ids: Sequence[str], *, include: Include = Include()) -> Points:
-        """The points of these ids; see `Engine.get`."""
+        """Return the points of these ids; see `Engine.get`."""
         with self._lock:
             collection = self._find(ref)
             return [collection.get(each, include) for each in ids]
@@ -157,14 +157,14 @@ class ReferenceEngine:
             return collection.scroll(request)
 
     def count(self, ref: CollectionRef, filter: Filter | None = None, *, deadline: float | None = None) -> int:
-        """How many points match; see `Engine.count`."""
+        """Return how many points match; see `Engine.count`."""
         with self._lock:
             collection = self._find(ref)
             _check(deadline)
             return collection.count(filter)
 
     def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
-        """The log after a position; see `Engine.changes`."""
+        """Return the log after a position; see `Engine.changes`."""
         with self._lock:
             collection = self._find(ref)
             if limit < 1:

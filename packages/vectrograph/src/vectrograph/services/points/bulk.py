@@ -64,7 +64,7 @@ class Bulk:
             return self._engine.scroll(ref, request, deadline=call.deadline)
 
     def count(self, call: Call, collection: str, filter: Filter | None = None) -> int:
-        """How many points there are, or match; exact.
+        """Return how many points there are, or match; exact.
 
         Raises:
             PermissionDenied: the read scope of that collection is missing.

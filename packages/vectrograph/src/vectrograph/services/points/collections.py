@@ -87,7 +87,7 @@ class Catalog:
             return self._create(spec, call.principal.user_id)
 
     def _create(self, spec: CollectionSpec, owner: str) -> CollectionInfo:
-        """The owner is written first: a collection that is there always has one. See `tidy` for the opposite."""
+        """Return the owner is written first: a collection that is there always has one. See `tidy` for the opposite."""
         tenant, name = spec.ref.tenant, spec.ref.name
         if spec.ref not in {info.spec.ref for info in self._engine.list(tenant)}:
             self._owners.claim(tenant, name, owner)
@@ -134,7 +134,7 @@ class Catalog:
             _log.warning("the owner of %s, which is gone, is forgotten at the next start: %s", ref, error.message)
 
     def list(self, call: Call) -> list[CollectionOutline]:
-        """The collections that the caller may read, sorted by name, without their sizes.
+        """Return the collections that the caller may read, sorted by name, without their sizes.
 
         Raises:
             PermissionDenied: the caller may read none at all, neither `tokens` nor others.
@@ -164,7 +164,8 @@ class Catalog:
         return self._engine.describe(call.require_collection(name, "read"))
 
     def owner(self, call: Call, name: str) -> str | None:
-        """The user_id of who made a collection; None for `tokens`, which is the server's. The account may be gone.
+        """Return the user_id of who made a collection; None for `tokens`, which is the server's. The account may be
+        gone.
 
         Raises:
             PermissionDenied: the read scope of that collection is missing.
@@ -175,7 +176,7 @@ class Catalog:
 
 
 def parse_distance(text: str) -> Distance:
-    """The distance that a text names.
+    """Return the distance that a text names.
 
     Raises:
         InvalidArgument: it names none; the message lists the three.
@@ -187,7 +188,7 @@ def parse_distance(text: str) -> Distance:
 
 
 def parse_quantization(text: str) -> Quantisation:
-    """The way to store components that a text names.
+    """Return the way to store components that a text names.
 
     Raises:
         InvalidArgument: it names none; the message lists the three.

@@ -15,7 +15,7 @@ _MAX_VALUES: Final = 10 * MAX_SIZE
 
 
 def filter_of(text: str, field: str = "filter_json") -> Filter | None:
-    """The filter that a JSON text describes; None for an empty text.
+    """Return the filter that a JSON text describes; None for an empty text.
 
     Raises:
         TooLarge: it holds far more than a filter may.

@@ -40,7 +40,7 @@ _WORD: Final = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rerank:
-    """How to rank anew.
+    """Options of reranking.
 
     Attributes:
         query: the text whose words count.
@@ -102,7 +102,7 @@ def reranked(
     judgements: Iterable[tuple[str, int]],
     check_cancelled: Cancellation = never_cancelled,
 ) -> list[Hit]:
-    """All hits in their new order, the new score ascending, equal ones as they were; each keeps its distance.
+    """Return all hits in their new order, the new score ascending, equal ones as they were; each keeps its distance.
 
     Args:
         hits: candidates with payload and text, closest first.
@@ -124,7 +124,7 @@ def reranked(
 
 
 def feedback_shares(judgements: Iterable[tuple[str, int]]) -> dict[str, float]:
-    """What feedback says of each point, between -1 and 1: the mean, with two neutral judgements added.
+    """Return the feedback for each point, between -1 and 1: the mean, with two neutral judgements added.
 
     >>> feedback_shares([("a", 5), ("a", 5), ("b", 1), ("c", 3)])
     {'a': 0.5, 'b': -0.3333333333333333, 'c': 0.0}
@@ -152,8 +152,8 @@ def _keyword_shares(points: Sequence[Point], rerank: Rerank, check_cancelled: Ca
 
 
 def rarity(having: int, among: int) -> float:
-    """How much a word tells that `having` of `among` points have: the inverse document frequency of Okapi BM25, kept
-    positive (S. Robertson, H. Zaragoza, The Probabilistic Relevance Framework, 2009, section 3.1).
+    """Return how much a word tells that `having` of `among` points have: the inverse document frequency of Okapi BM25,
+    kept positive (S. Robertson, H. Zaragoza, The Probabilistic Relevance Framework, 2009, section 3.1).
 
     >>> rarity(1, 10) > rarity(9, 10) > 0
     True
@@ -162,7 +162,7 @@ def rarity(having: int, among: int) -> float:
 
 
 def _boosts_of_words(point: Point, field_boosts: Mapping[str, float]) -> dict[str, float]:
-    """Each word of a point, with the boost of the best field that it stands in."""
+    """Return each word of a point, with the boost of the best field that it stands in."""
     payload = point.payload or {}
     if field_boosts:
         texts = [(payload.get(name), boost) for name, boost in field_boosts.items()]

@@ -47,7 +47,7 @@ class Search:
         explain: bool = False,
         rerank: Rerank | None = None,
     ) -> list[SearchResult]:
-        """The nearest points of each row of `vectors`, ascending by score, equal scores newest first.
+        """Return the nearest points of each row of `vectors`, ascending by score, equal scores newest first.
 
         Args:
             call: who asks.
@@ -127,7 +127,7 @@ class Search:
 
 
 def _with_parts(hit: Hit, include: Include) -> Hit:
-    """A hit without the parts that were read for the ranking only."""
+    """Return a hit without the parts that were read for the ranking only."""
     payload = hit.point.payload if include.payload else None
     text = hit.point.text if include.text else None
     return hit._replace(point=hit.point._replace(payload=payload, text=text))

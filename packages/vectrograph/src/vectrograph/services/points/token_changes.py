@@ -19,7 +19,7 @@ _ATTEMPTS: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenChange:
-    """What is to become of a token; KEEP leaves a part alone, `embedding=None` embeds the new or stored text again."""
+    """Change of a token; KEEP leaves a part alone, `embedding=None` embeds the new or stored text again."""
 
     text: str | Keep | None = KEEP
     embedding: Vector | Keep | None = KEEP
@@ -27,12 +27,12 @@ class TokenChange:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is to change."""
+        """Return whether nothing is to change."""
         return self.text is KEEP and self.embedding is KEEP and self.payload is KEEP
 
     @property
     def leaves_vector(self) -> bool:
-        """Whether the vector stays: neither an embedding nor a new text is given."""
+        """Return whether the vector stays: neither an embedding nor a new text is given."""
         return self.embedding is KEEP and (self.text is KEEP or self.text is None)
 
 
@@ -102,7 +102,7 @@ class TokenChanges:
 
 
 def missing_token(point_id: str) -> PointNotFound:
-    """The error for a token that is not there."""
+    """Return the error for a token that is not there."""
     return PointNotFound(
         f"Token {point_id} does not exist; it was deleted or never created.", details={"token_id": point_id}
     )

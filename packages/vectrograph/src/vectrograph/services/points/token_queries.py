@@ -39,7 +39,7 @@ class TokenHit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenQuestion:
-    """What a query asks besides "near to what".
+    """Options of a query besides its vector.
 
     Attributes:
         top_k: hits wanted; 0 means the default.
@@ -68,7 +68,7 @@ class TokenQueries:
     def by_vectors(
         self, call: Call, vectors: Vector, question: TokenQuestion, *, field: str = "query_vector"
     ) -> list[list[TokenHit]]:
-        """The hits for each row of `vectors`, shape (queries, dimension).
+        """Return the hits for each row of `vectors`, shape (queries, dimension).
 
         Raises:
             PermissionDenied: tokens:read is missing.
@@ -81,7 +81,7 @@ class TokenQueries:
             return self._search(call, ref, vectors, question, spare=0)
 
     def by_texts(self, call: Call, texts: Sequence[str], question: TokenQuestion) -> list[list[TokenHit]]:
-        """The hits for each text, embedded as tokens are.
+        """Return the hits for each text, embedded as tokens are.
 
         Raises:
             PermissionDenied: tokens:read is missing.
@@ -93,7 +93,7 @@ class TokenQueries:
         return self._search(call, ref, self._embedder.embed(texts), question, spare=0)
 
     def by_token(self, call: Call, token_id: int, question: TokenQuestion) -> list[TokenHit]:
-        """The tokens nearest to a stored one, which is itself not among them.
+        """Return the tokens nearest to a stored one, which is itself not among them.
 
         Raises:
             PermissionDenied: tokens:read is missing.

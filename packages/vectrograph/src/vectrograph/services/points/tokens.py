@@ -62,7 +62,7 @@ class TokenPage:
 
 @dataclass(frozen=True, slots=True)
 class DeletedTokens:
-    """What became of a request to delete many: how many there were, and the numbers that no token had."""
+    """Outcome of a request to delete many: how many there were, and the numbers that no token had."""
 
     deleted: int
     missing: tuple[int, ...]
@@ -274,7 +274,7 @@ class Tokens:
     def walk(
         self, call: Call, *, filter: Filter | None = None, include: Include = WHOLE, page_size: int = 500
     ) -> Iterator[builtins.list[Point]]:
-        """All tokens in ascending id, a page at a time; one present throughout comes exactly once.
+        """Yield all tokens in ascending id, a page at a time; one present throughout comes exactly once.
 
         Raises:
             PermissionDenied: tokens:read is missing; raised before the first page is asked for.
@@ -310,7 +310,7 @@ class Tokens:
     def query(
         self, call: Call, vector: Vector, top_k: int = 0, threshold: float | None = None
     ) -> builtins.list[TokenHit]:
-        """The tokens nearest to a vector, most similar first, equals newest first.
+        """Return the tokens nearest to a vector, most similar first, equals newest first.
 
         Args:
             call: who asks.
@@ -374,7 +374,7 @@ class Tokens:
 
 
 def _point_id(token_id: int) -> str:
-    """The point's id of a token's number.
+    """Return the point's id of a token's number.
 
     Raises:
         PointNotFound: no token can have that number.

@@ -20,7 +20,7 @@ TOKENS: Final = CollectionRef(DEFAULT_TENANT, TOKENS_COLLECTION)
 
 
 def ensure_tokens(engine: Engine, embedder: Embedder, tenant: str = DEFAULT_TENANT) -> CollectionInfo:
-    """The collection of tokens, made when missing: cosine, the embedder's dimension and name, serial ids.
+    """Return the collection of tokens, made when missing: cosine, the embedder's dimension and name, serial ids.
 
     A quarantined one is returned as it is, so that everything else serves.
 

@@ -110,11 +110,11 @@ class Catalog:
         return self._open_files
 
     def all(self) -> list[Collection]:
-        """Every collection, quarantined ones included, in no particular order."""
+        """Return every collection, quarantined ones included, in no particular order."""
         return list(self._collections.values())
 
     def find(self, ref: CollectionRef) -> Collection:
-        """The collection of that name.
+        """Return the collection of that name.
 
         Raises:
             CollectionNotFound: there is none.
@@ -361,7 +361,7 @@ DERIVED_DAMAGE: Final = "the files of the index are damaged."
 
 
 def _damage(collection: Collection) -> str | None:
-    """What is wrong with a collection, None when nothing is."""
+    """Return the fault of a collection, None when there is none."""
     try:
         verify(collection)
     except CollectionQuarantined as error:
@@ -370,7 +370,7 @@ def _damage(collection: Collection) -> str | None:
 
 
 def _seen_by_index(files: DerivedFiles) -> int:
-    """The last change that an undamaged index knows of."""
+    """Return the last change that an undamaged index knows of."""
     try:
         loaded = files.load()
     except (DamagedIndex, OSError):

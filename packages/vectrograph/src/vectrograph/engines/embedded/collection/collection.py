@@ -125,7 +125,7 @@ class Collection:
         return self.directory.name
 
     def view(self) -> View:
-        """The state that was published last.
+        """Return the state that was published last.
 
         Raises:
             CollectionNotFound, Unavailable, CollectionQuarantined.
@@ -133,7 +133,7 @@ class Collection:
         return self._serving().view
 
     def info(self) -> CollectionInfo:
-        """The collection as it stands; never raises for a damaged one.
+        """Return the collection as it stands; never raises for a damaged one.
 
         Raises:
             Overloaded: there is no descriptor to open it with.
@@ -144,7 +144,7 @@ class Collection:
         return self.known()
 
     def known(self) -> CollectionInfo:
-        """What is known of the collection without opening it: no sizes before it was opened, or checked."""
+        """Return the facts known about the collection without opening it: no sizes before it was opened, or checked."""
         content = self._content
         view = content.view if content is not None else None
         healthy = self._problem is None and (content is not None or self._opener is not None)
@@ -183,7 +183,7 @@ class Collection:
             _log.debug("collection %s was not checked: %s", self.spec.ref, error)
 
     def _opened(self, *, keep: bool = True) -> Content:
-        """The content, opened now if it is not open; unless `keep`, a small one is only looked at."""
+        """Return the content, opened now if it is not open; unless `keep`, a small one is only looked at."""
         with self._opening:
             content = self._content
             if content is not None:
@@ -273,7 +273,7 @@ class Collection:
 
     @contextmanager
     def writing(self, deadline: float | None = None) -> Iterator[Content]:
-        """The collection's lock, and its content as the file has it.
+        """Provide the collection's lock, and its content as the file has it.
 
         Raises:
             DeadlineExceeded: the lock was not free in time.
@@ -292,7 +292,7 @@ class Collection:
             self._lock.release()
 
     def record_holds(self) -> bool:
-        """Whether the record of the last commit says on the disk what was written to it."""
+        """Return whether the record of the last commit says on the disk what was written to it."""
         with self.writing() as content:
             return content.store.record is None or content.store.record.whole()
 
@@ -305,7 +305,7 @@ class Collection:
 
     @contextmanager
     def reading(self) -> Iterator[tuple[apsw.Connection, View]]:
-        """A connection to read on, and the View published last; the file may be newer than that.
+        """Provide a connection to read on, and the View published last; the file may be newer than that.
 
         Raises:
             CollectionNotFound, Unavailable, CollectionQuarantined, InternalError.
@@ -315,7 +315,7 @@ class Collection:
 
     @contextmanager
     def snapshot(self, check_cancelled: Cancellation) -> Iterator[tuple[apsw.Connection, View]]:
-        """A connection inside a read transaction, and the View of exactly that state.
+        """Provide a connection inside a read transaction, and the View of exactly that state.
 
         Args:
             check_cancelled: called while waiting; may raise to stop.
@@ -444,7 +444,7 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class _Sizes:
-    """What was seen when a collection was opened last; `checked` is False before."""
+    """State of a collection when it was opened last; `checked` is False before."""
 
     count: int = 0
     seq: int = 0

@@ -1,4 +1,4 @@
-"""What an undamaged collection has, and how a commit becomes the next View."""
+"""Content of an undamaged collection, and the way from a commit to the next View."""
 
 from dataclasses import dataclass, replace
 
@@ -30,7 +30,7 @@ class _Pending:
 
 
 class Content:
-    """What an undamaged collection has: its file, its View, its counters. Only the holder of the lock changes it.
+    """Content of an undamaged collection: its file, its View, its counters. Only the holder of the lock changes it.
 
     Raises:
         Damaged, apsw.Error: the file is not what was written.

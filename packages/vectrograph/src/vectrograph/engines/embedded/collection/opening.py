@@ -37,7 +37,7 @@ class Opened:
 
 
 def open_rows(store: Store, files: DerivedFiles, spec: CollectionSpec, counters: Counters) -> Opened:
-    """The rows of a collection, with the graph that was saved, if it was.
+    """Return the rows of a collection, with the graph that was saved, if it was.
 
     Raises:
         Damaged: the SQLite file is.
@@ -89,7 +89,7 @@ def _resume(
 
 
 def _still_live(store: Store, saved: SavedRows) -> Mask:
-    """Which of the saved rows SQLite still has."""
+    """Return which of the saved rows SQLite still has."""
     present = store.labels_until(saved.seq)
     live: Mask = np.isin(saved.labels, present, assume_unique=True)
     if np.count_nonzero(live) != len(present) or (live & ~saved.live).any():
@@ -98,7 +98,7 @@ def _still_live(store: Store, saved: SavedRows) -> Mask:
 
 
 def _caught_up(store: Store, builder: ViewBuilder, last: int, counters: Counters) -> ViewBuilder:
-    """The rows with all those added whose labels are above `last`."""
+    """Return the rows with all those added whose labels are above `last`."""
     for addition in store.additions(last, builder.view.vectors.shape[1]):
         builder.advance(counters.seq, _NONE, addition)
     if builder.view.count != counters.count:

@@ -49,7 +49,7 @@ def verify(collection: Collection) -> int:
 
 
 def verify_derived(files: DerivedFiles) -> str | None:
-    """What is wrong with the files of the index, None when nothing is; they may be replaced meanwhile."""
+    """Return the fault of the index files, None when there is none; they may be replaced meanwhile."""
     problem: str | None = None
     for _ in range(_ATTEMPTS):
         try:

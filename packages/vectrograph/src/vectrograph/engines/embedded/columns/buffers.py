@@ -29,7 +29,7 @@ def appended(array: NDArray[Item], more: NDArray[Any]) -> NDArray[Item]:
 
 
 def replaced(array: NDArray[Item], places: NDArray[np.int64], values: NDArray[Any]) -> NDArray[Item]:
-    """A copy with other values at some places."""
+    """Return a copy with other values at some places."""
     copy = array.copy()
     copy[places] = values
     return copy

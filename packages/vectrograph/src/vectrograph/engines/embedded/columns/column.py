@@ -59,7 +59,7 @@ class ScalarColumn:
 
     @property
     def wasteful(self) -> bool:
-        """Whether most of what it holds is of rows that have changed since."""
+        """Return whether most of what it holds is of rows that have changed since."""
         return len(self.dictionary) > 2 * self.size + SLACK
 
     def extended(self, values: Sequence[Any]) -> "ScalarColumn":
@@ -127,7 +127,7 @@ class ScalarColumn:
 
 
 def holds(leaf: Any, numbers: Numbers) -> Mask | None:
-    """Where a leaf holds; NaN stands for what is no number. None when it holds of no number.
+    """Return where a leaf holds; NaN stands for what is no number. None when it holds of no number.
 
     >>> holds(Range((), gt=1), np.array([1.0, 2.0, np.nan])).tolist()
     [False, True, False]
@@ -153,7 +153,7 @@ def holds(leaf: Any, numbers: Numbers) -> Mask | None:
 
 
 def _nearest(value: Any) -> float:
-    """The float64 nearest to a number, infinite beyond the largest."""
+    """Return the float64 nearest to a number, infinite beyond the largest."""
     try:
         return float(value)
     except OverflowError:

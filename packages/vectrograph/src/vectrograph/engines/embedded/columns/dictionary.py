@@ -54,7 +54,7 @@ class Dictionary:
         return self._characters + distinct * (_VALUE_BYTES + len(self._truths)) + self._instants.nbytes
 
     def encode(self, values: Iterable[Any]) -> tuple[list[int], list[float]]:
-        """The code of each value, and its number where it is one that float64 holds, else NaN."""
+        """Return the code of each value, and its number where it is one that float64 holds, else NaN."""
         codes: list[int] = []
         numbers: list[float] = []
         for value in values:
@@ -91,11 +91,11 @@ class Dictionary:
         return code
 
     def code_of(self, value: str) -> int | None:
-        """The code of a string, None when it never occurred."""
+        """Return the code of a string, None when it never occurred."""
         return self._codes.get(value)
 
     def truth(self, leaf: Any, check_cancelled: Cancellation) -> Truth:
-        """Whether a leaf holds of each value, by code; numbers under `NUMBER` excepted, of which it says False.
+        """Return whether a leaf holds of each value, by code; numbers under `NUMBER` excepted, of which it says False.
 
         Args:
             leaf: about the value itself.
@@ -160,7 +160,7 @@ class Dictionary:
 
 
 def _exact(value: float | int) -> float | None:
-    """The float64 that equals a number, None when there is none."""
+    """Return the float64 that equals a number, None when there is none."""
     try:
         number = float(value)
     except OverflowError:

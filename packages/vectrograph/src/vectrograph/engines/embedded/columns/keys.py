@@ -1,4 +1,4 @@
-"""Which columns a filter needs."""
+"""Columns that a filter needs."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -34,7 +34,7 @@ Key: TypeAlias = ScalarKey | ArrayKey
 
 
 def keys_of(filter: Filter) -> frozenset[Key]:
-    """The columns that a filter is evaluated over.
+    """Return the columns that a filter is evaluated over.
 
     >>> from vectrograph.domain.filters.evaluation import Exists
     >>> keys_of(Not(Exists(("a",))))

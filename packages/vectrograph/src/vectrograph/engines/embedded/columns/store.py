@@ -145,7 +145,7 @@ class ColumnStore:
         return sum(entry.nbytes for entry in list(self._entries.values())) + self._selected_bytes()
 
     def ready(self, filter: Filter, view: View, check_cancelled: Cancellation = never_cancelled) -> Selection | None:
-        """What matches, when that can be told without reading; else None."""
+        """Return the matching rows when no reading is needed; else None."""
         known = self._selections.get(filter)
         if known is not None and known[0] == view.seq and _same_rows(known[1], view.labels):
             return known[2]
@@ -160,7 +160,8 @@ class ColumnStore:
 
     @contextmanager
     def updating(self, check_cancelled: Cancellation) -> Iterator[None]:
-        """The right to call `prepare`; take it before the transaction, so that columns are never newer than that.
+        """Provide the right to call `prepare`; take it before the transaction, so that columns are never newer than
+        that.
 
         Args:
             check_cancelled: called while waiting; may raise to stop.
@@ -173,7 +174,7 @@ class ColumnStore:
 
     @contextmanager
     def updating_at_once(self) -> Iterator[bool]:
-        """The same for those who must not wait: whether there is nobody in the way."""
+        """Provide the same for those who must not wait: whether there is nobody in the way."""
         taken = self._turns.take_at_once()
         try:
             yield taken
@@ -184,7 +185,7 @@ class ColumnStore:
     def select(
         self, connection: apsw.Connection, view: View, filter: Filter, check_cancelled: Cancellation
     ) -> Selection:
-        """What matches, after bringing the columns up to date, however long that takes.
+        """Return the matching rows, after bringing the columns up to date, however long that takes.
 
         Args:
             connection: in a transaction that sees exactly the state of `view`.
@@ -200,7 +201,7 @@ class ColumnStore:
     def answer(
         self, connection: apsw.Connection, view: View, filter: Filter, table: Table, check_cancelled: Cancellation
     ) -> Selection:
-        """What matches, by the table that `prepare` gave; arguments as of `select`."""
+        """Return the matching rows, by the table that `prepare` gave; arguments as of `select`."""
         if table.columns or not keys_of(filter):
             return self.evaluated(filter, view, table, check_cancelled)
         return self.by_payload(connection, view, filter, check_cancelled)
@@ -251,7 +252,7 @@ class ColumnStore:
 
     @staticmethod
     def by_payload(connection: apsw.Connection, view: View, filter: Filter, check_cancelled: Cancellation) -> Selection:
-        """What matches, by decoding every payload; arguments as of `select`."""
+        """Return the matching rows, by decoding every payload; arguments as of `select`."""
         mask = np.zeros(len(view.labels), np.bool_)
         labels = matching_labels(connection, filter, check_cancelled)
         mask[view.rows_of(labels)] = True
@@ -372,7 +373,7 @@ class ColumnStore:
     # ------------------------------------------------------------ answers
 
     def evaluated(self, filter: Filter, view: View, table: Table, check_cancelled: Cancellation) -> Selection:
-        """What matches, by the columns that `prepare` gave."""
+        """Return the matching rows, by the columns that `prepare` gave."""
         mask = evaluate(filter, table, check_cancelled)
         if view.count < len(view.labels):
             mask = np.logical_and(mask, view.live)
@@ -397,7 +398,7 @@ def _same_rows(labels: Labels, others: Labels) -> bool:
 
 
 def _on_rows_of(view: View, entry: _Entry) -> _Entry:
-    """The same column by the rows of a View, of which it may cover the first only."""
+    """Return the same column by the rows of a View, of which it may cover the first only."""
     size = len(entry.labels)
     if _same_rows(entry.labels, view.labels[:size]):
         return _Entry(entry.column, entry.seq, view.labels[:size])

@@ -51,7 +51,7 @@ class ArrayColumn:
 
     @property
     def wasteful(self) -> bool:
-        """Whether most of what it holds is of rows that have changed since."""
+        """Return whether most of what it holds is of rows that have changed since."""
         living = 0 if self.counts is None else int(np.maximum(self.counts, 0).sum(dtype=np.int64))
         return self.elements.size > 2 * living + SLACK or self.elements.wasteful
 
@@ -79,7 +79,7 @@ class ArrayColumn:
         return ArrayColumn(len(rows), self.starts[rows], self.counts[rows], self.elements)
 
     def _arrays(self, counts: Codes) -> tuple[Rows, Codes] | None:
-        """Its arrays, made when the first row with an array comes; None before."""
+        """Return its arrays, made when the first row with an array comes; None before."""
         if self.starts is not None and self.counts is not None:
             return self.starts, self.counts
         if not bool((counts >= 0).any()):
@@ -111,12 +111,12 @@ Column: TypeAlias = ScalarColumn | ArrayColumn
 
 
 def empty_column(key: Key) -> Column:
-    """A column without rows."""
+    """Return a column without rows."""
     return ScalarColumn.empty() if isinstance(key, ScalarKey) else ArrayColumn.empty(key)
 
 
 def values_at(key: Key, payloads: Sequence[Any]) -> list[Any]:
-    """What a column of this key holds of these payloads."""
+    """Return the values of a column of this key from these payloads."""
     path = key.path
     if len(path) == 1 and isinstance(path[0], str):
         step = path[0]
@@ -143,7 +143,7 @@ class Table:
 
     @property
     def wasteful(self) -> bool:
-        """Whether one of the columns is."""
+        """Return whether one of the columns is."""
         return any(column.wasteful for column in self.columns.values())
 
     def extended(self, payloads: Sequence[Any]) -> "Table":
@@ -153,7 +153,7 @@ class Table:
 
 
 def evaluate(filter: Filter, table: Table, check_cancelled: Cancellation) -> Mask:
-    """Which rows of a table match.
+    """Return which rows of a table match.
 
     Args:
         filter: what is asked.

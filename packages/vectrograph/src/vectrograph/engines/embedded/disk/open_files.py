@@ -43,7 +43,7 @@ class Owner(Protocol):
 
     @property
     def used_at(self) -> float:
-        """When they were used last, in `time.monotonic()` seconds."""
+        """Time of the last use, in `time.monotonic()` seconds."""
         ...
 
     def park(self) -> bool:

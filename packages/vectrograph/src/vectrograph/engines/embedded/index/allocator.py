@@ -1,4 +1,4 @@
-"""What the C library and the kernel do with large blocks of memory.
+"""Settings of the C library and the kernel for large blocks of memory.
 
 glibc keeps freed blocks of up to 32 MB for the next request once it has seen such sizes come and go, as copies of
 graphs do: with 20,000 x 256 vectors 68 MB were resident and 52 after trimming, which takes half a millisecond.

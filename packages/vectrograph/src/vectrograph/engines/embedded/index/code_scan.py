@@ -25,7 +25,7 @@ def scan_codes(
     allowed: Mask | None = None,
     check_cancelled: Cancellation = never_cancelled,
 ) -> Nearest:
-    """The nearest rows by the codes of all nodes, refined until what was cut off can hardly be nearer.
+    """Return the nearest rows by the codes of all nodes, refined until what was cut off can hardly be nearer.
 
     Args:
         graph: where to look; its rows only.
@@ -66,7 +66,7 @@ def scan_rows(
     allowed: Mask | None = None,
     check_cancelled: Cancellation = never_cancelled,
 ) -> Nearest:
-    """The nearest rows by their original vectors: exact, and quicker than codes when few are allowed.
+    """Return the nearest rows by their original vectors: exact, and quicker than codes when few are allowed.
 
     Args:
         graph: where to look; its rows only.

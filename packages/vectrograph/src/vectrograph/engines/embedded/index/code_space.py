@@ -66,7 +66,7 @@ class Aim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CodeSpace:
-    """How vectors become points of the graph.
+    """Mapping of vectors to points of the graph.
 
     Attributes:
         distance: of the collection.
@@ -131,7 +131,7 @@ class CodeSpace:
 
     @property
     def products(self) -> bool:
-        """Whether nodes are ranked by inner product with the aim, not by squared L2 from it."""
+        """Return whether nodes are ranked by inner product with the aim, not by squared L2 from it."""
         return self.distance is Distance.DOT
 
     @property
@@ -140,7 +140,9 @@ class CodeSpace:
         return 127.0 if self.quantisation is Quantisation.INT8 else 1.0
 
     def representable(self, lengths: Norms) -> NDArray[np.bool_]:
-        """Which vectors have a place here, by their Euclidean lengths; the others must be scored by the kernel."""
+        """Return which vectors have a place here, by their Euclidean lengths; the others must be scored by the
+        kernel.
+        """
         fits: NDArray[np.bool_] = (lengths >= SHORTEST) & (lengths <= self.longest)
         if self.distance is not Distance.COSINE:
             fits |= lengths == 0
@@ -171,7 +173,7 @@ class CodeSpace:
         return points, outside
 
     def aim(self, query: Vector, length: float) -> Aim | None:
-        """Where to look for what is near a query, or None when it must be searched for exactly.
+        """Return the point near which to search for a query, or None when it needs an exact search.
 
         With int8 an aim has whole numbers from -127 to 127: faiss makes it so, or worse, on some processors.
 
@@ -203,7 +205,7 @@ class CodeSpace:
         return Aim(self._rounded(inner), factor)
 
     def _share(self, query: Vector) -> float:
-        """How much of a normalised query fits the range; 0 where less of it would not do."""
+        """Return how much of a normalised query fits the range; 0 where less of it would not do."""
         if self.distance is not Distance.COSINE:
             return 0.0
         room = np.float32(self._top / self.scale) + np.sign(query) * self.centre
@@ -219,7 +221,8 @@ class CodeSpace:
         return point
 
     def reach(self, aim: Aim, query: Vector, score: float) -> float:
-        """How far a code may seem to be though its vector is as near as `score`; beyond it codes can be left out.
+        """Return how far a code may seem to be though its vector is as near as `score`; beyond it codes can be left
+        out.
 
         Args:
             aim: of the query.

@@ -1,4 +1,4 @@
-"""How wide a beam must be, when its answer can be trusted, and which way to an answer is the cheapest."""
+"""Beam widths, their trustworthiness, and the cheapest way to an answer."""
 
 import math
 from enum import StrEnum
@@ -32,7 +32,7 @@ class Route(StrEnum):
 
 
 def beam_for(k: int, base: int, share: float = 1.0) -> int:
-    """The beam that gives k neighbours the recall that `base` gives ten.
+    """Return the beam that gives k neighbours the recall that `base` gives ten.
 
     Args:
         k: how many are wanted.
@@ -46,7 +46,7 @@ def beam_for(k: int, base: int, share: float = 1.0) -> int:
 
 
 def trustworthy(matched: int, expected: int) -> bool:
-    """Whether an answer met enough matches on its walk.
+    """Return whether an answer met enough matches on its walk.
 
     The recall of a filtered search is that of an unfiltered one whose beam is the number of matches in the beam,
     wherever the matches lie. When there are far fewer than were counted on, they are where the query is not,
@@ -60,7 +60,7 @@ def trustworthy(matched: int, expected: int) -> bool:
 
 @lru_cache(maxsize=1_024)
 def route(nodes: int, allowed: int, dimension: int, beam: int) -> Route:
-    """The way that should take the least time.
+    """Return the way that should take the least time.
 
     Args:
         nodes: of the graph.
@@ -80,7 +80,7 @@ def route(nodes: int, allowed: int, dimension: int, beam: int) -> Route:
 
 
 def cost(way: Route, nodes: int, allowed: int, dimension: int, beam: int) -> float:
-    """About how many nanoseconds one query takes on a way; the arguments are those of `route`.
+    """Return about how many nanoseconds one query takes on a way; the arguments are those of `route`.
 
     >>> round(cost(Route.WALK, 31_000, 31_000, 256, 75) / 1e3)
     110

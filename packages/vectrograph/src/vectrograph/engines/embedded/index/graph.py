@@ -40,7 +40,7 @@ _SEED: Final = 7
 
 
 class Nearest(NamedTuple):
-    """What a walk found for one query.
+    """Result of a graph walk for one query.
 
     Attributes:
         rows: the best k, and all that equal the last of them, best first; newest first among equals is the caller's.
@@ -88,7 +88,7 @@ class Graph:
         threads: Callable[[], int] = lambda: 1,
         check_cancelled: Cancellation = never_cancelled,
     ) -> "Graph":
-        """A graph over all rows, or the live ones; see `extend` for `threads` and `check_cancelled`."""
+        """Return a graph over all rows, or the live ones; see `extend` for `threads` and `check_cancelled`."""
         count, dimension = originals.vectors.shape
         rows = np.arange(count) if live is None else np.flatnonzero(live)
         if len(rows) > SAMPLE:
@@ -111,7 +111,7 @@ class Graph:
         threads: Callable[[], int] = lambda: 1,
         check_cancelled: Cancellation = never_cancelled,
     ) -> "Graph":
-        """A graph that also has the rows from `covered` on; this one goes on serving, and is unchanged.
+        """Return a graph that also has the rows from `covered` on; this one goes on serving, and is unchanged.
 
         Args:
             originals: all rows, those in this graph included.
@@ -164,7 +164,7 @@ class Graph:
         allowed: Mask | None = None,
         check_cancelled: Cancellation = never_cancelled,
     ) -> list[Nearest]:
-        """The nearest rows of each query, among those that were met on a walk along the links.
+        """Return the nearest rows of each query, among those that were met on a walk along the links.
 
         A query that has no place in the space (zero under cosine, far outside what the graph was built from) gets
         nothing, `matched` being 0.
@@ -220,7 +220,8 @@ class Graph:
         allowed: Mask | None,
         check_cancelled: Cancellation = never_cancelled,
     ) -> tuple[Nearest, bool]:
-        """The best rows behind some nodes, and of the unplaced; and whether nodes that were left out can be better.
+        """Return the best rows behind some nodes, and of the unplaced; and whether nodes that were left out can be
+        better.
 
         Args:
             query: what is looked for.
@@ -254,7 +255,7 @@ class Graph:
         values: Vector,
         check_cancelled: Cancellation,
     ) -> tuple[Rows, Vector, bool]:
-        """The best k members, as `score` gives them; reads only as many vectors as the codes leave in doubt."""
+        """Return the best k members, as `score` gives them; reads only as many vectors as the codes leave in doubt."""
         rows, firsts = members.rows, members.firsts
         distinct = firsts is rows
         ahead = _ahead(query.k)
@@ -295,7 +296,7 @@ class Graph:
 
     @staticmethod
     def bytes_for(rows: int, dimension: int, quantisation: Quantisation, links: int = LINKS) -> int:
-        """About what a graph of so many rows will take.
+        """Return about what a graph of so many rows will take.
 
         >>> Graph.bytes_for(1000, 128, Quantisation.INT8)
         290000
@@ -318,14 +319,14 @@ class Graph:
 
 
 def _batch(threads: int, nodes: int, dimension: int) -> int:
-    """How many rows to add at a time to a graph of so many nodes."""
+    """Return how many rows to add at a time to a graph of so many nodes."""
     if threads == 1:
         return _BATCH
     return max(_BATCH, min(_SPREAD * _BATCH, _SPREAD_FLOATS // dimension, nodes // _SPREAD_SHARE))
 
 
 def _ahead(k: int) -> int:
-    """How many of the nearest codes are refined without being asked."""
+    """Return how many of the nearest codes are refined without being asked."""
     return k + max(_AHEAD, k // 2)
 
 

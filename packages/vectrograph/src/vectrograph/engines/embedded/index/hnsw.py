@@ -81,7 +81,7 @@ class Hnsw:
 
     @classmethod
     def empty(cls, width: int, kind: str, *, by_products: bool, links: int, breadth: int) -> "Hnsw":
-        """An index without nodes.
+        """Return an index without nodes.
 
         Args:
             width: components per code.
@@ -100,7 +100,7 @@ class Hnsw:
         return cls(index)
 
     def copy(self) -> "Hnsw":
-        """A copy that can be added to while this one is searched."""
+        """Return a copy that can be added to while this one is searched."""
         return Hnsw(_faiss().clone_index(self._index))
 
     def __len__(self) -> int:
@@ -118,7 +118,7 @@ class Hnsw:
 
     @property
     def by_products(self) -> bool:
-        """Whether nodes are ranked by inner product."""
+        """Return whether nodes are ranked by inner product."""
         return bool(self._index.metric_type == _faiss().METRIC_INNER_PRODUCT)
 
     @property
@@ -129,12 +129,12 @@ class Hnsw:
         return int(linked + len(self) * self._storage.code_size)
 
     def encode(self, points: Vector) -> Codes:
-        """The codes of points, shape (n, bytes per code)."""
+        """Return the codes of points, shape (n, bytes per code)."""
         codes: Codes = self._storage.sa_encode(points)
         return codes
 
     def codes(self, nodes: Nodes) -> Codes:
-        """The codes of nodes, shape (n, bytes per code), copied."""
+        """Return the codes of nodes, shape (n, bytes per code), copied."""
         size = int(self._storage.code_size)
         if not len(nodes):
             return np.empty((0, size), np.uint8)
@@ -155,7 +155,7 @@ class Hnsw:
         use_large_pages(rows(links.data(), links.size()))
 
     def search(self, aims: Vector, beam: int, best: int) -> tuple[Vector, Nodes]:
-        """The best nodes of each beam, best first.
+        """Return the best nodes of each beam, best first.
 
         Args:
             aims: shape (m, width), C-contiguous.
@@ -180,7 +180,7 @@ class Hnsw:
     def scan(
         self, aim: Vector, count: int, allowed: Mask | None, check_cancelled: Cancellation
     ) -> tuple[Vector, Nodes]:
-        """The nearest codes among the allowed, by comparing every one; not for float32.
+        """Return the nearest codes among the allowed, by comparing every one; not for float32.
 
         Args:
             aim: shape (1, width).

@@ -1,4 +1,4 @@
-"""Which rows stand behind each node of the graph.
+"""Rows behind each node of the graph.
 
 A node is a distinct *code*. Rows with equal codes share it: equal vectors, vectors of one direction under cosine, and
 vectors that differ by less than rounding. A graph with a node for each of a thousand equal codes would link them to
@@ -84,7 +84,7 @@ class NodeTable:
         return self.rows.nbytes + self.keys.nbytes + crowd.nodes.nbytes + crowd.rows.nbytes + crowd.firsts.nbytes
 
     def members(self, nodes: NodeNumbers, allowed: Mask | None) -> Members:
-        """The rows behind nodes, those allowed only.
+        """Return the rows behind nodes, those allowed only.
 
         Args:
             nodes: shape (n,), best first.
@@ -102,7 +102,7 @@ class NodeTable:
         return Members(rows, rows, places, len(rows))
 
     def _crowded(self, nodes: NodeNumbers, start: Rows) -> bool:
-        """Whether any of these nodes has more than one row; `start` is where it would stand in the crowd."""
+        """Return whether any of these nodes has more than one row; `start` is where it would stand in the crowd."""
         crowd = self.crowd.nodes
         return bool((crowd[np.minimum(start, len(crowd) - 1)] == nodes).any())
 
@@ -122,7 +122,7 @@ class NodeTable:
         return Members(rows, firsts, places, int(np.count_nonzero(np.diff(places, prepend=-1))))
 
     def allowed_nodes(self, allowed: Mask) -> Mask:
-        """Which nodes have an allowed row; `allowed` is by row."""
+        """Return which nodes have an allowed row; `allowed` is by row."""
         count = len(self.rows)
         # Rows ascend: when the last has the number of its node, all have. Copying is sixty times quicker than picking.
         alike = count > 0 and int(self.rows[-1]) == count - 1
@@ -133,7 +133,7 @@ class NodeTable:
         return nodes
 
     def extend(self, rows: Rows, codes: Codes, graph: Hnsw, vectors: Vector) -> tuple["NodeTable", Rows]:
-        """The table with more rows.
+        """Return the table with more rows.
 
         Args:
             rows: ascending, above all present ones; shape (n,).
@@ -162,7 +162,7 @@ class NodeTable:
         return table, fresh
 
     def _find(self, hashes: Keys, codes: Codes, graph: Hnsw) -> Rows:
-        """The present node of each code, -1 where there is none."""
+        """Return the present node of each code, -1 where there is none."""
         home = np.full(len(hashes), -1, np.int64)
         if not len(self.keys):
             return home
@@ -175,7 +175,7 @@ class NodeTable:
         return home
 
     def _join(self, rows: Rows, nodes: Rows, vectors: Vector) -> "NodeTable":
-        """The table with rows added to nodes that are there."""
+        """Return the table with rows added to nodes that are there."""
         crowd = self.crowd
         alone = np.setdiff1d(nodes, crowd.nodes)
         touched = np.isin(crowd.nodes, nodes)
@@ -224,7 +224,7 @@ def _firsts(rows: Rows, nodes: Rows, vectors: Vector) -> Rows:
 
 
 def _hash(content: Codes) -> Keys:
-    """A 32-bit hash of each row of bytes: multiply-shift with fixed odd numbers."""
+    """Return a 32-bit hash of each row of bytes: multiply-shift with fixed odd numbers."""
     width = -(-content.shape[1] // 8)
     padded = content
     if content.shape[1] % 8:

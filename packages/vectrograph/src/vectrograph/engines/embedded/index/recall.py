@@ -1,4 +1,4 @@
-"""How much of the truth a graph finds, and what to do about it.
+"""Recall of a graph: measured, and tuned by beam width.
 
 Recall is not a given. Where some vectors are near to everything (the short ones among text embeddings under L2), the
 beam of a walk fills with them and never gets to what lies behind: a token table of 31,000 × 256 under L2 gives .48
@@ -45,7 +45,7 @@ _SEED: Final = 11
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What one beam achieved.
+    """Result of one beam width.
 
     Attributes:
         beam: for ten neighbours.
@@ -117,7 +117,7 @@ def sample(
 def measure(
     graph: Graph, originals: Originals, asked: Sample, beam: int, check_cancelled: Cancellation = never_cancelled
 ) -> Measurement:
-    """What a beam finds of the answers to a sample.
+    """Return the result of a beam on a sample of queries.
 
     Args:
         graph: to measure.
@@ -137,7 +137,8 @@ def measure(
 
 
 def narrowest(measurements: Sequence[Measurement], seconds: float, target: float = _AIMED) -> int | None:
-    """The narrowest beam that reaches the target and is quicker than comparing all codes; None when there is none.
+    """Return the narrowest beam that reaches the target and is quicker than comparing all codes; None when there is
+    none.
 
     >>> narrowest([Measurement(64, .95, 1e-4), Measurement(144, .987, 2e-4)], 1e-2)
     144
@@ -222,5 +223,5 @@ def judge(
 
 
 def _measured_at(covered: int) -> int:
-    """The number of times that a graph of so many rows was measured while it grew."""
+    """Return the number of times that a graph of so many rows was measured while it grew."""
     return math.floor(math.log(max(1, covered)) / math.log(_GROWTH))

@@ -37,7 +37,7 @@ class Originals(Protocol):
 
 
 class Query(NamedTuple):
-    """What is looked for.
+    """Query in the form that refinement needs.
 
     Attributes:
         distance: which one.
@@ -92,7 +92,7 @@ def contenders(
 
 
 def _bounds(query: Query, originals: Originals, rows: Rows, limit: float) -> tuple[Vector, float]:
-    """The least score each row may have, float32, and a score that the k-th best row does not exceed."""
+    """Return the least score each row may have, float32, and a score that the k-th best row does not exceed."""
     vectors = originals.vectors
     # Twice the bound: room for underflow, for the rounding of the lengths, and of the kernel's own result.
     relative = 2 * (vectors.shape[1] + 32) * _UNIT
@@ -117,7 +117,7 @@ def _kth(values: Vector, k: int) -> float:
 def score(
     query: Query, originals: Originals, rows: Rows, firsts: Rows, check_cancelled: Cancellation = never_cancelled
 ) -> tuple[Rows, Vector]:
-    """The best k of some rows and all that equal the last of them, best first, with the kernel's scores.
+    """Return the best k of some rows and all that equal the last of them, best first, with the kernel's scores.
 
     Args:
         query: what is looked for.
@@ -137,7 +137,9 @@ def score(
 
 
 def nearest(rows: Rows, exact: Vector, k: int) -> tuple[Rows, Vector]:
-    """The best k of some rows and all that equal the last of them, best first; `exact` are their scores, shape (m,)."""
+    """Return the best k of some rows and all that equal the last of them, best first; `exact` are their scores, shape
+    (m,).
+    """
     order = exact.argsort(kind="stable")
     rows, exact = rows[order], exact[order]
     if len(rows) > k:

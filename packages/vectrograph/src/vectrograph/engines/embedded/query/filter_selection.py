@@ -1,4 +1,4 @@
-"""Which points of a collection match a filter, in one state of it."""
+"""Selection of the points of a collection that match a filter, in one state of it."""
 
 import math
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from vectrograph.engines.embedded.rows.view import View
 def known_selection(
     collection: Collection, condition: Filter, check_cancelled: Cancellation
 ) -> tuple[View, Selection | None]:
-    """The View published last, and which of its rows match, None when that must be read first."""
+    """Return the View published last, and which of its rows match, None when that must be read first."""
     view = collection.view()
     return view, collection.columns.ready(condition, view, check_cancelled)
 
@@ -25,7 +25,7 @@ def known_selection(
 def selecting(
     collection: Collection, condition: Filter, check_cancelled: Cancellation
 ) -> Iterator[tuple[apsw.Connection, View, Selection]]:
-    """A snapshot, and the rows of its View that match.
+    """Provide a snapshot, and the rows of its View that match.
 
     Args:
         collection: where to look.

@@ -59,7 +59,7 @@ class Planner:
         self._exact = ExactScan()
 
     def search(self, view: View, question: Question, check_cancelled: Cancellation) -> list[Ranking]:
-        """The best rows for each query; see `Searcher.search`."""
+        """Return the best rows for each query; see `Searcher.search`."""
         served = view.served
         if question.exact or served is None or not len(served.graph.hnsw):
             self._placement.before_native_work(len(question.queries) * view.vectors.size * _COMPONENT_SECONDS)
@@ -156,7 +156,7 @@ class _Search:
     # ------------------------------------------------------------ rows behind the graph
 
     def _behind(self) -> View | None:
-        """The rows behind the graph that may be found, as a View of their own; None when there are none."""
+        """Return the rows behind the graph that may be found, as a View of their own; None when there are none."""
         view, start = self._view, self._graph.covered
         if start >= len(view.labels):
             return None
@@ -170,7 +170,7 @@ class _Search:
         )
 
     def _ranking(self, nth: int, strategy: str, nearest: Nearest, walk: Nearest | None, behind: View | None) -> Ranking:
-        """The best of the graph and of what is behind it, ties newest first, nothing beyond the bound."""
+        """Return the best of the graph and of what is behind it, ties newest first, nothing beyond the bound."""
         question, rows, scores, scanned = self._question, nearest.rows, nearest.scores, nearest.visited
         if walk is not None and walk is not nearest:
             scanned += walk.visited
@@ -196,7 +196,7 @@ class _Search:
 
 
 def _comparable(query: Query) -> bool:
-    """Whether float32 products with the query neither vanish nor overflow."""
+    """Return whether float32 products with the query neither vanish nor overflow."""
     return SHORTEST <= query.length <= LONGEST or (query.length == 0 and query.distance is not Distance.COSINE)
 
 

@@ -32,7 +32,7 @@ _MOST_SORTED: Final = 100_000
 
 
 def get(collection: Collection, ids: Sequence[str], include: Include) -> list[Point | None]:
-    """The points of these ids in their order, None where there is none."""
+    """Return the points of these ids in their order, None where there is none."""
     with collection.reading() as (connection, _):
         # An id that is no Unicode is in no collection, but asking for it is no error.
         found = read_by_ids(connection, [each.encode("utf-8", "surrogatepass") for each in ids], include)
@@ -41,7 +41,7 @@ def get(collection: Collection, ids: Sequence[str], include: Include) -> list[Po
 
 
 def count(collection: Collection, condition: Filter | None, check_cancelled: Cancellation) -> int:
-    """How many points there are, or match; `check_cancelled` is called now and then and may raise to stop."""
+    """Return how many points there are, or match; `check_cancelled` is called now and then and may raise to stop."""
     if condition is None:
         return collection.view().count
     _, selection = known_selection(collection, condition, check_cancelled)
@@ -75,7 +75,7 @@ def scroll(collection: Collection, request: ScrollRequest, check_cancelled: Canc
 def _points(
     connection: apsw.Connection, page: Sequence[Record], request: ScrollRequest, check_cancelled: Cancellation
 ) -> list[Point]:
-    """The first points of a page, in its order, as many as may be answered together and one at least."""
+    """Return the first points of a page, in its order, as many as may be answered together and one at least."""
     labels, include, held = [record.label for record in page], request.include, AnswerBytes(request.max_bytes)
     points: list[Point] = []
     for records in read_bounded(connection, labels, include, check_cancelled):
@@ -115,7 +115,7 @@ def _matching(
     request: ScrollRequest,
     check_cancelled: Cancellation,
 ) -> list[Record]:
-    """The points after a position that match, without those to skip, and one more than a page has."""
+    """Return the points after a position that match, without those to skip, and one more than a page has."""
     skip, wanted = request.offset, request.limit + 1
     if skip >= selection.count:
         return []
@@ -162,7 +162,7 @@ class _Ordering:
         return self.sorted(records, None)
 
     def sorted(self, records: Sequence[Record], after: tuple[object, ...] | None) -> list[Record]:
-        """Those after a position, in order."""
+        """Return those after a position, in order."""
         placed = [(self.position(self.key(record)), record) for record in records]
         if after is not None:
             placed = [each for each in placed if (each[0] < after if self._descending else each[0] > after)]
@@ -170,13 +170,13 @@ class _Ordering:
         return [record for _, record in placed]
 
     def key(self, record: Record) -> str | int:
-        """What a cursor remembers of a point."""
+        """Return the part of a point that a cursor holds."""
         if self._key == "id":
             return record.id.decode()
         return record.created_seq if self._key == "created" else record.version
 
     def position(self, key: str | int) -> tuple[Any, ...]:
-        """What is compared, in SQL as in Python."""
+        """Return the sort key, the same in SQL as in Python."""
         if self._key != "id":
             return (key,)
         encoded = str(key).encode()
@@ -187,7 +187,7 @@ _COLUMNS: Final = {"id": "id", "created": "created_seq", "updated": "version"}
 
 
 def changes(collection: Collection, since: str | None, limit: int) -> ChangePage:
-    """The log of changes after a position.
+    """Return the log of changes after a position.
 
     Raises:
         InvalidArgument: the position is not of this collection.

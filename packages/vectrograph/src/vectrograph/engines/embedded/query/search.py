@@ -24,7 +24,7 @@ from vectrograph.engines.embedded.truth.row_reader import read_bounded
 def search(
     collection: Collection, request: SearchRequest, queries: Vector, searcher: Searcher, check_cancelled: Cancellation
 ) -> list[SearchResult]:
-    """The nearest points of each query, all of one state of the collection.
+    """Return the nearest points of each query, all of one state of the collection.
 
     Args:
         collection: where to look.
@@ -84,7 +84,7 @@ def _points(
     request: SearchRequest,
     check_cancelled: Cancellation,
 ) -> dict[int, Point] | None:
-    """The points of all labels that will be returned; None when one of them has changed since the View.
+    """Return the points of all labels that will be returned; None when one of them has changed since the View.
 
     Raises:
         TooLarge: together they hold more than the request allows.
@@ -118,7 +118,7 @@ def _read(
     request: SearchRequest,
     check_cancelled: Cancellation,
 ) -> dict[int, Point]:
-    """The same of a state that is held still."""
+    """Return the same of a state that is held still."""
     include = request.include
     held = AnswerBytes(request.max_bytes)
     sizes = _sizes(wanted) if held.is_limited else None

@@ -63,7 +63,7 @@ class Compaction:
         return len(added)
 
     def finish(self, view: View) -> Generation:
-        """The new generation, as live as the View; the lock that guards writes is held."""
+        """Return the new generation, as live as the View; the lock that guards writes is held."""
         self.follow(view)
         np.take(view.live, self._kept, out=self.generation.columns.live[: self.generation.size])
         return self.generation

@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class DerivedFiles:
-    """Where a collection keeps what can be made anew from its SQLite file.
+    """Files of a collection that can be rebuilt from its SQLite file.
 
     Vectors in a new order go to a new file. It becomes the valid one when `save` has replaced the index, which names
     it; all others go then.
@@ -36,7 +36,7 @@ class DerivedFiles:
         self._number = 0
 
     def create_vectors(self) -> VectorFile:
-        """An empty file of vectors under a new name.
+        """Return an empty file of vectors under a new name.
 
         Raises:
             OSError: the disk refuses.
@@ -47,7 +47,7 @@ class DerivedFiles:
         return VectorFile.create(path, self._directory.name, self._spec.dimension)
 
     def load(self, check_cancelled: Cancellation = never_cancelled) -> tuple[SavedRows, VectorFile] | None:
-        """What was saved last, every checksum compared; None when nothing was ever saved.
+        """Return the state saved last, every checksum compared; None when nothing was ever saved.
 
         Raises:
             DamagedIndex: a file is missing, damaged, or of another collection.

@@ -61,12 +61,12 @@ class Searcher(Protocol):
     """A way to find the nearest rows of a View."""
 
     def search(self, view: View, question: "Question", check_cancelled: Cancellation) -> list[Ranking]:
-        """The best rows for each query; `check_cancelled` is called now and then and may raise to stop."""
+        """Return the best rows for each query; `check_cancelled` is called now and then and may raise to stop."""
         ...
 
 
 class Question(NamedTuple):
-    """What is asked of a Searcher.
+    """Question for a Searcher.
 
     Attributes:
         distance: which one.
@@ -91,7 +91,7 @@ class ExactScan:
     """Looks at every allowed row."""
 
     def search(self, view: View, question: Question, check_cancelled: Cancellation) -> list[Ranking]:
-        """The best rows for each query; see `Searcher.search`."""
+        """Return the best rows for each query; see `Searcher.search`."""
         mask = question.allowed
         if mask is None and view.count < len(view.labels):
             mask = view.live
@@ -146,7 +146,9 @@ def _products(queries: Vector, vectors: Vector, check_cancelled: Cancellation) -
 
 
 def _candidates(products: Vector, length: float, view: View, mask: Mask | None, question: Question) -> Rows:
-    """Every row that may be among the best: its smallest possible score is not above the k-th largest possible one."""
+    """Return every row that may be among the best: its smallest possible score is not above the k-th largest possible
+    one.
+    """
     if length != 0.0 and not _SHORTEST <= length <= _LONGEST:
         return np.flatnonzero(mask) if mask is not None else np.arange(len(view.labels))
     with np.errstate(all="ignore"):

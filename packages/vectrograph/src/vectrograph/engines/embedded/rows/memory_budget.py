@@ -1,4 +1,4 @@
-"""How much memory the engine may take for what it keeps beside SQLite, and who has taken it.
+"""Memory budget of the engine beside SQLite, and its holders.
 
 Counted is anonymous memory that grows with the data: columns of rows, vectors of small collections, graphs, copies of
 graphs while they are extended, and payload columns. Not counted are mapped files, which the kernel takes back when it
@@ -102,7 +102,7 @@ class Budget:
         return 0 if self.limit is None else self.limit // _MARGIN
 
     def refusal(self, what: str) -> OutOfSpace:
-        """The error of a write for which there is no memory left."""
+        """Return the error of a write for which there is no memory left."""
         return OutOfSpace(
             f"The memory budget of {self.limit} bytes has no room for {what}, and nothing was written; "
             "delete points, or raise memory_bytes.",

@@ -111,7 +111,7 @@ class VectorFile:
 
     @property
     def rows(self) -> int:
-        """How many vectors there are."""
+        """Number of vectors."""
         return self._rows
 
     @property

@@ -1,4 +1,4 @@
-"""Where the vectors of a collection lie: in memory while they are few, in a file that is mapped when they are many."""
+"""Vectors of a collection: in memory while they are few, in a mapped file when they are many."""
 
 from typing import Final, Protocol
 
@@ -17,7 +17,7 @@ class Vectors(Protocol):
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of vectors."""
         ...
 
     @property
@@ -60,7 +60,7 @@ class MemoryVectors:
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of vectors."""
         return self._rows
 
     @property

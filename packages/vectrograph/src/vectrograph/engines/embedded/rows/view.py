@@ -1,4 +1,4 @@
-"""What a search sees: one immutable state of a collection's vectors, and how the next one is made from it."""
+"""Views: immutable states of a collection's vectors, and the way from one to the next."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -46,7 +46,7 @@ class View:
     served: ServedGraph | None = None
 
     def rows_of(self, labels: Labels) -> Rows:
-        """The rows of labels that are all present."""
+        """Return the rows of labels that are all present."""
         rows: Rows = np.searchsorted(self.labels, labels).astype(np.int64)
         return rows
 
@@ -66,7 +66,7 @@ class Addition:
 
 
 class Columns:
-    """What is known of each row besides its vector, in arrays with room to grow.
+    """Columns of each row besides its vector, in arrays with room to grow.
 
     Args:
         capacity: rows to make room for.
@@ -87,7 +87,7 @@ class Columns:
         return len(self.labels)
 
     def taken(self, rows: Rows | slice, size: int, capacity: int) -> "Columns":
-        """A copy of `size` chosen rows with room for more."""
+        """Return a copy of `size` chosen rows with room for more."""
         other = Columns(capacity)
         for mine, copy in zip(self._parts(), other._parts(), strict=True):
             copy[:size] = mine[rows]
@@ -170,7 +170,7 @@ class ViewBuilder:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the vectors lie in memory and in no file."""
+        """Return whether the vectors lie in memory and in no file."""
         return isinstance(self.generation.vectors, MemoryVectors)
 
     def prepare(self, added: Addition) -> None:
@@ -224,7 +224,7 @@ class ViewBuilder:
         self.generation.vectors.forget(self.generation.size)
 
     def advance(self, seq: int, gone: Labels, added: Addition) -> View:
-        """The next View: rows of labels `gone` are dead, `added` are there."""
+        """Return the next View: rows of labels `gone` are dead, `added` are there."""
         if self._prepared is not added:
             self.prepare(added)
         now = self.generation

@@ -27,7 +27,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to answer when the same request comes again: `result` is the JSON of a WriteResult."""
+    """Answer for the same request when it comes again: `result` is the JSON of a WriteResult."""
 
     key: IdempotencyKey
     result: str
@@ -73,7 +73,7 @@ class Batch:
 
     @property
     def addition(self) -> Addition:
-        """What it appends to the View."""
+        """Rows that it appends to the View."""
         return Addition(self.vectors, np.array(self.labels, np.int64), np.array(self.created, np.int64))
 
     @property
@@ -82,7 +82,7 @@ class Batch:
         return np.array(self.gone_vectors, np.int64)
 
     def bindings(self) -> tuple[object, ...]:
-        """The values of `schema.INSERT_BATCH`."""
+        """Return the values of `schema.INSERT_BATCH`."""
         parts: list[bytes] = []
         points, end = self._point_rows(parts, 1)
         changes, end = self._change_rows(parts, end)

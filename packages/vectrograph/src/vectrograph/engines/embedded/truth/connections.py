@@ -22,7 +22,7 @@ CONNECTION_FILES: Final = 2
 
 
 def open_writer(path: Path, vfs: str | None, *, page_bytes: int | None = None) -> apsw.Connection:
-    """A connection that writes or checkpoints; `page_bytes` creates the file.
+    """Return a connection that writes or checkpoints; `page_bytes` creates the file.
 
     A commit is on disk when it returns (WAL, synchronous=FULL). SQLite never checkpoints by itself: the caller does.
     A second connection may checkpoint while the first one writes: SQLite up to 3.51.2 could damage the file then (the
@@ -54,7 +54,7 @@ def open_writer(path: Path, vfs: str | None, *, page_bytes: int | None = None) -
 
 
 def open_still(path: Path) -> apsw.Connection:
-    """A connection that reads a file on a disk that takes no writes, with the log that a dead process left.
+    """Return a connection that reads a file on a disk that takes no writes, with the log that a dead process left.
 
     WAL mode wants shared memory beside the file. Where nothing can change, each connection keeps its own instead
     (exclusive locking mode), and where there is no log, none is needed: https://sqlite.org/wal.html#read_only_databases
@@ -107,7 +107,7 @@ class ReaderPool:
 
     @contextmanager
     def borrow(self) -> Iterator[apsw.Connection]:
-        """A connection for the length of the block.
+        """Provide a connection for the length of the block.
 
         Raises:
             PoolClosed: it was closed.

@@ -1,4 +1,4 @@
-"""Whether SQLite's log is whole: SQLite itself takes the first damaged frame for the end and forgets what follows.
+"""Check that SQLite's log is whole: SQLite itself takes the first damaged frame for the end and forgets what follows.
 
 That is right after a power loss, which tears at most the last transaction: every commit before it was synced. So a
 commit behind the end that is itself followed by a frame of the same log was acknowledged once, and the log is damaged.
@@ -49,7 +49,7 @@ def require_whole_log(connection: apsw.Connection, path: Path) -> None:
 
 
 def _goes_on(file: BinaryIO, frames: int) -> bool:
-    """Whether a commit follows behind so many good frames, and something of the same log behind it."""
+    """Return whether a commit follows behind so many good frames, and something of the same log behind it."""
     header = file.read(_HEADER.size)
     if len(header) < _HEADER.size:
         return False

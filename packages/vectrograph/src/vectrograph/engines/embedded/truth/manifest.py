@@ -33,7 +33,7 @@ class DamagedManifest(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a collection is: `state` is creating, ready or dropping; `created_at` in microseconds since 1970.
+    """Manifest of a collection: `state` is creating, ready or dropping; `created_at` in microseconds since 1970.
 
     Without `recorded` it was made before there were records of the last commit, and may lack one.
     """
@@ -90,7 +90,7 @@ def require_known_format(file: Path) -> None:
 
 
 def holds_format(file: Path) -> bool:
-    """Whether the database's own format file is there and whole."""
+    """Return whether the database's own format file is there and whole."""
     try:
         body = json.loads(file.read_bytes())
         return bool(body.pop("checksum") == _checksum(body))
@@ -105,7 +105,7 @@ def save_format(file: Path) -> None:
 
 
 def unsupported(file: Path, number: int) -> UnsupportedFormat:
-    """The error of a file of a newer format."""
+    """Return the error of a file of a newer format."""
     return UnsupportedFormat(
         f"{file} has format {number} and this version reads up to {FORMAT}; nothing was touched. "
         "Open it with the newer version that wrote it."
@@ -113,7 +113,7 @@ def unsupported(file: Path, number: int) -> UnsupportedFormat:
 
 
 def spec_to_json(spec: CollectionSpec) -> dict[str, Any]:
-    """A spec as JSON; `spec_from_json` reads it back."""
+    """Return a spec as JSON; `spec_from_json` reads it back."""
     fields = [_field_to_json(field) for field in spec.fields]
     return {"tenant": spec.ref.tenant, "name": spec.ref.name, "ids": spec.ids.value, "fields": fields}
 
@@ -133,7 +133,7 @@ def _field_to_json(field: VectorField) -> dict[str, Any]:
 
 
 def spec_from_json(body: dict[str, Any]) -> CollectionSpec:
-    """The spec that `spec_to_json` wrote.
+    """Return the spec that `spec_to_json` wrote.
 
     Raises:
         ValueError, KeyError, TypeError: it is none.

@@ -38,15 +38,15 @@ class Entry(NamedTuple):
 
     @classmethod
     def of(cls, record: Record, read: Include) -> "Entry":
-        """An entry of a record of which these parts were read."""
+        """Return an entry of a record of which these parts were read."""
         return cls(record.point(BARE), record.payload, record.text, read.text)
 
     def has(self, include: Include) -> bool:
-        """Whether these parts, the vector aside, were read."""
+        """Return whether these parts, the vector aside, were read."""
         return (self.payload is not None or not include.payload) and (self.has_text or not include.text)
 
     def point(self, include: Include) -> Point:
-        """The point with these parts, the vector aside."""
+        """Return the point with these parts, the vector aside."""
         if not include.payload and not include.text:
             return self.bare
         payload = decode_payload(self.payload) if include.payload and self.payload is not None else None
@@ -84,7 +84,7 @@ class PointCache:
         held: AnswerBytes | None = None,
         sizes: dict[int, int] | None = None,
     ) -> tuple[dict[int, Point], list[int]]:
-        """The points that are remembered with these parts, by label, and the labels of those that are not.
+        """Return the points that are remembered with these parts, by label, and the labels of those that are not.
 
         Args:
             labels: of the points.
@@ -144,7 +144,7 @@ class PointCache:
             self._young, self._young_bytes = {}, 0
 
     def forget(self, labels: Iterable[int]) -> None:
-        """These points have changed or are gone: called after the commit, before the View that shows it."""
+        """Remove points that have changed or are gone; called after the commit, before its View is published."""
         changed = list(labels)
         if not changed:
             return

@@ -53,7 +53,7 @@ class Record(NamedTuple):
         return len(self.payload or b"") + len(self.text or b"") + len(self.vector or b"")
 
     def point(self, include: Include) -> Point:
-        """The record as a point with the parts asked for, as far as they were read."""
+        """Return the record as a point with the parts asked for, as far as they were read."""
         return Point(
             id=self.id.decode(),
             vector=decode_vector(self.vector) if include.vector and self.vector is not None else None,
@@ -67,15 +67,15 @@ class Record(NamedTuple):
 
 
 def decode_payload(stored: bytes) -> dict[str, Any]:
-    """The payload of a text that the domain's `encode_payload` made, as its `decode_payload` gives it, in a tenth of
-    the time.
+    """Return the payload of a text that the domain's `encode_payload` made, as its `decode_payload` gives it, in a
+    tenth of the time.
     """
     payload: dict[str, Any] = _decode(stored)
     return payload
 
 
 def decode_vector(stored: bytes) -> Vector:
-    """A writable vector from its bytes: little-endian float32."""
+    """Return a writable vector from its bytes: little-endian float32."""
     return np.frombuffer(stored, "<f4").astype(np.float32)
 
 
@@ -102,7 +102,7 @@ def state_checksum(seq: int, next_serial: int, count: int) -> int:
 def read_records(
     connection: apsw.Connection, condition: str, bindings: Sequence[object], include: Include
 ) -> list[Record]:
-    """The points that an SQL condition selects (`WHERE …`, and ORDER BY, LIMIT); in no particular order.
+    """Return the points that an SQL condition selects (`WHERE …`, and ORDER BY, LIMIT); in no particular order.
 
     Args:
         connection: to read on.

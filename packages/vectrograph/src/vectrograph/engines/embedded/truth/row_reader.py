@@ -26,7 +26,7 @@ _CHUNK_CHARACTERS: Final = 1 << 19
 
 
 def read_by_ids(connection: apsw.Connection, ids: Sequence[bytes], include: Include) -> list[Record]:
-    """The points of these ids, in no particular order; what is not there is left out."""
+    """Return the points of these ids, in no particular order; what is not there is left out."""
     condition = "WHERE id IN (SELECT value FROM carray(?))"
     return [
         record
@@ -41,7 +41,7 @@ def read_by_labels(
     include: Include,
     check_cancelled: Cancellation = never_cancelled,
 ) -> list[Record]:
-    """The points of these labels, in no particular order; what is not there is left out.
+    """Return the points of these labels, in no particular order; what is not there is left out.
 
     Args:
         connection: to read on.
@@ -63,7 +63,7 @@ def read_bounded(
     include: Include,
     check_cancelled: Cancellation = never_cancelled,
 ) -> Iterator[list[Record]]:
-    """The same, a few at a time and these in the order of the labels, so that who has enough reads no more."""
+    """Yield the same, a few at a time and these in the order of the labels, so that who has enough reads no more."""
     condition = "WHERE label IN (SELECT value FROM json_each(?))"
     few = include.payload or include.text or include.vector
     for part in _parts(labels, _CONTENTS_AT_A_TIME if few else _IDS_AT_A_TIME, check_cancelled):
@@ -96,7 +96,7 @@ def _read(
 
 
 def matching_labels(connection: apsw.Connection, condition: Filter, check_cancelled: Cancellation) -> Labels:
-    """The labels of all points that match, ascending; the caller keeps a transaction open around it.
+    """Return the labels of all points that match, ascending; the caller keeps a transaction open around it.
 
     Args:
         connection: to read on.

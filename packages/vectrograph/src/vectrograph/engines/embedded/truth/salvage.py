@@ -48,7 +48,7 @@ _SOURCES: Final = (
 
 @dataclass(slots=True)
 class Salvaged:
-    """What came of it.
+    """Outcome of a salvage.
 
     Attributes:
         points: how many were read whole.
@@ -66,7 +66,7 @@ class Salvaged:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is known to be lost."""
+        """Return whether nothing is known to be lost."""
         return not self.lost and self.missing is None
 
     def __str__(self) -> str:
@@ -133,7 +133,7 @@ def finish(directory: Path) -> Path | None:
 
 
 def _aside(directory: Path) -> Path:
-    """A directory for what is replaced: that of an interrupted attempt, or a new one."""
+    """Return a directory for what is replaced: that of an interrupted attempt, or a new one."""
     number = 1
     while (aside := directory / f"damaged-{number}").exists():
         interrupted = not (directory / FILE_NAME).exists() and not (directory / f"damaged-{number + 1}").exists()
@@ -194,7 +194,7 @@ def _copy(
 
 
 def _labels(damaged: apsw.Connection) -> list[int]:
-    """Every label that any table or index names, newest first; each is read from both ends as far as it goes."""
+    """Return every label that any table or index names, newest first; each is read from both ends as far as it goes."""
     found: set[int] = set()
     for source in _SOURCES:
         for direction in ("", "DESC"):
@@ -203,7 +203,7 @@ def _labels(damaged: apsw.Connection) -> list[int]:
 
 
 def _sane(number: object) -> bool:
-    """Whether a number can be a seq or an id, and not what a flipped bit made of one."""
+    """Return whether a number can be a seq or an id, and not what a flipped bit made of one."""
     return isinstance(number, int) and 0 < number <= MAX_SERIAL_ID
 
 
@@ -216,7 +216,7 @@ def _rows(damaged: apsw.Connection, query: str) -> Iterator[Any]:
 
 
 def _readable(damaged: apsw.Connection, labels: Sequence[int]) -> Iterator[Record]:
-    """The points of these labels whose every checksum holds, newest first."""
+    """Yield the points of these labels whose every checksum holds, newest first."""
     for start in range(0, len(labels), _TOGETHER):
         yield from _read(damaged, labels[start : start + _TOGETHER])
 

@@ -81,7 +81,7 @@ INSERT_BATCH: Final = f"INSERT INTO batch VALUES ({', '.join('?' * 19)})"  # noq
 
 
 def stored_format(path: Path) -> int:
-    """The format number in the header of a collection's file, 0 where there is none that can be trusted.
+    """Return the format number in the header of a collection's file, 0 where there is none that can be trusted.
 
     Reads a few bytes; SQLite does not come into it, because it would write beside the file.
     """
@@ -94,7 +94,7 @@ def stored_format(path: Path) -> int:
 
 
 def creation_script(ids: IdKind, user_version: int) -> str:
-    """The statements that make an empty file into one of ours."""
+    """Return the statements that make an empty file into one of ours."""
     by_number = "CREATE INDEX points_number ON points (length(id), id);" if ids is IdKind.SERIAL else ""
     return (
         f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {user_version};"

@@ -58,7 +58,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the file says about itself; `created_at` in microseconds since 1970."""
+    """Header of the file; `created_at` in microseconds since 1970."""
 
     spec: CollectionSpec
     created_at: int
@@ -114,7 +114,7 @@ class Store:
 
     @property
     def used_at(self) -> float:
-        """When a connection was used last, in `time.monotonic()` seconds."""
+        """Time of the last use of a connection, in `time.monotonic()` seconds."""
         return max(self._used_at, self.readers.used_at)
 
     def park(self) -> bool:
@@ -205,7 +205,7 @@ class Store:
         vfs: str | None,
         open_files: OpenFiles,
     ) -> "Store":
-        """A new, empty file, on disk with all of its tables."""
+        """Return a new, empty file, on disk with all of its tables."""
         store = cls(directory, vfs, _PAGE_BYTES, open_files=open_files)
         store.writer.execute(creation_script(spec.ids, FORMAT))
         store.writer.execute(
@@ -306,7 +306,7 @@ class Store:
             raise Damaged(f"the file does not say what it holds ({error})") from error
 
     def additions(self, last: int, dimension: int) -> Iterator[Addition]:
-        """All vectors whose labels are above `last`, 16 MB at a time, each checked.
+        """Yield all vectors whose labels are above `last`, 16 MB at a time, each checked.
 
         Raises:
             Damaged: a vector is missing, has the wrong length or another checksum.
@@ -317,7 +317,7 @@ class Store:
             last = int(addition.labels[-1])
 
     def labels_until(self, last: int) -> Labels:
-        """The labels of all points up to one, ascending; read from an index, not from the points."""
+        """Return the labels of all points up to one, ascending; read from an index, not from the points."""
         parts: list[Labels] = []
         first = -1
         while True:
@@ -335,12 +335,12 @@ class Store:
         return np.sort(labels[labels <= last])
 
     def count(self) -> int:
-        """How many points the table has, counted."""
+        """Return how many points the table has, counted."""
         rows: Any = self.writer.execute("SELECT count(*) FROM points").fetchall()
         return int(rows[0][0])
 
     def change(self, seq: int) -> str:
-        """What the log of changes says of one change, "" when it says nothing."""
+        """Return the entry of one change in the log, "" when there is none."""
         rows: Any = self.writer.execute("SELECT kind, hex(id), at FROM changes WHERE seq = ?", (seq,)).fetchall()
         return f"{rows[0][0]} {rows[0][1]} {rows[0][2]}" if rows else ""
 
@@ -368,7 +368,7 @@ class Store:
     # ------------------------------------------------------------ for the writer
 
     def lookup(self, ids: Sequence[str], *, content: bool) -> dict[str, Record]:
-        """The stored points of these ids, with payload and text when `content`."""
+        """Return the stored points of these ids, with payload and text when `content`."""
         encoded = [each.encode() for each in ids]
         found = read_by_ids(self.writer, encoded, CONTENT if content else BARE)
         return {record.id.decode(): record for record in found}
@@ -412,7 +412,7 @@ class Store:
 
     @property
     def checkpoint_due(self) -> bool:
-        """Whether the log has grown by 16 MB since it was folded into the file; whoever asks holds the lock."""
+        """Return whether the log has grown by 16 MB since it was folded into the file; whoever asks holds the lock."""
         return self._pages_written() - self._checkpointed >= _CHECKPOINT_PAGES
 
     def fold(self, writing: Callable[[], AbstractContextManager[object]]) -> None:

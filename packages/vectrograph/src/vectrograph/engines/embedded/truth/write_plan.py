@@ -35,7 +35,7 @@ from vectrograph.engines.embedded.truth.records import Record, decode_payload
 
 @dataclass(slots=True)
 class Counters:
-    """What a collection counts: `seq` of the last change, the next serial id, points."""
+    """Counters of a collection: `seq` of the last change, the next serial id, points."""
 
     seq: int
     next_serial: int
@@ -111,7 +111,7 @@ class Plan:
         self._put(puts)
 
     def batch(self, writes: ValidatedWrites, expired: int) -> Batch:
-        """The transaction that makes the picture true."""
+        """Return the transaction that makes the picture true."""
         touched = [(self._stored.get(name), staged) for name, staged in self._staged.items()]
         # Labels differ, so that nothing behind them is compared.
         fresh = sorted(

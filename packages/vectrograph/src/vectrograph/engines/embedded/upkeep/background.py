@@ -1,4 +1,4 @@
-"""What all collections of an engine share for their work in the background, and when it is done."""
+"""Shared state of background work, and its schedule."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ extends if any, and the cancellation of the work."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rhythm:
-    """When the index of a collection is worked on.
+    """Schedule of work on the index of a collection.
 
     Attributes:
         first_floats: components (rows times dimension) from which on a graph is quicker than a scan …
@@ -68,7 +68,7 @@ class Rhythm:
         return max(self.lag_rows, self.lag_floats // dimension)
 
     def outgrown(self, graph: Graph, lengths: Norms) -> bool:
-        """Whether too much of what a graph covers is beyond the range of its codes.
+        """Return whether too much of what a graph covers is beyond the range of its codes.
 
         Args:
             graph: that one.
@@ -89,7 +89,7 @@ USUAL: Final = Rhythm()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Background:
-    """What all collections of an engine share.
+    """Background state that all collections of an engine share.
 
     Attributes:
         worker: does the work.

@@ -1,4 +1,4 @@
-"""Whether somebody waits for an answer, so that background work leaves the processors to them."""
+"""Foreground callers: while they wait for answers, background work leaves the processors to them."""
 
 import os
 import time
@@ -23,7 +23,7 @@ class Foreground:
         return time.monotonic() - self._last
 
     def threads(self) -> int:
-        """How many threads the background may use: all cores while nobody asks, else one."""
+        """Return how many threads the background may use: all cores while nobody asks, else one."""
         return available_cores() if self.quiet_for() > _QUIET_SECONDS else 1
 
 

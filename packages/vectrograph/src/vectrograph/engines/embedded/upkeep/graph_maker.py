@@ -31,7 +31,7 @@ class GraphMaker:
         self._budget = background.budget
 
     def extended(self, view: View, served: ServedGraph, check_cancelled: Cancellation) -> Graph:
-        """A copy of the graph of a View, with all of its rows.
+        """Return a copy of the graph of a View, with all of its rows.
 
         Raises:
             OverBudget: there is no room for the copy.
@@ -44,7 +44,7 @@ class GraphMaker:
             return _charged(old.extend(view, live=view.live, threads=threads, check_cancelled=check_cancelled), room)
 
     def built(self, view: View, check_cancelled: Cancellation, links: int = LINKS) -> Graph:
-        """A graph over the live rows of a View.
+        """Return a graph over the live rows of a View.
 
         Raises:
             OverBudget: there is no room for it.
@@ -63,7 +63,7 @@ class GraphMaker:
             return _charged(graph, room)
 
     def bytes_for(self, view: View, links: int = LINKS) -> int:
-        """What building a graph over the live rows of a View takes, about."""
+        """Estimate the memory for building a graph over the live rows of a View."""
         return int(_COPYING * Graph.bytes_for(view.count, view.vectors.shape[1], self._quantisation, links))
 
     def keep(self, graph: Graph) -> None:
@@ -77,7 +77,7 @@ class GraphMaker:
     def served(
         self, graph: Graph, view: View, before: ServedGraph | None, check_cancelled: Cancellation
     ) -> ServedGraph:
-        """How a graph is served that extends the one from before, if any; the View may have rows behind it."""
+        """Return how a graph is served that extends the one from before, if any; the View may have rows behind it."""
         fresh = graph.covered + np.flatnonzero(view.live[graph.covered :])
         return self._background.tune(graph, view, view.live, fresh, before, check_cancelled)
 

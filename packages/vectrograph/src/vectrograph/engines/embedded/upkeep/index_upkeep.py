@@ -66,7 +66,7 @@ class Writing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Saved:
-    """What the files hold: of which generation, up to which change, how many rows, how many of them covered."""
+    """Content of the files: of which generation, up to which change, how many rows, how many of them covered."""
 
     generation: Generation | None
     seq: int
@@ -119,7 +119,7 @@ class Upkeep:
         self._schedule(content.view)
 
     def written(self, view: View) -> None:
-        """Called after each write."""
+        """Note a write; called after each."""
         self._written_at = time.monotonic()
         self._schedule(view)
 
@@ -173,7 +173,7 @@ class Upkeep:
 
     @property
     def complaint(self) -> str | None:
-        """Why the index is not what it should be, None when it is."""
+        """Reason why the index is not what it should be, None when it is."""
         return self._complaint
 
     def stop(self) -> None:
@@ -181,7 +181,7 @@ class Upkeep:
         self._background.worker.cancel(self)
 
     def _waiting(self, view: View, last: Labels) -> bool:
-        """Whether a row up to this label waits for the index."""
+        """Return whether a row up to this label waits for the index."""
         if not view.buffered or not self._needs_index(view):
             return False
         return bool((view.labels[self._covered(view) :][:1] <= last).any())
@@ -302,7 +302,7 @@ class Upkeep:
             self._publish(self._maker.served(graph, now, view.served, check_cancelled), generation)
 
     def _make_do(self, view: View, generation: Generation, reason: str) -> None:
-        """The graph that is wanted does not fit: search exactly what it would have covered.
+        """Search exactly where the wanted graph does not fit into memory.
 
         Without room for a copy, a graph that many rows have outgrown goes if one over all rows would fit in its place;
         the next round builds that.

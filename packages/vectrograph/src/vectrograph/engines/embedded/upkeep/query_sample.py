@@ -1,4 +1,4 @@
-"""What a collection was asked lately: the questions by which its index is judged.
+"""Sample of recent queries, by which an index is judged.
 
 They are judged without their filters: a walk under a filter finds what one without finds whose beam has as many nodes
 as matches were met (`graph.effort.trustworthy`), so the beam that is judged is the one that filters widen.
@@ -44,11 +44,11 @@ class QuerySample:
         return self._count >= self._judge_at
 
     def vectors(self) -> Vector:
-        """Those kept, shape (n, dimension)."""
+        """Return those kept, shape (n, dimension)."""
         kept = list(self._kept)
         return np.stack(kept) if kept else np.empty((0, self._dimension), np.float32)
 
     def judged(self) -> None:
-        """What was noticed so far has been used; the next time is after many more queries."""
+        """Record that the sample was used; the next time is after many more queries."""
         self._apart = min(_SELDOMER * self._apart, self._most)
         self._judge_at = self._count + self._apart

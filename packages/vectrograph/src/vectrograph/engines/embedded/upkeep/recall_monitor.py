@@ -1,4 +1,4 @@
-"""Whether an index finds what it should: judged in the background by what is asked, and on demand."""
+"""Recall of an index, measured in the background with recent queries, and on demand."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class RecallMonitor:
 
 @dataclass(frozen=True, slots=True)
 class RecallReport:
-    """How much of the truth searches find that leave the way to the engine.
+    """Measure the recall of searches that leave the way to the engine.
 
     Attributes:
         recall: mean share of the truly nearest k that were found.
@@ -80,7 +80,7 @@ class RecallReport:
 
     @property
     def good(self) -> bool:
-        """Whether it reaches what the engine aims at."""
+        """Return whether it reaches what the engine aims at."""
         return self.recall >= TARGET
 
 

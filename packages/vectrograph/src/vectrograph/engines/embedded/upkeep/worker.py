@@ -124,7 +124,7 @@ class Worker:
             self.schedule(job, again)
 
     def _check_cancelled(self) -> None:
-        """What a job calls in the middle of its work: here it ends, or others that are due get their turn."""
+        """Give other due jobs their turn, or end the job; called in the middle of long work."""
         with self._changed:
             if self._closing or any(job in self._unwanted for job in self._running):
                 raise GiveUp
