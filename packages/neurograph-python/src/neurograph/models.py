@@ -32,6 +32,7 @@ __all__ = [
     "User",
 ]
 
+# Components of an embedding that its repr shows.
 _SHOWN_COMPONENTS = 3
 _PACKED = "_packed"  # where a token keeps an embedding that nobody has looked at yet
 

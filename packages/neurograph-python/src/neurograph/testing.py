@@ -20,6 +20,7 @@ from neurograph.middleware import AsyncHandler, Handler
 from neurograph.models import APIKey, Token
 from neurograph.wire import Request, Response
 
+# Components of an embedding of the clients for tests, unless they are told another number.
 DIMENSION = 768
 
 

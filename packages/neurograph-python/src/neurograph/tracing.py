@@ -36,7 +36,8 @@ _IDS = (
     (re.compile(r"(/api-keys)/[^/]+"), r"\1/{key_id}"),
 )
 _PORTS = {"http": 80, "https": 443}
-_LOWEST_ERROR = 400
+# Smallest HTTP status that marks a span as failed, as OpenTelemetry's conventions for clients have it.
+_MIN_ERROR_STATUS = 400
 
 
 class Tracing:
@@ -126,7 +127,7 @@ def _carrying(request: Request) -> Request:
 
 def _told(span: Span, response: Response) -> Response:
     span.set_attribute("http.response.status_code", response.status)
-    if response.status >= _LOWEST_ERROR:
+    if response.status >= _MIN_ERROR_STATUS:
         span.set_attribute("error.type", str(response.status))
         span.set_status(StatusCode.ERROR)
     return response

@@ -12,6 +12,7 @@ from vectron_client._wirekit.options import shown
 from vectron_client._wirekit.secrets import described
 from vectron_client.exceptions import InvalidArgumentError
 
+# Bytes of a mebibyte.
 MIB = 1024 * 1024
 
 #: Statuses after which a call may be repeated, unless the options name others.

@@ -14,7 +14,9 @@ from neurograph.models import ServerLimits
 
 # What a batch below both of these holds, every server takes, so nobody needs to be asked.
 SMALL_COUNT = 100
+# Bytes: half of the limit that nginx has by default.
 SMALL_BYTES = 512 * 1024
+# Share of a server's body limit that a batch fills: the rest is for the parts around its items.
 _SHARE_OF_LIMIT = 0.9
 
 

@@ -21,6 +21,7 @@ from neurograph.exceptions import ConfigurationError, NeuroGraphError, Validatio
 
 # Servers keep idempotency keys for 24 hours; an hour less leaves time for the request itself.
 _KEYS_KEPT_SECONDS = 23 * 3600.0
+# HTTP status 409: the key was used already, so nothing is known of these items.
 _CONFLICT = 409
 
 

@@ -17,7 +17,9 @@ from neurograph.models import LoginResponse
 
 T = TypeVar("T")
 
+# Seconds before its end at which an access token is renewed: time for clocks that differ and for slow requests.
 _LEEWAY_SECONDS = 30.0
+# The same as a share of the token's life, for tokens that live a minute or two; the smaller one counts.
 _LEEWAY_SHARE = 0.2
 
 

@@ -34,7 +34,8 @@ from neurograph.wire import Response
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
-_PREFIX_LENGTH = 12
+# Characters of a secret shown as its prefix when the server names none.
+_PREFIX_CHARACTERS = 12
 
 #: The code of the error for an answer above the limit of the client.
 RESPONSE_TOO_LARGE = "RESPONSE_TOO_LARGE"
@@ -214,7 +215,7 @@ def created_api_key(response: Response) -> APIKeyCreated:
     secret = _first(fields, "api_key", "key_secret", "key")
     fields["api_key"] = secret
     if fields.get("key_prefix") is None and isinstance(secret, str):
-        fields["key_prefix"] = secret[:_PREFIX_LENGTH]
+        fields["key_prefix"] = secret[:_PREFIX_CHARACTERS]
     return _model(response, APIKeyCreated, fields)
 
 

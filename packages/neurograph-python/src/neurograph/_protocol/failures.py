@@ -21,7 +21,8 @@ from neurograph._wirekit.secrets import hide
 from neurograph.exceptions import NeuroGraphError, error_class
 from neurograph.wire import Response
 
-_LONGEST_TEXT = 300
+# Characters of a page that is no JSON that a message repeats: a few lines of a terminal.
+_MAX_TEXT_CHARACTERS = 300
 _EPOCH = 1e9  # a rate-limit reset above this is a date, below it a number of seconds
 
 
@@ -114,7 +115,7 @@ def _field_problem(problem: Any) -> dict[str, str]:
 
 def _prose(response: Response) -> str | None:
     """Return the readable part of a body that is no JSON, such as a proxy's error page."""
-    text = response.body[: 20 * _LONGEST_TEXT].decode("utf-8", "replace")
+    text = response.body[: 20 * _MAX_TEXT_CHARACTERS].decode("utf-8", "replace")
     if "<" in text:
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
         text = html.unescape(title.group(1) if title else re.sub(r"<[^>]*>", " ", text))
@@ -125,7 +126,7 @@ def _text(value: Any) -> str | None:
     if value is None or value == "":
         return None
     text = value if isinstance(value, str) else str(value)
-    return text if len(text) <= 10 * _LONGEST_TEXT else text[: 10 * _LONGEST_TEXT] + "…"
+    return text if len(text) <= 10 * _MAX_TEXT_CHARACTERS else text[: 10 * _MAX_TEXT_CHARACTERS] + "…"
 
 
 def _phrase(status: int) -> str:

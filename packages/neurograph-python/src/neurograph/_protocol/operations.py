@@ -44,6 +44,7 @@ NewToken: TypeAlias = "str | Mapping[str, Any] | TokenCreate"
 
 # A server of this family takes 10,000 items and 64 MiB; a tenth of both keeps answers quick and memory small.
 MAX_BATCH_COUNT = 1_000
+# Bytes of the body.
 MAX_BATCH_BYTES = 6 * 1024 * 1024
 
 TOKENS = "/api/v1/tokens"

@@ -18,7 +18,8 @@ from neurograph.wire import Response
 
 T = TypeVar("T")
 
-_NO_SUCH_MEDIA_TYPE = 415
+# HTTP status of a server that does not read vector frames.
+_UNSUPPORTED_MEDIA_TYPE = 415
 # What servers answer that take every body for JSON.
 _UNREADABLE = frozenset({400, 422})
 
@@ -100,6 +101,6 @@ def negotiated(call: Call[T], dialect: Dialect, run: Callable[[Call[T]], Flow[T]
             return (yield from run(replace(call, request=request)))
         except NeuroGraphError as error:
             unread = error.status_code in _UNREADABLE and dialect.frames is None
-            if error.status_code != _NO_SUCH_MEDIA_TYPE and not unread:
+            if error.status_code != _UNSUPPORTED_MEDIA_TYPE and not unread:
                 raise
     return (yield from run(replace(call, request=replace(call.request, body=call.body.in_json()))))

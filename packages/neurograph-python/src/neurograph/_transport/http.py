@@ -40,7 +40,8 @@ from neurograph.wire import Request, Response
 
 T = TypeVar("T")
 
-_MOST_CONNECTIONS = 100
+# Connections of a client unless its options say otherwise: the default of httpx.
+_MAX_CONNECTIONS = 100
 
 # Servers read no more than twelve digits; this is more than eleven days.
 _LONGEST_MS = 999_999_999
@@ -315,7 +316,7 @@ def _configured(make: Callable[..., T], options: Options) -> T:
 
 def _configuration(options: Options) -> dict[str, Any]:
     headers = {"User-Agent": f"neurograph-python/{__version__}"}
-    most = _MOST_CONNECTIONS if options.max_connections is None else options.max_connections
+    most = _MAX_CONNECTIONS if options.max_connections is None else options.max_connections
     limits = httpx2.Limits(
         max_connections=most,
         max_keepalive_connections=min(most, options.max_idle_connections),

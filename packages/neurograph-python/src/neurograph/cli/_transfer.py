@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # Settled as a whole before the next is begun, so that an interrupted import knows exactly how far it came.
 _GROUP = 1_000
+# Refused lines that are shown one by one: they fit on a screen; the others are counted.
 _SHOWN_FAILURES = 10
 
 

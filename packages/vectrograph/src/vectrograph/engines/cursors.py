@@ -10,6 +10,7 @@ from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters.json_form import to_dict
 from vectrograph.domain.queries import ScrollRequest
 
+# Bytes of the digest before a position. It tells cursors of other requests apart and is no signature.
 _SEAL_BYTES: Final = 8
 
 

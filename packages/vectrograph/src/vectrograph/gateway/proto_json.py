@@ -33,7 +33,8 @@ Writer: TypeAlias = Callable[[Any], Any]
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _SPECIAL: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _BOOLEANS: Final = {"true": True, "false": False}
-_MAX_DIGITS: Final = 40
+# Longest text that is read as a number. Generous: the shortest text of any double has 24 characters at most.
+_MAX_NUMBER_CHARACTERS: Final = 40
 
 
 def read_message(kind: type[S], body: bytes, limits: Limits) -> S:
@@ -215,7 +216,7 @@ def _read_integer(low: int, high: int, value: Any, where: str) -> int:
 
 def _number(text: str) -> int | float | None:
     """Return the number that a string spells as JSON does; None when it spells none."""
-    if len(text) > _MAX_DIGITS or (found := _NUMBER.fullmatch(text)) is None:
+    if len(text) > _MAX_NUMBER_CHARACTERS or (found := _NUMBER.fullmatch(text)) is None:
         return None
     return int(text) if found[2] is None and found[3] is None else float(text)
 

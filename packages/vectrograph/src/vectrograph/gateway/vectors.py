@@ -10,6 +10,7 @@ from vectrograph.vectron._messages import vectrograph, vectron
 from vectrograph.vectron.fields import Int32
 from vectrograph.vectron.vectors import SentPoints, SentQuery
 
+# Row of a vector that is not in the frame: its numbers are in the document.
 _NO_ROW: Final = -1
 
 

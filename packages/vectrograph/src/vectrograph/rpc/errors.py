@@ -18,6 +18,7 @@ _STATUSES: Final = {status.value[0]: status for status in grpc.StatusCode}
 # Clients refuse trailers over 8 KiB in all. A message may triple when it is percent-encoded, and binary trailers grow
 # by a third, so these leave room for the rest.
 _MAX_MESSAGE_BYTES: Final = 1_000
+# Bytes of the details as JSON.
 _MAX_DETAILS_BYTES: Final = 3_000
 
 

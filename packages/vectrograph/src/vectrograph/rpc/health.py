@@ -29,17 +29,22 @@ SERVICE: Final[str] = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 # Streams of Watch that may be open: each takes some 20 kB and no thread. A client with health checking opens one for
 # each connection, so an address may have as many as a large pool of clients behind one address needs.
 MAX_WATCHES: Final = 2_048
+# Streams of one address: a quarter of all.
 MAX_WATCHES_PER_ADDRESS: Final = 512
 # Calls that may wait for their caller at once. Anyone may ask how the server is, so nobody is waited for long: a
 # message comes with the call, or a round trip later.
 _STALL_SECONDS: Final = 1.0
-_STALLED: Final = 24
-_STALLED_PER_ADDRESS: Final = 12
+# Number of such calls in all. Chosen: two addresses can fill it, and a further call ends the oldest.
+_MAX_STALLED: Final = 24
+# Number of such calls of one address: half of all.
+_MAX_STALLED_PER_ADDRESS: Final = 12
 # Enough that some are free while as many calls stall as may.
-_THREADS: Final = _STALLED + 8
+_THREADS: Final = _MAX_STALLED + 8
+# Calls that may wait for a thread; further ones are refused. Generous: each is answered in less than a millisecond.
 _MAX_WAITING: Final = 256
 # A request is the name of a service.
 _MAX_BYTES: Final = 4_096
+# Seconds that a refused caller is told to wait. Chosen: half of the 10 s between probes of Kubernetes.
 _RETRY_SECONDS: Final = 5.0
 _NAMES: Final = ("", VECTRON_SERVICE, AUTH_SERVICE, VECTROGRAPH_SERVICE)
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
@@ -171,7 +176,7 @@ class _BoundedPool:
 
     def __init__(self, name: str) -> None:
         self.threads = Pool(_THREADS, max_waiting=_MAX_WAITING, thread_name_prefix=name)
-        self.stalled = StalledCalls(seconds=_STALL_SECONDS, in_all=_STALLED, per_caller=_STALLED_PER_ADDRESS)
+        self.stalled = StalledCalls(seconds=_STALL_SECONDS, in_all=_MAX_STALLED, per_caller=_MAX_STALLED_PER_ADDRESS)
 
     def close(self) -> None:
         """Let the threads end."""

@@ -24,10 +24,13 @@ SERVICES: Final = (VECTRON_SERVICE, AUTH_SERVICE, VECTROGRAPH_SERVICE, health.SE
 # Streams that may wait for their caller at once, for its next question or for it to take an answer. Anyone may ask, and
 # a stream holds a thread: of one too many, the one that has waited longest ends.
 _STALL_SECONDS: Final = 10.0
-_STALLED: Final = 12
-_STALLED_PER_ADDRESS: Final = 6
+# Number of such streams in all. Chosen: a developer's tools open one at a time.
+_MAX_STALLED: Final = 12
+# Number of such streams of one address: half of all.
+_MAX_STALLED_PER_ADDRESS: Final = 6
 # Enough that some are free while as many streams wait as may.
-_THREADS: Final = _STALLED + 4
+_THREADS: Final = _MAX_STALLED + 4
+# Streams that may wait for a thread; further ones are refused.
 _MAX_WAITING: Final = 64
 # Tools ask some three questions for each service; one that goes on asking opens another stream.
 _MAX_QUESTIONS: Final = 1_000
@@ -45,7 +48,7 @@ class Reflection:
         """Start nothing but the watch on idle streams; `trusted_proxies` say who their callers are."""
         self._trusted = trusted_proxies
         self._threads = Pool(_THREADS, max_waiting=_MAX_WAITING, thread_name_prefix="rpc-reflection")
-        self._stalled = StalledCalls(seconds=_STALL_SECONDS, in_all=_STALLED, per_caller=_STALLED_PER_ADDRESS)
+        self._stalled = StalledCalls(seconds=_STALL_SECONDS, in_all=_MAX_STALLED, per_caller=_MAX_STALLED_PER_ADDRESS)
         self._servicer = reflection.ReflectionServicer(SERVICES, pool=_public_pool())
 
     def handlers(self) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":

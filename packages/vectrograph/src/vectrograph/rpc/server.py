@@ -26,12 +26,18 @@ from vectrograph.services.limits.queueing import long_reading_threads
 from vectrograph.services.limits.refusal_log import RefusalLog
 from vectrograph.vectron.procedures import ACCOUNTS, EXTENSIONS, PROCEDURES, VECTRON
 
+# Shortest interval of keepalive pings that is accepted, in milliseconds. Clients in Go send none below 10 s.
 _MIN_PING_INTERVAL_MS: Final = 10_000
-# What someone without credentials may send: an email and a password.
-MAX_STRANGERS_BYTES: Final = 65_536
+# Bytes of the largest message without credentials: an email and a password, with much to spare.
+MAX_ANONYMOUS_BYTES: Final = 65_536
+# Calls under way on one connection. Generous: clients have one for each of their threads.
 _MAX_STREAMS_PER_CONNECTION: Final = 1_024
-_ROOM_BYTES: Final = 4 << 20
-_MOST_UNSEEN: Final = 4_096
+# Bytes beyond the limit that grpc lets in, so that our refusal can say by how much a message is too large.
+_MESSAGE_SLACK_BYTES: Final = 4 << 20
+# Calls that grpc keeps until they are looked at. Its own limit is 1,000; see `_options`.
+_MAX_UNSEEN_CALLS: Final = 4_096
+# Calls that may wait for each thread. Chosen: bounds memory; how long they wait is bounded by
+# `services.limits.queueing`.
 _WAITING_PER_THREAD: Final = 32
 # What waits for the disk, and what waits for a password to be hashed, has threads of its own.
 _WRITERS: Final = (
@@ -51,14 +57,22 @@ _WRITING: Final = frozenset(path for path, procedure in _PATHS.items() if proced
 _LONG_READS: Final = frozenset(path for path, procedure in _PATHS.items() if procedure.name in _LONG_READERS)
 # A stream holds a thread until its caller has taken the answer, so that streams have threads of their own.
 _STREAMING: Final = frozenset(path for path, procedure in _PATHS.items() if procedure.streaming)
-_MOST_STREAM_THREADS: Final = 64
+# Threads for streams at most. Chosen: twice the most threads for requests, since a stream mostly waits for its
+# caller.
+_MAX_STREAM_THREADS: Final = 64
+# Seconds that a call may take to send its message, or to take an answer of a stream: as over HTTP.
 BODY_SECONDS: Final = 20.0
+# Seconds until a connection must be ready, TLS included. Without it silent handshakes stayed for 75 s.
 HANDSHAKE_SECONDS: Final = 10.0
+# Seconds that a call may wait for its message while other calls wait for a thread.
 _BODY_GRACE_SECONDS: Final = 1.0
-# Calls of strangers, such as logins, that may wait for their message at once; threads that are left for others then.
-_STRANGERS_STALLED: Final = 12
-_STRANGERS_STALLED_PER_ADDRESS: Final = 6
-_STRANGERS_SPARE_THREADS: Final = 4
+# Calls without credentials, such as logins, that may wait for their message at once. Chosen: a message comes with its
+# call or a round trip later, so few wait.
+_MAX_ANONYMOUS_STALLED: Final = 12
+# Number of such calls of one address: half of all.
+_MAX_ANONYMOUS_STALLED_PER_ADDRESS: Final = 6
+# Threads of accounts that are free while as many such calls wait as may.
+_ANONYMOUS_SPARE_THREADS: Final = 4
 
 
 def build_grpc_server(
@@ -93,8 +107,8 @@ def build_grpc_server(
     """
     most = threads * _WAITING_PER_THREAD if max_waiting is None else max_waiting
     # One caller can hold half of the threads of streams at most.
-    streams = min(_MOST_STREAM_THREADS, max(threads, 2 * services.concurrency.max_streams))
-    strangers = max(threads, _STRANGERS_STALLED + _STRANGERS_SPARE_THREADS)
+    streams = min(_MAX_STREAM_THREADS, max(threads, 2 * services.concurrency.max_streams))
+    strangers = max(threads, _MAX_ANONYMOUS_STALLED + _ANONYMOUS_SPARE_THREADS)
 
     def pool(kind: str, count: int, begin: Callable[[], None] = placement.unpin) -> Pool:
         return Pool(count, max_waiting=most, thread_name_prefix=f"rpc-{kind}", begin=begin)
@@ -114,7 +128,9 @@ def build_grpc_server(
         pool_of |= dict.fromkeys(paths, chosen)
     refusals = RefusalLog("grpc")
     slow = SlowBodies(body_seconds, _BODY_GRACE_SECONDS, lambda: any(pool.waiting for pool in pools))
-    stalled = StalledCalls(seconds=body_seconds, in_all=_STRANGERS_STALLED, per_caller=_STRANGERS_STALLED_PER_ADDRESS)
+    stalled = StalledCalls(
+        seconds=body_seconds, in_all=_MAX_ANONYMOUS_STALLED, per_caller=_MAX_ANONYMOUS_STALLED_PER_ADDRESS
+    )
     health, reflection = Health(trusted_proxies), Reflection(trusted_proxies)
     given = _Given(services, slow, stalled, trusted_proxies, threading.BoundedSemaphore(threads))
     inner = grpc.server(reading, options=_options(services.limits.max_body_bytes, handshake_seconds))
@@ -152,13 +168,13 @@ def _options(max_message_bytes: int, handshake_seconds: float) -> list[tuple[str
         ("grpc.server_handshake_timeout_ms", round(handshake_seconds * 1000)),
         # What is a little too large is read, so that the refusal can say by how much. The core sends its own before any
         # code of ours could add to it.
-        ("grpc.max_receive_message_length", max_message_bytes + max_message_bytes // 4 + _ROOM_BYTES),
+        ("grpc.max_receive_message_length", max_message_bytes + max_message_bytes // 4 + _MESSAGE_SLACK_BYTES),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_concurrent_streams", _MAX_STREAMS_PER_CONNECTION),
         # Calls that came and were not looked at yet. Beyond 1,000 grpc would begin to end some at random, in a way that
         # reads like a broken connection, though each is refused in a tenth of a millisecond.
-        ("grpc.server.max_pending_requests", _MOST_UNSEEN),
-        ("grpc.server.max_pending_requests_hard_limit", 2 * _MOST_UNSEEN),
+        ("grpc.server.max_pending_requests", _MAX_UNSEEN_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * _MAX_UNSEEN_CALLS),
         # Two servers on one port would share its calls at random; the second is to fail instead.
         ("grpc.so_reuseport", 0),
         # Vectron's clients ping every 30 seconds during a call. By default a server takes that for abuse after the
@@ -211,7 +227,7 @@ def _public(given: _Given, name: str, pool: Pool, answer: Public) -> "grpc.RpcMe
         with Exchange(name, context) as exchange:
             principal, origin = exchange.identify(services, trusted)
             with stalled.watching(context, address_group(origin.address)):
-                body = exchange.receive(requests, services.limits, MAX_STRANGERS_BYTES)
+                body = exchange.receive(requests, services.limits, MAX_ANONYMOUS_BYTES)
             return answer(principal, origin, body)
 
     return grpc.stream_unary_rpc_method_handler(OnThreads(behaviour, pool))

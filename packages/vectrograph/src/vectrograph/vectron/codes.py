@@ -7,6 +7,7 @@ from typing import Final
 from vectrograph.domain import errors
 from vectrograph.domain.errors import DomainError
 
+# gRPC's number of the status INTERNAL.
 INTERNAL: Final = 13
 
 #: A class that is not in the table has the number of its nearest ancestor that is. StorageReadOnly and

@@ -8,7 +8,8 @@ from vectrograph.domain.points import IdempotencyKey
 from vectrograph.services import Services
 from vectrograph.services.call import Action, Call, Origin, Principal
 
-MICROSECONDS = 1_000_000
+# Times are kept in microseconds; the contract has seconds.
+MICROSECONDS_PER_SECOND = 1_000_000
 
 
 class Invocation(NamedTuple):
@@ -46,4 +47,4 @@ def seconds(microseconds: int) -> int:
     >>> seconds(1_999_999)
     1
     """
-    return microseconds // MICROSECONDS
+    return microseconds // MICROSECONDS_PER_SECOND

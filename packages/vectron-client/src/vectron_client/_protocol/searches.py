@@ -19,7 +19,8 @@ from vectron_client.exceptions import MessageTooLargeError, VectronError
 from vectron_client.filters import FilterLike
 from vectron_client.models import SearchResult
 
-_MOST = 2**32 - 1
+# Largest number that the fields of the contract hold.
+_MAX_UINT32 = 2**32 - 1
 
 
 def search(
@@ -45,11 +46,11 @@ def search(
     packed = encode_vector(vector, options.expected_vector_dim)
     filter_json = encode_filter(filter)
     # A server that does not know these fields would ignore them without a word; one that does tells its plan.
-    extended = bool(explain or filter_json or flag("exact", exact) or whole("ef", ef, 0, _MOST))
+    extended = bool(explain or filter_json or flag("exact", exact) or whole("ef", ef, 0, _MAX_UINT32))
     request = view.SearchRequest(
         collection=text("collection", collection),
         vector=packed,
-        top_k=whole("top_k", top_k, 0, _MOST),
+        top_k=whole("top_k", top_k, 0, _MAX_UINT32),
         query=text("query", query, empty=True),
         timeout_ms=milliseconds(budget, options),
         include_vectors=flag("include_vectors", include_vectors),
@@ -58,7 +59,7 @@ def search(
         omit_payload=not flag("include_payload", include_payload),
         filter_json=filter_json,
         exact=flag("exact", exact),
-        ef=whole("ef", ef, 0, _MOST),
+        ef=whole("ef", ef, 0, _MAX_UINT32),
         explain=extended,
         json_payload=True,
     )
@@ -176,12 +177,12 @@ def search_batch(
         collection=text("collection", collection),
         vectors=vectors,
         queries=queries,
-        top_k=whole("top_k", top_k, 0, _MOST),
+        top_k=whole("top_k", top_k, 0, _MAX_UINT32),
         include_vectors=flag("include_vectors", include_vectors),
         omit_payload=not flag("include_payload", include_payload),
         filter_json=encode_filter(filter),
         exact=flag("exact", exact),
-        ef=whole("ef", ef, 0, _MOST),
+        ef=whole("ef", ef, 0, _MAX_UINT32),
         timeout_ms=milliseconds(budget, options),
         json_payload=True,
     )
@@ -202,4 +203,4 @@ def milliseconds(timeout: float | None, options: ClientOptions) -> int:
     (251, 0)
     """
     limit = None if timeout is None else seconds(timeout, options)
-    return 0 if limit is None else min(_MOST, math.ceil(limit * 1000))
+    return 0 if limit is None else min(_MAX_UINT32, math.ceil(limit * 1000))

@@ -24,7 +24,8 @@ _HOST_AND_PORT = re.compile(r"(localhost|[A-Za-z0-9.-]{1,60}:\d{1,5})/?")
 # Characters of a wrong value that a message shows. A number or a path is about so long; a key given in the wrong place
 # is longer than a text that is shown.
 _SHOWN = 60
-_SHOWN_TEXT = 16
+# Characters of the longest text that is shown; of a longer one the type and length.
+_SHOWN_TEXT_CHARACTERS = 16
 
 
 class OptionError(ValueError):
@@ -50,7 +51,9 @@ def shown(value: object) -> str:
     >>> shown("5"), shown(b"secret"), shown(5)
     ("'5'", 'bytes', '5')
     """
-    if isinstance(value, (bytes, bytearray, memoryview)) or (isinstance(value, str) and len(value) > _SHOWN_TEXT):
+    if isinstance(value, (bytes, bytearray, memoryview)) or (
+        isinstance(value, str) and len(value) > _SHOWN_TEXT_CHARACTERS
+    ):
         return described(value)
     if not isinstance(value, (str, bool, Real, type(None))):
         return type(value).__name__

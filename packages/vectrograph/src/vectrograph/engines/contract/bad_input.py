@@ -16,6 +16,7 @@ from vectrograph.domain.queries import DenseLeg, Order, ScrollRequest, SearchReq
 from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.subject import Subject, everything, ids, make, one, put, vector
 
+# Lists nested a hundred deep: payloads may have 64 levels.
 DEEP: Any = 1
 for _ in range(100):
     DEEP = [DEEP]

@@ -21,6 +21,7 @@ from vectrograph.engines.base import Engine
 from vectrograph.engines.contract.strategies import NAMES, filters, operations, preconditions, vectors
 from vectrograph.engines.reference import ReferenceEngine
 
+# Components of the vectors. Chosen: small, so that equal vectors and equal distances are frequent.
 DIMENSION = 3
 STRINGS = CollectionRef("default", "strings")
 NUMBERS = CollectionRef("default", "numbers")
