@@ -1,6 +1,5 @@
 """One write as the statement that does it: see `schema`."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,7 +20,6 @@ from vectrograph.engines.embedded.truth.records import (
 KINDS = (ChangeKind.PUT, ChangeKind.PATCH, ChangeKind.DELETE)
 """The log stores a kind as its place in here."""
 
-_NUMBERS: Final = {kind: number for number, kind in enumerate(KINDS)}
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -35,8 +33,8 @@ class Reply:
     @classmethod
     def of(cls, key: IdempotencyKey, result: WriteResult) -> "Reply":
         """Encode the result of a write."""
-        outcomes = [[outcome.id, outcome.status.value, outcome.version] for outcome in result.outcomes]
-        return cls(key, json.dumps({"seq": result.seq, "outcomes": outcomes}))
+        # Outcomes are tuples, and are written as lists.
+        return cls(key, _encode({"seq": result.seq, "outcomes": result.outcomes}).decode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +128,7 @@ class Batch:
         """Return the rows of `changes`, and where the bytes end that they add to `parts`."""
         rows: list[tuple[int, ...]] = []
         for change in self.changes:
-            seq, number, name = change.seq, _NUMBERS[change.kind], change.id.encode()
+            seq, number, name = change.seq, KINDS.index(change.kind), change.id.encode()
             parts.append(name)
             rows.append((seq, number, end, len(name), change_checksum(seq, number, self.at, name)))
             end += len(name)
