@@ -245,7 +245,7 @@ def _wait(condition: Callable[[], bool]) -> None:
 
 def test_no_room_no_copy(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(directory / COPIES)
-    monkeypatch.setattr("vectrograph.control.database.copies._ROOM", 1 << 40)
+    monkeypatch.setattr("vectrograph.control.database.copies._FREE_FACTOR", 1 << 40)
     store = opened(directory)
     store.accounts.set_plan("u1", "PAID")
     store.close()

@@ -28,7 +28,7 @@ RHYTHM: Final = Rhythm(
 
 _CHECKPOINT_PAGES: Final = 40
 _MEMORY_BYTES: Final = 512
-_LEAST_SAVED: Final = 8
+_MIN_UNSAVED_ROWS: Final = 8
 _BALLAST_BYTES: Final = 1 << 16
 """Little, because directories are copied again and again."""
 
@@ -38,7 +38,7 @@ def hastened() -> Iterator[None]:
     """Checkpoints after 160 kB, vectors in a file from 16 rows on; for the length of the block."""
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(store, "_CHECKPOINT_PAGES", _CHECKPOINT_PAGES))
-        stack.enter_context(mock.patch.object(index_upkeep, "_LEAST_SAVED", _LEAST_SAVED))
+        stack.enter_context(mock.patch.object(index_upkeep, "_MIN_UNSAVED_ROWS", _MIN_UNSAVED_ROWS))
         for module in (view, compaction):
             stack.enter_context(mock.patch.object(module, "MEMORY_BYTES", _MEMORY_BYTES))
         yield

@@ -17,7 +17,7 @@ from vectrograph.settings import LogFormat, LogLevel, Settings
 from vectrograph.version import VERSION
 
 # Descriptors: more than any server of this kind needs. Where the hard limit is a billion, tables of that size hurt.
-_ENOUGH: Final = 1 << 20
+_MAX_OPEN_FILES: Final = 1 << 20
 app = typer.Typer(
     name="vectrograph",
     help="The vector database with two APIs: NeuroGraph's REST and Vectron's gRPC over one engine.",
@@ -180,7 +180,7 @@ def _raise_open_files_limit() -> str:
     Many systems start processes with a soft limit of 1,024 that is meant for programs which use `select`.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
+    wanted = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return f"the limit on open files is {soft}"
     try:

@@ -50,7 +50,7 @@ _AFTER_START_SECONDS: Final = 10.0
 _PAUSE_FACTOR: Final = 20
 """A copy is not begun before the last one's duration has passed this many times: at most 5 % of one core and disk."""
 
-_ROOM: Final = 4
+_FREE_FACTOR: Final = 4
 """A copy needs this multiple of its size free, so that copies never fill a disk."""
 
 _log: Final = logging.getLogger(__name__)
@@ -331,8 +331,8 @@ class Safekeeping:
         directory = self._directory / COPIES
         size = self._path.stat().st_size
         room = os.statvfs(self._directory)
-        if room.f_bavail * room.f_frsize < _ROOM * size:
-            _log.warning("the accounts are not copied: the disk has less than %d bytes free", _ROOM * size)
+        if room.f_bavail * room.f_frsize < _FREE_FACTOR * size:
+            _log.warning("the accounts are not copied: the disk has less than %d bytes free", _FREE_FACTOR * size)
             return
         directory.mkdir(mode=0o700, exist_ok=True)
         temporary = directory / "copying"

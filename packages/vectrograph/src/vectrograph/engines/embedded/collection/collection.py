@@ -45,6 +45,7 @@ from vectrograph.engines.embedded.upkeep.recall_monitor import RecallMonitor
 REPLAY_MICROSECONDS: Final = 24 * 3600 * 1_000_000
 """How long an idempotency record is kept, unless there are too many: see `reply_limits`."""
 
+# Seconds that a reader waits for a commit to be published. Generous: its writer has committed already.
 _PUBLICATION_SECONDS: Final = 1.0
 _SMALL_ROWS: Final = 2_000
 """Points up to which a collection is read again when it is used: it takes some milliseconds, and has no index."""

@@ -11,8 +11,11 @@ from vectrograph.engines.embedded.rows.derived_files import DerivedFiles
 from vectrograph.engines.embedded.truth.records import reply_checksum
 from vectrograph.engines.embedded.truth.row_reader import read_by_labels, read_changes
 
+# Points read together with everything they hold. Chosen: bounds memory.
 _POINTS_AT_A_TIME: Final = 256
+# Times that index files are read again when they were replaced while they were read.
 _ATTEMPTS: Final = 3
+# Entries of the log of changes read together: they are small.
 _CHANGES_AT_A_TIME: Final = 10_000
 _EVERYTHING: Final = Include(vector=True, payload=True, text=True)
 

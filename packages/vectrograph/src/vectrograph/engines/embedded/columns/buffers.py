@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 Item = TypeVar("Item", bound=np.generic)
 
-_SMALLEST = 256
+# Items of the smallest array that is made. Chosen: small beside everything else of a collection.
+_MIN_ITEMS = 256
 
 
 def appended(array: NDArray[Item], more: NDArray[Any]) -> NDArray[Item]:
@@ -22,7 +23,7 @@ def appended(array: NDArray[Item], more: NDArray[Any]) -> NDArray[Item]:
     size, end = len(array), len(array) + len(more)
     room = array.base
     if not isinstance(room, np.ndarray) or room.ndim != 1 or room.dtype != array.dtype or len(room) < end:
-        room = np.empty(max(_SMALLEST, end + end // 4), array.dtype)
+        room = np.empty(max(_MIN_ITEMS, end + end // 4), array.dtype)
         room[:size] = array
     room[size:end] = more
     return room[:end]

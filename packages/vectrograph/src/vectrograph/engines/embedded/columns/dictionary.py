@@ -17,18 +17,24 @@ from vectrograph.domain.filters.nodes import bounds_of, constants_of, looks_with
 
 Truth: TypeAlias = NDArray[np.bool_]
 
+# Code of a missing value. Codes number the values of `_FIXED`, then all texts and others in the order they came.
 NOTHING: Final = 0
+# Code of every number: the numbers themselves are in an array beside the codes.
 NUMBER: Final = 1
 _FIXED: Final[tuple[Any, ...]] = (MISSING, 0, None, True, False, [], {})
 _CODES: Final = {type(None): 2, list: 5, dict: 6}
+# Code of True in `_FIXED`.
 _TRUE: Final = 3
+# Code of False in `_FIXED`.
 _FALSE: Final = 4
 
-_REMEMBERED: Final = 32
+# Small filters whose answers are remembered for each column. Chosen: a program asks with a few again and again.
+_MAX_TRUTHS: Final = 32
 _VALUE_BYTES: Final = 160
 """A string or large number with its places in a list and a dictionary, besides its characters."""
 _VALUES_BETWEEN: Final = 8_192
 """Values asked about between two checks: a millisecond or two."""
+# Characters of texts asked about between two checks: whichever of the two is reached first.
 _CHARACTERS_BETWEEN: Final = 1 << 20
 _NO_DATE: Final = np.iinfo(np.int64).min
 
@@ -110,7 +116,7 @@ class Dictionary:
         truth = more if known is None else np.concatenate([known, more])
         truth[: NUMBER + 1] = False
         if is_small(leaf):
-            while len(self._truths) >= _REMEMBERED:
+            while len(self._truths) >= _MAX_TRUTHS:
                 self._truths.pop(next(iter(self._truths)), None)
             self._truths[leaf] = truth
         return truth

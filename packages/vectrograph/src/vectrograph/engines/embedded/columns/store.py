@@ -36,10 +36,13 @@ MOST_COLUMNS: Final = 256
 
 _TURN_SECONDS: Final = 0.02
 """How long one thread works on the columns while others wait: some times what the snapshot costs that begins it."""
+# Seconds between two checks for cancellation of a thread that waits for its turn: as long as a turn.
 _WAIT_SECONDS: Final = 0.02
 _VALUES_AT_A_TIME: Final = 16_384
 """Values that are put into columns between two looks at the clock: some milliseconds."""
-_SELECTIONS: Final = 16
+# Masks of rows that are remembered by filter. Chosen: a program asks with a few again and again.
+_MAX_SELECTIONS: Final = 16
+# They may take an eighth of the memory that columns may take. Chosen, not measured.
 _SELECTION_SHARE: Final = 8
 _REFUSALS: Final = 64
 """Sets of columns that did not fit and are remembered."""
@@ -380,10 +383,10 @@ class ColumnStore:
         mask.flags.writeable = False
         selection = Selection(mask, int(np.count_nonzero(mask)))
         selections = self._selections
-        if len(mask) * _SELECTIONS * _SELECTION_SHARE <= self._limit and is_small(filter):
+        if len(mask) * _MAX_SELECTIONS * _SELECTION_SHARE <= self._limit and is_small(filter):
             # Also called by those who need not wait for columns.
             with self._choosing:
-                while len(selections) >= _SELECTIONS:
+                while len(selections) >= _MAX_SELECTIONS:
                     selections.pop(next(iter(selections)))
                 selections[filter] = (view.seq, view.labels, selection)
         return selection

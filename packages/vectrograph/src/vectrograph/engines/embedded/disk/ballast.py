@@ -21,7 +21,9 @@ BALLAST_BYTES: Final = 16 << 20
 
 FILE_NAME: Final = "ballast"
 
-_LITTLE_BYTES: Final = 256 << 10
+# Free bytes of the disk below which the ballast is given up at the start. Chosen: room for the files that opening
+# writes.
+_MIN_FREE_BYTES: Final = 256 << 10
 
 Result = TypeVar("Result")
 
@@ -54,7 +56,7 @@ class Ballast:
             elif not (self._held() or self._take()):
                 _log.warning("the disk is full: %s could not be taken, only deleting works", self._path)
                 self._spent = True
-            elif self._free() < _LITTLE_BYTES:
+            elif self._free() < _MIN_FREE_BYTES:
                 # Opening needs room as well, and the disk may have none but this.
                 self._give()
 

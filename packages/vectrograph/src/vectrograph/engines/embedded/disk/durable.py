@@ -7,6 +7,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
+# Only the owner reads and writes: points may be confidential.
 FILE_MODE: Final = 0o600
 DIRECTORY_MODE: Final = 0o700
 """Vectors, payloads and keys are the operator's own, whatever the umask says."""

@@ -25,16 +25,19 @@ Opened = TypeVar("Opened")
 
 _SHARE: Final = 3
 """One of so many descriptors of the process is the engine's; the others are for connections and everything else."""
-_LEAST: Final = 24
+_MIN_LIMIT: Final = 24
 """Descriptors: enough for eight collections that are read or written at the same moment."""
-_MOST: Final = 4_096
+_MAX_LIMIT: Final = 4_096
 """Descriptors: a collection has three to thirty; more would only keep page caches of SQLite in memory."""
 _KEPT_BACK: Final = 64
 """Descriptors held ready: enough for some twenty collections that are read or written at the same moment."""
 _WAIT_SECONDS: Final = 5.0
 """Seconds that a call waits until another one gives descriptors back. SQLite waits as long for a lock."""
-_LOOK_SECONDS: Final = 0.01
+# Seconds between two tries of a call that waits for descriptors. Chosen: short beside the work it waits for.
+_POLL_SECONDS: Final = 0.01
+# Times that an opening is tried when the process runs out of descriptors in the middle of it.
 _ATTEMPTS: Final = 8
+# Seconds that a refused caller is told to wait.
 _RETRY_SECONDS: Final = 1.0
 
 
@@ -126,7 +129,7 @@ class OpenFiles:
             if not self._park_one(owner):
                 if time.monotonic() >= late:
                     raise exhausted()
-                time.sleep(_LOOK_SECONDS)
+                time.sleep(_POLL_SECONDS)
 
     def _park_one(self, owner: Owner) -> bool:
         with self._lock:
@@ -152,8 +155,8 @@ def default_limit() -> int:
     """Return the number of descriptors that an engine may have under the limit of this process."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
-        return _MOST
-    return max(_LEAST, min(_MOST, soft // _SHARE))
+        return _MAX_LIMIT
+    return max(_MIN_LIMIT, min(_MAX_LIMIT, soft // _SHARE))
 
 
 def is_exhausted(error: BaseException) -> bool:

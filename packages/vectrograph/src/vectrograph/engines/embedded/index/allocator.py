@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 _PAGE: Final = mmap.PAGESIZE
-_HUGE: Final = 14
-_COLLAPSE: Final = 25
-"""MADV_HUGEPAGE, and MADV_COLLAPSE of Linux 6.1, by their numbers."""
+# Number of the advice in Linux' madvise(2).
+_MADV_HUGEPAGE: Final = 14
+_MADV_COLLAPSE: Final = 25
+"""Number of the advice of Linux 6.1."""
 
 
 @cache
@@ -47,6 +48,6 @@ def use_large_pages(block: NDArray[np.generic]) -> None:
         return
     start = -(-block.ctypes.data // _PAGE) * _PAGE
     length = (block.ctypes.data + block.nbytes) // _PAGE * _PAGE - start
-    for advice in (_HUGE, _COLLAPSE):
+    for advice in (_MADV_HUGEPAGE, _MADV_COLLAPSE):
         if length > 0:
             advise(ctypes.c_void_p(start), ctypes.c_size_t(length), advice)

@@ -12,9 +12,12 @@ from vectrograph.engines.embedded.index.graph import Graph, Nearest
 from vectrograph.engines.embedded.index.hnsw import Mask, Nodes
 from vectrograph.engines.embedded.index.refine import Originals, Query, contenders, score
 
-_DEPTH: Final = 64
+# Codes whose originals are compared on the first try, however few neighbours are wanted.
+_MIN_DEPTH: Final = 64
+# The same for each wanted neighbour. Chosen: on real data one or two codes beyond k are in doubt.
 _DEPTH_PER_ROW: Final = 3
-_DEEPER: Final = 4
+# Factor of the depth from one try to the next. Chosen: hard queries need few tries.
+_DEPTH_GROWTH: Final = 4
 
 
 def scan_codes(
@@ -40,13 +43,13 @@ def scan_codes(
     nodes = len(graph.hnsw)
     bits = None if allowed is None else graph.table.allowed_nodes(allowed)
     matches = nodes if bits is None else int(np.count_nonzero(bits))
-    depth = max(_DEPTH, _DEPTH_PER_ROW * query.k)
-    while depth * _DEEPER < matches:
+    depth = max(_MIN_DEPTH, _DEPTH_PER_ROW * query.k)
+    while depth * _DEPTH_GROWTH < matches:
         values, found = graph.hnsw.scan(aim.point, depth, bits, check_cancelled)
         nearest, _ = graph.refine(query, aim, originals, found, values, allowed, check_cancelled)
         if _deep_enough(graph, query, aim, values, nearest):
             return Nearest(nearest.rows, nearest.scores, nodes, matches)
-        depth *= _DEEPER
+        depth *= _DEPTH_GROWTH
     # So many codes look alike that the originals might as well be read at once.
     return scan_rows(graph, originals, query, allowed=allowed, check_cancelled=check_cancelled)
 

@@ -23,7 +23,8 @@ from vectrograph.domain.points import Vector
 
 _SIMD: Final = (64, 16)
 """Codes are padded to a multiple of the first if that adds an eighth at most, else of the second; see `hnsw`."""
-_PADDING: Final = 8
+# Part of the dimension, as its denominator, that padding to the wide multiple may add.
+_PADDING_SHARE: Final = 8
 _LARGEST: Final = {"int8": 127.0, "float16": 60_000.0, "float32": np.inf}
 _FLOAT16_TOP: Final = 256.0
 """Where the largest sampled value is put in float16: room for values 200 times as large, and far from subnormals."""
@@ -31,21 +32,32 @@ _LONGER: Final = {"int8": 1.5, "float16": 200.0, "float32": np.inf}
 """How much longer than the longest of the sample a vector may be under dot: up to there, cutting cost no neighbour."""
 _CUTS: Final = (0.9999, 0.999, 0.99)
 """Shares of values to try to represent without cutting, beside all; on real data each was best somewhere."""
+# Components from which the quantiles to try are taken. Bounds the time of sorting them.
 _TRIAL_VALUES: Final = 1 << 21
+# Sampled vectors that are looked for in a trial: 1,280 neighbours in all.
 _TRIAL_QUERIES: Final = 128
+# Sampled vectors among which they are looked for. Bounds the time of a trial.
 _TRIAL_ROWS: Final = 2048
-_NEAREST: Final = 10
-_AMONG: Final = 13
-_CLEARLY_BETTER: Final = 0.005
+# Nearest neighbours that a trial counts: as many as recall is measured with.
+_TRIAL_K: Final = 10
+# Candidates by rounded values among which they must be: refinement puts near ones in order.
+_TRIAL_CANDIDATES: Final = 13
+# Share of neighbours by which cutting more must be better: below it is the noise of the trial.
+_MIN_GAIN: Final = 0.005
 SAMPLE: Final = _TRIAL_ROWS + _TRIAL_QUERIES
 """Vectors that training can make use of."""
-_NEARLY_ALL: Final = 0.99
+# Quantile of the lengths that were cut off in the sample: a query may lose twice as much.
+_SPILL_QUANTILE: Final = 0.99
+# Length, in steps of a code, that a query may lose besides. Chosen: room for rounding.
 _SPILL_SLACK: Final = 8.0
-_LEAST_SHARE: Final = 0.25
-_UNIT: Final = 2.0**-24
+# Least factor by which a query may be shortened to fit; below it rounding leaves too little, and the kernel scores.
+_MIN_QUERY_SHARE: Final = 0.25
+# Unit roundoff of float32 (IEEE 754), for bounds of rounding errors.
+_UNIT_ROUNDOFF: Final = 2.0**-24
 _SURE: Final = 3.0
 """Standard deviations of rounding errors to allow for."""
 
+# Length: squares of shorter vectors vanish in float32.
 SHORTEST: Final = 1e-15
 LONGEST: Final = 1e15
 """Lengths between which float32 products neither vanish nor overflow; others are scored by the kernel alone."""
@@ -114,7 +126,7 @@ class CodeSpace:
             space,
             error=_mean_length(rounded - within),
             radius=_mean_length(within),
-            spill=_SPILL_SLACK + 2 * float(np.quantile(norms(exact - within), _NEARLY_ALL)),
+            spill=_SPILL_SLACK + 2 * float(np.quantile(norms(exact - within), _SPILL_QUANTILE)),
             outside=outside / vectors.size,
             longest=min(LONGEST, float(lengths.max()) * _LONGER[quantisation]) if space.products else LONGEST,
         )
@@ -196,7 +208,7 @@ class CodeSpace:
             cut = np.clip(inner, -self._top, self._top)
             if float(np.square(inner - cut).sum()) > self.spill**2:
                 factor = self._share(query)
-                if factor < _LEAST_SHARE:
+                if factor < _MIN_QUERY_SHARE:
                     return None
                 cut = np.clip(
                     (query * np.float32(factor) - self.centre) * np.float32(self.scale), -self._top, self._top
@@ -234,7 +246,7 @@ class CodeSpace:
             rounding errors are as good as independent of the directions of vectors, so a product with one has a
             standard deviation of length · error / √dimension. Float32 arithmetic is allowed its error bound.
         """
-        relative = (self.dimension + 32) * _UNIT
+        relative = (self.dimension + 32) * _UNIT_ROUNDOFF
         size = self.radius + self.scale * self._away
         # Float16 rounds large components, and long vectors, more than others: its errors do point somewhere.
         narrow = 2.0 if self.quantisation is Quantisation.FLOAT16 else _SURE / self.dimension**0.5
@@ -257,7 +269,7 @@ def _width(dimension: int, quantisation: Quantisation) -> int:
     if quantisation is Quantisation.FLOAT32:
         return dimension
     wide, narrow = (-(-dimension // block) * block for block in _SIMD)
-    return wide if (wide - dimension) * _PADDING <= dimension else narrow
+    return wide if (wide - dimension) * _PADDING_SHARE <= dimension else narrow
 
 
 def _mean_length(rows: Vector) -> float:
@@ -280,7 +292,7 @@ def _scale(distance: Distance, quantisation: Quantisation, centred: Vector, cent
         if limit == 0.0:
             break
         hits = _trial(distance, centred, centre, 127.0 / limit)
-        if hits > best + _CLEARLY_BETTER:
+        if hits > best + _MIN_GAIN:
             best, chosen = hits, limit
     return 127.0 / chosen
 
@@ -289,7 +301,7 @@ def _trial(distance: Distance, centred: Vector, centre: Vector, scale: float) ->
     """Share of the ten nearest of some vectors that are among the thirteen nearest after rounding and cutting."""
     queries = centred[: min(_TRIAL_QUERIES, len(centred) // 2)]
     rows = centred[len(queries) :][:_TRIAL_ROWS]
-    if len(rows) <= _AMONG or not len(queries):
+    if len(rows) <= _TRIAL_CANDIDATES or not len(queries):
         return 1.0
     rounded = _coded(rows, scale)
     if distance is Distance.DOT:
@@ -299,10 +311,10 @@ def _trial(distance: Distance, centred: Vector, centre: Vector, scale: float) ->
         aims = _coded(queries, scale)
         exact = np.square(rows).sum(axis=1) - 2 * (queries @ rows.T)
         seen = np.square(rounded).sum(axis=1) - 2 * (aims @ rounded.T)
-    limits = np.partition(exact, _NEAREST - 1, axis=1)[:, _NEAREST - 1, np.newaxis]
-    among = np.argpartition(seen, _AMONG - 1, axis=1)[:, :_AMONG]
+    limits = np.partition(exact, _TRIAL_K - 1, axis=1)[:, _TRIAL_K - 1, np.newaxis]
+    among = np.argpartition(seen, _TRIAL_CANDIDATES - 1, axis=1)[:, :_TRIAL_CANDIDATES]
     hits = (np.take_along_axis(exact, among, axis=1) <= limits).sum(axis=1)
-    return float(np.minimum(hits, _NEAREST).mean() / _NEAREST)
+    return float(np.minimum(hits, _TRIAL_K).mean() / _TRIAL_K)
 
 
 def _coded(points: Vector, scale: float) -> Vector:

@@ -44,7 +44,8 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 _CODE_KINDS: Final = {"int8": "QT_8bit_direct_signed", "float16": "QT_fp16"}
 _WAITING: Final = "OMP_WAIT_POLICY"
-_WEIGHT: Final = 0.05
+# Weight of the newest walk in the moving average of the pace: it follows a change within some twenty walks.
+_PACE_WEIGHT: Final = 0.05
 _SCAN_BYTES: Final = 8 << 20
 """Codes scanned between two looks at the clock: one to four milliseconds."""
 
@@ -174,7 +175,7 @@ class Hnsw:
         self._index.search_c(shape[0], faiss.swig_ptr(aims), shape[1], *places, _parameters(beam))
         pace = (time.thread_time() - began) / (shape[0] * beam)
         # Threads may overwrite each other's: it is an average, and of no importance for what is found.
-        self.pace += _WEIGHT * (pace - self.pace) if self.pace else pace
+        self.pace += _PACE_WEIGHT * (pace - self.pace) if self.pace else pace
         return values, nodes
 
     def scan(

@@ -22,6 +22,7 @@ Rows: TypeAlias = NDArray[np.int64]
 Small: TypeAlias = NDArray[np.int32]
 Keys: TypeAlias = NDArray[np.uint64]
 
+# Seed of the factors of a hash. Fixed: hashes are saved with the graph.
 _SEED: Final = 0x5EED
 _HALF: Final = np.uint64(32)
 

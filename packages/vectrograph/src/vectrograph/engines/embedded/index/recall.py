@@ -35,11 +35,15 @@ BEAMS: Final = (96, BEAM, 192, 256, 384, 512, 768)
 
 _AIMED: Final = 0.985
 """What a sample must reach: its mean is off by some thousandths."""
+# Neighbours of each query that are compared: recall at ten.
 _K: Final = 10
-_SAMPLE: Final = 100
-_LEAST: Final = 32
+# Queries of a measurement. Chosen: the mean is off by some thousandths, see `_AIMED`.
+_MAX_QUERIES: Final = 100
+# Rows behind the graph from which on they serve as queries: they are unknown to it, as real queries are.
+_MIN_FRESH_QUERIES: Final = 32
 _GROWTH: Final = 1.25
 """A graph that has grown by less than this since it was measured is served as before."""
+# Any number: the same graph is measured with the same queries.
 _SEED: Final = 11
 
 
@@ -170,11 +174,11 @@ def tune(
     if before is not None and _measured_at(before.graph.covered) == _measured_at(graph.covered):
         return ServedGraph(graph, before.beam)
     generator = np.random.default_rng(_SEED)
-    strangers = len(fresh) >= _LEAST
+    strangers = len(fresh) >= _MIN_FRESH_QUERIES
     if strangers:
-        rows, allowed = generator.permutation(fresh)[:_SAMPLE], live
+        rows, allowed = generator.permutation(fresh)[:_MAX_QUERIES], live
     else:
-        rows = generator.permutation(np.flatnonzero(live[: graph.covered]))[:_SAMPLE]
+        rows = generator.permutation(np.flatnonzero(live[: graph.covered]))[:_MAX_QUERIES]
         allowed = live.copy()
         # Nothing is to be found by looking for itself.
         allowed[rows] = False

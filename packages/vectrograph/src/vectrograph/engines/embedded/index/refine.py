@@ -17,7 +17,8 @@ from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.index.hnsw import inner_products, squared_distances
 from vectrograph.engines.embedded.index.nodes import Rows
 
-_UNIT: Final = 2.0**-24
+# Unit roundoff of float32 (IEEE 754), for bounds of rounding errors.
+_UNIT_ROUNDOFF: Final = 2.0**-24
 _BLOCK_FLOATS: Final = 1 << 22
 """Components looked at between two calls of `check_cancelled`: one to four milliseconds."""
 
@@ -95,7 +96,7 @@ def _bounds(query: Query, originals: Originals, rows: Rows, limit: float) -> tup
     """Return the least score each row may have, float32, and a score that the k-th best row does not exceed."""
     vectors = originals.vectors
     # Twice the bound: room for underflow, for the rounding of the lengths, and of the kernel's own result.
-    relative = 2 * (vectors.shape[1] + 32) * _UNIT
+    relative = 2 * (vectors.shape[1] + 32) * _UNIT_ROUNDOFF
     if query.distance is Distance.EUCLIDEAN:
         values = squared_distances(query.vector, vectors, rows)
         # Scaling keeps the order: the k-th largest possible score is that of the k-th row.

@@ -27,13 +27,16 @@ from vectrograph.engines.embedded.index.graph import Graph, ServedGraph
 from vectrograph.engines.embedded.index.hnsw import Hnsw
 from vectrograph.engines.embedded.index.nodes import Crowd, NodeTable
 
+# Number of the format of the file; an index of another one is built anew.
 FORMAT: Final = 2
 
 _MAGIC: Final = b"VGGRAPH\0"
 _START: Final = struct.Struct("<8sII")
 _CHECKSUM: Final = struct.Struct("<I")
-_CHUNK_BYTES: Final = 4 << 20
-_PIECE_BYTES: Final = 1 << 20
+# Bytes read between two checks for cancellation.
+_READ_BYTES: Final = 4 << 20
+# Bytes written at a time. Chosen: memory stays small, and cancellation is noticed.
+_WRITE_BYTES: Final = 1 << 20
 _DTYPES: Final[Mapping[str, str]] = {
     "labels": "<i8",
     "created": "<i8",
@@ -149,8 +152,8 @@ def _write(saved: SavedRows, file: BinaryIO, owner: tuple[str, int, Distance], c
     for name, array in arrays.items():
         # Piece by piece and in place: copying holds the GIL, and the arrays of a large collection take long.
         content = np.ascontiguousarray(array, _DTYPES[name]).view(np.uint8)
-        for start in range(0, len(content), _PIECE_BYTES):
-            put(content[start : start + _PIECE_BYTES].data)
+        for start in range(0, len(content), _WRITE_BYTES):
+            put(content[start : start + _WRITE_BYTES].data)
     if saved.served is not None:
         saved.served.graph.hnsw.write(put)
     file.write(_CHECKSUM.pack(checksum))
@@ -216,7 +219,7 @@ def _verify(file: BinaryIO, path: Path, check_cancelled: Cancellation) -> int:
     checksum, left = 0, length
     while left:
         check_cancelled()
-        chunk = file.read(min(_CHUNK_BYTES, left))
+        chunk = file.read(min(_READ_BYTES, left))
         if not chunk:
             raise DamagedIndex(f"{path} became shorter while it was read")
         checksum, left = zlib.crc32(chunk, checksum), left - len(chunk)

@@ -22,11 +22,13 @@ from vectrograph.engines.embedded.rows.view import View
 from vectrograph.engines.embedded.truth.records import BARE, Record, read_records
 from vectrograph.engines.embedded.truth.row_reader import read_bounded, read_by_ids, read_by_labels, read_changes
 
+# Points read in order and then matched at a time. Chosen: each statement is short, so that cancellation is noticed.
 _FILTER_CHUNK: Final = 512
 _SKIP_CHUNK: Final = 10_000
 """Index entries that one statement skips for an offset. It takes about a millisecond; between two the caller may leave
 and the deadline may pass, so that a large offset holds no thread."""
-_FEW: Final = 4
+# Multiple of a page up to which all matches are read and sorted, rather than the points between them.
+_SORT_FACTOR: Final = 4
 _MOST_SORTED: Final = 100_000
 """Points read to be sorted: some 50 MB."""
 
@@ -119,7 +121,7 @@ def _matching(
     skip, wanted = request.offset, request.limit + 1
     if skip >= selection.count:
         return []
-    if selection.count <= min(_MOST_SORTED, _FEW * (skip + wanted) + _FILTER_CHUNK):
+    if selection.count <= min(_MOST_SORTED, _SORT_FACTOR * (skip + wanted) + _FILTER_CHUNK):
         # Few match: read them all, rather than the many that lie between them.
         records = read_by_labels(connection, view.labels[selection.mask].tolist(), BARE, check_cancelled)
         return order.sorted(records, after)[skip : skip + wanted]

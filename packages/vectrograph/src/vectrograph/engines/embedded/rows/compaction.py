@@ -9,7 +9,8 @@ from vectrograph.engines.embedded.rows.derived_files import DerivedFiles
 from vectrograph.engines.embedded.rows.vectors import MEMORY_BYTES, MemoryVectors, Vectors
 from vectrograph.engines.embedded.rows.view import Columns, Generation, Rows, View
 
-_ROOM: Final = 1024
+# Rows of room beyond half of the live ones, for what is written meanwhile to a small collection.
+_SPARE_ROWS: Final = 1024
 _COPY_BYTES: Final = 8 << 20
 """Copied at a time: a few milliseconds."""
 
@@ -29,7 +30,7 @@ class Compaction:
     def __init__(self, view: View, files: DerivedFiles, check_cancelled: Cancellation) -> None:
         self._kept: Rows = np.flatnonzero(view.live)
         self._seen = len(view.labels)
-        dimension, capacity = view.vectors.shape[1], len(self._kept) + len(self._kept) // 2 + _ROOM
+        dimension, capacity = view.vectors.shape[1], len(self._kept) + len(self._kept) // 2 + _SPARE_ROWS
         small = 4 * dimension * capacity <= MEMORY_BYTES
         vectors: Vectors = MemoryVectors(dimension, capacity) if small else files.create_vectors()
         self.generation = Generation(vectors, Columns(capacity), 0)
@@ -46,7 +47,7 @@ class Compaction:
     def bytes_for(view: View) -> int:
         """Memory that it takes beside the old generation."""
         dimension = view.vectors.shape[1]
-        capacity = view.count + view.count // 2 + _ROOM
+        capacity = view.count + view.count // 2 + _SPARE_ROWS
         vectors = 4 * dimension * view.count if 4 * dimension * capacity <= MEMORY_BYTES else 0
         return Columns.BYTES * capacity + vectors
 

@@ -16,16 +16,22 @@ from vectrograph.domain.distances import norms, scores
 from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.rows.view import Mask, Rows, View
 
-_UNIT: Final = 2.0**-24
+# Unit roundoff of float32 (IEEE 754), for bounds of rounding errors.
+_UNIT_ROUNDOFF: Final = 2.0**-24
+# Lengths below and above which float32 products vanish or overflow; such rows are scored by the kernel alone.
 _SHORTEST: Final = 1e-15
+# See `_SHORTEST`.
 _LONGEST: Final = 1e15
-_BLAS_QUERIES: Final = 8
+# Queries from which on a matrix product is faster than one product for each; see `_products`.
+_MIN_BLAS_QUERIES: Final = 8
 _CHUNK_FLOATS: Final = 1 << 22
 """Vector components per product with one query: about a millisecond."""
 _BLOCK_PRODUCTS: Final = 1 << 28
 """Multiplications per product with many queries: about five milliseconds."""
 _BLOCK_SCORES: Final = 1 << 23
 """Approximate scores kept at a time: 32 MB."""
+# Rows are copied together when at most one of so many is allowed. Chosen, not measured: copying scattered rows costs
+# more than reading all in a row.
 _GATHER_SHARE: Final = 8
 
 
@@ -131,7 +137,7 @@ def _products(queries: Vector, vectors: Vector, check_cancelled: Cancellation) -
     result = np.empty((len(queries), count), np.float32)
     # BLAS pays for many queries. For few it packs the matrix in vain and waits for threads, of which requests have
     # their own; einsum runs on one.
-    together = len(queries) >= _BLAS_QUERIES
+    together = len(queries) >= _MIN_BLAS_QUERIES
     step = max(1, (_BLOCK_PRODUCTS // len(queries) if together else _CHUNK_FLOATS) // dimension)
     with np.errstate(all="ignore"):
         for start in range(0, count, step):
@@ -168,7 +174,7 @@ def _candidates(products: Vector, length: float, view: View, mask: Mask | None, 
 def _estimate(distance: Distance, products: Vector, length: float, view: View) -> tuple[Vector, Vector]:
     """Approximate scores, float32, shape (n,), and how far each may be off, of that shape or one for all."""
     # Twice the bound: room for underflow, for the rounding of the lengths, and of the kernel's own result.
-    relative = np.float32(2 * (view.vectors.shape[1] + 32) * _UNIT)
+    relative = np.float32(2 * (view.vectors.shape[1] + 32) * _UNIT_ROUNDOFF)
     own = np.float32(length)
     if distance is Distance.DOT:
         return -products, relative * own * view.lengths

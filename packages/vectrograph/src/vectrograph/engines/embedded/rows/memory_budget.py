@@ -15,7 +15,8 @@ from weakref import WeakSet
 
 from vectrograph.domain.errors import OutOfSpace
 
-_MARGIN: Final = 8
+# Part of the budget, as its denominator, that background work leaves to writers. Chosen, not measured.
+_MARGIN_SHARE: Final = 8
 _SHARE: Final = 2
 """One byte of so many is the engine's. The other half is for the interpreter, caches of SQLite, requests under way, and
 pages of mapped files."""
@@ -99,7 +100,7 @@ class Budget:
     @property
     def margin(self) -> int:
         """Bytes that background work leaves to writers, who are refused what they cannot have at once."""
-        return 0 if self.limit is None else self.limit // _MARGIN
+        return 0 if self.limit is None else self.limit // _MARGIN_SHARE
 
     def refusal(self, what: str) -> OutOfSpace:
         """Return the error of a write for which there is no memory left."""

@@ -29,13 +29,16 @@ from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.disk.durable import open_private
 from vectrograph.engines.embedded.disk.failures import DamagedIndex
 
+# Number of the format of the file.
 FORMAT: Final = 1
+# Bytes before the vectors: a page, so that the vectors are aligned in a map.
 HEADER_BYTES: Final = 4096
 
 _MAGIC: Final = b"VGVECTOR"
 _FIXED: Final = struct.Struct("<8sIIH")
 _CHECKSUM: Final = struct.Struct("<I")
-_SMALLEST_BYTES: Final = 1 << 20
+# Bytes of the smallest file, in which vectors move from memory; it grows by half.
+_MIN_BYTES: Final = 1 << 20
 _CHUNK_BYTES: Final = 16 << 20
 """Checksummed at a time: some ten milliseconds."""
 _READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -207,7 +210,7 @@ class VectorFile:
         """Make the file and the map long enough, with room for half as many again."""
         if rows <= self._capacity and self._capacity:
             return
-        capacity = max(rows + rows // 2, _SMALLEST_BYTES // self._row_bytes, 1) if self._writable else rows
+        capacity = max(rows + rows // 2, _MIN_BYTES // self._row_bytes, 1) if self._writable else rows
         length = HEADER_BYTES + capacity * self._row_bytes
         if self._writable:
             # Room is a hole: taking blocks is left to pwrite, which can say that the disk is full; a map could not.

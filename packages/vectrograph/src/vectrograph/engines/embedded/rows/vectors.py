@@ -9,7 +9,8 @@ from vectrograph.domain.points import Vector
 MEMORY_BYTES: Final = 1 << 20
 """Vectors kept in memory: many small collections then need no file, no map and no descriptor each."""
 
-_SMALLEST: Final = 256
+# Rows of the smallest array that is made.
+_MIN_ROWS: Final = 256
 
 
 class Vectors(Protocol):
@@ -55,7 +56,7 @@ class MemoryVectors:
     """
 
     def __init__(self, dimension: int, capacity: int = 0) -> None:
-        self._everything: Vector = np.empty((max(capacity, _SMALLEST), dimension), np.float32)
+        self._everything: Vector = np.empty((max(capacity, _MIN_ROWS), dimension), np.float32)
         self._rows = 0
 
     @property

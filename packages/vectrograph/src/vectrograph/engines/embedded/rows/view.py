@@ -17,7 +17,9 @@ Labels: TypeAlias = NDArray[np.int64]
 Rows: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
 
-_SMALLEST: Final = 256
+# Rows of the smallest arrays that are made, and dead rows that are left in any collection.
+_MIN_ROWS: Final = 256
+# A collection is compacted when one of so many rows is dead. Chosen: a quarter of the memory at most is wasted.
 _DEAD_SHARE: Final = 4
 
 
@@ -141,7 +143,7 @@ class ViewBuilder:
         self._room = self._budget.reserve(0)
         self._dimension = dimension
         self._spill = spill
-        capacity = max(capacity, _SMALLEST)
+        capacity = max(capacity, _MIN_ROWS)
         many = spill is not None and 4 * dimension * capacity > MEMORY_BYTES
         vectors = spill() if spill is not None and many else MemoryVectors(dimension, capacity)
         self.generation = Generation(vectors, Columns(capacity), 0)
@@ -201,11 +203,11 @@ class ViewBuilder:
     def _grow(self, needed: int) -> None:
         """Make the columns long enough, by half as many again if the budget allows."""
         now = self.generation
-        for capacity in (needed + needed // 2, needed + _SMALLEST):
+        for capacity in (needed + needed // 2, needed + _MIN_ROWS):
             try:
                 self._room.resize(self._bytes(capacity, now.size))
             except OverBudget:
-                if capacity == needed + _SMALLEST:
+                if capacity == needed + _MIN_ROWS:
                     raise
             else:
                 now.columns = now.columns.taken(slice(now.size), now.size, capacity)
@@ -260,12 +262,12 @@ class ViewBuilder:
 
     def _mostly_dead(self) -> bool:
         dead = self.generation.size - self.view.count
-        return dead > max(_SMALLEST, self.generation.size // _DEAD_SHARE)
+        return dead > max(_MIN_ROWS, self.generation.size // _DEAD_SHARE)
 
     def _compact(self, more: int) -> None:
         now = self.generation
         kept = np.flatnonzero(now.columns.live[: now.size])
-        capacity = max(_SMALLEST, len(kept) + more + (len(kept) + more) // 2)
+        capacity = max(_MIN_ROWS, len(kept) + more + (len(kept) + more) // 2)
         vectors = MemoryVectors(self._dimension, capacity)
         vectors.append(now.vectors.vectors[kept])
         self.adopt(Generation(vectors, now.columns.taken(kept, len(kept), capacity), len(kept)), None)

@@ -14,8 +14,11 @@ from vectrograph.domain.errors import StartupError
 from vectrograph.engines.embedded.disk.durable import open_private
 
 _OLDEST_SQLITE: Final = (3, 51, 3)
+# Connections for reading that are kept open. Chosen: half of the most threads for requests.
 _IDLE_READERS: Final = 16
+# KiB of SQLite's page cache of each connection: four times SQLite's default.
 _CACHE_KIB: Final = 8 * 1024
+# Milliseconds that a read waits for a lock, such as the one taken to recover the log after a crash.
 _BUSY_MILLISECONDS: Final = 5_000
 CONNECTION_FILES: Final = 2
 """Descriptors of a connection: of the file and of its log. The first one has the shared memory's too."""

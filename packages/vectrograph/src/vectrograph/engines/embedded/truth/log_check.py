@@ -18,6 +18,8 @@ _HEADER: Final = struct.Struct(">8I")
 """Magic, format, page size, checkpoint number, two salts, two checksums."""
 _FRAME: Final = struct.Struct(">6I")
 """Page, size of the database after a commit (0 for others), two salts, two checksums."""
+# First number of a write-ahead log; its last bit tells the byte order of checksums:
+# https://sqlite.org/fileformat2.html, section 4.1.
 _MAGIC: Final = 0x377F0682
 _NOOP: Final = -1
 """SQLITE_CHECKPOINT_NOOP: tells how many frames hold, and changes nothing."""

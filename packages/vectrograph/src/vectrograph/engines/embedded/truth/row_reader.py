@@ -16,12 +16,15 @@ from vectrograph.engines.embedded.rows.view import Labels
 from vectrograph.engines.embedded.truth.batch import KINDS
 from vectrograph.engines.embedded.truth.records import Record, change_checksum, read_records
 
+# Points without contents that one statement reads. Chosen: three statements for the largest batch by default.
 _IDS_AT_A_TIME: Final = 4096
 _CONTENTS_AT_A_TIME: Final = 64
 """Points with payload and text that are read before anybody looks how large they are: 70 MB at most by default."""
+# Payloads of the first chunk. At the default limit of 1 MiB each, it has 16 MiB at most.
 PAYLOADS_AT_FIRST: Final = 16
 _TESTS_AT_A_TIME: Final = 16_384
 """Conditions evaluated between two checks: some milliseconds."""
+# Characters of a chunk, above which the next has half as many payloads, else twice as many.
 _CHUNK_CHARACTERS: Final = 1 << 19
 
 

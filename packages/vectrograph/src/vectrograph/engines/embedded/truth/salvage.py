@@ -35,6 +35,7 @@ from vectrograph.engines.embedded.truth.schema import FILE_NAME, creation_script
 REPAIRED: Final = "repaired.sqlite"
 """A successor that is complete and on disk; putting it in place is finished at the next open if need be."""
 
+# Points that are read together; when that fails, each half is read by itself.
 _TOGETHER: Final = 128
 _WHOLE: Final = Include(vector=True, payload=True, text=True)
 _UNREADABLE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.IOError, Damaged, UnicodeDecodeError, ValueError)

@@ -42,13 +42,20 @@ from vectrograph.engines.embedded.truth.schema import (
 )
 from vectrograph.engines.embedded.truth.write_plan import Counters
 
+# Bytes of a page: SQLite's default.
 _PAGE_BYTES: Final = 4096
+# Pages of the log after which it is folded into the file: 16 MiB. SQLite does so at 1,000 pages, within a commit.
 _CHECKPOINT_PAGES: Final = 4096
 _RESTART_PAGES: Final = 4 * _CHECKPOINT_PAGES
+# Milliseconds that emptying the log waits for readers, with the lock of the collection: writers wait as well.
 _RESTART_MILLISECONDS: Final = 50
+# Times that pages are folded without the lock, before the rest is folded with it.
 _ROUNDS: Final = 3
+# Pages that may be left for that: 1 MiB, some milliseconds.
 _LEFT_PAGES: Final = 256
+# Bytes of vectors that opening reads at a time. Chosen: bounds memory.
 _LOAD_BYTES: Final = 16 << 20
+# Labels that opening reads at a time, for the same reason.
 _LABELS_AT_A_TIME: Final = 100_000
 _WRITER_FILES: Final = CONNECTION_FILES + 2
 """With the shared memory, of which a process has one descriptor for each file, and the record of the last commit."""

@@ -4,6 +4,8 @@ import os
 import time
 from typing import Final
 
+# Seconds without a request after which background work takes all cores. Chosen: longer than the pauses of a busy
+# client.
 _QUIET_SECONDS: Final = 0.05
 
 

@@ -26,12 +26,18 @@ from vectrograph.engines.embedded.upkeep.graph_maker import GraphMaker
 from vectrograph.engines.embedded.upkeep.worker import GiveUp
 from vectrograph.engines.embedded.upkeep.write_throttle import WriteThrottle
 
+# Rows written meanwhile up to which a new generation is adopted; it follows the others first, without the lock.
 _CATCH_UP_ROWS: Final = 1_024
-_LEAST_SAVED: Final = 256
-_WORTH_SAVING: Final = 0.02
+# Rows that must be new before an index is saved again. Chosen: so few are added at the next open in no time.
+_MIN_UNSAVED_ROWS: Final = 256
+# The same as a share of the saved rows: saving writes the whole graph.
+_MIN_UNSAVED_SHARE: Final = 0.02
+# Seconds until work that failed, for want of disk or memory, is tried again.
 _RETRY_SECONDS: Final = 30.0
-_PATIENCE_SECONDS: Final = 0.05
-_OUTGROWN: Final = 0.25
+# Seconds between two checks for cancellation of a call that waits for the index.
+_FLUSH_POLL_SECONDS: Final = 0.05
+# Share of the indexed rows that may wait unindexed for memory before the index is given up to build one for all.
+_REBUILD_SHARE: Final = 0.25
 
 _log = logging.getLogger(__name__)
 
@@ -166,7 +172,7 @@ class Upkeep:
             with self._changed:
                 self._flushing = True
                 self._background.worker.schedule(self)
-                self._changed.wait(_PATIENCE_SECONDS)
+                self._changed.wait(_FLUSH_POLL_SECONDS)
                 if self._complaint is not None:
                     return self._complaint
         return None
@@ -222,7 +228,7 @@ class Upkeep:
         if self._covered(view) > (1 + self._rhythm.save_share) * saved.covered:
             return True
         moved = max(len(view.labels) - saved.rows, self._covered(view) - saved.covered)
-        return self._quiet() and moved > max(_LEAST_SAVED, _WORTH_SAVING * saved.rows)
+        return self._quiet() and moved > max(_MIN_UNSAVED_ROWS, _MIN_UNSAVED_SHARE * saved.rows)
 
     def _unsaved(self, view: View, generation: Generation) -> bool:
         if self._files.read_only or not isinstance(generation.vectors, VectorFile):
@@ -307,7 +313,7 @@ class Upkeep:
         Without room for a copy, a graph that many rows have outgrown goes if one over all rows would fit in its place;
         the next round builds that.
         """
-        if view.served is not None and view.buffered >= _OUTGROWN * self._covered(view):
+        if view.served is not None and view.buffered >= _REBUILD_SHARE * self._covered(view):
             free, margin = self._background.budget.free, self._background.budget.margin
             if free is None or self._maker.bytes_for(view) <= free + view.served.graph.nbytes - margin:
                 self._publish(None, generation)

@@ -11,11 +11,15 @@ import numpy as np
 
 from vectrograph.domain.points import Vector
 
-_EVERY: Final = 16
-_MOST: Final = 128
-_BYTES: Final = 1 << 20
-_SELDOMER: Final = 8
-_SELDOMEST: Final = 64
+# Queries of which one is kept: noting the others costs next to nothing.
+_SAMPLING_INTERVAL: Final = 16
+# Queries kept. Chosen: recall is judged with 100.
+_MAX_QUERIES: Final = 128
+# Bytes of all queries kept: fewer are kept of long vectors, and 16 at least.
+_MAX_BYTES: Final = 1 << 20
+# Factor of the number of queries between two judgements.
+_INTERVAL_GROWTH: Final = 8
+_MAX_INTERVAL_GROWTH: Final = 64
 """Judging costs an exact scan for each question kept: after each time eight times as many queries have to come, but at
 most 64 times as many as for the first, when a query pays a hundredth of its own cost for it."""
 
@@ -29,16 +33,16 @@ class QuerySample:
 
     def __init__(self, dimension: int) -> None:
         self._dimension = dimension
-        self._kept: deque[Vector] = deque(maxlen=max(16, min(_MOST, _BYTES // (4 * dimension))))
+        self._kept: deque[Vector] = deque(maxlen=max(16, min(_MAX_QUERIES, _MAX_BYTES // (4 * dimension))))
         self._count = 0
-        self._judge_at = self._apart = _EVERY * (self._kept.maxlen or 1)
-        self._most = _SELDOMEST * self._apart
+        self._judge_at = self._apart = _SAMPLING_INTERVAL * (self._kept.maxlen or 1)
+        self._most = _MAX_INTERVAL_GROWTH * self._apart
 
     def note(self, queries: Vector) -> bool:
         """Take notice of queries, shape (m, dimension); whether there are enough new ones to judge by."""
         # Two threads may count one query once: which are kept is of no importance.
         self._count += 1
-        if self._count % _EVERY:
+        if self._count % _SAMPLING_INTERVAL:
             return False
         self._kept.append(queries[0].copy())
         return self._count >= self._judge_at
@@ -50,5 +54,5 @@ class QuerySample:
 
     def judged(self) -> None:
         """Record that the sample was used; the next time is after many more queries."""
-        self._apart = min(_SELDOMER * self._apart, self._most)
+        self._apart = min(_INTERVAL_GROWTH * self._apart, self._most)
         self._judge_at = self._count + self._apart

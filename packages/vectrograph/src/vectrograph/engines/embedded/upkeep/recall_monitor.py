@@ -23,7 +23,9 @@ SAMPLE: Final = 100
 RECENT: Final = "recent queries"
 STORED: Final = "stored points"
 
-_ENOUGH: Final = 30
+# Recent queries that are enough to measure with; of fewer, stored points are taken instead.
+_MIN_RECENT_QUERIES: Final = 30
+# Any number: measured twice, a collection gives the same recall.
 _SEED: Final = 13
 
 
@@ -108,7 +110,7 @@ def measure_recall(
         matching: live rows that match a filter; None for no filter.
     """
     vectors, allowed, source = asked[-sample:], matching, RECENT
-    if len(vectors) < min(sample, _ENOUGH):
+    if len(vectors) < min(sample, _MIN_RECENT_QUERIES):
         rows = np.random.default_rng(_SEED).permutation(np.flatnonzero(view.live))[:sample]
         vectors, source = view.vectors[rows], STORED
         allowed = (view.live if matching is None else matching).copy()

@@ -10,6 +10,7 @@ from weakref import WeakSet
 from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.threads import ThreadPlacement
 
+# Seconds until a job that failed is tried again. Chosen: a lasting fault fills no log.
 _RETRY_SECONDS: Final = 30.0
 
 _log = logging.getLogger(__name__)
