@@ -1,8 +1,12 @@
 """Settings and fixtures of every test in the repository."""
 
+import functools
+import os
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
+import httpcore2
 import pytest
 import structlog
 from hypothesis import settings
@@ -11,6 +15,22 @@ from structlog.testing import capture_logs
 # Speed is for benchmarks: no example fails for being slow on a busy machine. A failure prints how to repeat it.
 settings.register_profile("vectrograph", deadline=None, print_blob=True)
 settings.load_profile("vectrograph")
+
+
+_default_ssl_context = httpcore2.default_ssl_context
+
+
+@functools.cache
+def _ssl_context(trust_env: bool, *_environment: str | None) -> ssl.SSLContext:
+    return _default_ssl_context(_trust_env=trust_env)
+
+
+def _shared_ssl_context(_trust_env: bool = True) -> ssl.SSLContext:
+    """Return one context for all: each new httpx2 client would read the system's certificates, for 30 ms."""
+    return _ssl_context(_trust_env, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+httpcore2.default_ssl_context = _shared_ssl_context
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,36 +7,52 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import httpx2
 import pytest
 
 from neurograph import NeuroGraphClient
-from tests.e2e.processes import VECTROGRAPH, serve
+from tests.e2e.processes import VECTROGRAPH, ServerProcess, serve
 from vectrograph import VERSION
 
 
-def test_every_request_is_logged_with_the_id_that_it_returns(tmp_path: Path) -> None:
-    with serve(tmp_path / "data", "--log-level", "debug") as server:
-        url = server.serving()["http"]
-        response = httpx2.get(f"{url}/api/v1/health", headers={"X-Request-ID": "my-own-id.1"})
-        assert response.headers["X-Request-ID"] == "my-own-id.1"
-        line = json.loads(server.read_until("my-own-id.1"))
-        assert line["request_id"] == "my-own-id.1"
-        assert line["status"] == 200
-        made_up = httpx2.get(f"{url}/api/v1/tokens?secret=in-the-query").headers["X-Request-ID"]
-        line = json.loads(server.read_until(made_up))
-        assert line["status"] == 401
-        assert "in-the-query" not in json.dumps(line)
+class Serving(NamedTuple):
+    """A server process, its directory, and the lines that it began with."""
+
+    process: ServerProcess
+    data: Path
+    addresses: dict[str, Any]
+    development: str
 
 
-def test_both_http_ports_answer_and_development_mode_is_said(tmp_path: Path) -> None:
-    with serve(tmp_path / "data") as server:
-        started = server.serving()
-        for url in (started["http"], started["vectron_http"]):
-            assert httpx2.get(f"{url}/livez").status_code == 200
-        assert "development mode" in server.read_until("development mode")
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Provide a server for all tests that only look at one."""
+    data = tmp_path_factory.mktemp("serve") / "data"
+    with serve(data, "--log-level", "debug", VECTROGRAPH_MAX_TOP_K="3") as process:
+        yield Serving(process, data, process.serving(), process.read_until("development mode"))
+
+
+def test_every_request_is_logged_with_the_id_that_it_returns(serving: Serving) -> None:
+    server, url = serving.process, serving.addresses["http"]
+    response = httpx2.get(f"{url}/api/v1/health", headers={"X-Request-ID": "my-own-id.1"})
+    assert response.headers["X-Request-ID"] == "my-own-id.1"
+    line = json.loads(server.read_until("my-own-id.1"))
+    assert line["request_id"] == "my-own-id.1"
+    assert line["status"] == 200
+    made_up = httpx2.get(f"{url}/api/v1/tokens?secret=in-the-query").headers["X-Request-ID"]
+    line = json.loads(server.read_until(made_up))
+    assert line["status"] == 401
+    assert "in-the-query" not in json.dumps(line)
+
+
+def test_both_http_ports_answer_and_development_mode_is_said(serving: Serving) -> None:
+    for name in ("http", "vectron_http"):
+        assert httpx2.get(f"{serving.addresses[name]}/livez").status_code == 200
+    assert "development mode" in serving.development
 
 
 _SERVES = """
@@ -66,12 +82,10 @@ def test_garbage_collections_do_not_go_through_what_was_there_at_the_start(tmp_p
     assert int(done.stdout) > 50_000, done.stderr
 
 
-def test_knobs_come_from_the_environment(tmp_path: Path) -> None:
-    with serve(tmp_path / "data", VECTROGRAPH_MAX_TOP_K="3") as server:
-        url = server.serving()["http"]
-        with NeuroGraphClient(url, username="viewer", password="viewer123") as client:
-            with pytest.raises(Exception, match="3"):
-                client.tokens.query([1.0] * 256, top_k=4)
+def test_knobs_come_from_the_environment(serving: Serving) -> None:
+    with NeuroGraphClient(serving.addresses["http"], username="viewer", password="viewer123") as client:
+        with pytest.raises(Exception, match="3"):
+            client.tokens.query([1.0] * 256, top_k=4)
 
 
 def test_sigterm_lets_a_request_in_flight_finish(tmp_path: Path) -> None:
@@ -114,12 +128,10 @@ def test_a_port_in_use_is_refused_in_one_line_that_names_its_holder(tmp_path: Pa
             assert option in refused
 
 
-def test_a_locked_directory_is_refused_in_one_line_that_names_its_holder(tmp_path: Path) -> None:
-    with serve(tmp_path / "data") as server:
-        server.serving()
-        refused = _refused(tmp_path / "data")
-        assert str(server.process.pid) in refused
-        assert str(tmp_path / "data") in refused
+def test_a_locked_directory_is_refused_in_one_line_that_names_its_holder(serving: Serving) -> None:
+    refused = _refused(serving.data)
+    assert str(serving.process.process.pid) in refused
+    assert str(serving.data) in refused
 
 
 def test_an_address_others_can_reach_is_refused_while_default_passwords_hold(tmp_path: Path) -> None:
@@ -146,11 +158,9 @@ def _refused(data: Path, *options: str) -> str:
     return line
 
 
-def test_secrets_on_disk_are_for_the_owner_only(tmp_path: Path) -> None:
-    with serve(tmp_path / "data") as server:
-        server.serving()
-        mode = stat.S_IMODE((tmp_path / "data" / "signing.key").stat().st_mode)
-        assert mode == 0o600
+def test_secrets_on_disk_are_for_the_owner_only(serving: Serving) -> None:
+    mode = stat.S_IMODE((serving.data / "signing.key").stat().st_mode)
+    assert mode == 0o600
 
 
 def test_the_version_is_told() -> None:

@@ -135,10 +135,15 @@ REFUSED_GRPC: Final = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSI
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
+    # Here, because the page of this table is made without the tests of the server at hand.
+    from control.quick import lower_cost_of_passwords
+
     # The table is that of development mode, which the first account made here would end (test_development_mode.py).
-    with pytest.MonkeyPatch.context() as patch, running() as started:
-        patch.setattr(Development, "is_on", lambda _: True)
-        yield started
+    with pytest.MonkeyPatch.context() as patch:
+        lower_cost_of_passwords(patch)
+        with running() as started:
+            patch.setattr(Development, "is_on", lambda _: True)
+            yield started
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from vectron_client import Point
 
 HERE = Path(__file__).parent
 # Cases per operation and phase; `make fuzz` asks for more.
-EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "5")
+EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "3")
 
 
 def a_key_that_may_do_everything(server: RunningServer) -> str:

@@ -27,6 +27,8 @@ from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.inprocess import running
 from vectrograph.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 DOCS = CollectionRef("default", "docs")
 NOBODY = 65534
 

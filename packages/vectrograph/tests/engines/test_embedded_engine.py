@@ -74,7 +74,7 @@ def _reopen(engine: Engine) -> Engine:
     return engine.reopened()
 
 
-TestEmbeddedBehavesLikeReference = engine_machine(TemporaryEngine.fresh, reopen=_reopen).TestCase
+TestEmbeddedBehavesLikeReference = pytest.mark.slow(engine_machine(TemporaryEngine.fresh, reopen=_reopen).TestCase)
 TestEmbeddedBehavesLikeReference.settings = settings(
     max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -18,6 +18,8 @@ from vectrograph.domain.points import ChangeKind
 from vectrograph.engines.contract.subject import TENANT, everything, found, ids, make, one, put, put_many
 from vectrograph.engines.embedded import EmbeddedEngine
 
+pytestmark = pytest.mark.slow
+
 DOCS = CollectionRef(TENANT, "docs")
 OTHER = CollectionRef(TENANT, "other")
 

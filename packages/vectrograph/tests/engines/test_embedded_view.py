@@ -13,6 +13,8 @@ from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.rows.exact_scan import ExactScan, Question
 from vectrograph.engines.embedded.rows.view import Addition, Labels, View, ViewBuilder
 
+pytestmark = pytest.mark.slow
+
 
 def labels(*numbers: int) -> Labels:
     return np.array(numbers, np.int64)

@@ -16,6 +16,8 @@ from vectrograph.engines.embedded.index.graph import Graph
 from vectrograph.engines.embedded.index.hnsw import Hnsw, Mask, inner_products, squared_distances
 from vectrograph.engines.embedded.index.refine import Query, contenders, score
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Rows:

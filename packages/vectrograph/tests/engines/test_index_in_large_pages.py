@@ -12,9 +12,13 @@ from pathlib import Path
 import pytest
 
 _CHOICE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-pytestmark = pytest.mark.skipif(
-    not _CHOICE.exists() or "[madvise]" not in _CHOICE.read_text(), reason="the kernel gives large pages to all or none"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not _CHOICE.exists() or "[madvise]" not in _CHOICE.read_text(),
+        reason="the kernel gives large pages to all or none",
+    ),
+]
 
 _LARGE = """
 def large():

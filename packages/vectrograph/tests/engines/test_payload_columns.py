@@ -40,6 +40,8 @@ from vectrograph.engines.embedded.columns.store import ColumnStore, Selection
 from vectrograph.engines.embedded.columns.table import Table, evaluate, values_at
 from vectrograph.engines.embedded.rows.view import View
 
+pytestmark = pytest.mark.slow
+
 ODD: list[Any] = [
     2**53,
     2**53 + 1,

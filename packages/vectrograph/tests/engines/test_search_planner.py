@@ -19,6 +19,8 @@ from vectrograph.engines.embedded.query.planner import ABANDONED, CODES, ROWS, W
 from vectrograph.engines.embedded.rows.exact_scan import EXACT, ExactScan, Question, Ranking
 from vectrograph.engines.embedded.rows.view import Mask, View
 
+pytestmark = pytest.mark.slow
+
 
 def forced(way: Route) -> Choice:
     return lambda nodes, allowed, dimension, beam: way

@@ -36,6 +36,8 @@ from vectrograph.vectron._messages.methods import METHODS
 from vectrograph.vectron.collections import info_of, limits_of
 from vectrograph.vectron.feedback import feedback_of
 
+pytestmark = pytest.mark.slow
+
 REQUESTS: dict[type[msgspec.Struct], type[Message]] = {
     METHODS[f"{service}/{name}"].request: method.request
     for service, methods in SERVICES.items()

@@ -169,6 +169,7 @@ def throwaway(served: Served) -> str:
     return served.services.logins.login(*account).token
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", WHOLE, ids=name_of)
 def test_whatever_is_sent_is_answered_as_documented(served: Served, operation: Operation) -> None:
     # The example of a new password would be taken, were it sent for the account that it is an example of.

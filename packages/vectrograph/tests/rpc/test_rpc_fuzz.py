@@ -14,6 +14,8 @@ from vectrograph.rpc._pb import vectrograph_pb as own
 from vectrograph.rpc._pb import vectron_pb as pb
 from vectrograph.rpc._pb.methods import AUTH_SERVICE_METHODS, VECTROGRAPH_SERVICE_METHODS, VECTRON_SERVICE_METHODS
 
+pytestmark = pytest.mark.slow
+
 SEEDS: dict[str, Message] = {
     "CreateCollection": pb.CreateCollectionRequest(name="fuzz", dimension=2, distance="dot"),
     "DeleteCollection": pb.DeleteCollectionRequest(name="fuzz"),

@@ -33,6 +33,7 @@ def test_a_text_is_accepted_exactly_when_it_says_something_and_fits(text: str, l
         assert good
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=8), JSON, max_size=5), st.integers(2, 100))
 def test_a_payload_is_measured_as_compact_json(payload: dict[str, object], limit: int) -> None:
     size = len(json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode())

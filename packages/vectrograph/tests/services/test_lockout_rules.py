@@ -151,6 +151,7 @@ def test_junk_changes_nothing_for_accounts_that_exist(steps: list[tuple[str, int
         assert max(len(bounded._pairs), len(bounded._accounts), len(bounded._addresses)) <= 16
 
 
+@pytest.mark.slow
 def test_a_wait_outlives_twenty_thousand_junk_logins(lockout: Lockout) -> None:
     """FINDINGS B8, as it was seen: with names that exist as well, each tried once."""
     for _ in range(FOR_PAIR.free):
