@@ -37,7 +37,7 @@ def built(document: Any) -> tuple[int, int]:
 def test_nothing_that_a_parser_builds_is_missed(document: Any, piece: int, ascii_only: bool) -> None:
     text = json.dumps(document, ensure_ascii=ascii_only).encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_budget, "_PIECE", piece)
+        patch.setattr(json_budget, "_CHUNK_BYTES", piece)
         objects, values = count_json(text)
     assert objects == built(document)[0]
     # An empty list counts for one value more than it holds, at most.

@@ -41,7 +41,7 @@ from vectrograph.engines.embedded import EmbeddedEngine, Quota
 from vectrograph.engines.embedded.collection import content
 from vectrograph.engines.embedded.columns import store as store_module
 from vectrograph.engines.embedded.columns.column import OBJECT_BYTES
-from vectrograph.engines.embedded.columns.store import MOST_COLUMNS
+from vectrograph.engines.embedded.columns.store import MAX_COLUMNS
 from vectrograph.engines.embedded.disk import open_files as open_files_module
 from vectrograph.engines.embedded.disk.open_files import OpenFiles
 from vectrograph.engines.embedded.query import point_reads
@@ -81,7 +81,7 @@ COSTLY: dict[str, Filter] = {
     "unknown paths": unknown(200),
     "a needle": Substring(("s",), "ord 4999", fold_case=True),
     "arrays": Not(AnyElement(("tags",), Exists(("a",)))),
-    "too many paths for columns": unknown(MOST_COLUMNS + 1),
+    "too many paths for columns": unknown(MAX_COLUMNS + 1),
 }
 VERBS: dict[str, Callable[[EmbeddedEngine, Filter], object]] = {
     "search": lambda engine, condition: engine.search(
@@ -130,8 +130,8 @@ def test_columns_of_paths_that_lead_nowhere_are_free_and_few(engine: EmbeddedEng
     assert columns.nbytes <= 50 * OBJECT_BYTES + ROWS
     for number in range(10):
         engine.count(DOCS, unknown(100, f"other {number}"))
-    assert len(columns._entries) <= MOST_COLUMNS
-    assert columns.nbytes <= MOST_COLUMNS * OBJECT_BYTES + 16 * ROWS
+    assert len(columns._entries) <= MAX_COLUMNS
+    assert columns.nbytes <= MAX_COLUMNS * OBJECT_BYTES + 16 * ROWS
     # What is known of a path ends with the next write.
     engine.write(DOCS, [Put(id="new", vector=QUERY[0], payload={"unknown 7": 1})])
     assert engine.count(DOCS, unknown(50)) == 1

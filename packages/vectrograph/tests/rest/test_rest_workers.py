@@ -104,7 +104,7 @@ def test_what_is_being_answered_is_not_refused_and_what_is_new_is() -> None:
 
 
 def test_who_waited_too_long_is_refused_when_the_turn_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queueing, "LONGEST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(queueing, "MAX_ACTUAL_WAIT_SECONDS", 0.05)
 
     async def ask() -> None:
         workers, gate = Workers(1), threading.Event()

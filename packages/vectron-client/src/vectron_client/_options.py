@@ -106,7 +106,7 @@ class ClientOptions:
         for name in ("max_recv_message_length", "max_send_message_length"):
             holds = _is_whole(value[name], 1) or value[name] == -1
             self._require(name, holds, "must be a number of bytes from 1, or -1 for no limit")
-        for name, least in _LEAST.items():
+        for name, least in _MINIMA.items():
             self._require(name, _is_whole(value[name], least), f"must be a whole number from {least}")
         for name, (lowest, highest) in _RANGES.items():
             self._require(
@@ -212,7 +212,7 @@ def changed_options(options: ClientOptions, changes: dict[str, Any]) -> ClientOp
 
 
 #: Options that are whole numbers, and their least value.
-_LEAST = {
+_MINIMA = {
     "keepalive_time_ms": 1,
     "keepalive_timeout_ms": 1,
     "expected_vector_dim": 0,
@@ -235,7 +235,7 @@ _RANGES = {
 _HOST_NAMES = ("authority", "tls_server_name")
 
 #: Longest name of a host, of RFC 1035; a part of it has 63 characters at most.
-_LONGEST_HOST = 253
+_MAX_HOST_CHARACTERS = 253
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(
@@ -247,7 +247,7 @@ _HOST = re.compile(
 _KEY = re.compile(r"ng_|vkey-|eyJ|(?=[^.]*[0-9])[A-Za-z0-9_]{20,}\Z")
 
 
-_NUMBERS = ("max_recv_message_length", "max_send_message_length", *_LEAST, *_RANGES)
+_NUMBERS = ("max_recv_message_length", "max_send_message_length", *_MINIMA, *_RANGES)
 
 
 def is_pem(given: str) -> bool:
@@ -277,7 +277,7 @@ def _is_host(value: Any, *, with_port: bool = False) -> bool:
     match = _HOST.fullmatch(value)
     if match is None or (match["port"] and not (with_port and int(match["port"]) < 2**16)):
         return False
-    return len(match["name"]) <= _LONGEST_HOST and not _KEY.match(match["name"])
+    return len(match["name"]) <= _MAX_HOST_CHARACTERS and not _KEY.match(match["name"])
 
 
 def _is_whole(value: Any, least: int) -> bool:

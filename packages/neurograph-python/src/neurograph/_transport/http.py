@@ -44,7 +44,7 @@ T = TypeVar("T")
 _MAX_CONNECTIONS = 100
 
 # Servers read no more than twelve digits; this is more than eleven days.
-_LONGEST_MS = 999_999_999
+_MAX_TIMEOUT_MS = 999_999_999
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -372,7 +372,7 @@ class _Outgoing:
         timeout = deadline.timeout()
         headers: list[tuple[bytes, bytes]] = [*self._standing, (b"Accept", request.accept.encode())]
         if timeout is not None and not request.streamed:
-            headers.append((b"X-Request-Timeout-Ms", b"%d" % min(max(1, int(timeout * 1000)), _LONGEST_MS)))
+            headers.append((b"X-Request-Timeout-Ms", b"%d" % min(max(1, int(timeout * 1000)), _MAX_TIMEOUT_MS)))
         if request.idempotency_key is not None:
             headers.append((b"Idempotency-Key", request.idempotency_key.encode()))
         if request.headers:

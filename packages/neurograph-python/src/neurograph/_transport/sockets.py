@@ -15,7 +15,7 @@ import httpcore2
 from neurograph._wirekit.deadline import Deadline
 
 # Bytes written at once. The time left is looked at before each piece; smaller ones would only cost system calls.
-_PIECE = 64 * 1024
+_WRITE_BYTES = 64 * 1024
 
 
 class TimeLimit(float):
@@ -76,13 +76,13 @@ class Stream(_Timed, httpcore2.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write everything."""
-        if len(buffer) <= _PIECE:
+        if len(buffer) <= _WRITE_BYTES:
             self._inner.write(buffer, self.left(timeout, httpcore2.WriteTimeout))
             return
         view: Any = memoryview(buffer)
         while view:
-            self._inner.write(view[:_PIECE], self.left(timeout, httpcore2.WriteTimeout))
-            view = view[_PIECE:]
+            self._inner.write(view[:_WRITE_BYTES], self.left(timeout, httpcore2.WriteTimeout))
+            view = view[_WRITE_BYTES:]
 
     def close(self) -> None:
         """Close the connection."""

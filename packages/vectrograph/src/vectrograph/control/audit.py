@@ -48,7 +48,7 @@ _SLOT_WAIT_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 5.0
 # Seconds that stopping waits for the last transaction. What it leaves in the journal is moved by the next start.
 _CLOSE_SECONDS: Final = 1.5
-_LATELY: Final = 4 * SLOTS * _JOURNALS
+_RECENT_ENTRIES: Final = 4 * SLOTS * _JOURNALS
 """Newest entries of the database among which one that a dead process had moved already is looked for."""
 
 _log: Final = logging.getLogger(__name__)
@@ -345,7 +345,7 @@ class AuditLog:
         """Return the newest entries of the database, as `_key` tells them apart."""
         with self._database.read() as session:
             newest = session.scalar(select(func.max(AuditEntry.entry_id))) or 0
-            rows = session.scalars(select(AuditEntry).where(AuditEntry.entry_id > newest - _LATELY))
+            rows = session.scalars(select(AuditEntry).where(AuditEntry.entry_id > newest - _RECENT_ENTRIES))
             return {(row.at, row.action, row.target, row.actor, row.address, row.request_id) for row in rows}
 
 

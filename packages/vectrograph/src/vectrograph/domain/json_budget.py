@@ -21,7 +21,7 @@ _BYTES_PER_VALUE: Final = 8
 # Values that are accepted however small the limits are: a million, some tens of MiB in memory.
 _MIN_VALUES: Final = 1 << 20
 # Bytes looked at in one go: half of a processor's second cache.
-_PIECE: Final = 1 << 18
+_CHUNK_BYTES: Final = 1 << 18
 _QUOTE, _COMMA, _COLON, _BACKSLASH, _BRACE = b'",:\\{'
 # Brackets differ from braces in this bit alone.
 _BRACE_BIT: Final = 0x20
@@ -111,7 +111,7 @@ def count_json(data: bytes) -> tuple[int, int]:
     """
     objects, values, place, within = 0, 1, 0, False
     while place < len(data):
-        end = place + _PIECE
+        end = place + _CHUNK_BYTES
         # A piece must not end within an escape: leave an odd backslash to the next.
         while end < len(data) and data[end - 1] == _BACKSLASH:
             end += 1
@@ -135,7 +135,7 @@ def _count_at_most(data: bytes, enough: int) -> int:
     """
     containers = 0
     whole = np.frombuffer(data, np.uint8)
-    pieces = [whole[start : start + _PIECE] for start in range(0, len(data), _PIECE)]
+    pieces = [whole[start : start + _CHUNK_BYTES] for start in range(0, len(data), _CHUNK_BYTES)]
     for piece in pieces:
         containers += int(np.count_nonzero((piece | _BRACE_BIT) == _BRACE))
     if containers + len(data) // 3 + 1 <= enough:

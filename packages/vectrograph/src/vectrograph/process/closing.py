@@ -21,7 +21,7 @@ CLOSE_SECONDS: Final = 4.0
 EXIT_SECONDS: Final = 5.0
 """Seconds beyond `shutdown_seconds` after which a process that was told to stop is gone, whatever hangs."""
 # Each step gets this much even when the time is over: most need a millisecond.
-_LEAST_SECONDS: Final = 0.25
+_MIN_SECONDS: Final = 0.25
 # Seconds for the last line of a process that ends by force: whoever reads its log may have stopped.
 _LAST_LINE_SECONDS: Final = 0.5
 
@@ -77,7 +77,7 @@ class Closing:
         while self._steps:
             step = self._steps.pop()
             self._under_way = step.name
-            seconds = max(_LEAST_SECONDS, began + step.until - time.monotonic())
+            seconds = max(_MIN_SECONDS, began + step.until - time.monotonic())
             if not _ends_within(seconds, step, defects):
                 given_up.append(step.name)
                 log.error("gave up on a part of the server while stopping", part=step.name, seconds=round(seconds, 1))

@@ -30,11 +30,11 @@ _DESCRIPTORS: Final = "/proc/self/fd"
 # Seconds between two looks at the table; sooner while an address goes on opening too many.
 _LOOK_SECONDS: Final = 1.0
 # Seconds until the next look after connections were closed. Chosen: ten times as often.
-_SOON_SECONDS: Final = 0.1
+_BUSY_LOOK_SECONDS: Final = 0.1
 # Of the descriptors of the process, the share that connections of one address may take.
 _SHARE: Final = 2
 # Descriptors among which connections are looked for: each takes a microsecond, and low numbers are given first.
-_MOST_DESCRIPTORS: Final = 1 << 20
+_MAX_DESCRIPTORS: Final = 1 << 20
 
 
 class ConnectionLimits:
@@ -87,7 +87,7 @@ class ConnectionLimits:
             except (OSError, ValueError, IndexError) as error:
                 log.warning("connections could not be counted", reason=str(error))
                 closed = 0
-            pause = _SOON_SECONDS if closed else _LOOK_SECONDS
+            pause = _BUSY_LOOK_SECONDS if closed else _LOOK_SECONDS
 
     def _look(self, kernel: "_Kernel") -> int:
         """Close what is too much; return how many connections that were."""
@@ -162,7 +162,7 @@ class _Kernel:
     def shut_down(self, inodes: Collection[int]) -> int:
         """Shut down connections of this process; their owners find them closed by the peer. Return their number."""
         closed, rest = 0, set(inodes)
-        for descriptor in range(min(_max_descriptors(), _MOST_DESCRIPTORS)):
+        for descriptor in range(min(_max_descriptors(), _MAX_DESCRIPTORS)):
             if not rest:
                 break
             inode = _inode(descriptor)

@@ -17,10 +17,10 @@ from vectron_client.exceptions import DeadlineExceededError
 from vectron_client.models import PackedVector, SearchResult
 
 #: Most results of a message, so that answers with vectors stay below usual size limits.
-_MOST_RESULTS = 5_000
+_MAX_RESULTS = 5_000
 
 #: Bytes of a request beside its vectors: names, numbers, a filter of usual length.
-_ROOM_FOR_THE_REST = 65_536
+_OVERHEAD_BYTES = 65_536
 
 
 class SearchMany:
@@ -52,8 +52,8 @@ class SearchMany:
         self._choices = choices
         self.found: list[SearchHits] = []
         self._width = len(self._packed) // max(1, self._queries)
-        room = max(1, message_limit(options) - _ROOM_FOR_THE_REST)
-        self._step = max(1, min(_MOST_RESULTS // max(1, self._top_k or 10), room // max(1, self._width)))
+        room = max(1, message_limit(options) - _OVERHEAD_BYTES)
+        self._step = max(1, min(_MAX_RESULTS // max(1, self._top_k or 10), room // max(1, self._width)))
 
     def batches(self, plan: RetryPlan) -> Iterator[Flow[list[SearchHits]]]:
         """Flows of one message each, to be run one after the other; begins behind what has been found."""

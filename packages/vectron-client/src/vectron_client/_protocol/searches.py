@@ -100,11 +100,11 @@ def snapshots_of(call: Call[ExplainedSearch]) -> Call[list[SearchResult]]:
 
 #: Longest answer in pieces, in messages of `max_recv_message_length`: 256 MiB with the defaults. Servers limit answers
 #: too; this bounds what one that does not can make a client keep.
-_MOST_PIECES = 16
+_MAX_PIECES = 16
 
 #: Largest piece to ask for, in bytes, whatever the limit of a message is: a server holds a piece in memory before it
 #: sends it, and a client one more than it has put together.
-_LARGEST_PIECE = 32 * MIB
+_MAX_PIECE_BYTES = 32 * MIB
 
 
 class Pieces:
@@ -123,11 +123,11 @@ class Pieces:
         if options.max_recv_message_length < 0:  # no limit: pieces would not make anything fit
             raise reason
         # Half of the largest message leaves room for a hit that is larger than the piece it is in.
-        size = min(_LARGEST_PIECE, max(1, options.max_recv_message_length // 2))
+        size = min(_MAX_PIECE_BYTES, max(1, options.max_recv_message_length // 2))
         wish = view.SearchRequest(piece_bytes=size).SerializeToString()
         # Two encodings in a row are the encoding of both together.
         self.request = replace(call, method=VECTRON_SERVICE_METHODS["SearchStream"], body=call.body + wish)
-        self._limit = _MOST_PIECES * options.max_recv_message_length
+        self._limit = _MAX_PIECES * options.max_recv_message_length
         self._reason = reason
         self._taken: list[bytes] = []
         self._size = 0
@@ -143,7 +143,7 @@ class Pieces:
         self._size += len(answer)
         if self._size > self._limit:
             raise MessageTooLargeError(
-                f"Search: the answer is longer than {self._limit} bytes, {_MOST_PIECES} times "
+                f"Search: the answer is longer than {self._limit} bytes, {_MAX_PIECES} times "
                 "ClientOptions.max_recv_message_length; ask for less, or raise that",
                 code="RESOURCE_EXHAUSTED",
             )

@@ -12,7 +12,7 @@ from vectrograph.engines.base import Engine
 # Bytes of a component of a vector: float32.
 _FLOAT_BYTES: Final = 4
 # Points that a graph search compares for each node of its beam: the largest number of links of a node (M = 16, twice).
-_LOOKED_AT: Final = 32
+_COMPARED_PER_NODE: Final = 32
 # Beam width assumed when a request names no `ef`. Chosen: near the 144 that the embedded engine begins with.
 _USUAL_BEAM: Final = 128
 
@@ -116,7 +116,7 @@ def check_search_cost(
         return
     info = describe()
     unindexed = info.count - info.indexed
-    by_graph = min(info.indexed, _LOOKED_AT * max(ef or _USUAL_BEAM, k))
+    by_graph = min(info.indexed, _COMPARED_PER_NODE * max(ef or _USUAL_BEAM, k))
     points = info.count if whole else unindexed + by_graph
     cost = queries * points * info.spec.dimension
     if cost > limits.max_search_work:

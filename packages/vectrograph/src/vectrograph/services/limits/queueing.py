@@ -8,7 +8,7 @@ from typing import Final
 
 MAX_WAIT_SECONDS: Final = 1.0
 """Longer than this nobody should have to wait: a caller who gives up and asks again makes it worse for all."""
-LONGEST_WAIT_SECONDS: Final = 2.0
+MAX_ACTUAL_WAIT_SECONDS: Final = 2.0
 """Who waited longer than this, because work took longer than foreseen, is refused when the turn comes."""
 ALWAYS_LET_IN: Final = 8
 """So many may wait however slow the work is."""
@@ -89,7 +89,7 @@ class Queue:
         now = self._clock()
         with self._lock:
             self._waiting -= 1
-            if now - since > LONGEST_WAIT_SECONDS and self._waiting >= ALWAYS_LET_IN:
+            if now - since > MAX_ACTUAL_WAIT_SECONDS and self._waiting >= ALWAYS_LET_IN:
                 return False
             if self._last is not None:
                 self._pace += _PACE_WEIGHT * (min(_MAX_PACE_SECONDS, now - self._last) - self._pace)

@@ -22,7 +22,7 @@ Rows: TypeAlias = NDArray[np.int64]
 Codes: TypeAlias = NDArray[np.int32]
 
 # Constants of an `in` that are compared one by one; more are looked up in a sorted array.
-_FEW: Final = 8
+_MAX_COMPARED: Final = 8
 SLACK: Final = 1024
 """Values that a column may hold in vain, besides as many as it has rows."""
 OBJECT_BYTES: Final = 2_048
@@ -171,7 +171,7 @@ def _one_of(values: list[Any], numbers: Numbers) -> Mask | None:
     wanted = [near for value in values if (near := _nearest(value)) == value]
     if not wanted:
         return None
-    if len(wanted) > _FEW:
+    if len(wanted) > _MAX_COMPARED:
         among: Mask = np.isin(numbers, wanted)
         return among
     mask: Mask = numbers == wanted[0]

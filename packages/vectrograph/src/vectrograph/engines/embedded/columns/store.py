@@ -31,7 +31,7 @@ from vectrograph.engines.embedded.truth.row_reader import PAYLOADS_AT_FIRST, mat
 
 COLUMN_BYTES: Final = 256 << 20
 """Memory that the columns of a collection may take."""
-MOST_COLUMNS: Final = 256
+MAX_COLUMNS: Final = 256
 """Columns of a collection, those of paths that lead nowhere included: they are free but for their names."""
 
 _TURN_SECONDS: Final = 0.02
@@ -226,7 +226,7 @@ class ColumnStore:
         """
         keys, rows = keys_of(filter), len(view.labels)
         refused = self._refused.get(keys)
-        if len(keys) > MOST_COLUMNS or (refused is not None and refused / _MORE < rows < refused * _MORE):
+        if len(keys) > MAX_COLUMNS or (refused is not None and refused / _MORE < rows < refused * _MORE):
             return Table(rows, {})
         for key in keys:
             entry = self._entries.get(key)
@@ -341,7 +341,7 @@ class ColumnStore:
 
     def _fits(self) -> bool:
         columns = sum(entry.nbytes for entry in self._entries.values())
-        if columns > self._limit or len(self._entries) > MOST_COLUMNS:
+        if columns > self._limit or len(self._entries) > MAX_COLUMNS:
             return False
         try:
             self._held.resize(columns + self._selected_bytes())

@@ -29,7 +29,7 @@ _SKIP_CHUNK: Final = 10_000
 and the deadline may pass, so that a large offset holds no thread."""
 # Multiple of a page up to which all matches are read and sorted, rather than the points between them.
 _SORT_FACTOR: Final = 4
-_MOST_SORTED: Final = 100_000
+_MAX_SORTED: Final = 100_000
 """Points read to be sorted: some 50 MB."""
 
 
@@ -121,7 +121,7 @@ def _matching(
     skip, wanted = request.offset, request.limit + 1
     if skip >= selection.count:
         return []
-    if selection.count <= min(_MOST_SORTED, _SORT_FACTOR * (skip + wanted) + _FILTER_CHUNK):
+    if selection.count <= min(_MAX_SORTED, _SORT_FACTOR * (skip + wanted) + _FILTER_CHUNK):
         # Few match: read them all, rather than the many that lie between them.
         records = read_by_labels(connection, view.labels[selection.mask].tolist(), BARE, check_cancelled)
         return order.sorted(records, after)[skip : skip + wanted]
