@@ -30,8 +30,10 @@ demo: $(VENV)/.run  ## index Python's own documentation and ask it questions (KE
 test: lint  ## every check and every test
 	$(BIN)/python -m pytest -n 4 --dist worksteal  # on two cores as well: half of the time is waiting
 
-test-fast: setup  ## the server's tests without the slow ones, for work in progress (under 90 s on two cores; ARGS="-k WORDS")
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" packages/wirekit packages/vectrograph tests/tools $(ARGS)
+FAST := packages/wirekit $(addprefix packages/vectrograph/tests/,domain services rest engines/test_embedded_engine.py)
+
+test-fast: setup  ## rules, services, REST and the engine's contract without slow tests, for work in progress (ARGS="-k WORDS")
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" $(FAST) $(ARGS)
 
 torture: setup  ## let processes die, the power go and files rot, and look at what is left (minutes; ARGS="--seed N")
 	PYTHONPATH=packages/vectrograph/tests $(BIN)/python -m torture $(ARGS)
