@@ -34,9 +34,20 @@ httpcore2.default_ssl_context = _shared_ssl_context
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the modules that have slow tests, so that no worker is left alone with one at the end."""
+    """Let every worker begin with modules that have slow tests, so that none is left alone with one at the end.
+
+    `--dist worksteal` gives each worker a piece of the list at first: the slow modules are dealt out over the pieces.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    dealt = {path: position % workers for position, path in enumerate(sorted(slow))}
+    pieces: list[list[pytest.Item]] = [[item for item in items if dealt.get(item.path) == n] for n in range(workers)]
+    quick = [item for item in items if item.path not in slow]
+    for piece in pieces:
+        room = max(0, len(items) // workers - len(piece))
+        piece += quick[:room]
+        del quick[:room]
+    items[:] = [*(item for piece in pieces for item in piece), *quick]
 
 
 @pytest.fixture
