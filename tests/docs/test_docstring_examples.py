@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
@@ -22,23 +23,23 @@ def modules() -> list[str]:
     return [module.name for module in found if not module.name.startswith(_NOT_IMPORTED)]
 
 
-def with_examples() -> dict[str, list[doctest.DocTest]]:
-    finder = doctest.DocTestFinder(exclude_empty=True)
-    tests = {name: finder.find(importlib.import_module(name), name) for name in modules()}
-    return {name: some for name, found in tests.items() if (some := [test for test in found if test.examples])}
+@pytest.fixture(scope="module")
+def ran() -> Iterator[list[int]]:
+    """Count the examples of all modules; there must be some."""
+    counts: list[int] = []
+    yield counts
+    assert len(counts) < len(MODULES) or sum(counts) > 100
 
 
-EXAMPLES: Final = with_examples()
+MODULES: Final = modules()
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_the_examples_of_a_module_are_true(name: str) -> None:
-    for test in EXAMPLES[name]:
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_a_module_are_true(name: str, ran: list[int]) -> None:
+    tests = doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name), name)
+    ran.append(sum(len(test.examples) for test in tests))
+    for test in tests:
         runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
         written: list[str] = []
         runner.run(test, out=written.append)
         assert runner.summarize(verbose=False).failed == 0, "".join(written)
-
-
-def test_there_are_examples() -> None:
-    assert sum(len(test.examples) for tests in EXAMPLES.values() for test in tests) > 100
