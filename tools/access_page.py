@@ -14,7 +14,7 @@ Every route and every method that the server has, and the roles that it lets in.
 each role, and fails when one is missing here or behaves otherwise. An API key never does more than its scopes, nor more
 than the account that made it.
 
-- *stranger*: no credentials. *bot*: an account or key with the scopes tokens:write, health:read and status:read.
+- *anonymous*: no credentials. *bot*: an account or key with the scopes tokens:write, health:read and status:read.
 - *own*: the caller's own account, keys or sessions; another's read like ones that do not exist. An administrator of
   the tenant `default` reads, revokes and deletes everyone's keys.
 - *secret*: whoever brings the right password, token or key.
@@ -54,8 +54,8 @@ def table(rows: Mapping[str, str], bots: Set[str], roles: Iterable[str], ranks: 
         roles: in the order of their ranks.
         ranks: number of each least role.
 
-    >>> print(table({"GET /": "viewer"}, set(), ["stranger", "viewer"], {"viewer": 1}), end="")
-    | action | stranger | viewer |
+    >>> print(table({"GET /": "viewer"}, set(), ["anonymous", "viewer"], {"viewer": 1}), end="")
+    | action | anonymous | viewer |
     |---|---|---|
     | `GET /` | | yes |
     """

@@ -72,7 +72,7 @@ def pinned(lock: str) -> list[tuple[str, str]]:
 
 
 def vulnerabilities(packages: Sequence[tuple[str, str]], service: str) -> Mapping[tuple[str, str], list[str]]:
-    """Ids of the advisories for each package that has any.
+    """Return ids of the advisories for each package that has any.
 
     Raises:
         Unreachable: the database did not answer.
@@ -92,7 +92,7 @@ def vulnerabilities(packages: Sequence[tuple[str, str]], service: str) -> Mappin
 
 
 def exported(packages: Sequence[tuple[str, str]], export: Path) -> Mapping[tuple[str, str], list[str]]:
-    """As `vulnerabilities`, from a copy of the database.
+    """Do as `vulnerabilities`, from a copy of the database.
 
     Raises:
         Unreachable: there is no copy, or it holds no advisory.

@@ -336,7 +336,7 @@ def expected() -> dict[Path, str]:
 
 
 def check() -> list[str]:
-    """One line per generated file that is missing, stale or orphaned; empty when all is fresh."""
+    """Return one line per generated file that is missing, stale or orphaned; empty when all is fresh."""
     return _problems(expected())
 
 
@@ -351,7 +351,7 @@ def _problems(texts: dict[Path, str]) -> list[str]:
 
 
 def _orphans(texts: dict[Path, str]) -> list[Path]:
-    """Files in the generated folders that nothing accounts for."""
+    """Return files in the generated folders that nothing accounts for."""
     found = [path for folder in TARGETS.values() for path in sorted(folder.rglob("*")) if path.is_file()]
     return [path for path in found if path not in texts and "__pycache__" not in path.parts]
 

@@ -244,7 +244,7 @@ def ruff(text: str, command: Sequence[str], target: str, root: Path) -> str:
 
 
 def twins(root: Path = ROOT, pairs: Sequence[Pair] = PAIRS, rules: Rules = RULES) -> dict[str, str]:
-    """Target path → text of every twin.
+    """Return target path → text of every twin.
 
     Raises:
         UnusedRuleError: a rule changed nothing in any source.
@@ -281,7 +281,7 @@ def check(root: Path = ROOT, pairs: Sequence[Pair] = PAIRS, rules: Rules = RULES
 
 
 def orphans(root: Path = ROOT, pairs: Sequence[Pair] = PAIRS) -> list[str]:
-    """Files that carry the banner although no pair makes them."""
+    """Return files that carry the banner although no pair makes them."""
     targets = {pair.target for pair in pairs}
     marked = (
         path.relative_to(root).as_posix()

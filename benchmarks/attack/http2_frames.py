@@ -14,7 +14,7 @@ _INITIAL_WINDOW_SIZE: Final = 4
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """One frame (RFC 9113, section 4.1)."""
+    """Return one frame (RFC 9113, section 4.1)."""
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
@@ -38,7 +38,7 @@ def grpc_headers(path: str, stream: int, *extra: tuple[str, str]) -> bytes:
 
 
 def grpc_message(stream: int, body: bytes = b"", *, last: bool = True) -> bytes:
-    """One message of a gRPC call."""
+    """Return one message of a gRPC call."""
     return frame(DATA, END_STREAM if last else 0, stream, b"\0" + struct.pack(">I", len(body)) + body)
 
 

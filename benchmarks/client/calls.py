@@ -26,7 +26,7 @@ CALLS: Final = ("health.check", "tokens.get", "tokens.create")
 
 
 def measure(count: int, rounds: int) -> list[dict[str, Any]]:
-    """Requests/s and processor seconds per call: ours and bare, in turn, in one process.
+    """Return requests/s and processor seconds per call: ours and bare, in turn, in one process.
 
     Args:
         count: calls of each in each round.

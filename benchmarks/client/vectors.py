@@ -16,7 +16,7 @@ from benchmarks.client.subjects.base import made
 
 
 def measure(subjects: list[str], count: int, dimension: int, rounds: int) -> list[dict[str, Any]]:
-    """Processor seconds of each client, each round in a process of its own, the clients taking turns.
+    """Return processor seconds of each client, each round in a process of its own, the clients taking turns.
 
     Args:
         subjects: names.

@@ -38,7 +38,7 @@ class Labels:
     values: NDArray[np.int8]
 
     def column(self, label: str) -> NDArray[np.int8]:
-        """One label of all rows."""
+        """Return one label of all rows."""
         return self.values[:, NAMES.index(label)]
 
     def of(self, first: int, count: int) -> list[dict[str, int]]:
@@ -68,7 +68,7 @@ def labels_of(data: DataSet, distance: str) -> Labels:
 
 
 def matching(labels: Labels, condition: Condition) -> NDArray[np.int64]:
-    """Positions of the rows that match, ascending."""
+    """Return positions of the rows that match, ascending."""
     column = labels.column(condition.label)
     return np.flatnonzero((column >= condition.low) & (column < condition.high))
 
@@ -92,7 +92,9 @@ def filtered(data: DataSet, distance: str, place: str, percent: int, count: int)
 
 
 def _pivots(data: DataSet) -> list[Vectors]:
-    """Two held-out queries that are not alike: the last one, and of the fifty before it the one least like it."""
+    """Return two held-out queries that are not alike: the last one, and of the fifty before it the one least
+    like it.
+    """
     last, before = data.queries[-1], data.queries[-51:-1]
     return [last, before[int(np.argmax(_from_pivot(before, last, "euclidean")))]]
 

@@ -66,14 +66,16 @@ class DataSet:
         return np.memmap(self.folder / "vectors.f32", np.float32, "r", shape=(self.rows, self.dimension))
 
     def read(self, first: int, count: int) -> Vectors:
-        """Rows from `first` as a fresh array: read, not mapped, so that they leave nothing in the memory figures."""
+        """Return rows from `first` as a fresh array: read, not mapped, so that they leave nothing in the memory
+        figures.
+        """
         offset = first * self.dimension * 4
         count = min(count, self.rows - first) * self.dimension
         flat = np.fromfile(self.folder / "vectors.f32", np.float32, count, offset=offset)
         return flat.reshape(-1, self.dimension)
 
     def batches(self, first: int, last: int, size: int) -> Iterator[tuple[int, Vectors]]:
-        """Position of the first row, and the rows, of consecutive batches of `size`."""
+        """Yield position of the first row, and the rows, of consecutive batches of `size`."""
         for start in range(first, last, size):
             yield start, self.read(start, min(size, last - start))
 

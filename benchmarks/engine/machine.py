@@ -19,7 +19,7 @@ _SYNCS: Final = 20
 
 
 def description(subjects: Sequence[str], storage: Path) -> dict[str, Any]:
-    """Processor, memory, system, storage, and versions of everything measured.
+    """Return processor, memory, system, storage, and versions of everything measured.
 
     Args:
         subjects: whose versions.
@@ -71,7 +71,9 @@ def _storage_type(folder: Path) -> str:
 
 
 def _sync_milliseconds(folder: Path) -> float:
-    """Median of appending a batch's worth of bytes and waiting for the disk: the least that a durable batch costs."""
+    """Return median of appending a batch's worth of bytes and waiting for the disk: the least that a durable
+    batch costs.
+    """
     taken = []
     with tempfile.TemporaryFile(dir=folder) as file:
         for _ in range(_SYNCS):

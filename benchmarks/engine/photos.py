@@ -44,7 +44,7 @@ def photo_files() -> list[Path]:
 
 
 def cut_patches(count: int, seed: int) -> NDArray[np.float32]:
-    """Patches at random places, the same number from every photograph, shuffled.
+    """Return patches at random places, the same number from every photograph, shuffled.
 
     Args:
         count: how many.

@@ -61,7 +61,7 @@ def _shown(line: Line, subject: str) -> str:
 def to_json(
     results: Results, lines: Sequence[Line], machine: dict[str, Any], settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """Everything that was measured, every round of it.
+    """Return everything that was measured, every round of it.
 
     Returns:
         format, machine, settings; lines: the table; rounds: what every job said. No paths, no host names.

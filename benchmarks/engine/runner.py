@@ -21,11 +21,11 @@ class Progress(Protocol):
     """Told what is going on."""
 
     def begin(self, jobs: int) -> None:
-        """So many jobs are ahead."""
+        """Note how many jobs are ahead."""
         ...
 
     def job(self, text: str) -> None:
-        """One of them starts."""
+        """Note that one of them starts."""
         ...
 
     def done(self, problem: str | None) -> None:
@@ -44,7 +44,8 @@ class Results:
         self.rounds[name, cell, subject].append(values)
 
     def median(self, name: str, cell: Cell, subject: str) -> Values:
-        """Medians of the numbers of all rounds that worked; `{"error": …}` when none did, `{}` when there was none.
+        """Return medians of the numbers of all rounds that worked; `{"error": …}` when none did, `{}` when there was
+        none.
 
         A number that is missing from one of the rounds is missing here: a recall reached now and then is not reached.
         """
@@ -61,7 +62,8 @@ class Results:
 
 
 def median(rounds: Sequence[Mapping[str, Any]]) -> Values:
-    """Medians of the numbers of those rounds that worked; the last one's error when none did, `{}` without rounds.
+    """Return medians of the numbers of those rounds that worked; the last one's error when none did, `{}` without
+    rounds.
 
     >>> median([{"rate": 1.0}, {"error": "late"}, {"rate": 3.0}])
     {'rate': 2.0}

@@ -27,7 +27,7 @@ class Reached:
 
 
 def ladder(limit: int) -> list[int]:
-    """Breadths from k up to `limit`.
+    """Return breadths from k up to `limit`.
 
     >>> ladder(50)
     [10, 13, 16, 20, 25, 31, 39, 48, 50]

@@ -28,7 +28,8 @@ class Questions:
 
 
 def measured_recall(subject: Subject, questions: Questions, effort: Effort, budget: Budget) -> float:
-    """Recall of one pass over the queries of all groups; each group's pass stops when its share of the time is over.
+    """Return recall of one pass over the queries of all groups; each group's pass stops when its share of the time is
+    over.
 
     It also warms up whatever the timed run that follows needs.
     """
@@ -93,7 +94,7 @@ def _count_for(subject: Subject, group: Group, seconds: float, threads: int) -> 
 
 
 def seconds_of(action: Callable[[], object]) -> float:
-    """Wall-clock seconds of one call."""
+    """Return wall-clock seconds of one call."""
     start = time.perf_counter()
     action()
     return time.perf_counter() - start

@@ -30,7 +30,7 @@ class Truth:
 
 
 def exact_distances(query: Vectors, rows: Vectors, distance: str) -> NDArray[np.float64]:
-    """Distances of some rows from one query in double precision; lower is closer.
+    """Return distances of some rows from one query in double precision; lower is closer.
 
     cosine: 1 − cos. euclidean: squared L2. dot: −⟨q, v⟩.
 
@@ -51,7 +51,8 @@ def exact_distances(query: Vectors, rows: Vectors, distance: str) -> NDArray[np.
 def truth_of(
     data: DataSet, labels: Labels, queries: Vectors, distance: str, condition: Condition | None, name: str
 ) -> Truth:
-    """Exact answers for some queries, among the rows that match a condition; computed once and kept beside the data.
+    """Return exact answers for some queries, among the rows that match a condition; computed once and kept beside the
+    data.
 
     Args:
         data: the stored rows.
@@ -78,7 +79,7 @@ def _save(path: Path, kth: NDArray[np.float64]) -> None:
 
 
 def _kth_distances(vectors: Vectors, rows: NDArray[np.int64], queries: Vectors, distance: str) -> NDArray[np.float64]:
-    """Single precision finds some candidates more than k, double precision decides."""
+    """Return single precision finds some candidates more than k, double precision decides."""
     keep = min(K + _SPARE, len(rows))
     near = np.full((len(queries), keep), np.inf, np.float32)
     who = np.zeros((len(queries), keep), np.int64)
@@ -108,7 +109,8 @@ def _rough_distances(queries: Vectors, block: Vectors, distance: str) -> Vectors
 def recall(
     truth: Truth, data: DataSet, labels: Labels, queries: Vectors, answers: list[list[int]], condition: Condition | None
 ) -> float:
-    """Share of the true neighbours that were found, over the queries that were answered (the first `len(answers)`).
+    """Return share of the true neighbours that were found, over the queries that were answered (the first
+    `len(answers)`).
 
     A row returned twice counts once; a row that does not match the condition does not count.
     """

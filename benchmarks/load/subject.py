@@ -33,12 +33,12 @@ class Subject:
     dimension: int
 
     def resident_mib(self) -> float:
-        """Memory that the process holds now."""
+        """Return memory that the process holds now."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def processor_seconds(self) -> float:
-        """Time that processors have worked for the process so far."""
+        """Return time that processors have worked for the process so far."""
         fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -26,7 +26,7 @@ _SEED: Final = 7
 
 
 def bare_grpcio(job: Job) -> Values:
-    """Server CPU of a call that is answered at once with ten hits, through vectron-client."""
+    """Return server CPU of a call that is answered at once with ten hits, through vectron-client."""
     hits = [pb.SearchResult(id=str(10_000 + n), score=0.5) for n in range(K)]
     answer = pb.SearchResponse(results=hits).SerializeToString()
     with processes.baseline("bare", job.directory, "grpcio", answer.hex()) as running:
@@ -35,7 +35,7 @@ def bare_grpcio(job: Job) -> Values:
 
 
 def bare_starlette(job: Job) -> Values:
-    """Server CPU of a POST with a binary vector that is answered at once with ten hits in JSON."""
+    """Return server CPU of a POST with a binary vector that is answered at once with ten hits in JSON."""
     hit = '{"id":"10000","score":0.5,"payload":{},"vector":[]}'
     answer = f'{{"results":[{",".join([hit] * K)}]}}'.encode()
     with processes.baseline("bare", job.directory, "starlette", answer.hex()) as running:
@@ -50,7 +50,7 @@ def bare_starlette(job: Job) -> Values:
 
 
 def _server_cpu(running: Running, search: Callable[[Vectors], object], job: Job) -> float:
-    """Microseconds of the server's CPU a call, one caller."""
+    """Return microseconds of the server's CPU a call, one caller."""
     queries = queries_of(load("tokens", job.rows, job.cache))
     for query in queries:
         search(query)
@@ -66,7 +66,7 @@ def _server_cpu(running: Running, search: Callable[[Vectors], object], job: Job)
 
 
 def client_vectron(job: Job) -> Values:
-    """CPU of an upsert from a numpy array through vectron-client, in a server's place a sink."""
+    """Return CPU of an upsert from a numpy array through vectron-client, in a server's place a sink."""
 
     def prepare(address: str, vectors: Vectors) -> Callable[[], object]:
         client = OverGrpc(address, None).client
@@ -76,7 +76,7 @@ def client_vectron(job: Job) -> Values:
 
 
 def client_protobuf(job: Job) -> Values:
-    """CPU of the same with ordinary protobuf messages made from Python lists."""
+    """Return CPU of the same with ordinary protobuf messages made from Python lists."""
 
     def prepare(address: str, vectors: Vectors) -> Callable[[], object]:
         channel: Any = grpc.insecure_channel(address)
@@ -100,7 +100,7 @@ def client_protobuf(job: Job) -> Values:
 
 
 def client_qdrant(job: Job) -> Values:
-    """CPU of the same through qdrant-client over gRPC."""
+    """Return CPU of the same through qdrant-client over gRPC."""
 
     def prepare(address: str, vectors: Vectors) -> Callable[[], object]:
         qdrant: Any = import_module("qdrant_client")
@@ -120,7 +120,9 @@ def client_qdrant(job: Job) -> Values:
 
 
 def _client_cpu(job: Job, prepare: Callable[[str, Vectors], Callable[[], object]]) -> Values:
-    """Seconds of this process's CPU for all points in batches, after a first upsert, which imports and connects."""
+    """Return seconds of this process's CPU for all points in batches, after a first upsert, which imports and
+    connects.
+    """
     vectors = np.random.default_rng(_SEED).normal(size=(job.points, _DIMENSION)).astype(np.float32)
     answer = pb.UpsertResponse(upserted=1).SerializeToString()
     with processes.baseline("bare", job.directory, "sink", answer.hex()) as running:

@@ -104,7 +104,7 @@ def _engine_cpu_us(subject: Embedded, data: DataSet, job: Job) -> float:
 
 
 def _filled(peer: Peer, data: DataSet, job: Job) -> Values:
-    """Rows a second until acknowledged, and until indexed."""
+    """Return rows a second until acknowledged, and until indexed."""
     started = time.perf_counter()
     for first, vectors in data.batches(0, data.rows, job.batch):
         peer.upsert(first, vectors)
@@ -114,7 +114,9 @@ def _filled(peer: Peer, data: DataSet, job: Job) -> Values:
 
 
 def _asked_twice(peer: OverGrpc, data: DataSet, job: Job, running: Running) -> Values:
-    """With the server's own breadth, and with the least that reaches the recall, as the prototype has it."""
+    """Return a copy with the server's own breadth, and with the least that reaches the recall, as the prototype
+    has it.
+    """
     usual = _asked(peer, data, job, running)
 
     def use(breadth: int) -> float:
@@ -137,7 +139,7 @@ def _least_breadth(use: Callable[[int], float]) -> tuple[int, float]:
 
 
 def _asked(peer: Any, data: DataSet, job: Job, running: Running) -> Values:
-    """Recall; searches a second and server CPU by one caller; searches a second and latencies by eight."""
+    """Return recall; searches a second and server CPU by one caller; searches a second and latencies by eight."""
     found = recall_of(data, peer.search)
     queries = queries_of(data)
     spent = running.cpu_seconds()
@@ -171,7 +173,9 @@ def _asked_many(search_many: Callable[[Vectors], object], data: DataSet, job: Jo
 def _by_callers(
     search: Callable[[Vectors], object], queries: Vectors, callers: int, seconds: float
 ) -> tuple[dict[str, float], list[float]]:
-    """Answered calls and their rate, and the seconds that each took, by threads that ask one query after the other."""
+    """Return answered calls and their rate, and the seconds that each took, by threads that ask one query after
+    the other.
+    """
     for query in queries[:_WARM_UP]:
         search(query)
     taken: list[list[float]] = [[] for _ in range(callers)]

@@ -50,11 +50,11 @@ class OverGrpc:
         self.client.create_collection(COLLECTION, dimension, "cosine")
 
     def upsert(self, first: int, vectors: Vectors) -> None:
-        """One Upsert call."""
+        """Make one Upsert call."""
         self.client.upsert(COLLECTION, [Point(id=str(first + n), vector=row) for n, row in enumerate(vectors)])
 
     def search(self, query: Vectors) -> list[int]:
-        """One Search call."""
+        """Return one Search call."""
         return [int(hit.id) for hit in self.client.search(COLLECTION, query, top_k=K, ef=self.ef)]
 
 
@@ -97,13 +97,13 @@ class OverHttp(Vectrograph):
         self._http.headers["Authorization"] = f"Bearer {self.api_key}"
 
     def upsert(self, first: int, vectors: Vectors) -> None:
-        """One POST."""
+        """Make one POST."""
         points = [{"id": str(first + n), "vector": row} for n, row in enumerate(vectors.tolist())]
         answer = self._http.post(f"/v1/collections/{COLLECTION}/points", json={"points": points})
         answer.raise_for_status()
 
     def search(self, query: Vectors) -> list[int]:
-        """One POST."""
+        """Return one POST."""
         body = {"vector": query.tolist(), "topK": K, "ef": self.ef}
         answer = self._http.post(f"/v1/collections/{COLLECTION}/points/search", json=body)
         answer.raise_for_status()
@@ -114,12 +114,12 @@ class OverFrames(OverHttp):
     """This server over its HTTP gateway: vectors as float32 beside the JSON."""
 
     def upsert(self, first: int, vectors: Vectors) -> None:
-        """One POST."""
+        """Make one POST."""
         points = [{"id": str(first + n), "vector": n} for n in range(len(vectors))]
         self._post("points", {"points": points}, vectors)
 
     def search(self, query: Vectors) -> list[int]:
-        """One POST."""
+        """Return one POST."""
         answer = self._post("points/search", {"vector": 0, "topK": K, "ef": self.ef}, query.reshape(1, -1))
         return [int(hit["id"]) for hit in answer["results"]]
 
@@ -144,15 +144,15 @@ class Chroma:
         self._collection = client.create_collection(COLLECTION, configuration={"hnsw": hnsw}, embedding_function=None)
 
     def upsert(self, first: int, vectors: Vectors) -> None:
-        """One `upsert` call."""
+        """Make one `upsert` call."""
         ids = [str(first + row) for row in range(len(vectors))]
         self._collection.upsert(ids=ids, embeddings=vectors)
 
     def wait_indexed(self) -> float:
-        """Nothing to do: `upsert` returns when the rows are in the index."""
+        """Do nothing: `upsert` returns when the rows are in the index."""
         return time.perf_counter()
 
     def search(self, query: Vectors) -> list[int]:
-        """One `query` call that asks for distances only."""
+        """Return one `query` call that asks for distances only."""
         found = self._collection.query(query_embeddings=[query], n_results=K, include=["distances"])
         return [int(text) for text in found["ids"][0]]

@@ -29,7 +29,7 @@ class Running:
     facts: Mapping[str, Any]
 
     def cpu_seconds(self) -> float:
-        """CPU time of all its threads so far, user and system; in steps of a hundredth on most systems."""
+        """Return CPU time of all its threads so far, user and system; in steps of a hundredth on most systems."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -75,7 +75,9 @@ def chroma(directory: Path) -> Iterator[Running]:
 
 @contextmanager
 def baseline(name: str, directory: Path, *arguments: str) -> Iterator[Running]:
-    """One of this bench's own servers, `python -m benchmarks.server.NAME`; facts: `port` and what else it prints."""
+    """Provide one of this bench's own servers, `python -m benchmarks.server.NAME`; facts: `port` and what else
+    it prints.
+    """
     command = [sys.executable, "-m", f"benchmarks.server.{name}", *arguments]
     with _started(command, directory) as (process, log):
         yield Running(process, json.loads(_await_line(process, log, '"port"')))

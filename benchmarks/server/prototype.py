@@ -54,7 +54,7 @@ class Index:
         self._parameters = self._library.IndexRefineSearchParameters(k_factor=1.0, base_index_params=graph)
 
     def search(self, query: Vectors) -> tuple[list[float], list[int]]:
-        """Scores (1 − cosine) and rows of the nearest."""
+        """Return scores (1 − cosine) and rows of the nearest."""
         near, rows = self._index.search(_unit(query.reshape(1, -1)), K, params=self._parameters)
         return (1 - near[0]).tolist(), rows[0].tolist()
 

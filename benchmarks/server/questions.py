@@ -17,7 +17,7 @@ def queries_of(data: DataSet) -> Vectors:
 
 
 def recall_of(data: DataSet, search: Callable[[Vectors], Sequence[int]]) -> float:
-    """Recall@10 of a way to search, judged by distance as the engine bench does."""
+    """Return recall@10 of a way to search, judged by distance as the engine bench does."""
     [group] = unfiltered(data, QUERIES)
     labels = labels_of(data, DISTANCE)
     truth = truth_of(data, labels, group.queries, DISTANCE, None, group.name)

@@ -34,7 +34,7 @@ def test_there_is_a_part_for_each_resource_and_a_limit_and_a_test_in_each_row() 
     assert len(rows()) > 40
     for row in rows():
         assert len(row) == 4, row
-        assert re.match("(stranger|viewer|developer|operator)", row[1]), row
+        assert re.match("(anonymous|viewer|developer|operator)", row[1]), row
         assert "::test_" in row[3], row
 
 

@@ -99,7 +99,7 @@ objects = st.dictionaries(st.sampled_from(FIELDS), values, max_size=6)
 
 
 def written(value: Any) -> str:
-    """JSON text; `Raw` parts go in as they are."""
+    """Return JSON text; `Raw` parts go in as they are."""
     if isinstance(value, Raw):
         return str(value)
     if isinstance(value, dict):

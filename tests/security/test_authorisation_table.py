@@ -14,7 +14,7 @@ from vectrograph import RunningServer, running
 from vectrograph.services.accounts.development import Development
 from vectron_client import Point
 
-ROLES: Final = ("stranger", "bot", "viewer", "developer", "admin")
+ROLES: Final = ("anonymous", "bot", "viewer", "developer", "admin")
 NOBODY_LESS_THAN: Final = {"anyone": 0, "bot": 1, "viewer": 2, "developer": 3, "admin": 4, "nobody": 5}
 
 # The least role that is let in; nobody: with the words that are sent here, a wrong password or a key of no one, all are
@@ -149,7 +149,7 @@ def server() -> Iterator[RunningServer]:
 @pytest.fixture(scope="module")
 def credentials(server: RunningServer) -> dict[str, str | None]:
     """Provide a login of each role; what each may do is seen without its body being accepted."""
-    found: dict[str, str | None] = {"stranger": None}
+    found: dict[str, str | None] = {"anonymous": None}
     for role in ("viewer", "developer", "admin"):
         body = {"username": role, "password": f"{role}123"}
         answer = httpx2.post(f"{server.http_url}/api/v1/auth/login", json=body).json()

@@ -54,7 +54,7 @@ class House:
         return str(httpx2.post(f"{self.server.http_url}/api/v1/auth/login", json=body).json()["access_token"])
 
     def state(self) -> tuple[Any, ...]:
-        """Everything that a request could have changed, the audit record apart."""
+        """Return everything that a request could have changed, the audit record apart."""
         inside = self.server.server
         engine, store = inside.engine, inside.services.users._accounts
         collections = [

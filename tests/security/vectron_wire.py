@@ -60,7 +60,7 @@ class Wire:
         *,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> tuple[str, str]:
-        """Status and message of a call; status OK when it was not refused."""
+        """Return status and message of a call; status OK when it was not refused."""
         try:
             self.call(name, request, credential, metadata=metadata)
         except grpc.RpcError as caught:

@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def create_tokens(client: NeuroGraphClient, corpus: Sequence[Entry], story: Story) -> list[Token]:
-    """One token for each text, in batches; each batch is all or nothing, and on disk when acknowledged."""
+    """Return one token for each text, in batches; each batch is all or nothing, and on disk when acknowledged."""
     tokens: list[Token] = []
     bar = Progress(
         TextColumn("Creating tokens over REST"),

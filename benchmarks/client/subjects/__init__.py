@@ -16,7 +16,7 @@ _MODULES: Final = {OURS: "ours", "qdrant-rest": "qdrant", "qdrant-grpc": "qdrant
 
 
 def installed() -> list[str]:
-    """Subjects whose package is there.
+    """Return subjects whose package is there.
 
     >>> installed()[0]
     'neurograph'

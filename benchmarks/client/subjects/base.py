@@ -19,7 +19,7 @@ class Client(Protocol):
     """
 
     def ways(self) -> tuple[str, ...]:
-        """Names of the ways in which this client can send; the cheapest counts."""
+        """Return names of the ways in which this client can send; the cheapest counts."""
         ...
 
     def up(self, vectors: Vectors, way: str) -> int:
@@ -31,12 +31,12 @@ class Client(Protocol):
         ...
 
     def close(self) -> None:
-        """Lets go of the server."""
+        """Let go of the server."""
         ...
 
 
 def made(count: int, dimension: int) -> Vectors:
-    """Directions drawn from a fixed seed, of length one, shape (count, dimension).
+    """Return directions drawn from a fixed seed, of length one, shape (count, dimension).
 
     >>> made(2, 3).shape, float(np.linalg.norm(made(2, 3)[0]).round(6))
     ((2, 3), 1.0)

@@ -25,7 +25,7 @@ class _Silent:
         """There is nothing to load."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Directions that mean nothing."""
+        """Return directions that mean nothing."""
         return np.full((len(texts), self.dimension), self.dimension**-0.5, dtype=np.float32)
 
 

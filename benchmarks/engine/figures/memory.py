@@ -79,7 +79,7 @@ def memory(job: Job) -> dict[str, Any]:
 
 
 def _steady() -> Resident:
-    """Memory when it has stood still for some looks, or after the last look."""
+    """Return memory when it has stood still for some looks, or after the last look."""
     last, still = resident(), 0
     for _ in range(_MOST_LOOKS):
         time.sleep(_LOOK_SECONDS)

@@ -80,7 +80,9 @@ def mixed(job: Job) -> dict[str, Any]:
 
 
 def _latencies(subject: Subject, queries: Vectors, writer: _Writer) -> tuple[list[float], list[float]]:
-    """Milliseconds of every search begun while rows were inserted, and of those begun while they were indexed."""
+    """Return milliseconds of every search begun while rows were inserted, and of those begun while they were
+    indexed.
+    """
     inserting: list[float] = []
     indexing: list[float] = []
     asked = 0

@@ -63,7 +63,7 @@ def installed(names: Sequence[str]) -> list[str]:
 
 
 def versions(names: Sequence[str]) -> dict[str, str]:
-    """Version of the distribution behind each subject."""
+    """Return version of the distribution behind each subject."""
     found = {}
     for name in names:
         try:

@@ -84,7 +84,9 @@ class Subject(Protocol):
         ...
 
     def search(self, query: Vectors, k: int) -> list[int]:
-        """Positions of the rows nearest to one vector, nearest first; neither payload nor vectors are fetched."""
+        """Return positions of the rows nearest to one vector, nearest first; neither payload nor vectors are
+        fetched.
+        """
         ...
 
     def close(self) -> None:

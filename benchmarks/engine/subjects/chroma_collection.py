@@ -54,15 +54,15 @@ class ChromaCollection(Subject):
         self._breadth: int = self._collection.configuration["hnsw"]["ef_search"]
 
     def insert(self, first: int, vectors: Vectors, labels: list[dict[str, int]]) -> None:
-        """One `add` call."""
+        """Make one `add` call."""
         ids = [str(first + row) for row in range(len(vectors))]
         self._collection.add(ids=ids, embeddings=vectors, metadatas=labels)
 
     def sync(self) -> None:
-        """Nothing to do: `add` returns when it is on the disk."""
+        """Do nothing: `add` returns when it is on the disk."""
 
     def wait_indexed(self) -> None:
-        """Nothing to do: `add` returns when it is in the index."""
+        """Do nothing: `add` returns when it is in the index."""
 
     def prepare(self, effort: Effort, condition: Condition | None) -> None:
         """Change `ef_search`, which takes opening the client again."""
@@ -73,7 +73,7 @@ class ChromaCollection(Subject):
         self._where = None if condition is None else _expression(condition)
 
     def search(self, query: Vectors, k: int) -> list[int]:
-        """One `query` call that asks for distances only."""
+        """Return one `query` call that asks for distances only."""
         found = self._collection.query(query_embeddings=[query], n_results=k, where=self._where, include=["distances"])
         return [int(text) for text in found["ids"][0]]
 

@@ -37,7 +37,7 @@ class Embedded(Subject):
             self._engine.create(CollectionSpec.dense(_REF, shape.dimension, Distance(shape.distance)))
 
     def insert(self, first: int, vectors: Vectors, labels: list[dict[str, int]]) -> None:
-        """One write, one transaction."""
+        """Make one write, one transaction."""
         self._engine.write(
             _REF,
             [
@@ -47,7 +47,7 @@ class Embedded(Subject):
         )
 
     def sync(self) -> None:
-        """Nothing to do: a write returns when it is on the disk."""
+        """Do nothing: a write returns when it is on the disk."""
 
     def wait_indexed(self) -> None:
         """Flush, then wait until all rows are in the index; an engine that cannot flush has none and scans."""
@@ -63,7 +63,7 @@ class Embedded(Subject):
         self._filter = _filter(condition) if condition is not None else None
 
     def search(self, query: Vectors, k: int) -> list[int]:
-        """One leg, ids only."""
+        """Return one leg, ids only."""
         request = SearchRequest(
             legs=(DenseLeg(vectors=query.reshape(1, -1)),),
             k=k,
@@ -74,7 +74,7 @@ class Embedded(Subject):
         return [int(hit.point.id) for hit in self._engine.search(_REF, request)[0].hits]
 
     def search_many(self, queries: Vectors) -> list[list[int]]:
-        """One search with many rows, ids only."""
+        """Return one search with many rows, ids only."""
         request = SearchRequest(legs=(DenseLeg(vectors=queries),), k=K, include=_BARE, ef=self._breadth)
         return [[int(hit.point.id) for hit in result.hits] for result in self._engine.search(_REF, request)]
 

@@ -51,7 +51,7 @@ class _Faiss(Subject):
         return np.asarray(vectors / np.maximum(norms, 1e-30), np.float32)
 
     def sync(self) -> None:
-        """Nothing that could be done: nothing is on the disk before the index is written."""
+        """Do nothing: nothing is on the disk before the index is written."""
 
     def wait_indexed(self) -> None:
         """Add all collected rows, two threads wide."""
@@ -72,7 +72,7 @@ class _Faiss(Subject):
         )
 
     def search(self, query: Vectors, k: int) -> list[int]:
-        """One `search` call with one row."""
+        """Return one `search` call with one row."""
         asked = self._normalised(query.reshape(1, -1))
         found: list[int] = self._index.search(asked, k, params=self._params)[1][0].tolist()
         return found

@@ -41,7 +41,7 @@ class LancedbTable(Subject):
         self._table = database.open_table("bench") if there else database.create_table("bench", schema=self._schema)
 
     def insert(self, first: int, vectors: Vectors, labels: list[dict[str, int]]) -> None:
-        """One `add` of an Arrow batch."""
+        """Make one `add` of an Arrow batch."""
         arrow = self._arrow
         columns = [arrow.array(np.arange(first, first + len(vectors)))]
         columns += [arrow.array([row[name] for row in labels], arrow.int32()) for name in NAMES]
@@ -50,7 +50,7 @@ class LancedbTable(Subject):
         self._table.add(arrow.RecordBatch.from_arrays(columns, schema=self._schema))
 
     def sync(self) -> None:
-        """Nothing that could be done: the engine has no such call."""
+        """Do nothing: the engine has no such call."""
 
     def wait_indexed(self) -> None:
         """Compact, then build the index or take the new rows into it."""
@@ -74,7 +74,7 @@ class LancedbTable(Subject):
         self._where = None if condition is None else _expression(condition)
 
     def search(self, query: Vectors, k: int) -> list[int]:
-        """One vector query that selects the id."""
+        """Return one vector query that selects the id."""
         refine = _REFINE[self._effort.style]
         asked = (
             self._table.search(query, vector_column_name="v")
@@ -92,7 +92,7 @@ class LancedbTable(Subject):
         return found
 
     def close(self) -> None:
-        """Nothing to do: a table holds no lock and every `add` is a finished file."""
+        """Do nothing: a table holds no lock and every `add` is a finished file."""
 
 
 def _expression(condition: Condition) -> str:

@@ -61,7 +61,7 @@ class QdrantShard(Subject):
         return edge.EdgeConfig(vectors=vectors, optimizers=optimizers, max_search_threads=shape.threads)
 
     def insert(self, first: int, vectors: Vectors, labels: list[dict[str, int]]) -> None:
-        """One `upsert_points` operation."""
+        """Make one `upsert_points` operation."""
         point = self._edge.Point
         points = [
             point(first + row, vector.tolist(), payload)
@@ -91,7 +91,7 @@ class QdrantShard(Subject):
         return edge.Filter(must=[edge.FieldCondition(condition.label, range=bounds)])
 
     def search(self, query: Vectors, k: int) -> list[int]:
-        """One `search` call."""
+        """Return one `search` call."""
         request = self._edge.SearchRequest(
             query=self._edge.Query.Nearest(query.tolist()),
             limit=k,

@@ -56,7 +56,7 @@ class ZvecCollection(Subject):
         )
 
     def insert(self, first: int, vectors: Vectors, labels: list[dict[str, int]]) -> None:
-        """One `insert` call; raises RuntimeError when a row is refused."""
+        """Make one `insert` call; raises RuntimeError when a row is refused."""
         doc = self._zvec.Doc
         statuses = self._collection.insert(
             [
@@ -82,7 +82,7 @@ class ZvecCollection(Subject):
         self._filter = None if condition is None else _expression(condition)
 
     def search(self, query: Vectors, k: int) -> list[int]:
-        """One `query` call without fields."""
+        """Return one `query` call without fields."""
         found = self._collection.query(
             self._zvec.Query(field_name="v", vector=query, param=self._param),
             topk=k,

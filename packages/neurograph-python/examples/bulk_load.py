@@ -21,7 +21,7 @@ def made_up() -> Iterator[dict[str, Any]]:
 
 
 def lines_of(path: Path) -> Iterator[dict[str, Any]]:
-    """One token per line; read as it is needed, never as a whole."""
+    """Yield one token per line; read as it is needed, never as a whole."""
     with path.open(encoding="utf-8") as file:
         for line in file:
             yield json.loads(line)

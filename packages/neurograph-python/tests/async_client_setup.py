@@ -20,7 +20,7 @@ def scripted() -> Iterator[ScriptedServer]:
 
 
 def noted_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Pauses between attempts, noted instead of slept."""
+    """Pause between attempts, noted instead of slept."""
     noted: list[float] = []
 
     async def note(seconds: float) -> None:

@@ -88,7 +88,7 @@ class FaultyProxy:
 
 
 def _message(connection: socket.socket) -> bytes:
-    """One whole HTTP message with a Content-Length, or nothing when the connection ends."""
+    """Return one whole HTTP message with a Content-Length, or nothing when the connection ends."""
     received = b""
     while b"\r\n\r\n" not in received:
         piece = connection.recv(65536)

@@ -121,7 +121,7 @@ class ScriptedServer:
         self.on("POST", LOGIN, login_reply("access-1"))
 
     def on(self, method: str, path: str, *answers: Script) -> None:
-        """Answers in this order, then with the last one for ever."""
+        """Answer in this order, then with the last one for ever."""
         self._scripts[method, path] = list(answers)
 
     def count(self, method: str, path: str) -> int:

@@ -37,7 +37,7 @@ def sizes(server: ScriptedServer) -> list[int]:
 
 
 def bad_ones(tokens: list[dict[str, Any]]) -> Reply | None:
-    """Refuses a batch with bad texts, naming them all."""
+    """Refuse a batch with bad texts, naming them all."""
     bad = [n for n, token in enumerate(tokens) if token["text"].startswith("bad")]
     if not bad:
         return None

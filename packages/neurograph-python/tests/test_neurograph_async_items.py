@@ -17,7 +17,7 @@ BATCH = f"{TOKENS}/batch"
 
 @pytest.fixture(autouse=True)
 def pairs(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Two items make a batch."""
+    """Provide two items make a batch."""
     numbers = iter(range(1, 1000))
 
     def create(seen: Arrived) -> Reply:

@@ -34,7 +34,7 @@ def marked(folder: Path) -> set[int]:
 
 
 def told(pattern: str, output: str) -> tuple[set[int], list[str]]:
-    """Lines of the program of mistakes that are complained of, and complaints about any other program."""
+    """Return lines of the program of mistakes that are complained of, and complaints about any other program."""
     found = re.findall(pattern, output, re.MULTILINE)
     lines = {int(line) for name, line in found if name == MISTAKES}
     return lines, [f"{name}:{line}" for name, line in found if name != MISTAKES]
@@ -45,7 +45,7 @@ Checked: TypeAlias = "subprocess.CompletedProcess[str]"
 
 @pytest.fixture(scope="module")
 def checks(outside: Path) -> Iterator[dict[str, "Future[Checked]"]]:
-    """Both checkers, started at once: neither keeps all processors busy."""
+    """Provide both checkers, started at once: neither keeps all processors busy."""
     python = [sys.executable, "-m"]
     mypy = [*python, "mypy", "--strict", "--python-version", "3.11", "--no-error-summary"]
     pyright = [*python, "basedpyright", "--pythonpath", sys.executable, "-p", "pyrightconfig.json"]

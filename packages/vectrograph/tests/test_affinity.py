@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def mine() -> set[int]:
-    """Cores of the calling thread."""
+    """Return cores of the calling thread."""
     return os.sched_getaffinity(0)
 
 
@@ -93,7 +93,7 @@ def test_long_work_runs_anywhere_and_the_next_pinned_again(everywhere: set[int])
 
     on_a_thread(act)
     affinity.before_native_work(1e-4)
-    assert mine() == everywhere, "a thread that does not live at affinity was moved"
+    assert mine() == everywhere, "a thread that is not pinned was moved"
 
 
 def test_what_a_call_pinned_starts_runs_there(everywhere: set[int]) -> None:

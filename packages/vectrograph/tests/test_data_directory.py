@@ -44,7 +44,7 @@ def opened(directory: Path | str) -> EmbeddedEngine:
 
 @pytest.fixture
 def umask_of_nobody() -> Iterator[None]:
-    """Without a umask every file is as open as the code asks for."""
+    """Leave out a umask every file is as open as the code asks for."""
     before = os.umask(0)
     yield
     os.umask(before)

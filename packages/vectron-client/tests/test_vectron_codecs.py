@@ -146,7 +146,7 @@ def test_results_are_read(hits: list[tuple[str, float, list[float], dict[str, An
 
 
 def field(number: int, wire_type: int, content: bytes) -> bytes:
-    """One field as bytes; contents here are shorter than 128 bytes, so that a length is one byte."""
+    """Return one field as bytes; contents here are shorter than 128 bytes, so that a length is one byte."""
     length = bytes([len(content)]) if wire_type == 2 else b""
     return bytes([number << 3 | wire_type]) + length + content
 

@@ -134,7 +134,7 @@ class Terminal:
         self.seen = ""
 
     def read_until(self, words: str, seconds: float = 30) -> str:
-        """Everything seen so far, once these words are among it."""
+        """Return everything seen so far, once these words are among it."""
         deadline = time.monotonic() + seconds
         while words not in self.seen:
             assert time.monotonic() < deadline, self.seen

@@ -29,7 +29,7 @@ def house() -> Iterator[RunningServer]:
 
 @pytest.fixture
 def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two items make a batch."""
+    """Provide two items make a batch."""
     monkeypatch.setattr("neurograph._protocol.operations.MAX_BATCH_COUNT", 2)
 
 

@@ -49,7 +49,7 @@ class Lock:
             lock.release()
 
     def after_fork(self) -> None:
-        """Forgets who held it."""
+        """Forget who held it."""
         self._lock = ThreadLock()
 
 
@@ -175,7 +175,7 @@ async def async_in_turn(jobs: AsyncItems[AsyncJob[T]], at_once: int) -> AsyncGen
 
 
 def check_middleware(functions: Iterable[Any]) -> None:
-    """Refuses what the synchronous client cannot call.
+    """Refuse what the synchronous client cannot call.
 
     Raises:
         ConfigurationError: one is a coroutine function, or cannot be called at all.
@@ -186,7 +186,7 @@ def check_middleware(functions: Iterable[Any]) -> None:
 
 
 def async_check_middleware(functions: Iterable[Any]) -> None:
-    """Refuses what the asynchronous client cannot await.
+    """Refuse what the asynchronous client cannot await.
 
     Raises:
         ConfigurationError: one is a plain function, or cannot be called at all.
@@ -197,12 +197,12 @@ def async_check_middleware(functions: Iterable[Any]) -> None:
 
 
 def sleep(seconds: float) -> None:
-    """Pauses this thread."""
+    """Pause this thread."""
     time.sleep(seconds)
 
 
 async def async_sleep(seconds: float) -> None:
-    """Pauses this task."""
+    """Pause this task."""
     import asyncio
 
     await asyncio.sleep(seconds)

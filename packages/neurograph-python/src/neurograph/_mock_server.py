@@ -219,7 +219,7 @@ def _shown(token: _Fields, asked: _Fields) -> _Fields:
 
 
 def _cosine(one: list[float], other: list[float]) -> float:
-    """Cosine similarity from 0 to 1: what points away counts as 0, as the documented mock has it."""
+    """Return cosine similarity from 0 to 1: what points away counts as 0, as the documented mock has it."""
     length = math.sqrt(sum(x * x for x in one)) * math.sqrt(sum(x * x for x in other))
     product = sum(x * y for x, y in zip(one, other, strict=False))
     return min(1.0, max(0.0, product / length)) if length else 0.0

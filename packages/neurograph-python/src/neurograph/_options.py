@@ -239,7 +239,7 @@ def resolve(
 
 
 def checked_timeout(timeout: Timeout, usual: float | None) -> float | None:
-    """Seconds for one call: those given, else the usual ones; None means for ever.
+    """Return seconds for one call: those given, else the usual ones; None means for ever.
 
     Raises:
         ValidationError: not a positive number.

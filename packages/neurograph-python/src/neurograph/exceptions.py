@@ -195,7 +195,7 @@ class ValidationError(NeuroGraphError):
 
     @classmethod
     def of(cls, field: str, message: str, kind: str = "value_error") -> "ValidationError":
-        """One error about one argument, found before anything was sent.
+        """Return one error about one argument, found before anything was sent.
 
         >>> ValidationError.of("metadata.score", "is NaN").details["errors"]
         [{'field': 'metadata.score', 'message': 'is NaN', 'type': 'value_error'}]

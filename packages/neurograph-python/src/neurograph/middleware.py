@@ -24,7 +24,7 @@ class Middleware(Protocol):
     """A function around every attempt of the synchronous client."""
 
     def __call__(self, request: Request, call_next: Handler) -> Response:
-        """Answers a request."""
+        """Answer a request."""
         ...
 
 
@@ -32,5 +32,5 @@ class AsyncMiddleware(Protocol):
     """A coroutine function around every attempt of the asynchronous client."""
 
     async def __call__(self, request: Request, call_next: AsyncHandler) -> Response:
-        """Answers a request."""
+        """Answer a request."""
         ...

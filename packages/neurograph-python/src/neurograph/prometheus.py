@@ -79,7 +79,7 @@ class ClientCollector(Collector):
             self._watched.pop(name, None)
 
     def close(self) -> None:
-        """Leaves the registry."""
+        """Leave the registry."""
         self._registry.unregister(self)
 
     def describe(self) -> Iterator[Metric]:

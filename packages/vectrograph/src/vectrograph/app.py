@@ -267,7 +267,7 @@ def _open_services(
 
 
 def control_url(settings: Settings) -> str | URL:
-    """URL of the control database: the setting, or a SQLite file in the data directory."""
+    """Return URL of the control database: the setting, or a SQLite file in the data directory."""
     return settings.control_url or sqlite_url(settings.data / CONTROL_FILE)
 
 

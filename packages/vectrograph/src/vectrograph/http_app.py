@@ -87,7 +87,9 @@ def write_error(error: Exception, scope: Scope) -> ErrorAnswer:
 
 
 def _for_browsers(app: ASGIApp, cors_origins: Sequence[str]) -> ASGIApp:
-    """With the headers that keep pages from doing harm, and let those of named origins read the answer."""
+    """Return a copy with the headers that keep pages from doing harm, and let those of named origins read the
+    answer.
+    """
     if cors_origins:
         app = CORSMiddleware(
             app,
@@ -100,7 +102,7 @@ def _for_browsers(app: ASGIApp, cors_origins: Sequence[str]) -> ASGIApp:
 
 
 def _routes(operations: Iterable[Operation], application: Application, workers: Workers) -> list[Route]:
-    """One route per path, in the order of the table, so that a wrong method is told all that exist."""
+    """Return one route per path, in the order of the table, so that a wrong method is told all that exist."""
     paths: dict[str, dict[str, Endpoint]] = {}
     for operation in operations:
         endpoint = Endpoint(operation, application, workers)

@@ -22,7 +22,7 @@ def vectrograph_server() -> "Iterator[RunningServer]":
 
 @pytest.fixture(scope="session")
 def vectrograph_shared_server() -> "Iterator[RunningServer]":
-    """One server for the whole session; tests that use it must not mind each other's data."""
+    """Provide one server for the whole session; tests that use it must not mind each other's data."""
     from vectrograph.inprocess import running
 
     with running() as server:

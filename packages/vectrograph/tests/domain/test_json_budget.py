@@ -21,7 +21,7 @@ DOCUMENTS = st.recursive(
 
 
 def built(document: Any) -> tuple[int, int]:
-    """Texts, lists and objects that a parser makes, and all values and names."""
+    """Return texts, lists and objects that a parser makes, and all values and names."""
     if isinstance(document, dict):
         parts = [built(part) for pair in document.items() for part in pair]
     elif isinstance(document, list):

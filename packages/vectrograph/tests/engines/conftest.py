@@ -50,7 +50,7 @@ def homes(data: Path) -> dict[str, Path]:
 
 @pytest.fixture
 def vectors_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Vectors go to a file soon."""
+    """Provide vectors go to a file soon."""
     for module in ("view", "compaction"):
         monkeypatch.setattr(f"vectrograph.engines.embedded.rows.{module}.MEMORY_BYTES", 1 << 14)
 

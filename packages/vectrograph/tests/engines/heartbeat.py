@@ -51,7 +51,7 @@ class Heartbeat:
 
 
 def _waited_for_cores() -> dict[str, float]:
-    """Seconds that each thread of this process was ready and had no core."""
+    """Return seconds that each thread of this process was ready and had no core."""
     waited: dict[str, float] = {}
     for task in TASKS.iterdir():
         try:

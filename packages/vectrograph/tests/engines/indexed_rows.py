@@ -45,7 +45,7 @@ def view(engine: EmbeddedEngine) -> View:
 
 
 def covered(engine: EmbeddedEngine) -> int:
-    """Rows that the published graph covers."""
+    """Return rows that the published graph covers."""
     served = view(engine).served
     return 0 if served is None else served.graph.covered
 

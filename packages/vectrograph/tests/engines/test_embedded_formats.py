@@ -127,11 +127,11 @@ def fingerprint(layout: object) -> str:
 
 
 LAYOUTS = {1: "410f16aeb1452ba7"}
-"""The layout of manifests and SQLite files that each number stands for. Add a line, and never change one that was in a
+"""Layout of manifests and SQLite files, by its number. Add a line, and never change one that was in a
 release: files of that layout are out there."""
 
 DERIVED_LAYOUTS = {2: "a6dfb04db1d83b68"}
-"""The same for the file of the index. Files of other numbers are rebuilt, so only the last one is here."""
+"""Layout of the file of the index, by its number. Files of other numbers are rebuilt, so only the last one is here."""
 
 
 def test_the_layout_does_not_change_without_its_number(tmp_path: Path) -> None:

@@ -372,7 +372,7 @@ def test_a_record_that_is_removed_meanwhile_is_complained_about_at_the_next_chec
 
 
 def descriptors(home: Path) -> Iterator[str]:
-    """Paths below a directory that this process has open, one for each descriptor."""
+    """Yield paths below a directory that this process has open, one for each descriptor."""
     for each in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):
             target = os.readlink(each)

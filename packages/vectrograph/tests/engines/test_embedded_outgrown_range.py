@@ -33,7 +33,7 @@ def graph_of(engine: EmbeddedEngine) -> Graph:
 
 
 def recall_of(seen: View, distance: Distance, queries: Vector, way: Route) -> float:
-    """Mean share of the truly nearest ten that a way to answer finds, however quick another one would be."""
+    """Return mean share of the truly nearest ten that a way to answer finds, however quick another one would be."""
     question = Question(distance=distance, queries=queries, best=10)
     found = Planner(lambda *_: way).search(seen, question, lambda: None)
     truths = ExactScan().search(seen, question, lambda: None)

@@ -25,7 +25,7 @@ BARE = Include(vector=False, payload=False, text=False)
 
 @pytest.fixture(scope="module")
 def tokens() -> Vector:
-    """Embeddings of the words of a language model, in random order."""
+    """Provide embeddings of the words of a language model, in random order."""
     spec = find_spec("wordllama")
     assert spec is not None
     assert spec.origin is not None

@@ -73,7 +73,7 @@ PATH = ("a",)
 
 
 def numeric_filters() -> st.SearchStrategy[Filter]:
-    """Comparisons with numbers around which float64 has gaps."""
+    """Return comparisons with numbers around which float64 has gaps."""
     numbers = st.sampled_from([v for v in ODD if isinstance(v, int | float) and not isinstance(v, bool)])
     compares = st.builds(Compare, st.just(PATH), st.sampled_from(Comparison), numbers)
     ranges = st.builds(lambda low, high: Range(PATH, gte=low, lt=high), numbers, numbers)

@@ -70,7 +70,7 @@ def clustered(count: int, dimension: int, seed: int) -> Vector:
 
 
 def odd_rows(count: int, dimension: int, seed: int) -> Vector:
-    """Small whole numbers, so that there are duplicates, ties and zero vectors; and some of extreme lengths."""
+    """Return small whole numbers, so that there are duplicates, ties and zero vectors; and some of extreme lengths."""
     generator = np.random.default_rng(seed)
     rows = generator.integers(-2, 3, (count, dimension)).astype(np.float32)
     rows[generator.integers(0, count, 4)] = 0
@@ -146,12 +146,12 @@ def test_more_alike_codes_than_a_walk_hands_out_at_first_hide_nobody() -> None:
 
 @lru_cache
 def filtered_view(distance: Distance) -> View:
-    """Three thousand rows in twenty clusters, all of them in the graph."""
+    """Return three thousand rows in twenty clusters, all of them in the graph."""
     return served(view_of(clustered(3_008, 16, 3)[:3_000]), distance)
 
 
 def outsiders() -> Vector:
-    """Eight more of the same clusters, each a query by itself."""
+    """Return eight more of the same clusters, each a query by itself."""
     return clustered(3_008, 16, 3)[3_000:, np.newaxis]
 
 

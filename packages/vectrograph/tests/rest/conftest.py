@@ -32,7 +32,7 @@ def start(control_template: Path, tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture(scope="session")
 def served(control_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One server for all tests that leave it as they found it, but for tokens and keys."""
+    """Provide one server for all tests that leave it as they found it, but for tokens and keys."""
     with starting(control_template, tmp_path_factory.mktemp("served")) as starter:
         yield starter()
 

@@ -16,7 +16,7 @@ CHUNKED = b"Transfer-Encoding: chunked\r\nContent-Type: application/json\r\n"
 
 
 def answers_of(received: bytes) -> list[tuple[int, dict[bytes, bytes], bytes]]:
-    """Status, headers and body of each answer, all with a Content-Length."""
+    """Return status, headers and body of each answer, all with a Content-Length."""
     found = []
     while received:
         head, _, rest = received.partition(b"\r\n\r\n")
@@ -29,7 +29,7 @@ def answers_of(received: bytes) -> list[tuple[int, dict[bytes, bytes], bytes]]:
 
 
 def told(connection: socket.socket) -> list[tuple[int, dict[bytes, bytes], bytes]]:
-    """Everything that is answered before the server closes the connection."""
+    """Return everything that is answered before the server closes the connection."""
     received = bytearray()
     while chunk := connection.recv(65536):
         received += chunk

@@ -11,7 +11,7 @@ GET = b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n"
 
 
 def pieces_of(parts: list[bytes], *, websockets: bool = False) -> bytes:
-    """Everything that is released for the parser."""
+    """Return everything that is released for the parser."""
     found, released = RequestFraming(websockets=websockets), b""
     for part in parts:
         found.receive(part)

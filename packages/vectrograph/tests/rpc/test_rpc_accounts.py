@@ -30,7 +30,7 @@ PASSWORD = "Correct-horse-7"
 
 
 def code_of(call: Callable[[], Any]) -> tuple[str, str]:
-    """Status and message of a call that fails."""
+    """Return status and message of a call that fails."""
     with pytest.raises(grpc.RpcError) as caught:
         call()
     error: Any = caught.value

@@ -115,7 +115,7 @@ def test_strangers_are_refused_before_they_have_sent_anything(script: Script, wi
 
 @contextmanager
 def silence() -> Iterator[Iterator[bytes]]:
-    """Request messages that never come."""
+    """Provide request messages that never come."""
     over = threading.Event()
     # The two-argument form asks again and again, and stops when the answer is the second argument.
     yield iter(lambda: b"never" if over.wait(60) else b"", b"never")

@@ -24,7 +24,7 @@ names = (f"extended-{number}" for number in count())
 
 
 def refusal(call: Callable[[], Any]) -> tuple[str, str, str]:
-    """Status, message and error code of a call that fails."""
+    """Return status, message and error code of a call that fails."""
     with pytest.raises(grpc.RpcError) as caught:
         call()
     error: Any = caught.value

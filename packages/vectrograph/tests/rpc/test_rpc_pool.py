@@ -31,7 +31,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def occupy(pool: Pool, count: int) -> tuple[threading.Event, list[threading.Event]]:
-    """Threads that wait for the event which comes first, and events for each that is done."""
+    """Return threads that wait for the event which comes first, and events for each that is done."""
     go, begun = threading.Event(), threading.Semaphore(0)
 
     def hold() -> None:

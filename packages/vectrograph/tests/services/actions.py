@@ -57,7 +57,7 @@ class Place:
         self.engine.close()
 
     def entries(self, action: str) -> list[tuple[str, str]]:
-        """Target and outcome of the entries of one action, oldest first."""
+        """Return target and outcome of the entries of one action, oldest first."""
         found = self.store.audit.list(None, limit=1000)
         return [(entry.target, entry.outcome) for entry in reversed(found) if entry.action == action]
 
@@ -179,7 +179,7 @@ def _count(place: Place, name: str) -> int:
 
 
 def _rotated(place: Place, made: tuple[str, str]) -> bool:
-    """Both halves or none."""
+    """Return both halves or none."""
     active = _active(place)
     assert len(active) == 1, "the old key and the new one are both in force, or none is"
     return active != [made[0]]

@@ -33,7 +33,7 @@ def lockout(time: HandTime) -> Lockout:
 
 
 def wait_of(lockout: Lockout, username: str, address: str) -> float:
-    """Seconds that an attempt must wait; 0 when it is let through, and then counts as failed."""
+    """Return seconds that an attempt must wait; 0 when it is let through, and then counts as failed."""
     try:
         lockout.begin(username, address)
     except RateLimited as refusal:

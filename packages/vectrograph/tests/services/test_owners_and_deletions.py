@@ -30,7 +30,7 @@ def admin(house: House) -> Call:
 
 
 def record(house: House, admin: Call, action: str) -> list[tuple[str, str, str]]:
-    """Actor, target and outcome of the entries of an action, oldest first."""
+    """Return actor, target and outcome of the entries of an action, oldest first."""
     entries = reversed(house.services.audit.list(admin, limit=1000))
     return [(entry.actor, entry.target, entry.outcome) for entry in entries if entry.action == action]
 

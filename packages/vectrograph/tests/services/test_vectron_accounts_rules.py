@@ -43,7 +43,7 @@ def registration(house: House) -> Registration:
 
 
 def entries(house: House, admin: Call, action: str) -> list[AuditRecord]:
-    """Entries of an action, oldest first."""
+    """Return entries of an action, oldest first."""
     return [entry for entry in reversed(house.services.audit.list(admin, limit=1000)) if entry.action == action]
 
 

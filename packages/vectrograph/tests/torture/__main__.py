@@ -33,7 +33,7 @@ class Progress:
         self._started = self._told = time.monotonic()
 
     def __call__(self, done: int) -> None:
-        """So many are done."""
+        """Show how many are done."""
         now, terminal = time.monotonic(), sys.stdout.isatty()
         if done == self._total or now - self._told > (_EVERY_SECONDS if terminal else _EVERY_SECONDS_IN_A_FILE):
             self._told = now

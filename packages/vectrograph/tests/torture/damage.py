@@ -206,7 +206,7 @@ def _spoil(path: Path, chance: random.Random) -> str:
 
 
 def spoil_derived(victim: Victim, chance: random.Random, count: int, progress: Callable[[int], None]) -> None:
-    """So many times a derived file is spoilt: the state and every answer stay.
+    """Spoil a derived file so many times: the state and every answer stay.
 
     Raises:
         Wrong: one did not.
@@ -221,7 +221,7 @@ def spoil_derived(victim: Victim, chance: random.Random, count: int, progress: C
 
 
 def spoil_truth(victim: Victim, chance: random.Random, count: int, progress: Callable[[int], None]) -> Outcomes:
-    """So many times a file of SQLite or a manifest is spoilt: set aside, or right, or found by verify.
+    """Spoil a file of SQLite or a manifest so many times: set aside, or right, or found by verify.
 
     Raises:
         Wrong: none of these.

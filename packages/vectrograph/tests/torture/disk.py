@@ -53,7 +53,7 @@ class Disk:
     _place: int = 0
 
     def apply(self, event: Event) -> None:
-        """One more call was made."""
+        """Count one more call."""
         self._place += 1
         match event.kind:
             case Kind.WRITE | Kind.TRUNCATE:

@@ -190,7 +190,7 @@ class Database:
 
 
 def run(seed: int, deaths: int, home: Path, progress: Callable[[int, Tally], None]) -> Tally:
-    """So many processes die; one that did not reach its place within a hundred steps ended in good order.
+    """Let so many processes die; one that did not reach its place within a hundred steps ended in good order.
 
     Args:
         seed: of stories, times and places.

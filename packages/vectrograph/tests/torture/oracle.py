@@ -107,7 +107,7 @@ class Walks:
         return None
 
     def recall(self) -> float:
-        """Share of the true neighbours that were met; all of them where none were wanted."""
+        """Return share of the true neighbours that were met; all of them where none were wanted."""
         return self.met / self.wanted if self.wanted else 1.0
 
 

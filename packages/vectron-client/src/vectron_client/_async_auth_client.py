@@ -80,7 +80,7 @@ class AsyncVectronAuthClient(AsyncBaseClient):
         return login
 
     async def refresh(self, *, timeout: float | None = None) -> AccessToken:
-        """Exchanges the token of a login for a new one.
+        """Exchange the token of a login for a new one.
 
         Raises:
             AuthenticationError: the token does not hold any more; log in again.

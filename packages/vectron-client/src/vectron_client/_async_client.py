@@ -228,7 +228,7 @@ class AsyncVectronClient(AsyncBaseClient):
         page_size: int = 100,
         timeout: float | None = None,
     ) -> ScrollPage:
-        """One page of what `scroll` walks through, for those who come back later for the next.
+        """Return one page of what `scroll` walks through, for those who come back later for the next.
 
         Args:
             collection: which.
@@ -382,7 +382,7 @@ class AsyncVectronClient(AsyncBaseClient):
         return await self._run(operations.list_collections(), timeout)
 
     async def get_collection_status(self, name: str, *, timeout: float | None = None) -> CollectionStatus:
-        """Dimension, distance and shards of a collection.
+        """Return dimension, distance and shards of a collection.
 
         Raises:
             NotFoundError: there is none of that name.
@@ -551,7 +551,7 @@ class AsyncVectronClient(AsyncBaseClient):
         return self._snapshots(call, seconds(timeout, self._options))
 
     async def get(self, collection: str, point_id: str, *, timeout: float | None = None) -> Point:
-        """One point with its vector and payload.
+        """Return one point with its vector and payload.
 
         Raises:
             NotFoundError: there is no such collection or point.

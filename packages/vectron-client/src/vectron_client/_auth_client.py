@@ -81,7 +81,7 @@ class VectronAuthClient(BaseClient):
         return login
 
     def refresh(self, *, timeout: float | None = None) -> AccessToken:
-        """Exchanges the token of a login for a new one.
+        """Exchange the token of a login for a new one.
 
         Raises:
             AuthenticationError: the token does not hold any more; log in again.

@@ -121,7 +121,7 @@ class BaseClient(Uncopied):
             yield self._search_in_pieces(results_of(call), deadline, error)
 
     def _page(self, page_at: PageAt, cursor: str, page_size: int, timeout: float | None) -> ScrollPage:
-        """One page, of fewer points where as many as were asked for do not fit into an answer."""
+        """Return one page, of fewer points where as many as were asked for do not fit into an answer."""
         while True:
             try:
                 return self._run(page_at(cursor, page_size), timeout)

@@ -229,7 +229,7 @@ class VectronClient(BaseClient):
         page_size: int = 100,
         timeout: float | None = None,
     ) -> ScrollPage:
-        """One page of what `scroll` walks through, for those who come back later for the next.
+        """Return one page of what `scroll` walks through, for those who come back later for the next.
 
         Args:
             collection: which.
@@ -383,7 +383,7 @@ class VectronClient(BaseClient):
         return self._run(operations.list_collections(), timeout)
 
     def get_collection_status(self, name: str, *, timeout: float | None = None) -> CollectionStatus:
-        """Dimension, distance and shards of a collection.
+        """Return dimension, distance and shards of a collection.
 
         Raises:
             NotFoundError: there is none of that name.
@@ -552,7 +552,7 @@ class VectronClient(BaseClient):
         return self._snapshots(call, seconds(timeout, self._options))
 
     def get(self, collection: str, point_id: str, *, timeout: float | None = None) -> Point:
-        """One point with its vector and payload.
+        """Return one point with its vector and payload.
 
         Raises:
             NotFoundError: there is no such collection or point.

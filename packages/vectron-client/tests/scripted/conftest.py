@@ -70,7 +70,7 @@ class ScriptedServer:
             self.script(method, _answering(answer if isinstance(answer, bytes) else answer.SerializeToString()))
 
     def streams(self, method: str, *answers: Message | threading.Event) -> None:
-        """Answers one call with one message after the other.
+        """Answer one call with one message after the other.
 
         Where an event stands the stream waits until it is set; the end of the call sets it too.
         """
@@ -98,7 +98,7 @@ class ScriptedServer:
         self.script(method, *[fail] * times)
 
     def hangs(self, method: str) -> threading.Event:
-        """Lets a call wait until the event it returns is set, then answers with an empty message."""
+        """Let a call wait until the event it returns is set, then answers with an empty message."""
         release = threading.Event()
 
         def wait(_request: bytes, _context: grpc.ServicerContext) -> bytes:

@@ -70,7 +70,7 @@ def test_a_server_without_tls_is_refused_a_tls_client(server: "ScriptedServer", 
 
 @pytest.fixture
 def strict_server(start: "Callable[..., ScriptedServer]") -> "ScriptedServer":
-    """Answers only clients with a certificate of an authority it knows."""
+    """Provide answers only clients with a certificate of an authority it knows."""
     pair = (CERTIFICATES / "server.key").read_bytes(), (CERTIFICATES / "server.pem").read_bytes()
     roots = (CERTIFICATES / "client-ca.pem").read_bytes()
     server = start(credentials=grpc.ssl_server_credentials([pair], roots, require_client_auth=True))

@@ -39,7 +39,7 @@ def batch(*queries: list[wire.SearchResult]) -> extensions.SearchBatchResponse:
 
 
 def echo_batch(body: bytes, _context: Any) -> bytes:
-    """Answers each query with one result whose id is the query's first component."""
+    """Return answers each query with one result whose id is the query's first component."""
     request = extensions.SearchBatchRequest.FromString(body)
     queries = np.frombuffer(request.vectors, "<f4").reshape(request.queries, -1)
     return batch(*[[hit(f"{query[0]:g}")] for query in queries]).SerializeToString()

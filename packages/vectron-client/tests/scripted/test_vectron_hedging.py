@@ -26,7 +26,7 @@ LATE, PROMPT = (wire.ListCollectionsResponse(collections=[name]).SerializeToStri
 
 
 def waits(until: threading.Event) -> Callable[[bytes, grpc.ServicerContext], bytes]:
-    """Answers late: when the event is set, which the end of the call does as well."""
+    """Return answers late: when the event is set, which the end of the call does as well."""
 
     def answer(_request: bytes, context: grpc.ServicerContext) -> bytes:
         context.add_callback(until.set)

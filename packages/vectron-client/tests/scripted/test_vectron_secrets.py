@@ -61,7 +61,7 @@ FORMS: list[Any] = [
 
 
 def told(error: BaseException) -> str:
-    """Everything that a report of an error can show, its causes and contexts included."""
+    """Return everything that a report of an error can show, its causes and contexts included."""
     seen: list[str] = []
     while error is not None:
         seen += [str(error), repr(error), repr(vars(error)), repr(error.args)]

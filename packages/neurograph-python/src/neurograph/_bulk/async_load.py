@@ -123,7 +123,7 @@ class AsyncLoad:
         return [each for place, each in enumerate(batch) if place not in wrong]
 
     def _refuse(self, failed: FailedItem) -> None:
-        """Remembers an item that is not sent.
+        """Remember an item that is not sent.
 
         Raises:
             NeuroGraphError: failures are not collected; this one.
@@ -133,7 +133,7 @@ class AsyncLoad:
         self._refused.append(failed)
 
     async def _resume(self, batch: list[Encoded], key: str, ids: list[int] | None) -> Outcome:
-        """Settles a batch that an earlier run has sent: nothing to do, or the same once more."""
+        """Settle a batch that an earlier run has sent: nothing to do, or the same once more."""
         if ids is None:
             return await self._settle(batch, key)
         self._result.created_ids += ids

@@ -77,7 +77,7 @@ def recut(batch: Sequence[Encoded], limits: ServerLimits | None, frames: bool | 
 
 
 def _size(batch: Sequence[Encoded], frames: bool | None) -> int:
-    """Bytes of a batch on the wire."""
+    """Return bytes of a batch on the wire."""
     if isinstance(batch, Columns) and frames is not False:
         return batch.size
     return sum([each.size(frames) for each in batch])

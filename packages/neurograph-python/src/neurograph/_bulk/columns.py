@@ -20,7 +20,7 @@ from neurograph.exceptions import ValidationError
 
 
 def document(bodies: Iterable[bytes], more: bytes = b"") -> bytes:
-    """JSON objects as the tokens of a request, with more of its members behind them.
+    """Return JSON objects as the tokens of a request, with more of its members behind them.
 
     >>> document([b'{"text":"a"}'], b',"include":[]')
     b'{"tokens":[{"text":"a"}],"include":[]}'
@@ -99,7 +99,7 @@ class Columns(Sequence[Encoded]):
         return wrong
 
     def release(self) -> None:
-        """Lets others have the memory; to be called once, when nobody will look at the items any more."""
+        """Let others have the memory; to be called once, when nobody will look at the items any more."""
         self._spare.append(self._matrix)
 
     def __len__(self) -> int:
@@ -161,7 +161,7 @@ class Cutter:
         return columns or self._batcher.flush()
 
     def _begun(self, item: NewToken, index: int) -> Columns | None:
-        """Columns that begin with this item; None when it is not plain, or has to go to others."""
+        """Return columns that begin with this item; None when it is not plain, or has to go to others."""
         numpy = sys.modules.get("numpy")
         if numpy is None or self._dialect.frames is False or len(self._batcher) or type(item) is not dict:
             return None

@@ -26,7 +26,7 @@ class Encoded:
     listed: bool = False
 
     def size(self, frames: bool | None) -> int:
-        """Bytes on the wire, in a frame unless the server is known to read none."""
+        """Return bytes on the wire, in a frame unless the server is known to read none."""
         vector = len(self.packed or b"")
         return len(self.body) + (vector * _JSON_PER_BYTE if frames is False else vector)
 

@@ -107,7 +107,7 @@ class Journal:
         self._spans = sorted(spans, key=lambda span: span[0], reverse=True)
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Let go of the file."""
         with self._lock:
             self._file.close()
 
@@ -207,7 +207,7 @@ def _plans(entries: Iterable[dict[str, Any]]) -> dict[str, Plan]:
 
 
 def _ranges(numbers: Iterable[int]) -> list[list[int]]:
-    """Numbers as runs: first and one past the last of each."""
+    """Return numbers as runs: first and one past the last of each."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and runs[-1][1] == number:

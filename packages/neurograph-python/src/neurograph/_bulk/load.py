@@ -124,7 +124,7 @@ class Load:
         return [each for place, each in enumerate(batch) if place not in wrong]
 
     def _refuse(self, failed: FailedItem) -> None:
-        """Remembers an item that is not sent.
+        """Remember an item that is not sent.
 
         Raises:
             NeuroGraphError: failures are not collected; this one.
@@ -134,7 +134,7 @@ class Load:
         self._refused.append(failed)
 
     def _resume(self, batch: list[Encoded], key: str, ids: list[int] | None) -> Outcome:
-        """Settles a batch that an earlier run has sent: nothing to do, or the same once more."""
+        """Settle a batch that an earlier run has sent: nothing to do, or the same once more."""
         if ids is None:
             return self._settle(batch, key)
         self._result.created_ids += ids

@@ -103,7 +103,7 @@ class Outcome:
 
 
 def refuse_one(items: object) -> None:
-    """Refuses what can be iterated over but is one thing.
+    """Refuse what can be iterated over but is one thing.
 
     Raises:
         ValidationError: a text, bytes or a dictionary.
@@ -119,7 +119,7 @@ def refuse_one(items: object) -> None:
 
 
 def culprits(error: ValidationError, batch: Sequence[Encoded]) -> set[int]:
-    """Positions in the batch that the server names as the reason of its refusal."""
+    """Return positions in the batch that the server names as the reason of its refusal."""
     named = set()
     for problem in error.details.get("errors", []):
         match = _PLACE.fullmatch(str(problem.get("field", ""))) if isinstance(problem, Mapping) else None

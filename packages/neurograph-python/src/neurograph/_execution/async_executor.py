@@ -52,7 +52,9 @@ class AsyncExecutor(Uncopied):
         self._adopt(options)
 
     def derived(self, options: Options) -> "AsyncExecutor":
-        """Another one with other time-outs, repeats and hooks, but the same connections, login, circuit and counts."""
+        """Return another one with other time-outs, repeats and hooks, but the same connections, login, circuit
+        and counts.
+        """
         async_check_middleware(options.middleware)
         other = twin(self)
         other._adopt(options)
@@ -127,7 +129,7 @@ class AsyncExecutor(Uncopied):
         return await async_sleep(effect.seconds)
 
     async def _send(self, request: Request, deadline: Deadline) -> Response:
-        """One attempt, with the middleware around it."""
+        """Return one attempt, with the middleware around it."""
         begun = self._observation.begin()
         try:
             response = await self._handled(request, deadline)

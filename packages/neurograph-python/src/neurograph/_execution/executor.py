@@ -53,7 +53,9 @@ class Executor(Uncopied):
         self._adopt(options)
 
     def derived(self, options: Options) -> "Executor":
-        """Another one with other time-outs, repeats and hooks, but the same connections, login, circuit and counts."""
+        """Return another one with other time-outs, repeats and hooks, but the same connections, login, circuit
+        and counts.
+        """
         check_middleware(options.middleware)
         other = twin(self)
         other._adopt(options)
@@ -128,7 +130,7 @@ class Executor(Uncopied):
         return sleep(effect.seconds)
 
     def _send(self, request: Request, deadline: Deadline) -> Response:
-        """One attempt, with the middleware around it."""
+        """Return one attempt, with the middleware around it."""
         begun = self._observation.begin()
         try:
             response = self._handled(request, deadline)

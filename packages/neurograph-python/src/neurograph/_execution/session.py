@@ -146,7 +146,7 @@ class Session:
 
 
 def authorized(call: Call[T], session: Session, exchange: Exchange, deadline: Deadline) -> Flow[T]:
-    """One call with whatever login it needs.
+    """Return one call with whatever login it needs.
 
     A credential is renewed before its time is up, and once more when the server refuses it all the same.
 

@@ -42,7 +42,7 @@ RESPONSE_TOO_LARGE = "RESPONSE_TOO_LARGE"
 
 
 def token(response: Response) -> Token:
-    """One token."""
+    """Return one token."""
     return _token(response, _object(response, "id", "token_id"))
 
 
@@ -186,7 +186,7 @@ class Pieces:
 
 
 def vectors(response: Response) -> Vectors:
-    """One vector per text, in the order asked."""
+    """Return one vector per text, in the order asked."""
     _, rows = _rows(response, "embeddings")
     if response.rows is not None and all(type(row) is int for row in rows):
         try:
@@ -199,7 +199,7 @@ def vectors(response: Response) -> Vectors:
 
 
 def api_key(response: Response) -> APIKey:
-    """One API key without its secret."""
+    """Return one API key without its secret."""
     return _model(response, APIKey, _key_fields(_object(response, "key_id")))
 
 

@@ -29,7 +29,7 @@ def encode(body: Any) -> bytes:
 
 
 def json_object(value: Mapping[str, Any] | None, field: str) -> dict[str, Any] | None:
-    """Metadata, checked: an object of JSON values with finite numbers.
+    """Return metadata, checked: an object of JSON values with finite numbers.
 
     Args:
         value: None passes as it is.
@@ -153,7 +153,7 @@ def packed(value: Any, field: str) -> bytes:
 
 
 def vector_list(given: Any, field: str) -> list[Any]:
-    """Vectors as a list; a matrix will do.
+    """Return vectors as a list; a matrix will do.
 
     Raises:
         ValidationError: this is no list of anything.
@@ -184,7 +184,7 @@ def segment(value: object, field: str) -> str:
 
 
 def ids(given: Any, field: str) -> list[int | str]:
-    """Ids as a list, each once, in their order.
+    """Return ids as a list, each once, in their order.
 
     Raises:
         ValidationError: no list, or one of another type.

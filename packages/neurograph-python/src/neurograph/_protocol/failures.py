@@ -137,7 +137,7 @@ def _phrase(status: int) -> str:
 
 
 def _retry_after(response: Response, details: Mapping[str, Any]) -> float | None:
-    """Seconds to wait: the header first, then the body, then the reset time of a rate limiter."""
+    """Return seconds to wait: the header first, then the body, then the reset time of a rate limiter."""
     told = parse_retry_after(response.headers.get("retry-after"))
     if told is None and isinstance(details.get("retry_after"), (int, float, str)):
         told = parse_retry_after(str(details["retry_after"]))

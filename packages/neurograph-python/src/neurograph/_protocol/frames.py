@@ -30,7 +30,7 @@ class Rows:
         return self._body[begin : begin + self._size]
 
     def block(self, numbers: Iterable[int]) -> bytes:
-        """Several rows, one after the other.
+        """Return several rows, one after the other.
 
         Raises:
             IndexError: there is no such row.
@@ -107,7 +107,7 @@ class FrameSplitter:
 
 
 def _size(begun: bytes | bytearray) -> int | None:
-    """Bytes of the frame that begins here; None as long as its header is not complete."""
+    """Return bytes of the frame that begins here; None as long as its header is not complete."""
     if not begun.startswith(_MAGIC[: len(begun)]):
         raise ValueError("a vector frame begins with NGV1")
     if len(begun) < _HEADER.size:

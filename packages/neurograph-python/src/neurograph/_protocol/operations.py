@@ -92,7 +92,7 @@ def create_tokens(body: Body, idempotency_key: str | None = None) -> Call[list[T
 
 
 def create_token_ids(body: Body, idempotency_key: str | None = None) -> Call[list[int]]:
-    """As `create_tokens`, for those who want no more than the ids."""
+    """Do as `create_tokens`, for those who want no more than the ids."""
     return _creating(body, idempotency_key, decoding.token_ids)
 
 

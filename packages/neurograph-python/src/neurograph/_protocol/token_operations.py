@@ -56,7 +56,7 @@ def query_tokens(
 
 
 def stream_query(query_vector: Any, text: str | None, token_id: int | None, **asked: Any) -> Call[Response]:
-    """As `query_tokens`, a hit a line or many in a frame."""
+    """Do as `query_tokens`, a hit a line or many in a frame."""
     call = Call(Request("POST", f"{TOKENS}/query", accept=STREAM, streamed=True), decoding.itself)
     return _query(call, query_vector, text, token_id, asked)
 

@@ -76,12 +76,12 @@ class Dialect:
         self.frames: bool | None = None
 
     def heard(self, response: Response) -> None:
-        """Learns from an answer: a server that was asked for a frame and sent something else knows none."""
+        """Learn from an answer: a server that was asked for a frame and sent something else knows none."""
         if 200 <= response.status < 300 and VECTORS in response.request.accept:
             self.frames = is_frame(response.headers.get("content-type", ""))
 
     def advertised(self, media_type: str | None) -> None:
-        """Learns from the limits of the server."""
+        """Learn from the limits of the server."""
         if media_type == VECTORS:
             self.frames = True
 

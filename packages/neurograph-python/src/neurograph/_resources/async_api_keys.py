@@ -116,7 +116,7 @@ class AsyncAPIKeys:
         return await self._executor.run(operations.get_api_key(key_id), timeout)
 
     async def revoke(self, key_id: str, *, timeout: Timeout = UNSET) -> bool:
-        """Disables an API key at once, but keeps its record.
+        """Disable an API key at once, but keep its record.
 
         Args:
             key_id: which key, by its id and not by its secret.

@@ -536,7 +536,7 @@ class AsyncTokens:
         include: Sequence[str] | None = None,
         timeout: Timeout = UNSET,
     ) -> AsyncIterator[TokenQueryResult]:
-        """As `query`, but yields each hit as it arrives, so that large answers need little memory.
+        """Do as `query`, but yields each hit as it arrives, so that large answers need little memory.
 
         Args:
             query_vector: this and the others as in `query`.

@@ -533,7 +533,7 @@ class Tokens:
         include: Sequence[str] | None = None,
         timeout: Timeout = UNSET,
     ) -> Iterator[TokenQueryResult]:
-        """As `query`, but yields each hit as it arrives, so that large answers need little memory.
+        """Do as `query`, but yields each hit as it arrives, so that large answers need little memory.
 
         Args:
             query_vector: this and the others as in `query`.

@@ -126,7 +126,7 @@ class Transport:
             pool.client.close()
 
     def after_fork(self) -> None:
-        """Leaves the parent's connections to the parent; the child opens its own."""
+        """Leave the parent's connections to the parent; the child opens its own."""
         for inherited in list(self._sockets):
             inherited.close()
         _inherited.append(self._pool)
@@ -200,7 +200,7 @@ class AsyncTransport:
             await pool.close()
 
     def after_fork(self) -> None:
-        """Leaves the parent's loops and connections to the parent."""
+        """Leave the parent's loops and connections to the parent."""
         _inherited.append(self._pools)
         self._pools = {}
 
@@ -252,7 +252,7 @@ class _Pool:
         self._keeper = self._keep()
 
     async def bind(self) -> None:
-        """Ties the pool to the running loop."""
+        """Tie the pool to the running loop."""
         await anext(self._keeper)
 
     async def close(self) -> None:
@@ -401,7 +401,7 @@ def _parsed(url: str) -> httpx2.URL:
 
 
 def _overridden(headers: list[tuple[bytes, bytes]], others: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Headers with those of a middleware in the place of their namesakes."""
+    """Return headers with those of a middleware in the place of their namesakes."""
     given: dict[Any, Any] = dict(others)
     for name, value in given.items():
         if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):

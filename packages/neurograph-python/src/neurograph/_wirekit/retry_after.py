@@ -10,7 +10,7 @@ _SECONDS = re.compile(r"\d{1,15}(\.\d*)?|\.\d+", re.ASCII)
 
 
 def parse_retry_after(value: str | None, *, now: float | None = None) -> float | None:
-    """Seconds to wait, from whole or decimal seconds or an HTTP-date (RFC 9110, 10.2.3).
+    """Return seconds to wait, from whole or decimal seconds or an HTTP-date (RFC 9110, 10.2.3).
 
     Args:
         value: the text of the header; surrounding blanks are ignored.

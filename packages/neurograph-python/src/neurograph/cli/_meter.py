@@ -43,7 +43,7 @@ def metered(source: BinaryIO | None, what: str, quiet: bool) -> Generator[Meter,
 
 
 def _size(source: BinaryIO | None) -> int | None:
-    """Bytes of a regular file; None for anything else."""
+    """Return bytes of a regular file; None for anything else."""
     if source is None or not source.seekable():
         return None
     return os.fstat(source.fileno()).st_size or None

@@ -181,7 +181,7 @@ def _table(file: BinaryIO, delimiter: str, text_column: str) -> Iterator[Row]:
 
 
 def _check_header(names: list[str], text_column: str) -> None:
-    """Refuses a header under which cells would be lost: two columns of one name, one without a name, or no text.
+    """Refuse a header under which cells would be lost: two columns of one name, one without a name, or no text.
 
     Raises:
         ConfigurationError: it is such a header.

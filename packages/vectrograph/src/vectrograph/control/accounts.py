@@ -100,7 +100,7 @@ class Accounts:
             return user_record(user)
 
     def get(self, user_id: str, tenant: str | None = None) -> UserRecord:
-        """One account of a tenant, or of any (None).
+        """Return one account of a tenant, or of any (None).
 
         Raises:
             UserNotFound: there is none of that id.
@@ -148,7 +148,7 @@ class Accounts:
             return session.scalars(select(User.user_id).limit(1)).first() is not None
 
     def usernames_with_default_password(self) -> builtins.list[str]:
-        """Accounts whose published password is in force, sorted by username."""
+        """Return accounts whose published password is in force, sorted by username."""
         with self._database.read() as session:
             names = select(User.username).where(User.password_is_default).order_by(User.username)
             return [*session.scalars(names)]

@@ -37,7 +37,7 @@ class CreatedKey:
 
 
 def digest(secret: str) -> str:
-    """Hexadecimal SHA-256 of a key. A key holds 256 random bits, so a slow password hash would add nothing."""
+    """Return hexadecimal SHA-256 of a key. A key holds 256 random bits, so a slow password hash would add nothing."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -193,7 +193,7 @@ class ApiKeys:
             return [self._record(key) for key in session.scalars(query)]
 
     def get(self, key_id: str, owner: str | None) -> ApiKeyRecord:
-        """One key of an account, or of any (None).
+        """Return one key of an account, or of any (None).
 
         Raises:
             ApiKeyNotFound: there is none of that id.

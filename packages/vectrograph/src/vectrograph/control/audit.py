@@ -203,7 +203,7 @@ class AuditLog:
             self._release(slots)
 
     def list(self, tenant: str | None, *, before: int | None = None, limit: int = 100) -> builtins.list[AuditRecord]:
-        """Entries of a tenant, or of all (None), newest first: at most `limit` with a number below `before`."""
+        """Return entries of a tenant, or of all (None), newest first: at most `limit` with a number below `before`."""
         try:
             self.move()
         except DomainError as error:

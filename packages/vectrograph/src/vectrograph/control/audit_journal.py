@@ -123,7 +123,7 @@ class AuditJournal:
         _write(self._file, bytes(_FRAME_BYTES), slot * _SLOT_BYTES)
 
     def pending(self) -> Iterator[tuple[int, Entry, Outcome | None]]:
-        """Slot, intent and outcome of every act that the database may not have yet."""
+        """Yield slot, intent and outcome of every act that the database may not have yet."""
         for slot in range(SLOTS):
             page = os.pread(self._file, _SLOT_BYTES, slot * _SLOT_BYTES)
             intent = _unframed(page[:_INTENT_BYTES])

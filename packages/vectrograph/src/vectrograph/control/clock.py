@@ -12,5 +12,5 @@ DAY: Final = 86_400 * SECOND
 
 
 def now() -> int:
-    """Microseconds since 1970-01-01 UTC."""
+    """Return microseconds since 1970-01-01 UTC."""
     return time.time_ns() // 1000

@@ -103,7 +103,7 @@ class FeedbackLog:
         self._total += size
 
     def get(self, feedback_id: str) -> FeedbackRecord | None:
-        """One submission with its items in their order; None when there is none of that id."""
+        """Return one submission with its items in their order; None when there is none of that id."""
         with self._database.read() as session:
             submission = session.get(FeedbackSession, feedback_id)
             return None if submission is None else _records(session, [submission])[0]
@@ -117,7 +117,7 @@ class FeedbackLog:
         before: tuple[int, str] | None = None,
         limit: int = 100,
     ) -> builtins.list[FeedbackRecord]:
-        """Submissions on a collection, newest first.
+        """Return submissions on a collection, newest first.
 
         Args:
             tenant, collection: whose, on what.
@@ -139,7 +139,7 @@ class FeedbackLog:
     def relevance(
         self, tenant: str, collection: str, query: str, results: Sequence[str], *, limit: int = 10_000
     ) -> builtins.list[tuple[str, int]]:
-        """Id and relevance score of the newest judgements of some results of one query text, `limit` at most."""
+        """Return id and relevance score of the newest judgements of some results of one query text, `limit` at most."""
         wanted = (
             select(FeedbackJudgement.result_id, FeedbackJudgement.relevance_score)
             .join(FeedbackSession, FeedbackSession.feedback_id == FeedbackJudgement.feedback_id)
@@ -168,7 +168,7 @@ def _stored(session: Session, *which: ColumnElement[bool]) -> int:
 
 
 def _records(session: Session, submissions: Sequence[FeedbackSession]) -> list[FeedbackRecord]:
-    """Submissions with their items."""
+    """Return submissions with their items."""
     items: dict[str, list[FeedbackItem]] = {submission.feedback_id: [] for submission in submissions}
     judgements = session.scalars(
         select(FeedbackJudgement)

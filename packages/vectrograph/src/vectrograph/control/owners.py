@@ -44,7 +44,7 @@ class CollectionOwners:
             _forget_feedback(session, tenant, name)
 
     def all(self) -> list[tuple[str, str]]:
-        """Tenant and name of everything that has an owner."""
+        """Return tenant and name of everything that has an owner."""
         with self._database.read() as session:
             return [
                 (tenant, name) for tenant, name in session.execute(select(CollectionOwner.tenant, CollectionOwner.name))

@@ -21,7 +21,7 @@ class Embedder(Protocol):
         ...
 
     def embed(self, texts: Sequence[str]) -> Vector:
-        """One row per text.
+        """Return one row per text.
 
         Returns:
             float32, shape (len(texts), dimension), C-contiguous. Rows have length 1; a text without any token gives a

@@ -108,7 +108,7 @@ class InvalidArgument(DomainError):
 
     @classmethod
     def of(cls, field: str | Place, message: str, kind: str = "value_error") -> Self:
-        """One error about one field.
+        """Return one error about one field.
 
         >>> InvalidArgument.of("top_k", "must be at most 1000").details["errors"]
         [{'field': 'top_k', 'message': 'must be at most 1000', 'type': 'value_error'}]
@@ -234,7 +234,7 @@ class TooLarge(DomainError):
 
     @classmethod
     def of(cls, field: str | Place, message: str, limit: int, unit: str) -> Self:
-        """One error about one field.
+        """Return one error about one field.
 
         >>> TooLarge.of(("texts",), "holds 3 items and the limit is 2.", 2, "items").message
         'texts holds 3 items and the limit is 2.'

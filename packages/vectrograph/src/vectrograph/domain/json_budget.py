@@ -43,7 +43,7 @@ class JsonBudget:
 
     @classmethod
     def of(cls, limits: Limits) -> "JsonBudget":
-        """Room for a full batch, or the largest payload, and for the vectors of the largest body.
+        """Return room for a full batch, or the largest payload, and for the vectors of the largest body.
 
         >>> budget = JsonBudget.of(Limits())
         >>> budget.require(b'{"tokens":[{},{}]}', "body")

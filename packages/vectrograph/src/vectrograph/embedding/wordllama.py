@@ -74,7 +74,8 @@ class WordllamaEmbedder:
         self._loaded()
 
     def embed(self, texts: Sequence[str]) -> Vector:
-        """One row per text, float32, shape (len(texts), 256), C-contiguous; length 1, or zero when there is no token.
+        """Return one row per text, float32, shape (len(texts), 256), C-contiguous; length 1, or zero when there is no
+        token.
 
         Raises:
             Unavailable: the model cannot be loaded.
@@ -148,7 +149,7 @@ def _unreadable() -> Unavailable:
 
 
 def _batches(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Slices of the texts, each with the position of its first one."""
+    """Yield slices of the texts, each with the position of its first one."""
     first, size = 0, 0
     for position, text in enumerate(texts):
         if position > first and (position - first == _BATCH_TEXTS or size + len(text) > _BATCH_CHARACTERS):

@@ -63,7 +63,7 @@ class Engine(Protocol):
         ...
 
     def describe(self, ref: CollectionRef) -> CollectionInfo:
-        """One collection as it stands.
+        """Return one collection as it stands.
 
         Raises:
             CollectionNotFound: there is none.
@@ -113,7 +113,7 @@ class Engine(Protocol):
         ...
 
     def search(self, ref: CollectionRef, request: SearchRequest, *, deadline: float | None = None) -> Results:
-        """Nearest points for each query vector, all answered from one state of the collection.
+        """Return nearest points for each query vector, all answered from one state of the collection.
 
         Raises:
             CollectionNotFound, CollectionQuarantined.
@@ -124,7 +124,8 @@ class Engine(Protocol):
         ...
 
     def scroll(self, ref: CollectionRef, request: ScrollRequest, *, deadline: float | None = None) -> ScrollPage:
-        """One page of points in a stable order; points present throughout, with an unchanged sort key, appear once.
+        """Return one page of points in a stable order; points present throughout, with an unchanged sort key, appear
+        once.
 
         Raises:
             CollectionNotFound, CollectionQuarantined.

@@ -61,7 +61,7 @@ class Template:
 
     @classmethod
     def of(cls, path: str, endpoints: Mapping[str, GatewayEndpoint]) -> "Template":
-        """From a path of the table."""
+        """Build from a path of the table."""
         parts = list(enumerate(path[1:].split("/")))
         fixed = tuple((place, part.encode()) for place, part in parts if not part.startswith("{"))
         varying = tuple((place, part[1:-1]) for place, part in parts if part.startswith("{"))

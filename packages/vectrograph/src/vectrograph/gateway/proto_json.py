@@ -63,7 +63,7 @@ def read_message(kind: type[S], body: bytes, limits: Limits) -> S:
 
 @cache
 def _batches(kind: type[msgspec.Struct]) -> frozenset[str]:
-    """Both spellings of the fields that are lists of anything but numbers."""
+    """Return both spellings of the fields that are lists of anything but numbers."""
     hints = get_type_hints(kind, include_extras=True)
     bare = [(field, _bare(hints[field.name])[0]) for field in msgspec.structs.fields(kind)]
     lists = [field for field, hint in bare if get_origin(hint) is list and get_args(hint) != (float,)]
@@ -117,7 +117,7 @@ def _read_struct(kind: type[S], document: Any, where: str) -> S:
 
 @cache
 def _fields(kind: type[msgspec.Struct]) -> Mapping[str, tuple[str, Reader]]:
-    """Both spellings of each field to its attribute and reader."""
+    """Return both spellings of each field to its attribute and reader."""
     hints = get_type_hints(kind, include_extras=True)
     found: dict[str, tuple[str, Reader]] = {}
     for field in msgspec.structs.fields(kind):

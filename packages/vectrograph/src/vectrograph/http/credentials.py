@@ -41,7 +41,7 @@ def credential_of(headers: Headers) -> str:
 
 
 def offered_by(headers: Headers) -> str | None:
-    """As `credential_of`, with None when there is no credential."""
+    """Do as `credential_of`, with None when there is no credential."""
     try:
         return credential_of(headers)
     except Unauthenticated:

@@ -67,7 +67,8 @@ def decode_id(field: str, text: str) -> int:
 
 
 def as_vector(values: list[float]) -> Vector:
-    """Numbers as float32, shape (n,). Those beyond its range become infinite, which the services refuse by position.
+    """Return numbers as float32, shape (n,). Those beyond its range become infinite, which the services refuse by
+    position.
 
     >>> as_vector([1.0, 0.5]).dtype
     dtype('float32')

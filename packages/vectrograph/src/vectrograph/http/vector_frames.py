@@ -46,7 +46,7 @@ class Rows:
         self._taken: set[int] = set()
 
     def take(self, number: int, field: str | Place) -> Vector:
-        """One row, shape (dimension,).
+        """Return one row, shape (dimension,).
 
         Raises:
             InvalidArgument: there is no such row, or it was taken before; `field` names who asks.
@@ -60,7 +60,7 @@ class Rows:
         return row
 
     def take_many(self, numbers: Sequence[int], field: str) -> Vector:
-        """Several rows as a matrix, shape (numbers, dimension), without a copy when they are all in their order.
+        """Return several rows as a matrix, shape (numbers, dimension), without a copy when they are all in their order.
 
         Raises:
             InvalidArgument: as `take`.
@@ -141,7 +141,7 @@ def framed_text(text: bytes) -> bytes:
 
 
 def as_lists(value: Any) -> Any:
-    """Vectors for JSON: hook of an encoder.
+    """Return vectors for JSON: hook of an encoder.
 
     Raises:
         NotImplementedError: this is no vector.

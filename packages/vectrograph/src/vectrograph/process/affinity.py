@@ -191,7 +191,7 @@ class _Load:
 
 
 def _first_choice(allowed: Collection[int], process: int) -> int | None:
-    """One of the fastest cores, not the first if there is another: that one answers most interrupts."""
+    """Return one of the fastest cores, not the first if there is another: that one answers most interrupts."""
     if len(allowed) < 2:
         return None
     speeds = {core: _speed(core) for core in allowed}
@@ -218,7 +218,7 @@ def _run_on(cores: Collection[int]) -> None:
 
 
 def _pinned_tasks(core: int | None) -> list[int]:
-    """Threads of this process that run on this core only, also those of libraries."""
+    """Return threads of this process that run on this core only, also those of libraries."""
     found = []
     for task in _TASKS.iterdir() if core is not None else ():
         try:
@@ -230,7 +230,7 @@ def _pinned_tasks(core: int | None) -> list[int]:
 
 
 def _ran(task: int) -> float:
-    """Seconds that a thread has run: https://docs.kernel.org/scheduler/sched-stats.html."""
+    """Return seconds that a thread has run: https://docs.kernel.org/scheduler/sched-stats.html."""
     try:
         return int((_TASKS / str(task) / "schedstat").read_bytes().split()[0]) / 1e9
     except (OSError, IndexError):
@@ -238,7 +238,7 @@ def _ran(task: int) -> float:
 
 
 def _idle_seconds() -> dict[int, float]:
-    """Seconds that each core has had nothing to do: https://docs.kernel.org/filesystems/proc.html#miscellaneous."""
+    """Return seconds that each core has had nothing to do: https://docs.kernel.org/filesystems/proc.html#miscellaneous."""
     ticks = os.sysconf("SC_CLK_TCK")
     idle = {}
     for line in _STAT.read_text(encoding="ascii").splitlines():

@@ -58,7 +58,7 @@ class Certificates:
         return context
 
     def grpc_credentials(self) -> grpc.ServerCredentials:
-        """Credentials for the gRPC server, which look at the files in each handshake."""
+        """Return credentials for the gRPC server, which look at the files in each handshake."""
         return grpc.dynamic_ssl_server_credentials(
             self._configuration(),
             self._fetch,  # type: ignore[arg-type]  # grpc's documentation allows None, its stubs do not

@@ -5,7 +5,7 @@ from vectrograph.rest import requests, responses
 
 
 def login(context: Context, body: requests.Login) -> responses.Session:
-    """POST /api/v1/auth/login."""
+    """Answer POST /api/v1/auth/login."""
     pair = context.services.sessions.login(body.username, body.password, context.origin)
     return responses.Session(
         access_token=pair.access_token,
@@ -16,7 +16,7 @@ def login(context: Context, body: requests.Login) -> responses.Session:
 
 
 def refresh(context: Context, body: requests.Refresh) -> responses.TokenPair:
-    """POST /api/v1/auth/refresh."""
+    """Answer POST /api/v1/auth/refresh."""
     pair = context.services.sessions.refresh(body.refresh_token, context.origin)
     return responses.TokenPair(
         access_token=pair.access_token, refresh_token=pair.refresh_token, expires_in=pair.expires_in
@@ -24,17 +24,17 @@ def refresh(context: Context, body: requests.Refresh) -> responses.TokenPair:
 
 
 def logout(context: Context, _: requests.Logout) -> responses.Success:
-    """POST /api/v1/auth/logout."""
+    """Answer POST /api/v1/auth/logout."""
     context.services.sessions.logout(context.call)
     return responses.Success(message="Logged out.")
 
 
 def me(context: Context, _: None) -> responses.User:
-    """GET /api/v1/auth/me."""
+    """Answer GET /api/v1/auth/me."""
     return responses.User.of(context.services.sessions.me(context.call))
 
 
 def change_password(context: Context, body: requests.PasswordChange) -> responses.Success:
-    """POST /api/v1/auth/change-password."""
+    """Answer POST /api/v1/auth/change-password."""
     context.services.sessions.change_password(context.call, body.old_password, body.new_password)
     return responses.Success(message="Password changed.")

@@ -13,7 +13,7 @@ from vectrograph.http.context import Context, Page
 
 
 def documentation_page(_: Context, __: None) -> Page:
-    """GET /docs."""
+    """Answer GET /docs."""
     return _page()
 
 

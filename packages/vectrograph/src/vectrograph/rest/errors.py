@@ -35,7 +35,7 @@ _INTERNAL: Final = "Something went wrong on the server; report the request id, i
 
 
 def status_of(kind: type[domain.DomainError]) -> int:
-    """Status of a domain error: its own entry in `STATUS`, else that of the nearest base class.
+    """Return status of a domain error: its own entry in `STATUS`, else that of the nearest base class.
 
     >>> status_of(domain.PointNotFound)
     404

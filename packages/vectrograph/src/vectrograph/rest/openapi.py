@@ -171,7 +171,9 @@ def _responses(operation: Operation) -> dict[str, Any]:
 
 
 def _failures(operation: Operation) -> dict[int, set[str]]:
-    """Statuses with the codes behind them: those of every route, those that this one's parts bring, and its own."""
+    """Return statuses with the codes behind them: those of every route, those that this one's parts bring, and
+    its own.
+    """
     failures: dict[int, set[str]] = {
         400: {MalformedRequest.code, HostNotAllowed.code},
         413: {errors.TooLarge.code},

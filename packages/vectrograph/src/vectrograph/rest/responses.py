@@ -24,7 +24,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def moment(microseconds: int) -> datetime:
-    """Integer microseconds since 1970 as a time in UTC, exact.
+    """Return integer microseconds since 1970 as a time in UTC, exact.
 
     >>> moment(1_000_001).isoformat()
     '1970-01-01T00:00:01.000001+00:00'
@@ -33,7 +33,7 @@ def moment(microseconds: int) -> datetime:
 
 
 def moment_or_none(microseconds: int | None) -> datetime | None:
-    """As `moment`, for what may not have happened."""
+    """Do as `moment`, for what may not have happened."""
     return None if microseconds is None else moment(microseconds)
 
 
@@ -52,7 +52,7 @@ class User(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, record: UserRecord) -> "User":
-        """From the record of the account."""
+        """Build from the record of the account."""
         return cls(
             user_id=record.user_id,
             username=record.username,
@@ -89,7 +89,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, record: AuditRecord) -> "AuditEntry":
-        """From the record of the entry."""
+        """Build from the record of the entry."""
         return cls(
             entry_id=record.entry_id,
             at=moment(record.at),
@@ -147,7 +147,7 @@ class Token(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, point: Point, include: Include = WHOLE) -> "Token":
-        """From a point of the collection `tokens`, as far as these parts are wanted and were read."""
+        """Build from a point of the collection `tokens`, as far as these parts are wanted and were read."""
         return cls(
             id=int(point.id),
             text=point.text if include.text else None,
@@ -224,7 +224,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, record: ApiKeyRecord) -> "ApiKey":
-        """From the record of the key."""
+        """Build from the record of the key."""
         return cls(**_key_fields(record))
 
 
@@ -238,7 +238,7 @@ class ApiKeyCreated(ApiKey, frozen=True, kw_only=True):
 
     @classmethod
     def with_secret(cls, record: ApiKeyRecord, secret: str) -> "ApiKeyCreated":
-        """From the record of the key and its text."""
+        """Build from the record of the key and its text."""
         return cls(api_key=secret, **_key_fields(record))
 
 

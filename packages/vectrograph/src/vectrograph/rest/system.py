@@ -11,7 +11,7 @@ from vectrograph.rest import responses
 
 
 def index(context: Context, _: None) -> responses.Index:
-    """GET /."""
+    """Answer GET /."""
     return responses.Index(
         name="vectrograph",
         version=context.application.version,
@@ -22,17 +22,17 @@ def index(context: Context, _: None) -> responses.Index:
 
 
 def openapi(context: Context, _: None) -> Page:
-    """GET /openapi.json."""
+    """Answer GET /openapi.json."""
     return Page(context.application.document, "application/json")
 
 
 def live(_: Context, __: None) -> responses.Liveness:
-    """GET /livez."""
+    """Answer GET /livez."""
     return responses.Liveness()
 
 
 def ready(context: Context, _: None) -> responses.Readiness:
-    """GET /readyz.
+    """Answer GET /readyz.
 
     Raises:
         Unavailable: storage does not answer.
@@ -44,7 +44,7 @@ def ready(context: Context, _: None) -> responses.Readiness:
 
 
 def health(context: Context, _: None) -> responses.Health:
-    """GET /api/v1/health."""
+    """Answer GET /api/v1/health."""
     report = context.services.health.check()
     return responses.Health(
         status=report.status.value,
@@ -56,7 +56,7 @@ def health(context: Context, _: None) -> responses.Health:
 
 
 def status(context: Context, _: None) -> responses.Status:
-    """GET /api/v1/status."""
+    """Answer GET /api/v1/status."""
     report = context.services.health.status(context.call)
     return responses.Status(
         status=report.status.value,
@@ -75,7 +75,7 @@ def status(context: Context, _: None) -> responses.Status:
 
 
 def limits(context: Context, _: None) -> responses.LimitsAdvertised:
-    """GET /api/v1/limits."""
+    """Answer GET /api/v1/limits."""
     embeddings = context.services.embeddings
     return responses.LimitsAdvertised(
         **asdict(context.services.limits),

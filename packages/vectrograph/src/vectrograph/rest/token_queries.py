@@ -19,7 +19,7 @@ _PARTS: Final = ("text", "metadata", "embedding")
 
 
 def query(context: Context, body: requests.TokenQuery) -> responses.QueryResults | Lines:
-    """POST /api/v1/tokens/query."""
+    """Answer POST /api/v1/tokens/query."""
     queries, question = context.services.tokens.queries, _question(body)
     given = [name for name in ("query_vector", "text", "token_id") if getattr(body, name) is not None]
     if len(given) != 1:
@@ -36,7 +36,7 @@ def query(context: Context, body: requests.TokenQuery) -> responses.QueryResults
 
 
 def query_many(context: Context, body: requests.TokenQueryMany) -> responses.QueryManyResults:
-    """POST /api/v1/tokens/query/many."""
+    """Answer POST /api/v1/tokens/query/many."""
     queries, question = context.services.tokens.queries, _question(body)
     given = [name for name in ("query_vectors", "texts") if getattr(body, name) is not None]
     if len(given) != 1:
@@ -50,14 +50,14 @@ def query_many(context: Context, body: requests.TokenQueryMany) -> responses.Que
 
 
 def export(context: Context, query: requests.Export) -> Lines:
-    """GET /api/v1/tokens/export."""
+    """Answer GET /api/v1/tokens/export."""
     include = include_of_text(query.include)
     pages = context.services.tokens.walk(context.call, filter=filter_of_text(query.filter), include=include)
     return Lines(_tokens(page) for page in pages)
 
 
 def delete_many(context: Context, body: requests.TokenDelete) -> responses.TokensDeleted:
-    """POST /api/v1/tokens/delete."""
+    """Answer POST /api/v1/tokens/delete."""
     given = [name for name in ("ids", "filter") if getattr(body, name) is not None]
     if len(given) != 1:
         raise _one_of("ids", "ids or filter", given)

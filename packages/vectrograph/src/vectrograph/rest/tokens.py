@@ -16,7 +16,7 @@ _DEFAULT_PAGE: Final = 100
 
 
 def create(context: Context, body: requests.TokenCreate) -> responses.Token:
-    """POST /api/v1/tokens."""
+    """Answer POST /api/v1/tokens."""
     point = context.services.tokens.create(
         context.call,
         body.text,
@@ -28,7 +28,7 @@ def create(context: Context, body: requests.TokenCreate) -> responses.Token:
 
 
 def create_many(context: Context, body: requests.TokenBatch) -> responses.TokensCreated:
-    """POST /api/v1/tokens/batch."""
+    """Answer POST /api/v1/tokens/batch."""
     items = [
         NewToken(item.text, item.metadata, context.vector(("tokens", position, "embedding"), item.embedding))
         for position, item in enumerate(body.tokens)
@@ -39,7 +39,7 @@ def create_many(context: Context, body: requests.TokenBatch) -> responses.Tokens
 
 
 def list_page(context: Context, query: requests.Page) -> responses.TokenPage:
-    """GET /api/v1/tokens."""
+    """Answer GET /api/v1/tokens."""
     largest = context.services.limits.max_page
     limit = min(_DEFAULT_PAGE, largest) if isinstance(query.limit, UnsetType) else query.limit
     page = context.services.tokens.list(
@@ -58,12 +58,12 @@ def list_page(context: Context, query: requests.Page) -> responses.TokenPage:
 
 
 def get(context: Context, _: None) -> responses.Token:
-    """GET /api/v1/tokens/{token_id}."""
+    """Answer GET /api/v1/tokens/{token_id}."""
     return responses.Token.of(context.services.tokens.get(context.call, _token_id(context)))
 
 
 def update(context: Context, body: requests.TokenUpdate) -> responses.Token:
-    """PUT /api/v1/tokens/{token_id}."""
+    """Answer PUT /api/v1/tokens/{token_id}."""
     embedding: Vector | Keep | None = KEEP
     if not isinstance(body.embedding, UnsetType):
         embedding = context.vector("embedding", body.embedding)
@@ -78,12 +78,12 @@ def update(context: Context, body: requests.TokenUpdate) -> responses.Token:
 
 
 def delete(context: Context, _: None) -> None:
-    """DELETE /api/v1/tokens/{token_id}."""
+    """Answer DELETE /api/v1/tokens/{token_id}."""
     context.services.tokens.delete(context.call, _token_id(context))
 
 
 def embed(context: Context, body: requests.EmbeddingRequest) -> responses.Embeddings:
-    """POST /api/v1/embeddings."""
+    """Answer POST /api/v1/embeddings."""
     embeddings = context.services.embeddings
     rows = embeddings.embed(context.call, body.texts)
     return responses.Embeddings(embeddings=list(rows), model=embeddings.model, dimension=embeddings.dimension)

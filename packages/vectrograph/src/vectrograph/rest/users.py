@@ -5,7 +5,7 @@ from vectrograph.rest import requests, responses
 
 
 def create(context: Context, body: requests.UserCreate) -> responses.User:
-    """POST /api/v1/users."""
+    """Answer POST /api/v1/users."""
     record = context.services.users.create(
         context.call,
         username=body.username,
@@ -19,42 +19,42 @@ def create(context: Context, body: requests.UserCreate) -> responses.User:
 
 
 def list_all(context: Context, _: None) -> responses.UserList:
-    """GET /api/v1/users."""
+    """Answer GET /api/v1/users."""
     records = context.services.users.list(context.call)
     return responses.UserList(users=[responses.User.of(record) for record in records], total=len(records))
 
 
 def get(context: Context, _: None) -> responses.User:
-    """GET /api/v1/users/{user_id}."""
+    """Answer GET /api/v1/users/{user_id}."""
     return responses.User.of(context.services.users.get(context.call, context.path["user_id"]))
 
 
 def set_role(context: Context, body: requests.UserRole) -> responses.User:
-    """POST /api/v1/users/{user_id}/role."""
+    """Answer POST /api/v1/users/{user_id}/role."""
     return responses.User.of(context.services.users.set_role(context.call, context.path["user_id"], body.role))
 
 
 def set_password(context: Context, body: requests.UserPassword) -> responses.User:
-    """POST /api/v1/users/{user_id}/password."""
+    """Answer POST /api/v1/users/{user_id}/password."""
     return responses.User.of(context.services.users.set_password(context.call, context.path["user_id"], body.password))
 
 
 def disable(context: Context, _: None) -> responses.User:
-    """POST /api/v1/users/{user_id}/disable."""
+    """Answer POST /api/v1/users/{user_id}/disable."""
     return responses.User.of(context.services.users.set_disabled(context.call, context.path["user_id"], True))
 
 
 def enable(context: Context, _: None) -> responses.User:
-    """POST /api/v1/users/{user_id}/enable."""
+    """Answer POST /api/v1/users/{user_id}/enable."""
     return responses.User.of(context.services.users.set_disabled(context.call, context.path["user_id"], False))
 
 
 def delete(context: Context, _: None) -> None:
-    """DELETE /api/v1/users/{user_id}."""
+    """Answer DELETE /api/v1/users/{user_id}."""
     context.services.users.delete(context.call, context.path["user_id"])
 
 
 def entries(context: Context, query: requests.AuditPage) -> responses.AuditEntries:
-    """GET /api/v1/audit."""
+    """Answer GET /api/v1/audit."""
     records = context.services.audit.list(context.call, before=query.before, limit=query.limit)
     return responses.AuditEntries(entries=[responses.AuditEntry.of(record) for record in records])

@@ -41,7 +41,7 @@ def message_of(error: DomainError) -> str:
 
 
 def trailers_of(error: DomainError, request_id: str) -> tuple[tuple[str, str | bytes], ...]:
-    """Trailing metadata of a failed call.
+    """Return trailing metadata of a failed call.
 
     >>> from vectrograph.domain import errors
     >>> trailers_of(errors.RateLimited("slow down", retry_after=1.5), "r-1")
@@ -56,7 +56,9 @@ def trailers_of(error: DomainError, request_id: str) -> tuple[tuple[str, str | b
 
 
 def _details(details: Mapping[str, Any]) -> bytes:
-    """Details as JSON within the limit: a list of errors loses its tail, anything else that is too long stays out."""
+    """Return details as JSON within the limit: a list of errors loses its tail, anything else that is too long
+    stays out.
+    """
     encoded = _json(details)
     listed = details.get("errors") or []
     while len(encoded) > _MAX_DETAILS_BYTES and listed:

@@ -145,7 +145,7 @@ class Exchange:
         self._context.abort(status, message_of(error))
 
     def _record(self, status: grpc.StatusCode, error_code: str | None = None) -> None:
-        """One line, of level info when there is something to see."""
+        """Write one line, of level info when there is something to see."""
         milliseconds = round((time.perf_counter() - self._started) * 1000, 3)
         facts = {} if error_code is None else {"error_code": error_code}
         failed = status is not grpc.StatusCode.OK

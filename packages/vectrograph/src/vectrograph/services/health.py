@@ -159,7 +159,7 @@ def _quarantined(collections: list[CollectionOutline]) -> dict[str, str]:
 
 
 def memory_usage_mb() -> float:
-    """Resident memory of this process in MiB: the current one on Linux, elsewhere the peak, and 0.0 on Windows.
+    """Return resident memory of this process in MiB: the current one on Linux, elsewhere the peak, and 0.0 on Windows.
 
     >>> memory_usage_mb() > 1
     True

@@ -44,7 +44,7 @@ class Pending(Protocol):
 
 
 def hedged(effect: Hedged, start: Callable[[Send[Any]], Pending]) -> bytes:
-    """Perform the effect and blocks while it does.
+    """Perform the effect and block while it lasts.
 
     Args:
         effect: what to send, and when to send it again.

@@ -55,7 +55,7 @@ def get_user_profile() -> Call[UserProfile]:
 
 
 def update_user_profile(plan: str) -> Call[tuple[UserProfile, str]]:
-    """Another plan for the caller; with the profile comes a new JWT, empty when the caller had none."""
+    """Return another plan for the caller; with the profile comes a new JWT, empty when the caller had none."""
     request = wire.UpdateUserProfileRequest(plan=plan_number(plan))
 
     def read(answer: bytes) -> tuple[UserProfile, str]:

@@ -98,7 +98,7 @@ def upsert_if(
     if_version: Mapping[str, int] | None,
     if_match: FilterLike | None,
 ) -> Call[list[PointOutcome]] | None:
-    """Points that are stored where a condition holds; None when there are no points.
+    """Return points that are stored where a condition holds; None when there are no points.
 
     Raises:
         InvalidArgumentError: an argument is wrong, or there is no condition.

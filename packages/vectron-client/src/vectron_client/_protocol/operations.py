@@ -143,7 +143,7 @@ def _upsert(head: bytes, shares: list[bytes], forms: ServerForms | None) -> Call
 
 
 def get(collection: str, point_id: str) -> Call[Point]:
-    """One point."""
+    """Return one point."""
 
     def read(answer: bytes) -> Point:
         point = decode_point(answer)
@@ -169,7 +169,7 @@ def message_limit(options: ClientOptions) -> int:
 
 
 def update_user_profile(plan: str) -> Call[UserProfile]:
-    """Another plan for the caller.
+    """Return another plan for the caller.
 
     Raises:
         InvalidArgumentError: there is no such plan.

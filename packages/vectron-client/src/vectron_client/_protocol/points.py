@@ -53,7 +53,7 @@ def encode_vector(vector: Any, dimension: int) -> bytes:
 
 
 def encode_vectors(vectors: Any, dimension: int) -> tuple[bytes, int]:
-    """Query vectors, one after the other, and how many they are.
+    """Return query vectors, one after the other, and how many they are.
 
     Args:
         vectors: a numpy array of shape (queries, dimension), or an iterable of vectors as `Point.vector` takes them.

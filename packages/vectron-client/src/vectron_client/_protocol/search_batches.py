@@ -56,7 +56,7 @@ class SearchMany:
         self._step = max(1, min(_MAX_RESULTS // max(1, self._top_k or 10), room // max(1, self._width)))
 
     def batches(self, plan: RetryPlan) -> Iterator[Flow[list[SearchHits]]]:
-        """Flows of one message each, to be run one after the other; begins behind what has been found."""
+        """Yield flows of one message each, to be run one after the other; begins behind what has been found."""
         while (start := len(self.found)) < self._queries:
             end = min(self._queries, start + self._step)
             vectors = self._packed[start * self._width : end * self._width]  # all of it is no copy
@@ -81,11 +81,11 @@ class SearchMany:
         return self._search(len(self.found)), Deadline.after(self._left())
 
     def take_batch(self, found: list[SearchHits]) -> None:
-        """Receives what a flow of `batches` found."""
+        """Receive what a flow of `batches` found."""
         self.found += found
 
     def singles(self, plan: RetryPlan) -> Iterator[Flow[tuple[int, list[SearchResult]]]]:
-        """Flows of one query each, to be run in any order."""
+        """Yield flows of one query each, to be run in any order."""
         self.found = [SearchHits.of([])] * self._queries
         for place in range(self._queries):
             yield self._numbered(place, self._search(place), plan)
@@ -102,7 +102,7 @@ class SearchMany:
         return place, results
 
     def take_single(self, found: tuple[int, list[SearchResult]]) -> None:
-        """Receives what a flow of `singles` found."""
+        """Receive what a flow of `singles` found."""
         place, results = found
         self.found[place] = SearchHits.of(results)
 

@@ -38,11 +38,11 @@ class Deadline:
         return cls(math.inf if seconds is None else clock() + seconds, clock, seconds)
 
     def remaining(self) -> float:
-        """Seconds left, never below zero; infinity when there is no deadline."""
+        """Return seconds left, never below zero; infinity when there is no deadline."""
         return max(0.0, self.at - self.clock())
 
     def timeout(self) -> float | None:
-        """Seconds left as libraries take a time-out: None when there is no deadline."""
+        """Return seconds left as libraries take a time-out: None when there is no deadline."""
         return None if math.isinf(self.at) else self.remaining()
 
     @property

@@ -48,7 +48,7 @@ class Sleep:
 
 
 def run(flow: Flow[T], perform: Callable[[Any], Any]) -> T:
-    """Drives a flow with a plain function that performs its effects.
+    """Drive a flow with a plain function that performs its effects.
 
     Args:
         flow: a fresh generator.
@@ -72,7 +72,7 @@ def run(flow: Flow[T], perform: Callable[[Any], Any]) -> T:
 
 
 async def run_async(flow: Flow[T], perform: Callable[[Any], Awaitable[Any]]) -> T:
-    """Drives a flow with a coroutine function that performs its effects; otherwise as `run`."""
+    """Drive a flow with a coroutine function that performs its effects; otherwise as `run`."""
     try:
         effect = next(flow)
         while True:

@@ -114,7 +114,7 @@ def settled(vector: Any, label: str = "vector") -> Any:
 
 
 def to_list(data: bytes | bytearray | memoryview) -> list[float]:
-    """Little-endian float32 bytes as a list of Python floats.
+    """Return little-endian float32 bytes as a list of Python floats.
 
     Raises:
         ValueError: the length is no multiple of 4.
@@ -130,7 +130,7 @@ def to_list(data: bytes | bytearray | memoryview) -> list[float]:
 
 
 def to_array(data: bytes | bytearray | memoryview) -> Any:
-    """Little-endian float32 bytes as a numpy array of shape (n,) and dtype float32 that shares their memory.
+    """Return little-endian float32 bytes as a numpy array of shape (n,) and dtype float32 that shares their memory.
 
     Raises:
         ImportError: numpy is not installed.

@@ -120,7 +120,7 @@ class Database:
 
     @contextmanager
     def write(self, *, invalidates: bool = False, leaving: int = 0, routine: bool = False) -> Iterator[Session]:
-        """One transaction, committed and on disk when the block ends without an error.
+        """Provide one transaction, committed and on disk when the block ends without an error.
 
         Args:
             invalidates: credentials that were good may be so no more; the epoch rises in the same transaction.

@@ -374,7 +374,7 @@ class Safekeeping:
             return None, str(error)
 
     def _examined(self, record: Record | None) -> tuple[int, int]:
-        """Identity and generation of a database that is whole as far as SQLite and the record can tell.
+        """Return identity and generation of a database that is whole as far as SQLite and the record can tell.
 
         Raises:
             sqlite3.DatabaseError: it is not.
@@ -458,7 +458,8 @@ def _generation(path: Path) -> int:
 
 
 def _checksum(path: Path) -> int:
-    """CRC-32 of a database, less what a copy has of its own: counters of changes and of schema, version of SQLite.
+    """Return CRC-32 of a database, less what a copy has of its own: counters of changes and of schema, version of
+    SQLite.
 
     As `_generation` only for a file that this process is not using.
     """

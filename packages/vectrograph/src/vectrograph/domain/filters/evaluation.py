@@ -209,7 +209,7 @@ def value_at(value: Any, path: Path) -> Any:
 
 
 def instant(text: str) -> int | None:
-    """Microseconds since 1970-01-01 UTC of an ISO 8601 date or time (without offset: UTC), else None.
+    """Return microseconds since 1970-01-01 UTC of an ISO 8601 date or time (without offset: UTC), else None.
 
     >>> instant("1970-01-01T00:00:01Z"), instant("1970-01-02"), instant("yesterday")
     (1000000, 86400000000, None)

@@ -39,7 +39,7 @@ class _OtherOps(Wrapper):
         return ops
 
     def write(self, ref: CollectionRef, ops: Sequence[Op], **options: Any) -> WriteResult:
-        """As `Engine.write`, of other operations."""
+        """Do as `Engine.write`, of other operations."""
         return self.inner.write(ref, self.changed(ops), **options)
 
 
@@ -55,7 +55,7 @@ class FirstOfADuplicateWins(_OtherOps):
     """Of a repeated id it keeps the first."""
 
     def changed(self, ops: Sequence[Op]) -> Sequence[Op]:
-        """Without later Puts of an id."""
+        """Leave out later Puts of an id."""
         seen: set[str | None] = set()
         kept: list[Op] = []
         for op in ops:
@@ -70,7 +70,7 @@ class RoundsVectors(_OtherOps):
     """Stores vectors in half precision."""
 
     def changed(self, ops: Sequence[Op]) -> Sequence[Op]:
-        """With rounded vectors; what overflows is left alone."""
+        """Return a copy with rounded vectors; what overflows is left alone."""
         return [op._replace(vector=_rounded(op.vector)) if isinstance(op, Put) else op for op in ops]
 
 
@@ -78,7 +78,7 @@ class PatchForgetsTheText(_OtherOps):
     """A patch of the payload removes the text."""
 
     def changed(self, ops: Sequence[Op]) -> Sequence[Op]:
-        """With None where a patch says KEEP."""
+        """Return a copy with None where a patch says KEEP."""
         return [replace(op, text=None) if isinstance(op, Patch) and op.text is KEEP else op for op in ops]
 
 
@@ -86,7 +86,7 @@ class WritesHalfABatch(Wrapper):
     """Of a batch that is refused, what came before the bad operation is written."""
 
     def write(self, ref: CollectionRef, ops: Sequence[Op], **options: Any) -> WriteResult:
-        """As `Engine.write`, one by one after a refusal."""
+        """Do as `Engine.write`, one by one after a refusal."""
         try:
             return self.inner.write(ref, ops, **options)
         except DomainError:
@@ -101,7 +101,7 @@ class IgnoresVersions(Wrapper):
     def write(
         self, ref: CollectionRef, ops: Sequence[Op], *, precondition: Precondition | None = None, **options: Any
     ) -> WriteResult:
-        """As `Engine.write`, without `if_version`."""
+        """Do as `Engine.write`, without `if_version`."""
         looser = replace(precondition, if_version=None) if precondition else None
         return self.inner.write(ref, ops, precondition=looser, **options)
 
@@ -112,7 +112,7 @@ class IgnoresTheCallersLimits(Wrapper):
     def write(
         self, ref: CollectionRef, ops: Sequence[Op], *, limits: WriteLimits | None = None, **options: Any
     ) -> WriteResult:
-        """As `Engine.write`, without the limits."""
+        """Do as `Engine.write`, without the limits."""
         return self.inner.write(ref, ops, **options)
 
 
@@ -122,7 +122,7 @@ class HandsBackWhatWasThere(Wrapper):
     def write(
         self, ref: CollectionRef, ops: Sequence[Op], *, returning: Include | None = None, **options: Any
     ) -> WriteResult:
-        """As `Engine.write`; what is handed back was read before."""
+        """Do as `Engine.write`; what is handed back was read before."""
         named = [getattr(op, "id", None) or "" for op in ops]
         before = self.inner.get(ref, named, include=returning or Include())
         result = self.inner.write(ref, ops, **options)
@@ -133,7 +133,7 @@ class ReplaysTellAnotherTime(Wrapper):
     """A replay says that it was written just now."""
 
     def write(self, ref: CollectionRef, ops: Sequence[Op], **options: Any) -> WriteResult:
-        """As `Engine.write`, of now."""
+        """Do as `Engine.write`, of now."""
         result = self.inner.write(ref, ops, **options)
         return replace(result, at=result.at + 1) if result.replayed else result
 
@@ -144,7 +144,7 @@ class ForgetsKeys(Wrapper):
     def write(
         self, ref: CollectionRef, ops: Sequence[Op], *, idempotency: IdempotencyKey | None = None, **options: Any
     ) -> WriteResult:
-        """As `Engine.write`, without the key."""
+        """Do as `Engine.write`, without the key."""
         return self.inner.write(ref, ops, **options)
 
 
@@ -154,7 +154,7 @@ class ReplaysForAnotherBody(Wrapper):
     def write(
         self, ref: CollectionRef, ops: Sequence[Op], *, idempotency: IdempotencyKey | None = None, **options: Any
     ) -> WriteResult:
-        """As `Engine.write`, with one body hash for all."""
+        """Do as `Engine.write`, with one body hash for all."""
         key = replace(idempotency, body_hash="") if idempotency else None
         return self.inner.write(ref, ops, idempotency=key, **options)
 
@@ -167,7 +167,7 @@ class ReadsAreStale(Wrapper):
         self._seen: dict[tuple[CollectionRef, str, Include], Any] = {}
 
     def get(self, ref: CollectionRef, ids: Sequence[str], *, include: Include = Include()) -> Points:
-        """As `Engine.get`, of a while ago."""
+        """Do as `Engine.get`, of a while ago."""
         points = self.inner.get(ref, ids, include=include)
         return [self._seen.setdefault((ref, name, include), point) for name, point in zip(ids, points, strict=True)]
 
@@ -184,7 +184,7 @@ class _OtherHits(Wrapper):
         return hits
 
     def search(self, ref: CollectionRef, request: SearchRequest, *, deadline: float | None = None) -> Results:
-        """As `Engine.search`, with other hits."""
+        """Do as `Engine.search`, with other hits."""
         results = self.inner.search(ref, self.asked(request), deadline=deadline)
         return [result._replace(hits=tuple(self.chosen(ref, request, result.hits))) for result in results]
 
@@ -193,7 +193,7 @@ class OneHitTooFew(_OtherHits):
     """Returns k - 1 hits."""
 
     def chosen(self, ref: CollectionRef, request: SearchRequest, hits: Sequence[Hit]) -> Sequence[Hit]:
-        """Without the k-th."""
+        """Leave out the k-th."""
         return hits[: max(1, request.k - 1)]
 
 
@@ -205,7 +205,7 @@ class OldestFirst(_OtherHits):
         return request._replace(k=self.capabilities.limits.max_k, offset=0) if 0 < request.k <= 10_000 else request
 
     def chosen(self, ref: CollectionRef, request: SearchRequest, hits: Sequence[Hit]) -> Sequence[Hit]:
-        """Sorted by age."""
+        """Return sorted by age."""
         ranked = sorted(hits, key=lambda hit: (hit.score, hit.point.created_seq))
         return ranked[request.offset : request.offset + request.k]
 
@@ -222,7 +222,7 @@ class FiltersTooLate(_OtherHits):
     """Takes the nearest k first and filters those."""
 
     def asked(self, request: SearchRequest) -> SearchRequest:
-        """Without the filter."""
+        """Leave out the filter."""
         return request._replace(filter=None, include=request.include._replace(payload=True))
 
     def chosen(self, ref: CollectionRef, request: SearchRequest, hits: Sequence[Hit]) -> Sequence[Hit]:
@@ -235,7 +235,7 @@ class WrongSign(_OtherHits):
     """Inner products are returned as they are, not as distances."""
 
     def chosen(self, ref: CollectionRef, request: SearchRequest, hits: Sequence[Hit]) -> Sequence[Hit]:
-        """With the other sign under dot."""
+        """Return a copy with the other sign under dot."""
         if self.describe(ref).spec.distance is not Distance.DOT:
             return hits
         return [Hit(hit.point, -hit.score) for hit in hits]
@@ -257,7 +257,7 @@ class FindsTheDeleted(Wrapper):
         self._gone: dict[CollectionRef, list[Hit]] = {}
 
     def write(self, ref: CollectionRef, ops: Sequence[Op], **options: Any) -> WriteResult:
-        """As `Engine.write`; what it deletes is remembered."""
+        """Do as `Engine.write`; what it deletes is remembered."""
         named = [op.id for op in ops if isinstance(op, Delete)]
         stored = [point for point in self.inner.get(ref, named) if point is not None]
         result = self.inner.write(ref, ops, **options)
@@ -265,7 +265,7 @@ class FindsTheDeleted(Wrapper):
         return result
 
     def search(self, ref: CollectionRef, request: SearchRequest, *, deadline: float | None = None) -> Results:
-        """As `Engine.search`, and what is gone."""
+        """Do as `Engine.search`, and what is gone."""
         gone = tuple(self._gone.get(ref, ()))
         return [self._with(result, gone, request.k) for result in self.inner.search(ref, request, deadline=deadline)]
 
@@ -277,7 +277,7 @@ class CountsRoughly(Wrapper):
     """Counts above fifty are estimates."""
 
     def count(self, ref: CollectionRef, filter: Filter | None = None, *, deadline: float | None = None) -> int:
-        """As `Engine.count`, two percent off."""
+        """Do as `Engine.count`, two percent off."""
         exact = self.inner.count(ref, filter, deadline=deadline)
         return exact - exact // 50
 
@@ -286,7 +286,7 @@ class ScrollSkipsOne(Wrapper):
     """Every page after the first begins one point too late."""
 
     def scroll(self, ref: CollectionRef, request: ScrollRequest, *, deadline: float | None = None) -> ScrollPage:
-        """As `Engine.scroll`, with an offset."""
+        """Do as `Engine.scroll`, with an offset."""
         late = replace(request, offset=request.offset + 1) if request.cursor is not None else request
         return self.inner.scroll(ref, late, deadline=deadline)
 
@@ -295,7 +295,7 @@ class PagesWithoutBounds(Wrapper):
     """Reads a page whole, however large its points are."""
 
     def scroll(self, ref: CollectionRef, request: ScrollRequest, *, deadline: float | None = None) -> ScrollPage:
-        """As `Engine.scroll`, without the limit of bytes."""
+        """Do as `Engine.scroll`, without the limit of bytes."""
         return self.inner.scroll(ref, replace(request, max_bytes=None), deadline=deadline)
 
 
@@ -303,7 +303,7 @@ class AnswersWithoutBounds(_OtherHits):
     """Reads all hits, however large they are."""
 
     def asked(self, request: SearchRequest) -> SearchRequest:
-        """Without the limit of bytes."""
+        """Leave out the limit of bytes."""
         return request._replace(max_bytes=None)
 
 
@@ -311,7 +311,7 @@ class LogHasGaps(Wrapper):
     """The log of changes does not tell deletes."""
 
     def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
-        """As `Engine.changes`, without deletes."""
+        """Do as `Engine.changes`, without deletes."""
         page = self.inner.changes(ref, since, limit=limit)
         return replace(page, changes=tuple(each for each in page.changes if each.kind is not ChangeKind.DELETE))
 
@@ -320,13 +320,13 @@ class IgnoresDeadlines(Wrapper):
     """A deadline that has passed stops nothing."""
 
     def search(self, ref: CollectionRef, request: SearchRequest, *, deadline: float | None = None) -> Results:
-        """As `Engine.search`, without a deadline."""
+        """Do as `Engine.search`, without a deadline."""
         return self.inner.search(ref, request)
 
     def write(
         self, ref: CollectionRef, ops: Sequence[Op], *, deadline: float | None = None, **options: Any
     ) -> WriteResult:
-        """As `Engine.write`, without a deadline."""
+        """Do as `Engine.write`, without a deadline."""
         return self.inner.write(ref, ops, **options)
 
 
@@ -334,7 +334,7 @@ class TenantsShareNames(Wrapper):
     """All tenants are one."""
 
     def list(self, tenant: str) -> Any:
-        """As `Engine.list`, of all tenants known."""
+        """Do as `Engine.list`, of all tenants known."""
         others = {"default", "someone", "first", "second", tenant}
         return sorted((info for each in others for info in self.inner.list(each)), key=lambda info: info.spec.ref.name)
 

@@ -101,7 +101,7 @@ class FilterContract(Subject):
 
     @pytest.fixture
     def corpus(self, engine: Engine, docs: CollectionRef) -> CollectionRef:
-        """One point per kind of payload."""
+        """Provide one point per kind of payload."""
         engine.write(docs, [Put(id=name, vector=vector(1, 1), payload=payload) for name, payload in CORPUS.items()])
         return docs
 

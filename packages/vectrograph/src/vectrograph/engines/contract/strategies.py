@@ -91,7 +91,7 @@ filters: st.SearchStrategy[Filter] = st.recursive(
 
 
 def vectors(dimension: int) -> st.SearchStrategy[Vector]:
-    """Vectors of small whole numbers: exact scores and many ties, zero among them."""
+    """Return vectors of small whole numbers: exact scores and many ties, zero among them."""
     components = st.lists(st.integers(-2, 2), min_size=dimension, max_size=dimension)
     return components.map(lambda row: np.array(row, np.float32))
 
@@ -99,7 +99,7 @@ def vectors(dimension: int) -> st.SearchStrategy[Vector]:
 def operations(
     dimension: int, names: st.SearchStrategy[str], new_names: st.SearchStrategy[str | None]
 ) -> st.SearchStrategy[Op]:
-    """Operations on points of these names; `new_names` are what a Put may say."""
+    """Return operations on points of these names; `new_names` are what a Put may say."""
     contents = st.one_of(payloads, st.just(KEEP))
     texts = st.one_of(st.none(), st.just(KEEP), st.sampled_from(TEXTS))
     puts: st.SearchStrategy[Op] = st.builds(Put, id=new_names, vector=vectors(dimension), payload=contents, text=texts)

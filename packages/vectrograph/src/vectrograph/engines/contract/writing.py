@@ -217,7 +217,7 @@ class WriteContract(Subject):
         assert ids(everything(engine, docs)) == ["after"]
 
     def test_a_write_tells_its_time(self, engine: Engine, docs: CollectionRef) -> None:
-        """It is that of the points that were changed."""
+        """Compare the time of a write with that of the points it changed."""
         first = put(engine, docs, "a")
         second = engine.write(docs, [Patch(id="a", text="x"), Put(id="b", vector=vector(1, 1))])
         a, b = one(engine, docs, "a"), one(engine, docs, "b")

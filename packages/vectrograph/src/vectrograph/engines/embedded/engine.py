@@ -222,7 +222,7 @@ class EmbeddedEngine:
         return sorted(own, key=lambda outline: outline.spec.ref.name)
 
     def describe(self, ref: CollectionRef) -> CollectionInfo:
-        """One collection as it stands; see `Engine.describe`."""
+        """Return one collection as it stands; see `Engine.describe`."""
         return self._find(ref).info()
 
     def write(
@@ -262,7 +262,7 @@ class EmbeddedEngine:
         return point_reads.get(self._find(ref), ids, include)
 
     def search(self, ref: CollectionRef, request: SearchRequest, *, deadline: float | None = None) -> Results:
-        """Nearest points for each query; see `Engine.search`."""
+        """Return nearest points for each query; see `Engine.search`."""
         collection = self._find(ref)
         queries = query_vectors(request, collection.spec, CAPABILITIES.limits)
         self._background.foreground.touch()
@@ -271,7 +271,7 @@ class EmbeddedEngine:
         return search(collection, request, queries, self._searcher, check_cancelled)
 
     def scroll(self, ref: CollectionRef, request: ScrollRequest, *, deadline: float | None = None) -> ScrollPage:
-        """One page of points; see `Engine.scroll`."""
+        """Return one page of points; see `Engine.scroll`."""
         collection = self._find(ref)
         require_scroll(request, CAPABILITIES)
         check_cancelled = self._cancellation(deadline)

@@ -101,7 +101,7 @@ class Collection:
         return replace(result, replayed=True)
 
     def get(self, id: str, include: Include) -> Point | None:
-        """One point, or None."""
+        """Return one point, or None."""
         point = self._points.get(id)
         return None if point is None else _part(point, include)
 
@@ -133,7 +133,7 @@ class Collection:
         return SearchResult(hits=chosen, plan=plan if request.explain else None)
 
     def scroll(self, request: ScrollRequest) -> ScrollPage:
-        """One page: sort everything, skip up to the cursor."""
+        """Return one page: sort everything, skip up to the cursor."""
         scope = scroll_scope(self._uid, request)
         points = sorted(
             self._matching(request.filter), key=lambda p: self._rank(p, request.order), reverse=request.order.descending
@@ -198,7 +198,7 @@ def _part(point: Point, include: Include) -> Point:
 
 
 def _size(point: Point, include: Include) -> int:
-    """Bytes of the parts of a point that were asked for, as an engine would store them."""
+    """Return bytes of the parts of a point that were asked for, as an engine would store them."""
     vector = point.vector.nbytes if include.vector and point.vector is not None else 0
     payload = len(encode_payload(point.payload or {}, "payload", sys.maxsize)) if include.payload else 0
     return vector + payload + (len(point.text.encode()) if include.text and point.text else 0)

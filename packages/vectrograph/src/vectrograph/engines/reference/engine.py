@@ -105,7 +105,7 @@ class ReferenceEngine:
         return [CollectionOutline(info.spec) for info in self.list(tenant)]
 
     def describe(self, ref: CollectionRef) -> CollectionInfo:
-        """One collection as it stands; see `Engine.describe`."""
+        """Return one collection as it stands; see `Engine.describe`."""
         with self._lock:
             return self._find(ref).info()
 
@@ -141,7 +141,7 @@ class ReferenceEngine:
             return [collection.get(each, include) for each in ids]
 
     def search(self, ref: CollectionRef, request: SearchRequest, *, deadline: float | None = None) -> Results:
-        """Nearest points for each query; see `Engine.search`."""
+        """Return nearest points for each query; see `Engine.search`."""
         with self._lock:
             collection = self._find(ref)
             queries = query_vectors(request, collection.spec, CAPABILITIES.limits)
@@ -149,7 +149,7 @@ class ReferenceEngine:
             return collection.search(request, queries, lambda: _check(deadline))
 
     def scroll(self, ref: CollectionRef, request: ScrollRequest, *, deadline: float | None = None) -> ScrollPage:
-        """One page of points; see `Engine.scroll`."""
+        """Return one page of points; see `Engine.scroll`."""
         with self._lock:
             collection = self._find(ref)
             require_scroll(request, CAPABILITIES)
@@ -172,7 +172,7 @@ class ReferenceEngine:
             return collection.changes(since, limit)
 
     def maintain(self, task: MaintenanceTask, ref: CollectionRef | None = None) -> MaintenanceReport:
-        """Nothing can be maintained in memory.
+        """Refuse: nothing can be maintained in memory.
 
         Raises:
             InvalidArgument: always.

@@ -83,7 +83,7 @@ def encode_upserted(count: int, *, json_payload: bool) -> bytes:
 
 
 def repeated(encoded: bytes) -> bytes:
-    """One element of a repeated field of messages, field 1 of its message."""
+    """Return one element of a repeated field of messages, field 1 of its message."""
     return _FIRST + varint(len(encoded)) + encoded
 
 
@@ -114,7 +114,7 @@ def _vector(tag: bytes, vector: Vector) -> bytes:
 
 
 def _payload(payload: Payload, json_payload: bool) -> bytes:
-    """Strings as they are, other values as their JSON text, and the whole as JSON when there are any."""
+    """Return strings as they are, other values as their JSON text, and the whole as JSON when there are any."""
     if json_payload:
         whole = _json(payload)
         return _PAYLOAD_JSON + varint(len(whole)) + whole

@@ -126,7 +126,7 @@ class Development:
             self._save(self._unsaved)
 
     def usable_passwords(self) -> list[str]:
-        """Usernames whose published password works here now."""
+        """Return usernames whose published password works here now."""
         return default_password_in_force(self._store) if self.is_on() else []
 
     def refuses(self, stored: StoredPassword, password: str, origin: Origin) -> bool:

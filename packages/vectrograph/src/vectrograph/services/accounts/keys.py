@@ -132,7 +132,7 @@ class Keys:
             return [_with_use(record, uses.get(record.key_id)) for record in self._keys.list(owner)]
 
     def get(self, call: Call, key_id: str) -> ApiKeyRecord:
-        """One key.
+        """Return one key.
 
         Raises:
             PermissionDenied: api_keys:read is missing.
@@ -213,7 +213,7 @@ def _rate(call: Call, rate_limit: int | None) -> int | None:
 
 
 def _overlap(hours: int | None, seconds: int | None) -> int:
-    """Microseconds for which a replaced key works on."""
+    """Return microseconds for which a replaced key works on."""
     if hours is not None and seconds is not None:
         raise InvalidArgument.of("overlap_seconds", "must not be given together with overlap_hours")
     if hours is not None:

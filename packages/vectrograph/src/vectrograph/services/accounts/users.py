@@ -88,7 +88,7 @@ class Users:
             return self._accounts.list(call.principal.governed_tenant)
 
     def get(self, call: Call, user_id: str) -> UserRecord:
-        """One account.
+        """Return one account.
 
         Raises:
             PermissionDenied: users:admin is missing.

@@ -25,7 +25,7 @@ _THREADS_PER_PROCESSOR: Final = 2
 
 
 def worker_threads() -> int:
-    """Threads for one kind of work: two for each processor that this process may use, 4 at least and 32 at most.
+    """Return threads for one kind of work: two for each processor that this process may use, 4 at least and 32 at most.
 
     More make everything slower. They share one interpreter, and the thread that lets requests in or refuses them gets
     no more of it than each of those that work: with 16 it was so late on one processor that callers had given up before
@@ -37,7 +37,7 @@ def worker_threads() -> int:
 
 
 def long_reading_threads(threads: int) -> int:
-    """Threads for calls that read much, beside so many for each other kind of work: three quarters.
+    """Return threads for calls that read much, beside so many for each other kind of work: three quarters.
 
     Four batches of a thousand queries at once answered fewer in all than three, and delayed others twice as long.
 
@@ -76,7 +76,7 @@ class Queue:
         return foreseen > MAX_WAIT_SECONDS or self._clock() - self._progress > MAX_WAIT_SECONDS
 
     def join(self) -> float:
-        """One more waits; returns since when, for `begin`."""
+        """Return one more waits; returns since when, for `begin`."""
         now = self._clock()
         with self._lock:
             if not self._waiting:
@@ -85,7 +85,7 @@ class Queue:
         return now
 
     def begin(self, since: float) -> bool:
-        """One that waited begins. False: it waited too long while many others wait, and is to be refused."""
+        """Return one that waited begins. False: it waited too long while many others wait, and is to be refused."""
         now = self._clock()
         with self._lock:
             self._waiting -= 1
@@ -98,6 +98,6 @@ class Queue:
         return True
 
     def leave(self) -> None:
-        """One that waited gave up."""
+        """Note that one that waited gave up."""
         with self._lock:
             self._waiting -= 1

@@ -23,7 +23,7 @@ class RefusalLog:
         self._timer: threading.Timer | None = None
 
     def note(self) -> None:
-        """One more was refused; within a period the log says so."""
+        """Count one more refusal; within a period the log says so."""
         self._count += 1
         if self._timer is None:
             self._begin()

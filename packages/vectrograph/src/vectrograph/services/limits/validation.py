@@ -69,7 +69,7 @@ def validate_batch(items: Sized, field: str, limits: Limits) -> None:
 
 
 def validate_top_k(top_k: int, limits: Limits, *, queries: int = 1, field: str = "top_k") -> int:
-    """Hits per query: what was asked for, or the default for 0.
+    """Return hits per query: what was asked for, or the default for 0.
 
     Raises:
         InvalidArgument: it is negative or over `max_top_k`, or all queries together ask for more than `max_hits`.
@@ -113,7 +113,7 @@ def validate_name(name: str, field: str | Place, limits: Limits) -> None:
 
 
 def utf8_bytes(text: str, field: str | Place) -> int:
-    """Length of a text as UTF-8.
+    """Return length of a text as UTF-8.
 
     Raises:
         InvalidArgument: it holds half a surrogate pair and cannot be written as UTF-8.

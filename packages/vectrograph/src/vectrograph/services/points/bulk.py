@@ -38,7 +38,7 @@ class Bulk:
         order: Order = Order(),
         include: Include = Include(),
     ) -> ScrollPage:
-        """One page of points; `limit` 0 means 100, or `max_page` if that is less.
+        """Return one page of points; `limit` 0 means 100, or `max_page` if that is less.
 
         A page of large points is shorter, so that it holds `max_answer_bytes` or one point; its cursor leads on.
 

@@ -155,7 +155,7 @@ class Catalog:
         ]
 
     def describe(self, call: Call, name: str) -> CollectionInfo:
-        """One collection as it stands.
+        """Return one collection as it stands.
 
         Raises:
             PermissionDenied: the read scope of that collection is missing.

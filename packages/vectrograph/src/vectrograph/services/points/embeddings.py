@@ -27,7 +27,7 @@ class Embeddings:
         return self._embedder.dimension
 
     def embed(self, call: Call, texts: Sequence[str]) -> Vector:
-        """One unit row per text, float32, shape (len(texts), dimension).
+        """Return one unit row per text, float32, shape (len(texts), dimension).
 
         Raises:
             PermissionDenied: tokens:read is missing.

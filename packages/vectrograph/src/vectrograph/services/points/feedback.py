@@ -75,7 +75,7 @@ class Feedback:
     def list(
         self, call: Call, collection: str, *, query: str | None = None, limit: int = 0, cursor: str | None = None
     ) -> FeedbackPage:
-        """One page of the feedback on a collection. It names who judged, hence the write scope.
+        """Return one page of the feedback on a collection. It names who judged, hence the write scope.
 
         Args:
             call: who asks.
@@ -119,7 +119,7 @@ class Feedback:
 
 
 def _position(cursor: str) -> tuple[int, str]:
-    """Time and id of the submission that a page ended with."""
+    """Return time and id of the submission that a page ended with."""
     at, _, feedback_id = cursor.partition(".")
     if not (at.isascii() and at.isdigit() and len(at) < 19 and 0 < len(feedback_id) <= 36):
         raise InvalidArgument.of("cursor", "is not one that was handed out; begin without one")

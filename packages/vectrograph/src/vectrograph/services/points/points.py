@@ -56,7 +56,7 @@ class Points:
         return len(points)
 
     def get(self, call: Call, collection: str, id: str, include: Include) -> Point:
-        """One point.
+        """Return one point.
 
         Raises:
             PermissionDenied: the read scope of that collection is missing.

@@ -11,7 +11,7 @@ _FLOAT: Final = np.dtype("<f4")
 
 
 def query_matrix(buffer: bytes, queries: int) -> Vector:
-    """Query vectors from little-endian 32-bit floats, one vector after the other; shape (queries, dimension).
+    """Return query vectors from little-endian 32-bit floats, one vector after the other; shape (queries, dimension).
 
     Raises:
         InvalidArgument: the bytes are no whole number of floats for each query.

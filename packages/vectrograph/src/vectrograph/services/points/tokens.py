@@ -141,7 +141,7 @@ class Tokens:
             return self._create(call, ref, items, idempotency)
 
     def get(self, call: Call, token_id: int) -> Point:
-        """One token, whole.
+        """Return one token, whole.
 
         Raises:
             PermissionDenied: tokens:read is missing.
@@ -153,7 +153,7 @@ class Tokens:
     def list(
         self, call: Call, limit: int, offset: int, *, filter: Filter | None = None, include: Include = WHOLE
     ) -> TokenPage:
-        """One page of the tokens, ascending by id; past the end it is empty.
+        """Return one page of the tokens, ascending by id; past the end it is empty.
 
         Args:
             call: who asks.

@@ -37,7 +37,7 @@ def replaced(array: NDArray[Item], places: NDArray[np.int64], values: NDArray[An
 
 
 def held(array: NDArray[Any] | None) -> int:
-    """Bytes of memory that an array keeps, room to grow included."""
+    """Return bytes of memory that an array keeps, room to grow included."""
     if array is None:
         return 0
     room = array.base

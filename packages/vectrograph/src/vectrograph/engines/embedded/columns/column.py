@@ -49,7 +49,7 @@ class ScalarColumn:
 
     @classmethod
     def empty(cls) -> "ScalarColumn":
-        """No rows."""
+        """Return no rows."""
         return cls(0, Dictionary(), None, None)
 
     @property
@@ -63,7 +63,7 @@ class ScalarColumn:
         return len(self.dictionary) > 2 * self.size + SLACK
 
     def extended(self, values: Sequence[Any]) -> "ScalarColumn":
-        """With rows of these values behind; MISSING where there is none."""
+        """Return a copy with rows of these values behind; MISSING where there is none."""
         if self.codes is None and self.numbers is None and values.count(MISSING) == len(values):
             return ScalarColumn(self.size + len(values), self.dictionary, None, None)
         codes, numbers = self._encode(values)
@@ -76,7 +76,7 @@ class ScalarColumn:
         )
 
     def patched(self, rows: Rows, values: Sequence[Any]) -> "ScalarColumn":
-        """With other values in some rows; copies eight or twelve bytes a row."""
+        """Return a copy with other values in some rows; copies eight or twelve bytes a row."""
         codes, numbers = self._encode(values)
         wide = self._widened(codes, numbers)
         return ScalarColumn(
@@ -87,7 +87,7 @@ class ScalarColumn:
         )
 
     def taken(self, rows: Rows) -> "ScalarColumn":
-        """With these rows only, in this order."""
+        """Return a copy with these rows only, in this order."""
         codes = None if self.codes is None else self.codes[rows]
         return ScalarColumn(len(rows), self.dictionary, codes, None if self.numbers is None else self.numbers[rows])
 
@@ -96,7 +96,7 @@ class ScalarColumn:
         return np.array(codes, np.int32), np.array(numbers, np.float64)
 
     def _widened(self, codes: Codes, numbers: Numbers) -> "ScalarColumn":
-        """With the arrays that these values make necessary."""
+        """Return a copy with the arrays that these values make necessary."""
         kept, counted = self.codes, self.numbers
         if kept is None and bool((codes > NUMBER).any()):
             kept = np.zeros(self.size, np.int32)

@@ -152,7 +152,7 @@ class Dictionary:
         return truth
 
     def _dates(self, end: int, check_cancelled: Cancellation) -> NDArray[np.int64]:
-        """Microseconds since 1970 of each value that is a date, the least integer for others."""
+        """Return microseconds since 1970 of each value that is a date, the least integer for others."""
         known = self._instants
         while len(known) < end:
             check_cancelled()

@@ -411,7 +411,7 @@ def _on_rows_of(view: View, entry: _Entry) -> _Entry:
 
 
 def _append(entry: _Entry, key: Key, view: View, rows: Rows, payloads: list[object]) -> _Entry:
-    """With the rows up to the last of some; dead rows between them have no values."""
+    """Return a copy with the rows up to the last of some; dead rows between them have no values."""
     start, end = len(entry.labels), int(rows[-1]) + 1
     values = values_at(key, payloads)
     if end - start > len(rows):

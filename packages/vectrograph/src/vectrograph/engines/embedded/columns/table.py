@@ -41,7 +41,7 @@ class ArrayColumn:
 
     @classmethod
     def empty(cls, key: ArrayKey) -> "ArrayColumn":
-        """No rows."""
+        """Return no rows."""
         return cls(0, None, None, Table.empty(key.inner))
 
     @property
@@ -56,7 +56,7 @@ class ArrayColumn:
         return self.elements.size > 2 * living + SLACK or self.elements.wasteful
 
     def extended(self, values: Sequence[Any]) -> "ArrayColumn":
-        """With rows of these values behind."""
+        """Return a copy with rows of these values behind."""
         starts, counts, elements = self._with_elements(values)
         size = self.size + len(values)
         own = self._arrays(counts)
@@ -65,7 +65,7 @@ class ArrayColumn:
         return ArrayColumn(size, appended(own[0], starts), appended(own[1], counts), elements)
 
     def patched(self, rows: Rows, values: Sequence[Any]) -> "ArrayColumn":
-        """With other values in some rows; copies twelve bytes a row."""
+        """Return a copy with other values in some rows; copies twelve bytes a row."""
         starts, counts, elements = self._with_elements(values)
         own = self._arrays(counts)
         if own is None:
@@ -73,7 +73,7 @@ class ArrayColumn:
         return ArrayColumn(self.size, replaced(own[0], rows, starts), replaced(own[1], rows, counts), elements)
 
     def taken(self, rows: Rows) -> "ArrayColumn":
-        """With these rows only, in this order."""
+        """Return a copy with these rows only, in this order."""
         if self.starts is None or self.counts is None:
             return ArrayColumn(len(rows), None, None, self.elements)
         return ArrayColumn(len(rows), self.starts[rows], self.counts[rows], self.elements)
@@ -94,7 +94,7 @@ class ArrayColumn:
         return starts, counts, self.elements.extended([element for array in arrays for element in array or ()])
 
     def holds(self, node: AnyElement | AllElements | NoElement, check_cancelled: Cancellation) -> Mask:
-        """Of which rows a statement about the elements holds; `check_cancelled` as of `evaluate`."""
+        """Return the rows of which a statement about the elements holds; `check_cancelled` as of `evaluate`."""
         if self.starts is None or self.counts is None:
             return np.zeros(self.size, np.bool_)
         before = np.concatenate([[0], np.cumsum(evaluate(node.filter, self.elements, check_cancelled), dtype=np.int64)])
@@ -133,7 +133,7 @@ class Table:
 
     @classmethod
     def empty(cls, keys: frozenset[Key]) -> "Table":
-        """No rows."""
+        """Return no rows."""
         return cls(0, {key: empty_column(key) for key in keys})
 
     @property
@@ -147,7 +147,7 @@ class Table:
         return any(column.wasteful for column in self.columns.values())
 
     def extended(self, payloads: Sequence[Any]) -> "Table":
-        """With rows behind that have these decoded JSON values."""
+        """Return a copy with rows behind that have these decoded JSON values."""
         columns = {key: column.extended(values_at(key, payloads)) for key, column in self.columns.items()}
         return Table(self.size + len(payloads), columns)
 

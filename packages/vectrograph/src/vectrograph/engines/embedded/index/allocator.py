@@ -26,7 +26,7 @@ _MADV_COLLAPSE: Final = 25
 
 @cache
 def _function(name: str) -> Any:
-    """One of the C library, None on other systems and where it has none of this name."""
+    """Return one of the C library, None on other systems and where it has none of this name."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None
 
 

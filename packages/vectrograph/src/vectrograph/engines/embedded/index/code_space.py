@@ -161,7 +161,7 @@ class CodeSpace:
         return fits
 
     def place(self, vectors: Vector, lengths: Norms) -> tuple[Vector, int]:
-        """Points for representable vectors, as the numbers their codes stand for.
+        """Return points for representable vectors, as the numbers their codes stand for.
 
         Args:
             vectors: shape (n, dimension).
@@ -298,7 +298,9 @@ def _scale(distance: Distance, quantisation: Quantisation, centred: Vector, cent
 
 
 def _trial(distance: Distance, centred: Vector, centre: Vector, scale: float) -> float:
-    """Share of the ten nearest of some vectors that are among the thirteen nearest after rounding and cutting."""
+    """Return share of the ten nearest of some vectors that are among the thirteen nearest after rounding and
+    cutting.
+    """
     queries = centred[: min(_TRIAL_QUERIES, len(centred) // 2)]
     rows = centred[len(queries) :][:_TRIAL_ROWS]
     if len(rows) <= _TRIAL_CANDIDATES or not len(queries):

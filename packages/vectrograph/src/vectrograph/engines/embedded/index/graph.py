@@ -309,7 +309,7 @@ class Graph:
         return rows * (component * dimension + 4 * (2 * links + 2) + 26)
 
     def dead_share(self, live: Mask) -> float:
-        """Share of nodes without a live row; `live` is by row."""
+        """Return share of nodes without a live row; `live` is by row."""
         if not len(self.hnsw):
             return 0.0
         return 1.0 - float(np.count_nonzero(self.table.allowed_nodes(live))) / len(self.hnsw)

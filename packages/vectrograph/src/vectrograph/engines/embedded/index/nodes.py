@@ -74,7 +74,7 @@ class NodeTable:
 
     @classmethod
     def empty(cls) -> "NodeTable":
-        """No nodes."""
+        """Return no nodes."""
         none = np.empty(0, np.int32)
         return cls(none, np.empty(0, np.uint64), Crowd(none, none, none))
 
@@ -194,7 +194,9 @@ class NodeTable:
 
 
 def _group(hashes: Keys, codes: Codes, wanted: Mask) -> tuple[Rows, Rows]:
-    """Positions of the first of each distinct code among the wanted, ascending; and for every position its first."""
+    """Return positions of the first of each distinct code among the wanted, ascending; and for every position
+    its first.
+    """
     among = np.flatnonzero(wanted)
     order = among[np.argsort(hashes[among], kind="stable")]
     leader = np.arange(len(hashes))

@@ -82,7 +82,7 @@ class Sample:
 
 
 def recall(found: Vector, exact: Vector) -> float:
-    """Share of the best rows that were found; a row that equals the last of them counts as well as another.
+    """Return share of the best rows that were found; a row that equals the last of them counts as well as another.
 
     Args:
         found: scores of the rows found, any order.

@@ -54,7 +54,7 @@ class Query(NamedTuple):
 
     @classmethod
     def of(cls, distance: Distance, vectors: Vector, k: int) -> list["Query"]:
-        """One for each vector; shape (m, dimension)."""
+        """Return one for each vector; shape (m, dimension)."""
         if len(vectors) == 1:
             wide = vectors[0].astype(np.float64)
             return [cls(distance, vectors[0], math.sqrt(float(np.dot(wide, wide))), k)]
@@ -69,7 +69,7 @@ def contenders(
     limit: float = np.inf,
     check_cancelled: Cancellation = never_cancelled,
 ) -> tuple[Rows, float]:
-    """Positions of rows that may be among the best k, and a score that the k-th best does not exceed.
+    """Return positions of rows that may be among the best k, and a score that the k-th best does not exceed.
 
     Rows and query must have lengths between which float32 products neither vanish nor overflow.
 

@@ -54,7 +54,7 @@ def count(collection: Collection, condition: Filter | None, check_cancelled: Can
 
 
 def scroll(collection: Collection, request: ScrollRequest, check_cancelled: Cancellation) -> ScrollPage:
-    """One page of points; `check_cancelled` is called now and then and may raise to stop.
+    """Return one page of points; `check_cancelled` is called now and then and may raise to stop.
 
     Raises:
         InvalidArgument: the cursor belongs to another collection, order or filter.
@@ -153,7 +153,7 @@ class _Ordering:
     def page(
         self, connection: apsw.Connection, after: tuple[object, ...] | None, limit: int, offset: int, include: Include
     ) -> list[Record]:
-        """Up to `limit` points after a position, in order."""
+        """Return up to `limit` points after a position, in order."""
         columns = ["length(id)", "id"] if self._by_number else [_COLUMNS[self._key]]
         direction, sign = ("DESC", "<") if self._descending else ("ASC", ">")
         condition = ""
@@ -205,7 +205,7 @@ def changes(collection: Collection, since: str | None, limit: int) -> ChangePage
 
 @contextmanager
 def _transaction(connection: apsw.Connection) -> Iterator[None]:
-    """One state of the file for all statements of the block."""
+    """Provide one state of the file for all statements of the block."""
     connection.execute("BEGIN")
     try:
         yield

@@ -148,7 +148,7 @@ def _read_within(
 
 
 def _sizes(wanted: Sequence[list[int]]) -> dict[int, int] | None:
-    """Room for the bytes of each point; None where no point can be in several answers."""
+    """Return room for the bytes of each point; None where no point can be in several answers."""
     return None if len(wanted) == 1 else {}
 
 

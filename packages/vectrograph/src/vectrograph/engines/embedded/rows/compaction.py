@@ -45,7 +45,7 @@ class Compaction:
 
     @staticmethod
     def bytes_for(view: View) -> int:
-        """Memory that it takes beside the old generation."""
+        """Return memory that it takes beside the old generation."""
         dimension = view.vectors.shape[1]
         capacity = view.count + view.count // 2 + _SPARE_ROWS
         vectors = 4 * dimension * view.count if 4 * dimension * capacity <= MEMORY_BYTES else 0

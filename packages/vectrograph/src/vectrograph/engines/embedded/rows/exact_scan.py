@@ -132,7 +132,7 @@ class ExactScan:
 
 
 def _products(queries: Vector, vectors: Vector, check_cancelled: Cancellation) -> Vector:
-    """Inner products of each query with each vector, shape (m, n), float32, summed in whatever order is fast."""
+    """Return inner products of each query with each vector, shape (m, n), float32, summed in whatever order is fast."""
     count, dimension = vectors.shape
     result = np.empty((len(queries), count), np.float32)
     # BLAS pays for many queries. For few it packs the matrix in vain and waits for threads, of which requests have
@@ -172,7 +172,7 @@ def _candidates(products: Vector, length: float, view: View, mask: Mask | None, 
 
 
 def _estimate(distance: Distance, products: Vector, length: float, view: View) -> tuple[Vector, Vector]:
-    """Approximate scores, float32, shape (n,), and how far each may be off, of that shape or one for all."""
+    """Return approximate scores, float32, shape (n,), and how far each may be off, of that shape or one for all."""
     # Twice the bound: room for underflow, for the rounding of the lengths, and of the kernel's own result.
     relative = np.float32(2 * (view.vectors.shape[1] + 32) * _UNIT_ROUNDOFF)
     own = np.float32(length)

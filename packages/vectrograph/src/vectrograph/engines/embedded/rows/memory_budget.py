@@ -159,13 +159,13 @@ class Reservation:
 
 
 def default_budget() -> int | None:
-    """Bytes that an engine takes when it is not told; None where the memory of the machine is not known."""
+    """Return bytes that an engine takes when it is not told; None where the memory of the machine is not known."""
     memory = available_memory()
     return None if memory is None else memory // _SHARE
 
 
 def available_memory(groups: Path = _GROUPS, own_group: Path = _OWN_GROUP) -> int | None:
-    """Bytes that this process can have: those of the machine, or fewer where a control group allows fewer.
+    """Return bytes that this process can have: those of the machine, or fewer where a control group allows fewer.
 
     Args:
         groups: where control groups are mounted.
@@ -183,7 +183,7 @@ def _machine() -> int | None:
 
 
 def _group_limits(groups: Path, own_group: Path) -> list[int | None]:
-    """Limits of the group and of all groups around it, in version 2 and version 1 of the interface."""
+    """Return limits of the group and of all groups around it, in version 2 and version 1 of the interface."""
     limits: list[int | None] = []
     try:
         lines = own_group.read_text().splitlines()

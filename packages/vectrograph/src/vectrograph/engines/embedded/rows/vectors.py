@@ -91,7 +91,7 @@ class MemoryVectors:
         self._rows = min(self._rows, rows)
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def discard(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""

@@ -40,7 +40,7 @@ class Record(NamedTuple):
     vector: bytes | None = None
 
     def checksum(self) -> int:
-        """CRC-32 over everything but the vector, which has its own."""
+        """Return CRC-32 over everything but the vector, which has its own."""
         label, version, created_seq, created_at, updated_at, name, payload, text, _ = self
         payload = payload or b""
         size = -1 if text is None else len(text)
@@ -80,22 +80,22 @@ def decode_vector(stored: bytes) -> Vector:
 
 
 def vector_checksum(label: int, stored: bytes | memoryview) -> int:
-    """CRC-32 over a vector and the label it belongs to."""
+    """Return CRC-32 over a vector and the label it belongs to."""
     return crc32(stored, crc32(label.to_bytes(8, "little")))
 
 
 def change_checksum(seq: int, kind: int, at: int, id: bytes) -> int:
-    """CRC-32 over an entry of the log of changes."""
+    """Return CRC-32 over an entry of the log of changes."""
     return crc32(id, crc32(_THREE(seq, kind, at)))
 
 
 def reply_checksum(*columns: str | int) -> int:
-    """CRC-32 over an idempotency record: principal, operation, key, body hash, result, time."""
+    """Return CRC-32 over an idempotency record: principal, operation, key, body hash, result, time."""
     return crc32(json.dumps(columns).encode())
 
 
 def state_checksum(seq: int, next_serial: int, count: int) -> int:
-    """CRC-32 over the counters of a collection."""
+    """Return CRC-32 over the counters of a collection."""
     return crc32(_THREE(seq, next_serial, count))
 
 

@@ -125,7 +125,7 @@ def payloads_between(
     newer_than: int | None = None,
     at_first: int = PAYLOADS_AT_FIRST,
 ) -> Iterator[tuple[list[int], list[Any]]]:
-    """Labels and decoded payloads of points, a chunk of a few milliseconds at a time, by ascending label.
+    """Yield labels and decoded payloads of points, a chunk of a few milliseconds at a time, by ascending label.
 
     Args:
         connection: to read on; the caller keeps a transaction open around it.
@@ -158,7 +158,7 @@ def payloads_between(
 
 
 def read_changes(connection: apsw.Connection, since: int, limit: int) -> Iterator[Change]:
-    """Entries of the log of changes after a seq, oldest first.
+    """Yield entries of the log of changes after a seq, oldest first.
 
     Raises:
         Damaged: a checksum does not hold.

@@ -209,7 +209,7 @@ def _sane(number: object) -> bool:
 
 
 def _rows(damaged: apsw.Connection, query: str) -> Iterator[Any]:
-    """Rows up to the first that cannot be read."""
+    """Yield rows up to the first that cannot be read."""
     try:
         yield from damaged.execute(query)
     except (*_UNREADABLE, apsw.Error):
@@ -257,7 +257,7 @@ def _insert(target: apsw.Connection, record: Record) -> None:
 
 
 def _log_of(damaged: apsw.Connection) -> dict[int, tuple[int, bytes, int]]:
-    """Entries of the log of changes by seq, as far as they can be read from either end."""
+    """Return entries of the log of changes by seq, as far as they can be read from either end."""
     log: dict[int, tuple[int, bytes, int]] = {}
     for direction in ("", "DESC"):
         query = f"SELECT seq, kind, id, at, checksum FROM changes ORDER BY seq {direction}"  # noqa: S608
@@ -273,7 +273,7 @@ def _log_rows(log: dict[int, tuple[int, bytes, int]]) -> Iterator[tuple[int, int
 
 
 def _lost(labels: Sequence[int], log: dict[int, tuple[int, bytes, int]], taken: set[bytes]) -> list[str | None]:
-    """Ids of points that should be there and are not: put last and not deleted since, or named by some index."""
+    """Return ids of points that should be there and are not: put last and not deleted since, or named by some index."""
     state: dict[bytes, bool] = {}
     for kind, name, _ in log.values():
         state[name] = KINDS[kind] is not ChangeKind.DELETE

@@ -381,7 +381,7 @@ class Store:
         return {record.id.decode(): record for record in found}
 
     def reply_to(self, key: IdempotencyKey, since: int) -> tuple[str, WriteResult] | None:
-        """Body hash and result remembered under a key after `since` (microseconds since 1970), if any."""
+        """Return body hash and result remembered under a key after `since` (microseconds since 1970), if any."""
         rows: Any = self.writer.execute(
             "SELECT body_hash, result, at, checksum FROM replies"
             " WHERE principal = ? AND operation = ? AND key = ? AND at > ?",
@@ -397,7 +397,9 @@ class Store:
         return body_hash, WriteResult(seq=result["seq"], outcomes=outcomes, at=at, replayed=True)
 
     def reply_sizes(self) -> list[tuple[int, int, int]]:
-        """Idempotency records in groups, oldest first: time of the newest one, how many, bytes of their outcomes."""
+        """Return idempotency records in groups, oldest first: time of the newest one, how many, bytes of their
+        outcomes.
+        """
         # One row, because each row costs the interpreter's lock; octet_length does not read the outcomes.
         rows: Any = self.writer.execute(
             "SELECT json_group_array(json_array(until, number, size)) FROM ("
@@ -502,7 +504,7 @@ class Store:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file, 0 where there is none."""
+    """Return bytes of a file, 0 where there is none."""
     try:
         return path.stat().st_size
     except FileNotFoundError:

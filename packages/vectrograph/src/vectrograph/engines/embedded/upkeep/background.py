@@ -55,16 +55,16 @@ class Rhythm:
     save_share: float = 0.25
 
     def first(self, dimension: int) -> int:
-        """Rows from which on there is a graph."""
+        """Return rows from which on there is a graph."""
         least, most = self.first_rows
         return max(least, min(most, self.first_floats // dimension))
 
     def swap(self, covered: int) -> int:
-        """Rows that may wait when a graph covers so many."""
+        """Return rows that may wait when a graph covers so many."""
         return max(self.swap_rows, int(covered * self.swap_share))
 
     def lag(self, dimension: int) -> int:
-        """Rows waiting beyond which writers are slowed."""
+        """Return rows waiting beyond which writers are slowed."""
         return max(self.lag_rows, self.lag_floats // dimension)
 
     def outgrown(self, graph: Graph, lengths: Norms) -> bool:

@@ -21,7 +21,7 @@ class Foreground:
         self._last = time.monotonic()
 
     def quiet_for(self) -> float:
-        """Seconds since then."""
+        """Return seconds since then."""
         return time.monotonic() - self._last
 
     def threads(self) -> int:
@@ -30,5 +30,5 @@ class Foreground:
 
 
 def available_cores() -> int:
-    """Cores that this process may run on."""
+    """Return cores that this process may run on."""
     return len(os.sched_getaffinity(0))

@@ -151,7 +151,7 @@ class Upkeep:
         self._throttle.wait(waiting / self._lag, rows, deadline)
 
     def indexed(self, view: View) -> int:
-        """Points that need not wait for the index: those it covers, or all where a scan is quicker."""
+        """Return points that need not wait for the index: those it covers, or all where a scan is quicker."""
         if not self._needs_index(view):
             return view.count
         return int(np.count_nonzero(view.live[: self._covered(view)]))
