@@ -108,7 +108,7 @@ def build_grpc_server(
     most = threads * _WAITING_PER_THREAD if max_waiting is None else max_waiting
     # One caller can hold half of the threads of streams at most.
     streams = min(_MAX_STREAM_THREADS, max(threads, 2 * services.concurrency.max_streams))
-    strangers = max(threads, _MAX_ANONYMOUS_STALLED + _ANONYMOUS_SPARE_THREADS)
+    anonymous = max(threads, _MAX_ANONYMOUS_STALLED + _ANONYMOUS_SPARE_THREADS)
 
     def pool(kind: str, count: int, begin: Callable[[], None] = placement.unpin) -> Pool:
         return Pool(count, max_waiting=most, thread_name_prefix=f"rpc-{kind}", begin=begin)
@@ -116,7 +116,7 @@ def build_grpc_server(
     # What writes waits for the disk, and what belongs to accounts hashes passwords, both outside of Python.
     reading = pool("reading", threads, placement.pin)
     long_reading = pool("long-reading", long_reading_threads(threads), placement.pin)
-    writing, accounts, streaming = pool("writing", threads), pool("accounts", strangers), pool("streaming", streams)
+    writing, accounts, streaming = pool("writing", threads), pool("accounts", anonymous), pool("streaming", streams)
     pools = [reading, long_reading, writing, accounts, streaming]
     pool_of = dict.fromkeys(_PATHS, reading)
     for chosen, paths in (

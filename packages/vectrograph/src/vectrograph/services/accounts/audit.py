@@ -27,7 +27,7 @@ ACTS_AN_HOUR: Final = 100_000
 REFUSALS_AN_HOUR: Final = 500
 """Recorded acts of one caller that were refused: enough to see what somebody tries. The rest is counted in the log."""
 ALL_REFUSALS_AN_HOUR: Final = 20_000
-"""Refused acts that the record takes in an hour from all callers together, who may have many addresses: 6 MB of disk."""
+"""Refused acts recorded in an hour from all callers together, who may have many addresses: 6 MB of disk."""
 # Callers whose acts are counted apart; beyond it the ones seen longest ago are forgotten. Generous: every account
 # that `max_accounts` allows by default.
 _MAX_CALLERS: Final = 10_000
