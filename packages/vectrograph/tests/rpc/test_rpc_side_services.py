@@ -16,6 +16,7 @@ from vectrograph.domain.limits import Limits
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE, VECTRON_SERVICE_METHODS
 from vectrograph.rpc.load_shedding import OwnQueue
 from vectrograph.rpc.pool import Pool
+from vectrograph.rpc.server import MAX_UNSEEN_CALLS
 from vectrograph.services.call import Principal
 from vectrograph.services.limits.concurrency import Concurrency
 from vectrograph.services.limits.rate_limits import RateLimits
@@ -220,6 +221,28 @@ def test_calls_that_anyone_may_make_delay_no_other_method(
     assert {held.code(), noted.code()} == {grpc.StatusCode.UNIMPLEMENTED}
     assert gate.before_note is not None
     assert gate.before_note < FLOOD / 2
+    for call in flood:
+        call.cancel()
+
+
+def test_calls_that_nobody_takes_are_ended_beyond_a_limit(
+    serve: Callable[..., tuple[grpc.Server, Any]], services: Any
+) -> None:
+    """While the serving thread is held up, grpc's core keeps so many calls of a method and no more."""
+    server, channel = serve(services)
+    gate = Gate(lambda: 0)
+    server.add_generic_rpc_handlers([gate])
+    held = channel.unary_unary("/test/Hold").future(b"", timeout=60)
+    assert gate.entered.wait(20)
+    # A connection carries 1,024 calls at a time: those that are ended make room for others.
+    flood = [channel.unary_unary(FLOODED[-1]).future(b"", timeout=60) for _ in range(3 * MAX_UNSEEN_CALLS // 2)]
+    ended = threading.Semaphore(0)
+    for call in flood:
+        call.add_done_callback(lambda _: ended.release())
+    for _ in range(MAX_UNSEEN_CALLS // 2):
+        assert ended.acquire(timeout=30), "grpc's core keeps them all"
+    gate.release.set()
+    assert held.code() is grpc.StatusCode.UNIMPLEMENTED
     for call in flood:
         call.cancel()
 
