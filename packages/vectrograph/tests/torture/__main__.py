@@ -74,9 +74,10 @@ def _spoils(chance: random.Random, count: int, home: Path) -> str:
     victim = damage.Victim(home, chance.randrange(1 << 30))
     damage.spoil_derived(victim, chance, count, Progress("spoilt derived files", count))
     outcomes = damage.spoil_truth(victim, chance, count, Progress("spoilt SQLite files, logs and manifests", count))
-    for (file, outcome), times in sorted(outcomes.counts.items()):
-        print(f"  {times:5} {file}: {outcome}")
-    return f"{2 * count} spoilt files"
+    columns = damage.spoil_columns(victim, lambda _: damage.VALUES)
+    for (place, outcome), times in sorted([*outcomes.counts.items(), *columns.counts.items()]):
+        print(f"  {times:5} {place}: {outcome}")
+    return f"{2 * count} spoilt files, {columns.counts.total()} spoilt values"
 
 
 _PARTS: Final[Mapping[str, Part]] = {"outages": _outages, "spoils": _spoils, "kills": _kills}

@@ -6,13 +6,16 @@ points than were acknowledged, or older ones, without being set aside.
 """
 
 import random
+import re
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+import apsw
 
 from torture import oracle
 from torture.haste import hastened, open_hastily, walking
@@ -22,6 +25,7 @@ from vectrograph.domain.collections import CollectionState
 from vectrograph.domain.errors import CollectionQuarantined
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.truth.manifest import Manifest
+from vectrograph.engines.embedded.truth.schema import FILE_NAME
 from vectrograph.engines.reference import ReferenceEngine
 
 STEPS: Final = 40
@@ -218,6 +222,98 @@ def spoil_derived(victim: Victim, chance: random.Random, count: int, progress: C
         if unlike:
             raise Wrong(f"{path.name}, {way}: {unlike}")
         progress(number)
+
+
+_ROW_NUMBERS: Final = {("state", "one"), ("points", "label"), ("vectors", "label"), ("changes", "seq")}
+"""Columns that SQLite itself keeps integers."""
+VALUES: Final = (
+    None,
+    0,
+    -1,
+    1 << 62,
+    8.4e-309,
+    float("inf"),
+    "word",
+    "5",
+    b"",
+    b"\xff\xfe",
+    b"5",
+    b"1,2",
+    b"[",
+    b"null",
+)
+"""What a flipped bit of a header can make of a stored value, and more."""
+
+
+def spoil_columns(victim: Victim, values: Callable[[str], Sequence[object]]) -> Outcomes:
+    """Give every column of every table of the collection `docs` values of other types: set aside, or right, or found
+    by verify; then repair it, which leaves no point unnamed that it cannot read.
+
+    Args:
+        victim: whose copies are spoilt.
+        values: given the name of a column, the values to try.
+
+    Raises:
+        Wrong: none of these, or a crash.
+    """
+    outcomes = Outcomes()
+    for table, column in _columns(victim.picture / victim.docs / FILE_NAME):
+        for value in values(f"{table}.{column}"):
+            copy = victim.lose(Way("", _overwrite_column(table, column, value)), victim.docs / FILE_NAME)
+            if copy is None:
+                continue
+            try:
+                outcomes.counts[f"{table}.{column}", victim.judge(copy)] += 1
+                _require_repairable(copy)
+            except Exception as error:
+                raise Wrong(f"{table}.{column} = {value!r}: {type(error).__name__}: {error}") from error
+    return outcomes
+
+
+def _columns(path: Path) -> list[tuple[str, str]]:
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+        found: Any = connection.execute(
+            "SELECT m.name, c.name FROM sqlite_schema AS m, pragma_table_info(m.name) AS c"
+            " WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' ORDER BY 1, 2"
+        ).fetchall()
+    return [column for column in found if column not in _ROW_NUMBERS]
+
+
+def _overwrite_column(table: str, column: str, value: object) -> Callable[[Path, Path], bool]:
+    """Return an act that stores a value in one row, whatever the table was declared to hold."""
+
+    def act(path: Path, _: Path) -> bool:
+        with closing(apsw.Connection(str(path))) as connection:
+            rows: Any = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchall()
+            declared = rows[0][0]
+            lax = re.sub(r"(?<=\w) (INTEGER|TEXT|BLOB)\b(?! PRIMARY)|NOT NULL|STRICT,?", "", declared)
+            _declare(connection, table, lax)
+            # Names come from the schema.
+            row = f"SELECT {column} FROM {table} LIMIT 1 OFFSET (SELECT count(*) / 2 FROM {table})"  # noqa: S608
+            before = connection.execute(row).fetchall()
+            change = f"UPDATE OR REPLACE {table} SET {column} = ? WHERE {column} IS ({row})"  # noqa: S608
+            with suppress(apsw.ConstraintError):  # SQLite stores no NULL in the key of a table without row numbers.
+                connection.execute(change, (value,))
+            after = connection.execute(row).fetchall()
+            _declare(connection, table, declared)
+        return before != after
+
+    return act
+
+
+def _declare(connection: apsw.Connection, table: str, declaration: str) -> None:
+    connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 0)
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (declaration, table))
+    connection.execute("PRAGMA writable_schema = RESET")
+
+
+def _require_repairable(copy: Path) -> None:
+    with hastened(), closing(open_hastily(copy, Clock(STEPS))) as engine:
+        engine.maintain(MaintenanceTask.REPAIR)
+        report = engine.maintain(MaintenanceTask.VERIFY)
+        if not report.healthy:
+            raise Wrong(f"still damaged after a repair: {report}")
 
 
 def spoil_truth(victim: Victim, chance: random.Random, count: int, progress: Callable[[int], None]) -> Outcomes:

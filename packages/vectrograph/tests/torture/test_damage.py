@@ -14,10 +14,12 @@ from torture.damage import (
     DELETED,
     OLDER,
     OLDER_OR_GONE,
+    VALUES,
     Victim,
     Way,
     Wrong,
     lose_each_file,
+    spoil_columns,
     spoil_derived,
     spoil_truth,
 )
@@ -55,6 +57,11 @@ def test_spoilt_derived_files_change_no_answer(victim: Victim, chance: random.Ra
 
 def test_spoilt_truth_is_set_aside_or_right(victim: Victim, chance: random.Random) -> None:
     assert spoil_truth(victim, chance, 40, lambda _: None).counts.total() == 40
+
+
+def test_values_of_other_types_are_set_aside_or_found(victim: Victim, chance: random.Random) -> None:
+    """FINDINGS C2, a sibling: a bit of a row's header made a float of a time, and reading the log of changes failed."""
+    spoil_columns(victim, lambda _: chance.sample(VALUES, 2))
 
 
 def test_no_loss_of_a_file_loses_points_unnoticed(victim: Victim) -> None:

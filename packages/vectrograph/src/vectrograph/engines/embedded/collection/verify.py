@@ -39,7 +39,7 @@ def verify(collection: Collection) -> int:
         for start in range(0, len(labels), _POINTS_AT_A_TIME):
             checked += len(read_by_labels(connection, labels[start : start + _POINTS_AT_A_TIME], _EVERYTHING))
         last = 0
-        while page := list(read_changes(connection, last, _CHANGES_AT_A_TIME)):
+        while page := read_changes(connection, last, _CHANGES_AT_A_TIME):
             last = page[-1].seq
         if last > view.seq:
             raise Damaged(f"the log knows of change {last}, and the last was {view.seq}")

@@ -3,12 +3,14 @@
 import errno
 import json
 import os
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import apsw
+import msgspec
 
 from vectrograph.domain.errors import CollectionQuarantined, DomainError, InternalError, OutOfSpace, StorageReadOnly
 from vectrograph.engines.embedded.disk.open_files import exhausted, is_exhausted
@@ -25,8 +27,28 @@ class DamagedIndex(Exception):
     """A derived file is missing, foreign, cut short, of another format, or its checksum does not hold: rebuild it."""
 
 
-DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, Damaged, UnicodeDecodeError, json.JSONDecodeError)
+DAMAGE: Final = (
+    apsw.CorruptError,
+    apsw.NotADBError,
+    Damaged,
+    UnicodeDecodeError,
+    json.JSONDecodeError,
+    msgspec.DecodeError,
+)
 """What stored bytes raise that are not what was written; whatever was written could be decoded."""
+
+
+UNDECODABLE: Final = (
+    struct.error,
+    ValueError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    AttributeError,
+    msgspec.DecodeError,
+)
+"""What decoding stored values raises that have another type or range than what was written: one flipped bit makes a
+number of a text, or NULL of either. Code that decodes turns it into `Damaged`."""
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final
 
 import apsw
 
-from vectrograph.engines.embedded.disk.failures import Damaged
+from vectrograph.engines.embedded.disk.failures import UNDECODABLE, Damaged
 
 _HEADER: Final = struct.Struct(">8I")
 """Magic, format, page size, checkpoint number, two salts, two checksums."""
@@ -44,7 +44,8 @@ def require_whole_log(connection: apsw.Connection, path: Path) -> None:
                 raise Damaged("its log is damaged in the middle, and commits behind that would be lost")
     except FileNotFoundError:
         return
-    visible: Any = connection.execute("SELECT seq FROM state").fetchall()
+    # A seq that is no integer is found when the counters are checked.
+    visible: Any = connection.execute("SELECT seq FROM state WHERE typeof(seq) = 'integer'").fetchall()
     folded = folded_seq(path)
     if visible and folded is not None and folded > visible[0][0]:
         raise Damaged(f"its log ends at change {visible[0][0]}, and change {folded} was in it once")
@@ -93,6 +94,6 @@ def folded_seq(path: Path) -> int | None:
             return int(rows[0][0]) if rows else None
         finally:
             alone.close()
-    except (apsw.Error, ValueError, TypeError):
+    except (apsw.Error, *UNDECODABLE):
         # In the middle of a checkpoint the file alone makes no sense, and need not.
         return None

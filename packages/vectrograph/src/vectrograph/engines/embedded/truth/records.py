@@ -13,7 +13,7 @@ import numpy as np
 
 from vectrograph.domain.points import Point, Vector
 from vectrograph.domain.queries import Include
-from vectrograph.engines.embedded.disk.failures import Damaged
+from vectrograph.engines.embedded.disk.failures import UNDECODABLE, Damaged
 
 CONTENT: Final = Include(vector=False, payload=True, text=True)
 BARE: Final = Include(vector=False, payload=False, text=False)
@@ -89,9 +89,12 @@ def change_checksum(seq: int, kind: int, at: int, id: bytes) -> int:
     return crc32(id, crc32(_THREE(seq, kind, at)))
 
 
-def reply_checksum(*columns: str | int) -> int:
-    """Return CRC-32 over an idempotency record: principal, operation, key, body hash, result, time."""
-    return crc32(json.dumps(columns).encode())
+def reply_checksum(*columns: object) -> int:
+    """Return CRC-32 over an idempotency record: principal, operation, key, body hash, result, time.
+
+    Takes values of other types too: what is damaged has some checksum, and it is not the one that is stored.
+    """
+    return crc32(json.dumps(columns, default=repr).encode())
 
 
 def state_checksum(seq: int, next_serial: int, count: int) -> int:
@@ -115,8 +118,13 @@ def read_records(
         apsw.TooBigError: all together are more than SQLite's largest value (1 GB).
     """
     row: Any = connection.execute(_query(condition, include), tuple(bindings)).fetchall()[0]
-    numbers, data = row
-    return [] if numbers is None else _split(_decode(f"[{numbers}]"), data, include)
+    count, numbers, data = row
+    if not count:
+        return []
+    try:
+        return _split(_decode(f"[{numbers or ''}]"), count, data, include)
+    except UNDECODABLE as error:
+        raise Damaged(f"a point cannot be decoded: {error}") from error
 
 
 @lru_cache(maxsize=128)
@@ -133,10 +141,13 @@ def _query(condition: str, include: Include) -> str:
     join = "LEFT JOIN vectors AS v ON v.label = p.label" if include.vector else ""
     # Built from constants; what callers pass is bound.
     selected = f"(SELECT * FROM points {condition}) AS p {join}"  # noqa: S608
-    return f"SELECT group_concat({numbers}), CAST(group_concat({data}, '') AS BLOB) FROM {selected}"  # noqa: S608
+    return f"SELECT count(*), group_concat({numbers}), CAST(group_concat({data}, '') AS BLOB) FROM {selected}"  # noqa: S608
 
 
-def _split(numbers: list[int], data: bytes, include: Include) -> list[Record]:
+def _split(numbers: list[int], count: int, data: bytes, include: Include) -> list[Record]:
+    if len(numbers) != count * _WIDTH:
+        # SQLite leaves a row out whose numbers are NULL.
+        raise Damaged(f"of {count} points some have no numbers")
     records = []
     offset = 0
     verifiable = include.payload and include.text

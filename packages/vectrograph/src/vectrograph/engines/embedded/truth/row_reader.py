@@ -11,7 +11,7 @@ from vectrograph.domain.cancellation import Cancellation, never_cancelled
 from vectrograph.domain.filters.evaluation import Filter, measured, predicate
 from vectrograph.domain.points import Change
 from vectrograph.domain.queries import Include
-from vectrograph.engines.embedded.disk.failures import Damaged
+from vectrograph.engines.embedded.disk.failures import UNDECODABLE, Damaged
 from vectrograph.engines.embedded.rows.view import Labels
 from vectrograph.engines.embedded.truth.batch import KINDS
 from vectrograph.engines.embedded.truth.records import Record, change_checksum, read_records
@@ -150,31 +150,42 @@ def payloads_between(
         row: Any = connection.execute(statement, (after, *bounds, step)).fetchall()[0]
         if row[0] is None:
             return
-        labels = json.loads(row[0])
-        yield labels, json.loads(row[1])
+        labels, payloads = json.loads(row[0]), json.loads(row[1] or "[]")
+        if len(labels) != len(payloads) or not all(type(payload) is dict for payload in payloads):
+            raise Damaged(f"a payload of the points after {after} is none")
+        yield labels, payloads
         after = labels[-1]
         # Payloads are small or large: aim at chunks of a few milliseconds. The largest first chunk is 16 MB.
         step = max(1, step * 2 if len(row[1]) < _CHUNK_CHARACTERS else step // 2)
 
 
-def read_changes(connection: apsw.Connection, since: int, limit: int) -> Iterator[Change]:
-    """Yield entries of the log of changes after a seq, oldest first.
+def read_changes(connection: apsw.Connection, since: int, limit: int) -> list[Change]:
+    """Return entries of the log of changes after a seq, oldest first.
 
     Raises:
         Damaged: a checksum does not hold.
     """
     row: Any = connection.execute(
-        "SELECT group_concat(seq || ',' || kind || ',' || at || ',' || length(id) || ',' || checksum),"
+        "SELECT count(*), group_concat(seq || ',' || kind || ',' || at || ',' || length(id) || ',' || checksum),"
         " CAST(group_concat(id, '') AS BLOB)"
         " FROM (SELECT * FROM changes WHERE seq > ? ORDER BY seq LIMIT ?)",
         (since, limit),
     ).fetchall()[0]
-    if row[0] is None:
-        return
-    numbers, data = json.loads(f"[{row[0]}]"), row[1]
+    count, numbers, data = row
+    if not count:
+        return []
+    try:
+        return list(_changes(json.loads(f"[{numbers or ''}]"), count, data))
+    except UNDECODABLE as error:
+        raise Damaged(f"the log of changes after {since} cannot be decoded: {error}") from error
+
+
+def _changes(numbers: list[int], count: int, data: bytes) -> Iterator[Change]:
+    if len(numbers) != 5 * count:
+        # SQLite leaves a row out whose numbers are NULL.
+        raise Damaged(f"of {count} changes some have no numbers")
     offset = 0
-    for start in range(0, len(numbers), 5):
-        seq, kind, at, size, checksum = numbers[start : start + 5]
+    for seq, kind, at, size, checksum in zip(*[iter(numbers)] * 5, strict=True):
         name = data[offset : offset + size]
         if change_checksum(seq, kind, at, name) != checksum:
             raise Damaged(f"the checksum of change {seq} does not hold")

@@ -8,6 +8,7 @@ follows it learns of the loss.
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from vectrograph.domain.collections import CollectionSpec, IdKind
 from vectrograph.domain.points import MAX_SERIAL_ID, ChangeKind
 from vectrograph.domain.queries import Include
 from vectrograph.engines.embedded.disk.durable import make_directory, open_private, sync_directory
-from vectrograph.engines.embedded.disk.failures import Damaged
+from vectrograph.engines.embedded.disk.failures import UNDECODABLE, Damaged
 from vectrograph.engines.embedded.truth.batch import KINDS
 from vectrograph.engines.embedded.truth.commit_record import CommitRecord, LastCommit
 from vectrograph.engines.embedded.truth.manifest import FORMAT, spec_to_json
@@ -38,7 +39,7 @@ REPAIRED: Final = "repaired.sqlite"
 # Points that are read together; when that fails, each half is read by itself.
 _TOGETHER: Final = 128
 _WHOLE: Final = Include(vector=True, payload=True, text=True)
-_UNREADABLE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.IOError, Damaged, UnicodeDecodeError, ValueError)
+_UNREADABLE: Final = (apsw.Error, Damaged, *UNDECODABLE)
 _SOURCES: Final = (
     "SELECT label FROM points INDEXED BY points_created ORDER BY created_seq {}",
     "SELECT label FROM points INDEXED BY points_version ORDER BY version {}",
@@ -212,7 +213,7 @@ def _rows(damaged: apsw.Connection, query: str) -> Iterator[Any]:
     """Yield rows up to the first that cannot be read."""
     try:
         yield from damaged.execute(query)
-    except (*_UNREADABLE, apsw.Error):
+    except _UNREADABLE:
         return
 
 
@@ -227,7 +228,7 @@ def _read(damaged: apsw.Connection, labels: Sequence[int]) -> list[Record]:
         records = read_by_labels(damaged, labels, _WHOLE)
         for record in records:
             record.point(_WHOLE)
-    except (*_UNREADABLE, apsw.Error):
+    except _UNREADABLE:
         if len(labels) == 1:
             return []
         half = len(labels) // 2
@@ -262,8 +263,9 @@ def _log_of(damaged: apsw.Connection) -> dict[int, tuple[int, bytes, int]]:
     for direction in ("", "DESC"):
         query = f"SELECT seq, kind, id, at, checksum FROM changes ORDER BY seq {direction}"  # noqa: S608
         for seq, kind, name, at, checksum in _rows(damaged, query):
-            if isinstance(name, bytes) and change_checksum(seq, kind, at, name) == checksum:
-                log[seq] = (kind, name, at)
+            with suppress(*UNDECODABLE):
+                if change_checksum(seq, kind, at, name) == checksum:
+                    log[seq] = (kind, name, at)
     return dict(sorted(log.items()))
 
 

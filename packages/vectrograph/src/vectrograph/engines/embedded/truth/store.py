@@ -15,7 +15,7 @@ import numpy as np
 
 from vectrograph.domain.collections import CollectionSpec
 from vectrograph.domain.points import IdempotencyKey, Outcome, OutcomeStatus, WriteResult
-from vectrograph.engines.embedded.disk.failures import Damaged
+from vectrograph.engines.embedded.disk.failures import UNDECODABLE, Damaged
 from vectrograph.engines.embedded.disk.open_files import OpenFiles
 from vectrograph.engines.embedded.rows.view import Addition, Labels
 from vectrograph.engines.embedded.truth.batch import Batch
@@ -305,11 +305,11 @@ class Store:
         if len(rows) != 1:
             raise Damaged("the file lacks its state")
         spec, created_at, seq, next_serial, count, checksum = rows[0]
-        if state_checksum(seq, next_serial, count) != checksum:
-            raise Damaged("the checksum of its counters does not hold")
         try:
+            if state_checksum(seq, next_serial, count) != checksum:
+                raise Damaged("the checksum of its counters does not hold")
             return Header(spec_from_json(json.loads(spec)), created_at, Counters(seq, next_serial, count))
-        except (ValueError, KeyError, TypeError) as error:
+        except UNDECODABLE as error:
             raise Damaged(f"the file does not say what it holds ({error})") from error
 
     def additions(self, last: int, dimension: int) -> Iterator[Addition]:
@@ -324,7 +324,11 @@ class Store:
             last = int(addition.labels[-1])
 
     def labels_until(self, last: int) -> Labels:
-        """Return the labels of all points up to one, ascending; read from an index, not from the points."""
+        """Return the labels of all points up to one, ascending; read from an index, not from the points.
+
+        Raises:
+            Damaged: a seq is no number.
+        """
         parts: list[Labels] = []
         first = -1
         while True:
@@ -336,6 +340,9 @@ class Store:
             ).fetchall()[0]
             if row[0] is None:
                 break
+            if type(row[1]) is not int:
+                # SQLite sorts texts and blobs behind all numbers and would give them again and again.
+                raise Damaged(f"the seq of a point is {row[1]!r}")
             parts.append(np.array(json.loads(f"[{row[0]}]"), np.int64))
             first = row[1]
         labels = np.concatenate(parts) if parts else np.empty(0, np.int64)
@@ -361,7 +368,10 @@ class Store:
         ).fetchall()[0]
         if row[0] is None:
             return None
-        numbers = np.array(json.loads(f"[{row[0]}]"), np.int64).reshape(-1, 3)
+        try:
+            numbers = np.array(json.loads(f"[{row[0]}]"), np.int64).reshape(-1, 3)
+        except UNDECODABLE as error:
+            raise Damaged(f"the numbers of the points after {last} cannot be decoded: {error}") from error
         labels, created, stored = numbers[:, 0].copy(), numbers[:, 1].copy(), memoryview(row[1])
         size = 4 * dimension
         if len(stored) != size * len(labels):
