@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ from vectrograph.domain.limits import Limits
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE, VECTRON_SERVICE_METHODS
 from vectrograph.rpc.load_shedding import OwnQueue
 from vectrograph.rpc.pool import Pool
-from vectrograph.rpc.server import MAX_UNSEEN_CALLS
+from vectrograph.rpc.server import MAX_UNSEEN_CALLS, build_grpc_server
 from vectrograph.services.call import Principal
 from vectrograph.services.limits.concurrency import Concurrency
 from vectrograph.services.limits.rate_limits import RateLimits
@@ -225,26 +226,31 @@ def test_calls_that_anyone_may_make_delay_no_other_method(
         call.cancel()
 
 
-def test_calls_that_nobody_takes_are_ended_beyond_a_limit(
-    serve: Callable[..., tuple[grpc.Server, Any]], services: Any
-) -> None:
+def test_calls_that_nobody_takes_are_ended_beyond_a_limit(services: Any) -> None:
     """While the serving thread is held up, grpc's core keeps so many calls of a method and no more."""
-    server, channel = serve(services)
+    server = build_grpc_server(services, threads=4)
+    port = server.add_insecure_port("127.0.0.1:0")
     gate = Gate(lambda: 0)
     server.add_generic_rpc_handlers([gate])
-    held = channel.unary_unary("/test/Hold").future(b"", timeout=60)
-    assert gate.entered.wait(20)
-    # A connection carries 1,024 calls at a time: those that are ended make room for others.
-    flood = [channel.unary_unary(FLOODED[-1]).future(b"", timeout=60) for _ in range(3 * MAX_UNSEEN_CALLS // 2)]
-    ended = threading.Semaphore(0)
-    for call in flood:
-        call.add_done_callback(lambda _: ended.release())
-    for _ in range(MAX_UNSEEN_CALLS // 2):
-        assert ended.acquire(timeout=30), "grpc's core keeps them all"
-    gate.release.set()
-    assert held.code() is grpc.StatusCode.UNIMPLEMENTED
-    for call in flood:
-        call.cancel()
+    server.start()
+    with ExitStack() as stack:
+        stack.callback(lambda: server.stop(0).wait())
+        # A connection carries 1,024 calls at a time.
+        alone = [("grpc.use_local_subchannel_pool", 1)]
+        channels: list[Any] = [
+            stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{port}", alone))
+            for _ in range(3 * MAX_UNSEEN_CALLS // 2 // 1024)
+        ]
+        held = channels[0].unary_unary("/test/Hold").future(b"", timeout=60)
+        assert gate.entered.wait(20)
+        flood = [each.unary_unary(FLOODED[-1]).future(b"", timeout=60) for _ in range(1024) for each in channels]
+        ended = threading.Semaphore(0)
+        for call in flood:
+            call.add_done_callback(lambda _: ended.release())
+        for _ in range(MAX_UNSEEN_CALLS // 2):
+            assert ended.acquire(timeout=30), "grpc's core keeps them all"
+        gate.release.set()
+        assert held.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 @pytest.mark.parametrize("path", [WATCH, REFLECT, "/grpc.health.v1.Health/Check"])

@@ -35,8 +35,8 @@ _MAX_STREAMS_PER_CONNECTION: Final = 1_024
 # Bytes beyond the limit that grpc lets in, so that our refusal can say by how much a message is too large.
 _MESSAGE_SLACK_BYTES: Final = 4 << 20
 # Calls of one method that grpc's core keeps until the serving thread takes them; see `_options`. One takes 16 KB, with
-# large metadata twice that, and there are 36 methods: some 600 MB when an attacker floods all of them.
-MAX_UNSEEN_CALLS: Final = 1_024
+# large metadata twice that. A stalled thread must not make it end what two thousand honest callers sent at once.
+MAX_UNSEEN_CALLS: Final = 4_096
 # Calls that may wait for each thread. Chosen: bounds memory; how long they wait is bounded by
 # `services.limits.queueing`.
 _WAITING_PER_THREAD: Final = 32
@@ -172,9 +172,9 @@ def _options(max_message_bytes: int, handshake_seconds: float) -> list[tuple[str
         ("grpc.max_receive_message_length", max_message_bytes + max_message_bytes // 4 + _MESSAGE_SLACK_BYTES),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_concurrent_streams", _MAX_STREAMS_PER_CONNECTION),
-        # Each method has a queue of that length. Between half of it and all of it grpc ends some calls at random, in a
-        # way that reads like a broken connection.
-        ("grpc.server.max_pending_requests", MAX_UNSEEN_CALLS // 2),
+        # Each method has a queue of that length. Between three quarters of it and all of it grpc ends some calls at
+        # random, in a way that reads like a broken connection.
+        ("grpc.server.max_pending_requests", MAX_UNSEEN_CALLS // 4 * 3),
         ("grpc.server.max_pending_requests_hard_limit", MAX_UNSEEN_CALLS),
         # Two servers on one port would share its calls at random; the second is to fail instead.
         ("grpc.so_reuseport", 0),
