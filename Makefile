@@ -28,7 +28,7 @@ demo: $(VENV)/.run  ## index Python's own documentation and ask it questions (KE
 	@$(BIN)/python tools/demo $(if $(KEEP),--keep)
 
 test: lint  ## every check and every test
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 test-fast: setup  ## rules, services, REST and the engine's contract without slow tests, for work in progress (ARGS="-k WORDS")
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" $(FAST) $(ARGS)

@@ -34,20 +34,32 @@ httpcore2.default_ssl_context = _shared_ssl_context
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let every worker begin with modules that have slow tests, so that none is left alone with one at the end.
+    """Let every worker begin with what takes longest, so that none is left alone with it at the end.
 
-    `--dist worksteal` gives each worker a piece of the list at first: the slow modules are dealt out over the pieces.
+    `--dist worksteal` gives each worker a piece of the list at first. Tests that say how long they take
+    (`slow(seconds=100)`) are dealt out over the pieces, then the modules that have slow tests, then all others.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    pieces: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    longest = sorted((item for item in items if _seconds(item)), key=_seconds, reverse=True)
+    for position, item in enumerate(longest):
+        pieces[position % workers].append(item)
+    others = [item for item in items if item not in longest]
+    slow = {item.path for item in others if item.get_closest_marker("slow")}
     dealt = {path: position % workers for position, path in enumerate(sorted(slow))}
-    pieces: list[list[pytest.Item]] = [[item for item in items if dealt.get(item.path) == n] for n in range(workers)]
-    quick = [item for item in items if item.path not in slow]
+    for number, piece in enumerate(pieces):
+        piece += [item for item in others if dealt.get(item.path) == number]
+    quick = [item for item in others if item.path not in slow]
     for piece in pieces:
         room = max(0, len(items) // workers - len(piece))
         piece += quick[:room]
         del quick[:room]
     items[:] = [*(item for piece in pieces for item in piece), *quick]
+
+
+def _seconds(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("slow")
+    return float(marker.kwargs.get("seconds", 0)) if marker else 0
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def test_without_a_peer_a_bar_stays_open_and_a_failure_of_ours_misses_it() -> No
     assert [line.verdict for line in failed].count(Verdict.MISSED) == 9
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=25)
 def test_a_quick_run_measures_a_real_server(tmp_path: Path) -> None:
     output = tmp_path / "result.json"
     only = "grpc,rest,frames,prototype,engine,bare-grpcio,bare-starlette,client,client-protobuf"

@@ -229,12 +229,15 @@ class ScriptedServer:
 
 
 def _read(stream: Any) -> Arrived | None:
+    """Return the next request, None when the connection ends before all of it is there."""
     line = stream.readline().decode()
-    if not line:
+    if not line.endswith("\n"):
         return None
     method, target, _ = line.split(" ", 2)
     headers = {}
-    while (line := stream.readline().decode().strip()) != "":
+    while (line := stream.readline().decode()).strip():
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    return Arrived(method, target, headers, stream.read(int(headers.get("content-length", 0))))
+    size = int(headers.get("content-length", 0))
+    body = stream.read(size)
+    return Arrived(method, target, headers, body) if line and len(body) == size else None
