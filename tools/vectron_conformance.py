@@ -81,7 +81,7 @@ class Checks:
             self.a_point_comes_back_to_the_last_bit,
             self.a_deleted_point_is_gone_and_deleting_again_is_fine,
             self.mistakes_have_the_documented_statuses,
-            self.strangers_are_refused,
+            self.anonymous_callers_are_refused,
             self.feedback_is_validated,
         ]
         if self._account is not None:
@@ -157,7 +157,7 @@ class Checks:
         for status, method, fields in mistakes:
             expect_refusal(f"{method} {fields}", status, lambda m=method, f=fields: self._call(m, **f))  # type: ignore[misc]
 
-    def strangers_are_refused(self) -> None:
+    def anonymous_callers_are_refused(self) -> None:
         """No credentials, and wrong ones."""
         for token in ("", "vkey-00000000-0000-0000-0000-000000000000", "no.jwt.here"):
             expect_refusal(f"token {token!r}", "UNAUTHENTICATED", lambda t=token: self._call("ListCollections", t))  # type: ignore[misc]
@@ -191,13 +191,13 @@ class Checks:
         expect("valid", self._call("ValidateAPIKey", "", fullKey=made["fullKey"])["valid"], False)
 
     def a_login_is_exchanged_for_a_new_one(self) -> None:
-        """Log in → refresh → the new token works and says until when; a stranger gets none."""
+        """Log in → refresh → the new token works and says until when; an anonymous caller gets none."""
         email, password = self._account or ("", "")
         jwt = self._call("Login", "", email=email, password=password)["jwtToken"]
         fresh = self._call("RefreshToken", jwt)
         expect("expiry in the future", int(fresh["expiresAt"]) > time.time(), True)
         self._call("ListCollections", fresh["jwtToken"])
-        expect_refusal("a stranger", "UNAUTHENTICATED", lambda: self._call("RefreshToken", ""))
+        expect_refusal("an anonymous caller", "UNAUTHENTICATED", lambda: self._call("RefreshToken", ""))
 
     def a_wrong_password_tells_nothing(self) -> None:
         """Compare the answers to a wrong password and an unknown email."""

@@ -1,4 +1,4 @@
-"""The table of SECURITY.md of what a caller can make the server spend, held to the settings, constants and tests."""
+"""The table of resource limits in SECURITY.md agrees with the settings, constants and tests."""
 
 import importlib
 import re
@@ -10,8 +10,8 @@ import pytest
 from vectrograph.settings import Settings
 
 ROOT: Final = Path(__file__).parents[2]
-BEGIN: Final = "## What a caller can make the server spend\n"
-RESOURCES: Final = ["Memory", "Disk", "Descriptors and connections", "Threads", "CPU and time", "Log lines"]
+BEGIN: Final = "## Resource limits\n"
+RESOURCES: Final = ["Memory", "Disk", "File descriptors and connections", "Threads", "CPU and time", "Log lines"]
 UNITS: Final = {"KiB": 1 << 10, "MiB": 1 << 20, "s": 1, "": 1}
 CONSTANT: Final = re.compile(r"([\d,]+)(?: (KiB|MiB|s))? \(`([a-z_/]+)\.py::(\w+)`\)")
 IS_LIMIT: Final = re.compile(r"max_|.*_limit$|.*_bytes$|.*_seconds$|.*_threads$|rate_limit$")
@@ -24,8 +24,8 @@ def section() -> str:
 
 
 def rows() -> list[list[str]]:
-    """Cells of every row: what, who, limit, test."""
-    lines = [line for line in section().splitlines() if line.startswith("| ") and not line.startswith("| what ")]
+    """Cells of every row: resource, caller, limit, test."""
+    lines = [line for line in section().splitlines() if line.startswith("| ") and not line.startswith("| resource ")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 

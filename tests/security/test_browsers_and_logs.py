@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.processes import VECTROGRAPH, serve
 from vectrograph import running
 
-FRIEND, STRANGER = "https://app.example", "https://evil.example"
+ALLOWED, FOREIGN = "https://app.example", "https://evil.example"
 
 
 def preflight(url: str, origin: str, method: str = "POST") -> httpx2.Response:
@@ -25,35 +25,35 @@ def preflight(url: str, origin: str, method: str = "POST") -> httpx2.Response:
 
 
 def test_pages_of_named_origins_may_call_and_no_others() -> None:
-    with running(cors_origins=(FRIEND,)) as server:
-        allowed = preflight(server.http_url, FRIEND)
+    with running(cors_origins=(ALLOWED,)) as server:
+        allowed = preflight(server.http_url, ALLOWED)
         assert allowed.status_code == 200
-        assert allowed.headers["Access-Control-Allow-Origin"] == FRIEND
+        assert allowed.headers["Access-Control-Allow-Origin"] == ALLOWED
         assert "authorization" in allowed.headers["Access-Control-Allow-Headers"].lower()
         assert "Access-Control-Allow-Credentials" not in allowed.headers
-        answer = httpx2.get(f"{server.http_url}/livez", headers={"Origin": FRIEND})
-        assert answer.headers["Access-Control-Allow-Origin"] == FRIEND
+        answer = httpx2.get(f"{server.http_url}/livez", headers={"Origin": ALLOWED})
+        assert answer.headers["Access-Control-Allow-Origin"] == ALLOWED
         assert "x-ratelimit-remaining" in answer.headers["Access-Control-Expose-Headers"].lower()
-        refused = preflight(server.http_url, STRANGER)
+        refused = preflight(server.http_url, FOREIGN)
         assert refused.status_code == 400
         assert "Access-Control-Allow-Origin" not in refused.headers
-        assert preflight(server.http_url, FRIEND, "PATCH").status_code == 400
-        for origin in (STRANGER, "null", f"{FRIEND}.evil.example", FRIEND.upper(), FRIEND.replace("https", "http")):
+        assert preflight(server.http_url, ALLOWED, "PATCH").status_code == 400
+        for origin in (FOREIGN, "null", f"{ALLOWED}.evil.example", ALLOWED.upper(), ALLOWED.replace("https", "http")):
             answer = httpx2.get(f"{server.http_url}/livez", headers={"Origin": origin})
             assert "Access-Control-Allow-Origin" not in answer.headers, origin
 
 
 def test_an_error_can_be_read_by_a_page_that_may_call() -> None:
-    with running(cors_origins=(FRIEND,)) as server:
-        answer = httpx2.get(f"{server.http_url}/api/v1/tokens", headers={"Origin": FRIEND})
+    with running(cors_origins=(ALLOWED,)) as server:
+        answer = httpx2.get(f"{server.http_url}/api/v1/tokens", headers={"Origin": ALLOWED})
         assert answer.status_code == 401
-        assert answer.headers["Access-Control-Allow-Origin"] == FRIEND
+        assert answer.headers["Access-Control-Allow-Origin"] == ALLOWED
 
 
 def test_no_page_may_call_unless_one_is_named() -> None:
     with running() as server:
-        assert preflight(server.http_url, FRIEND).status_code == 405
-        answer = httpx2.get(f"{server.http_url}/livez", headers={"Origin": FRIEND})
+        assert preflight(server.http_url, ALLOWED).status_code == 405
+        answer = httpx2.get(f"{server.http_url}/livez", headers={"Origin": ALLOWED})
         assert "Access-Control-Allow-Origin" not in answer.headers
 
 

@@ -52,7 +52,7 @@ class Caller:
         return self.grpc_code("Login", auth.LoginRequest(email=EMAILS[username], password=password))
 
     def registers(self, name: str) -> tuple[int, str]:
-        """Return status of the gateway and of gRPC when a stranger registers."""
+        """Return status of the gateway and of gRPC when an anonymous caller registers."""
         body = {"email": f"{name}-1@example.org", "password": PHRASE}
         status = self.http.post("/v1/users/register", json=body).status_code
         return status, self.grpc_code(

@@ -184,7 +184,7 @@ def test_a_reflection_stream_may_ask_a_thousand_questions(served: Served) -> Non
 
 
 def test_logins_that_send_nothing_starve_no_login(served: Served) -> None:
-    """FINDINGS B10, a sibling: strangers' calls share the threads of accounts."""
+    """FINDINGS B10, a sibling: anonymous calls share the threads of accounts."""
     with Connection(served.grpc, source=ELSEWHERE) as silent:
         silent.send(*(grpc_headers(LOGIN, stream) for stream in range(1, 200, 2)))
         for _ in range(3):

@@ -60,11 +60,11 @@ def test_both_transports_speak_tls_and_nothing_else(tmp_path: Path, authority: A
 def test_mutual_tls_lets_only_known_clients_in(tmp_path: Path, authority: Authority) -> None:
     chain, key = authority.issue("server")
     known = authority.issue("client")
-    stranger = Authority(tmp_path / "other").issue("client")
+    foreign = Authority(tmp_path / "other").issue("client")
     with running(tls_cert=chain, tls_key=key, tls_client_ca=authority.certificate) as server:
         assert httpx2.get(f"{server.http_url}/livez", verify=trusting(authority, known)).status_code == 200
         assert ask_grpc(server.grpc_address, authority, known) == b"\x08\x01"
-        for nobody in (None, stranger):
+        for nobody in (None, foreign):
             with pytest.raises(httpx2.TransportError):
                 httpx2.get(f"{server.http_url}/livez", verify=trusting(authority, nobody))
             with pytest.raises(grpc.RpcError):

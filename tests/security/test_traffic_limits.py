@@ -98,7 +98,7 @@ def test_authenticated_callers_that_never_send_their_message_give_way(server: Ru
             call.cancel()
 
 
-def test_strangers_that_never_ask_do_not_hold_the_health_threads(server: RunningServer) -> None:
+def test_anonymous_callers_that_never_ask_do_not_hold_the_health_threads(server: RunningServer) -> None:
     with grpc.insecure_channel(server.grpc_address) as opened, grpc.insecure_channel(server.grpc_address) as other:
         holder: Any = opened
         caller: Any = other

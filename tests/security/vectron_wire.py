@@ -1,4 +1,4 @@
-"""Vectron's two services as a stranger would call them: method, message and metadata chosen freely."""
+"""Vectron's two services as a foreign client would call them: method, message and metadata chosen freely."""
 
 from collections.abc import Sequence
 from types import TracebackType

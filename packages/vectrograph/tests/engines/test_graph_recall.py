@@ -88,18 +88,18 @@ def test_measuring_finds_what_is_missed() -> None:
     assert own.queries == []
 
 
-@pytest.mark.parametrize("strangers", [100, 0])
-def test_an_easy_graph_is_walked(strangers: int) -> None:
+@pytest.mark.parametrize("foreign", [100, 0])
+def test_an_easy_graph_is_walked(foreign: int) -> None:
     graph, view = graph_of(easy(COUNT + 100), Distance.COSINE, COUNT)
-    served = tune(graph, view, view.live, np.arange(COUNT, COUNT + strangers))
+    served = tune(graph, view, view.live, np.arange(COUNT, COUNT + foreign))
     assert served.graph is graph
-    assert served.beam is None or served.beam >= (96 if strangers else BEAM)
+    assert served.beam is None or served.beam >= (96 if foreign else BEAM)
 
 
-@pytest.mark.parametrize("strangers", [100, 0])
-def test_a_graph_full_of_hubs_is_not_walked(strangers: int) -> None:
+@pytest.mark.parametrize("foreign", [100, 0])
+def test_a_graph_full_of_hubs_is_not_walked(foreign: int) -> None:
     graph, view = graph_of(hubs(COUNT + 100), Distance.EUCLIDEAN, COUNT)
-    assert tune(graph, view, view.live, np.arange(COUNT, COUNT + strangers)).beam is None
+    assert tune(graph, view, view.live, np.arange(COUNT, COUNT + foreign)).beam is None
 
 
 def test_a_graph_that_has_hardly_grown_is_served_as_before() -> None:

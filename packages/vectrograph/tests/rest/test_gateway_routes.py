@@ -298,8 +298,8 @@ def test_closed_registration_takes_administrators_only(start: Start) -> None:
     body = {"email": "new@example.org", "password": PASSWORD}
     owner = Principal("admin", "admin", Role.ADMIN, ROLE_SCOPES[Role.ADMIN])
     key = served.services.keys.create(Call(owner, "test"), "key", sorted(ROLE_SCOPES[Role.ADMIN]), None).secret
-    with served.client() as stranger, served.client(key) as admin:
-        failed(stranger.post("/v1/users/register", json=body), 403, 7)
+    with served.client() as anonymous, served.client(key) as admin:
+        failed(anonymous.post("/v1/users/register", json=body), 403, 7)
         assert admin.post("/v1/users/register", json=body).json()["user"]["email"] == "new@example.org"
 
 

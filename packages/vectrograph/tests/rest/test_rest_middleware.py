@@ -127,7 +127,7 @@ def test_the_connection_goes_on_after_a_body_over_the_limit(served: Served) -> N
 
 
 @pytest.mark.parametrize("path", ["/api/v1/auth/login", "/api/v1/auth/refresh"])
-def test_strangers_may_send_small_bodies_only(anonymous: httpx2.Client, path: str) -> None:
+def test_anonymous_callers_may_send_small_bodies_only(anonymous: httpx2.Client, path: str) -> None:
     response = anonymous.post(path, json={"username": "x" * 70_000})
     assert error_of(response, 413, "REQUEST_TOO_LARGE")["details"]["limit"] == 65_536
 

@@ -180,8 +180,8 @@ class TestRefusals:
     def test_the_way_in_is_the_same(self, start: Start) -> None:
         served = start()
         body = frame({"text": "a", "embedding": 0}, vectors(1))
-        with served.client() as stranger, served.client(served.login("viewer")) as viewer:
-            error_of(send(stranger, TOKENS, body), 401, "AUTHENTICATION_REQUIRED")
+        with served.client() as anonymous, served.client(served.login("viewer")) as viewer:
+            error_of(send(anonymous, TOKENS, body), 401, "AUTHENTICATION_REQUIRED")
             assert error_of(send(viewer, TOKENS, body), 403, "PERMISSION_DENIED")["details"]
             assert viewer.get(TOKENS).json()["total"] == 0
 

@@ -292,12 +292,12 @@ def test_logging_out_ends_a_login_and_what_was_renewed(send: Send, services: Ser
 
 
 @pytest.mark.parametrize("name", sorted(AUTH_SERVICE_METHODS))
-def test_strangers_reach_three_methods_only(send: Send, name: str) -> None:
+def test_anonymous_callers_reach_three_methods_only(send: Send, name: str) -> None:
     code, _ = code_of(lambda: send(f"auth.{name}", b"\xff", credential=""))
     public = {"RegisterUser", "Login", "ValidateAPIKey"}
     assert code == ("INVALID_ARGUMENT" if name in public else "UNAUTHENTICATED")
 
 
-def test_strangers_send_little(send: Send) -> None:
+def test_anonymous_callers_send_little(send: Send) -> None:
     request = pb.LoginRequest(email="a@example.org", password="x" * 70_000)
     assert code_of(lambda: send("auth.Login", request, credential=""))[0] == "RESOURCE_EXHAUSTED"

@@ -104,7 +104,7 @@ def every_error(kind: type[DomainError] = DomainError) -> list[type[DomainError]
 # ---------------------------------------------------------------- order
 
 
-def test_strangers_are_refused_before_they_have_sent_anything(script: Script, wire: Any) -> None:
+def test_anonymous_callers_are_refused_before_they_have_sent_anything(script: Script, wire: Any) -> None:
     """More callers than the server has threads, none of which ever sends its message."""
     stub = wire.stream_unary(VECTRON_SERVICE_METHODS["Search"].path)
     with silence() as nothing:

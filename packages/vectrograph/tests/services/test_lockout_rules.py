@@ -42,7 +42,7 @@ def wait_of(lockout: Lockout, username: str, address: str) -> float:
     return 0.0
 
 
-def test_a_stranger_who_fails_in_my_name_waits_and_i_do_not(lockout: Lockout) -> None:
+def test_another_caller_who_fails_in_my_name_waits_and_i_do_not(lockout: Lockout) -> None:
     waits = [wait_of(lockout, "ada", "203.0.113.9") for _ in range(FOR_PAIR.free + 3)]
     assert waits[: FOR_PAIR.free] == [0.0] * FOR_PAIR.free
     assert min(waits[FOR_PAIR.free :]) > 0

@@ -144,9 +144,9 @@ def test_feedback_on_the_same_query_counts_and_on_others_not(line: House, call: 
         for _ in range(5):
             line.services.feedback.submit(call, "line", query, [FeedbackItem(result_id=point, relevance_score=5)], {})
     assert [one.point.id for one in search(line, call, wish)] == ["5", "0", "1"]
-    stranger = call._replace(principal=replace(call.principal, tenant="other"))
-    line.services.catalog.create(stranger, "line", 2, "dot")
-    line.services.feedback.submit(stranger, "line", "what rolls", [FeedbackItem(result_id="9", relevance_score=5)], {})
+    foreign = call._replace(principal=replace(call.principal, tenant="other"))
+    line.services.catalog.create(foreign, "line", 2, "dot")
+    line.services.feedback.submit(foreign, "line", "what rolls", [FeedbackItem(result_id="9", relevance_score=5)], {})
     assert [one.point.id for one in search(line, call, wish)] == ["5", "0", "1"]
 
 

@@ -149,7 +149,7 @@ def recorded_actions() -> set[str]:
     found = {"point.delete"}
     for path in Path(vectrograph.services.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Call) or getattr(node.func, "attr", "") not in ("noting", "noting_stranger"):
+            if not isinstance(node, ast.Call) or getattr(node.func, "attr", "") not in ("noting", "noting_anonymous"):
                 continue
             if any(keyword.arg == "or_log" for keyword in node.keywords):
                 continue

@@ -127,7 +127,7 @@ func (c client) stream(token string, search *apigatewaypb.SearchRequest) {
 	}
 	check("stream", last != nil && len(last.Results) == 2 && last.Results[0].Id == "far", last)
 	_, err := must(c.api.SearchStream(as(""), search)).Recv()
-	refused("stream of a stranger", codes.Unauthenticated, err)
+	refused("stream of an anonymous caller", codes.Unauthenticated, err)
 }
 
 func main() {

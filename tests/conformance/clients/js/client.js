@@ -97,7 +97,7 @@ async function collection(credential, token) {
 
   const streamed = await snapshots(search, token);
   assert.deepEqual(streamed.at(-1).results, results);
-  await refused("stream of a stranger", "UNAUTHENTICATED", snapshots(search, ""));
+  await refused("stream of an anonymous caller", "UNAUTHENTICATED", snapshots(search, ""));
   ok("stream");
 
   for (const [id, vector] of Object.entries(vectors)) {

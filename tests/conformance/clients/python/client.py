@@ -53,7 +53,9 @@ def collection(api, token):
     assert second.score > 0
     *_, last = api.SearchStream(search, **sent)
     assert [result.id for result in last.results] == [first.id, second.id]
-    refused("a stranger", grpc.StatusCode.UNAUTHENTICATED, lambda: list(api.SearchStream(search, timeout=SECONDS)))
+    refused(
+        "an anonymous caller", grpc.StatusCode.UNAUTHENTICATED, lambda: list(api.SearchStream(search, timeout=SECONDS))
+    )
 
     for key, vector in VECTORS.items():
         point = api.Get(api_pb.GetRequest(collection=name, id=key), **sent).point

@@ -131,7 +131,7 @@ class AuditRecord:
         entry_id: rises with every entry of the server.
         at: microseconds.
         tenant: of the actor, or of the account that someone tried to be.
-        actor: user_id, or "" for a stranger.
+        actor: user_id, or "" for an anonymous caller.
         key_id: the API key that was used, None for a login.
         action: `subject.verb`, such as `session.login`.
         target: what it was done to: a username, a key id, the name of a collection.

@@ -86,7 +86,7 @@ def method_of(procedure: Procedure, services: Services) -> Callable[[Call, bytes
 
 
 def public_method_of(procedure: Procedure, services: Services) -> Public:
-    """Return the method of a procedure that strangers may call."""
+    """Return the method of a procedure that anonymous callers may call."""
     read, write = _codec_of(procedure)
     run = procedure.run
 

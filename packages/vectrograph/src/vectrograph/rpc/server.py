@@ -151,7 +151,7 @@ class _Given:
     Attributes:
         services: what answers.
         slow: the watch on calls of known callers that stall.
-        stalled: the watch on calls that strangers may make.
+        stalled: the watch on calls that anonymous callers may make.
         trusted: proxies that are believed.
         turns: for streams, of which as many are computed at once as there are threads that read.
     """
@@ -204,7 +204,7 @@ def _handlers(
 
 # All methods are registered as streams of raw request messages, which on the wire is the same as a single one. For a
 # single one grpc reads and parses the message before it calls the method; here nothing is read before the credentials
-# hold, so that strangers can neither make the server parse nor occupy a thread by sending slowly.
+# are checked, so that anonymous callers can neither make the server parse nor occupy a thread by sending slowly.
 
 
 def _unary(given: _Given, name: str, pool: Pool, answer: Unary) -> "grpc.RpcMethodHandler[bytes, bytes]":

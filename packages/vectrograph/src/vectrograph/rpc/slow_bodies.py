@@ -1,5 +1,5 @@
 """Calls of known callers whose message does not come, or whose answer is not taken: they are ended, so that they cannot
-keep threads from others. Calls that strangers may make are bounded in number too: `stalled_calls`.
+keep threads from others. Calls that anonymous callers may make are bounded in number too: `stalled_calls`.
 """
 
 import itertools

@@ -21,7 +21,7 @@ class Invocation(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """A call of a public method. `caller` finds out whose credentials came with it, None for a stranger."""
+    """A call of a public method. `caller` returns the owner of its credentials, None for an anonymous caller."""
 
     services: Services
     caller: Callable[[], Principal | None]

@@ -30,7 +30,7 @@ class Procedure:
         scope: needed before anything of the message is looked at.
         action: right that the caller must have in the collection that the message names, before anything else of the
             message is looked at; None where the service asks for rights itself.
-        public: whether strangers may call it.
+        public: whether anonymous callers may call it.
         repeatable: whether an idempotency key is heeded.
         streaming: whether it answers with several messages.
     """

@@ -110,13 +110,13 @@ class ScrollContract(Subject):
         """Another order, direction or filter refuses it; another page size or selection of parts does not."""
         put_many(engine, docs, [(name, (0, 0)) for name in "abcd"])
         cursor = engine.scroll(docs, ScrollRequest(limit=1)).cursor
-        strangers = [
+        foreign = [
             ScrollRequest(limit=1, cursor=cursor, order=Order(descending=True)),
             ScrollRequest(limit=1, cursor=cursor, filter=Range(("n",), gte=0)),
         ]
         if "created" in engine.capabilities.orderings:
-            strangers.append(ScrollRequest(limit=1, cursor=cursor, order=Order(key="created")))
-        for request in strangers:
+            foreign.append(ScrollRequest(limit=1, cursor=cursor, order=Order(key="created")))
+        for request in foreign:
             with pytest.raises(InvalidArgument, match="cursor"):
                 engine.scroll(docs, request)
         page = engine.scroll(docs, ScrollRequest(limit=5, cursor=cursor, include=Include(vector=True)))

@@ -169,7 +169,7 @@ class Audit:
         return self.noting(call, "point.delete", target)
 
     @contextmanager
-    def noting_stranger(
+    def noting_anonymous(
         self,
         action: str,
         target: str,

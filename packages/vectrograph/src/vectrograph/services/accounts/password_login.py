@@ -53,7 +53,7 @@ class PasswordLogin:
         target = "(no such account)" if stored is None else stored.user.username
         actor = "" if stored is None else stored.user.user_id
         tenant = DEFAULT_TENANT if stored is None else stored.user.tenant
-        with self._audit.noting_stranger("session.login", target, origin, actor=actor, tenant=tenant):
+        with self._audit.noting_anonymous("session.login", target, origin, actor=actor, tenant=tenant):
             checked = self._checked(stored, password, origin, refusal)
             session = self._store.sessions.start(checked, lifetime)
         self._lockout.succeed(counted, origin.address)

@@ -63,7 +63,7 @@ class Registration:
         """
         actor = "" if caller is None else caller.user_id
         tenant = DEFAULT_TENANT if caller is None or "users:admin" not in caller.scopes else caller.tenant
-        with self._audit.noting_stranger("user.create", "(no account)", origin, actor=actor, tenant=tenant) as act:
+        with self._audit.noting_anonymous("user.create", "(no account)", origin, actor=actor, tenant=tenant) as act:
             user = self._register(caller, email, password, tenant)
             act.target = user.username
             return user

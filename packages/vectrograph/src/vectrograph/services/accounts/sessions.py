@@ -92,7 +92,7 @@ class Sessions:
         claims = self._signer.verify(refresh_token, TokenType.REFRESH)
         rotation, session = self._store.sessions.rotate(claims.session_id, claims.token_id, _LIFETIME)
         if rotation is Rotation.REUSED:
-            with self._audit.noting_stranger(
+            with self._audit.noting_anonymous(
                 "session.reuse", claims.user_id, origin, actor=claims.user_id, or_log=True
             ):
                 self._store.sessions.end(claims.session_id)

@@ -6,9 +6,9 @@ whatever the parameters, at a beam of 64. So graphs are measured, and what does 
 codes are compared instead.
 
 A graph is measured with vectors that are *not* in it, the rows about to be added. Where there are none its own have
-to do. Those are found too easily (with a beam of 64 a token table under cosine gives .94 for strangers, .995 for its
-own), though not where hubs are in the way (.62 and .62 under L2): they may widen the beam, but never narrow it below
-what most data need.
+to do. Those are found too easily (with a beam of 64 a token table under cosine gives .94 for foreign vectors, .995 for
+its own), though not where hubs are in the way (.62 and .62 under L2): they may widen the beam, but never narrow it
+below what most data need.
 """
 
 import math
@@ -174,8 +174,8 @@ def tune(
     if before is not None and _measured_at(before.graph.covered) == _measured_at(graph.covered):
         return ServedGraph(graph, before.beam)
     generator = np.random.default_rng(_SEED)
-    strangers = len(fresh) >= _MIN_FRESH_QUERIES
-    if strangers:
+    has_foreign = len(fresh) >= _MIN_FRESH_QUERIES
+    if has_foreign:
         rows, allowed = generator.permutation(fresh)[:_MAX_QUERIES], live
     else:
         rows = generator.permutation(np.flatnonzero(live[: graph.covered]))[:_MAX_QUERIES]
@@ -186,7 +186,7 @@ def tune(
         return ServedGraph(graph, BEAM)
     asked = sample(graph, originals, originals.vectors[rows], allowed, check_cancelled)
     measurements: list[Measurement] = []
-    for beam in BEAMS if strangers else BEAMS[BEAMS.index(BEAM) :]:
+    for beam in BEAMS if has_foreign else BEAMS[BEAMS.index(BEAM) :]:
         measurements.append(measure(graph, originals, asked, beam, check_cancelled))
         if measurements[-1].recall >= _AIMED or measurements[-1].seconds >= asked.seconds:
             break
