@@ -5,7 +5,8 @@ in time.
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -62,7 +63,20 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    data = tmp_path_factory.mktemp("streams") / "data"
+    with serving(tmp_path_factory.mktemp("streams") / "data") as made:
+        yield made
+
+
+@pytest.fixture
+def ending(tmp_path: Path) -> Iterator[Served]:
+    """Provide a server that the test may end."""
+    with serving(tmp_path / "data") as made:
+        yield made
+
+
+@contextmanager
+def serving(data: Path) -> Iterator[Served]:
+    """Start a server with a collection of 200 points."""
     with serve(data, "--shutdown-seconds", str(SHUTDOWN_SECONDS)) as process:
         made = Served(process)
         with made.client() as client:
@@ -228,16 +242,16 @@ def test_search_streams_that_nobody_reads_starve_no_search(served: Served) -> No
             assert time.monotonic() < deadline, "the ended streams are still counted"
 
 
-def test_thousands_of_watches_opened_and_cancelled_stop_neither_others_nor_sigterm(served: Served) -> None:
-    """FINDINGS B1. The last test here: it ends the server."""
+def test_thousands_of_watches_opened_and_cancelled_stop_neither_others_nor_sigterm(ending: Served) -> None:
+    """FINDINGS B1."""
     over, answered, failed = threading.Event(), [0], list[Exception]()
 
     def go_on_calling() -> None:
         try:
-            with served.client() as client:
+            with ending.client() as client:
                 while not over.is_set():
                     assert "tokens" in client.list_collections()
-                    assert served.check() == SERVING
+                    assert ending.check() == SERVING
                     answered[0] += 1
         except Exception as error:  # noqa: BLE001  (shown by the test)
             failed.append(error)
@@ -245,7 +259,7 @@ def test_thousands_of_watches_opened_and_cancelled_stop_neither_others_nor_sigte
     other = threading.Thread(target=go_on_calling)
     other.start()
     deadline, first = time.monotonic() + 60, 1
-    with Connection(served.grpc) as attacker:
+    with Connection(ending.grpc) as attacker:
         # Goes on until the other caller was answered a few times in the midst of it.
         while first < 2 * STREAMS or (answered[0] < 5 and not failed and time.monotonic() < deadline):
             streams = range(first, first + 8, 2)
@@ -262,11 +276,11 @@ def test_thousands_of_watches_opened_and_cancelled_stop_neither_others_nor_sigte
     with ExitStack() as stack:
         # Streams of every kind stay open, and their callers neither read nor send.
         for path in (WATCH, CHECK, REFLECT, LOGIN):
-            silent = stack.enter_context(Connection(served.grpc, window=0))
+            silent = stack.enter_context(Connection(ending.grpc, window=0))
             silent.send(*(grpc_headers(path, stream) for stream in range(1, 60, 2)))
-        deaf = stack.enter_context(Connection(served.grpc, window=0))
+        deaf = stack.enter_context(Connection(ending.grpc, window=0))
         deaf.send(*(grpc_headers(WATCH, stream) + grpc_message(stream) for stream in range(1, 600, 2)))
-        assert served.check() == SERVING
+        assert ending.check() == SERVING
         started = time.monotonic()
-        assert served.process.terminate(60) == 0
+        assert ending.process.terminate(60) == 0
         assert time.monotonic() - started < ENDS_WITHIN
