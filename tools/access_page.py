@@ -1,4 +1,4 @@
-"""The page that tells which role may call what, from the table that a test holds the running server to."""
+"""Write the page of permissions from the table with which a test checks the running server."""
 
 import sys
 from collections.abc import Iterable, Mapping, Set
@@ -7,23 +7,24 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs" / "access.md"
-_HEAD: Final = """# Who may call what
+_HEAD: Final = """# Permissions of each role
 
-Every route and every method that the server has, and the roles that it lets in. A test
-(`tests/security/test_authorisation_table.py`) lists them from the running server, calls each with the credentials of
-each role, and fails when one is missing here or behaves otherwise. An API key never does more than its scopes, nor more
-than the account that made it.
+This table has every route and method of the server, and the roles that may call it. A test
+(`tests/security/test_authorisation_table.py`) gets the list from the running server and calls each entry with the
+credentials of each role. It fails if an entry is missing here or behaves differently. An API key never has more rights
+than its scopes, and never more than its account.
 
-- *anonymous*: no credentials. *bot*: an account or key with the scopes tokens:write, health:read and status:read.
-- *own*: the caller's own account, keys or sessions; another's read like ones that do not exist. An administrator of
-  the tenant `default` reads, revokes and deletes everyone's keys.
-- *secret*: whoever brings the right password, token or key.
+- *anonymous*: a caller without credentials.
+- *bot*: an account or key with the scopes tokens:write, health:read and status:read.
+- *own*: allowed for the caller's own account, keys or sessions; those of others look like ones that do not exist. An
+  administrator of the tenant `default` can read, revoke and delete the keys of all accounts.
+- *secret*: allowed for callers who send the correct password, token or key.
 
 <!-- generated from tests/security/test_authorisation_table.py by tools/generate.py; do not edit -->
 
 """
-# Rows that the test has as "nobody", because the words that it sends are wrong: who is let in with right ones.
-_WITH_RIGHT_WORDS: Final = {
+# Rows that the test has as "nobody", because it sends wrong secrets: the least role that may call with correct ones.
+_WITH_CORRECT_SECRETS: Final = {
     "POST /v1/users/login": "anyone",
     "vectron.auth.v1.AuthService/Login": "anyone",
     "POST /v1/auth/refresh": "bot",
@@ -62,7 +63,7 @@ def table(rows: Mapping[str, str], bots: Set[str], roles: Iterable[str], ranks: 
     names = list(roles)
     lines = [f"| action | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     for action in sorted(rows):
-        least = ranks[_WITH_RIGHT_WORDS.get(action, rows[action])]
+        least = ranks[_WITH_CORRECT_SECRETS.get(action, rows[action])]
         word = _word(action, least)
         cells = [
             f" {word} |" if rank >= least or (role == "bot" and action in bots) else " |"

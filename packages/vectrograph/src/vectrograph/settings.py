@@ -1,6 +1,6 @@
-"""Every knob of the server in one class: command line over environment over TOML file over default.
+"""All settings of the server: command line over environment over TOML file over default.
 
-`docs/settings.md` is written from this class and held fresh by `make lint`.
+`docs/settings.md` is generated from this class, and `make lint` checks that it is up to date.
 """
 
 import ipaddress
@@ -52,24 +52,26 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
 
-    data: Path = Field(default=Path("vectrograph-data"), description="Directory of all data; created when missing.")
+    data: Path = Field(default=Path("vectrograph-data"), description="Data directory; created if it does not exist.")
     host: str = Field(
         default="127.0.0.1",
-        description="Address to listen on. Anything but loopback is refused while a default password is in force.",
+        description="Address to listen on. Only loopback is allowed while a documented password is in force.",
     )
     http_port: int = Field(default=8000, ge=0, le=65535, description="Port of the REST API; 0 picks a free one.")
     vectron_http_port: int = Field(
         default=8080,
         ge=0,
         le=65535,
-        description="Second port of the same HTTP application, for Vectron's users.",
+        description="Second port of the same HTTP server, for users of Vectron; 0 picks a free one.",
     )
     grpc_port: int = Field(default=8081, ge=0, le=65535, description="Port of the gRPC API; 0 picks a free one.")
     allowed_hosts: tuple[str, ...] = Field(
         default=(),
-        description="Host names allowed in requests, besides loopback and `host`; a JSON list in the environment.",
+        description="Host names allowed in requests, besides loopback and `host`. In the environment: a JSON list.",
     )
-    tls_cert: Path | None = Field(default=None, description="PEM file of the certificate chain; read when it changes.")
+    tls_cert: Path | None = Field(
+        default=None, description="PEM file of the certificate chain; reloaded when it changes."
+    )
     tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
     tls_client_ca: Path | None = Field(
         default=None,
@@ -107,17 +109,17 @@ class Settings(BaseSettings):
     ballast_bytes: int = Field(
         default=16 << 20,
         ge=0,
-        description="Bytes of disk reserved so that deleting works when the disk is full; 0: none.",
+        description="Disk space reserved so that deletes work when the disk is full, in bytes; 0: none.",
     )
     quantization: Quantisation = Field(
         default=Quantisation.INT8,
-        description="Storage of vectors in the indexes of new collections that name none: int8, float16, float32.",
+        description="Default type of vector components in the index of a new collection: int8, float16, float32.",
     )
     grpc_threads: int = Field(
         default=0,
         ge=0,
         le=1024,
-        description="Threads for gRPC reads. Writes have as many, batches, scrolls and counts three quarters as many. "
+        description="Threads for gRPC reads. Writes get as many; batches, scrolls and counts get three quarters of it. "
         "0: two per processor, at least 4.",
     )
     cpu_affinity: bool = Field(
@@ -138,10 +140,12 @@ class Settings(BaseSettings):
         le=60,
         description="Seconds that running requests get after SIGTERM. The process ends at most 5 seconds later.",
     )
-    log_level: LogLevel = Field(default=LogLevel.INFO, description="Lowest level of log lines that are written.")
+    log_level: LogLevel = Field(
+        default=LogLevel.INFO, description="Lowest level of log lines that are written: debug, info, warning or error."
+    )
     log_format: LogFormat = Field(
         default=LogFormat.AUTO,
-        description="Form of log lines: human, json, or auto (human on a terminal, JSON otherwise).",
+        description="Format of log lines: human, json, or auto (human on a terminal, JSON otherwise).",
     )
     max_body_bytes: int = Field(
         default=_DEFAULTS.max_body_bytes, ge=1024, description="Maximum size of an HTTP body or gRPC message, in bytes."
@@ -170,7 +174,7 @@ class Settings(BaseSettings):
         default=_DEFAULTS.max_filter_work,
         ge=1_000,
         description="Maximum cost of one filter, in tests of about 100 ns: points × (conditions + paths), more for "
-        "long texts.",
+        "long strings.",
     )
     max_concurrent: int = Field(
         default=0,
@@ -206,7 +210,7 @@ class Settings(BaseSettings):
         default=_QUOTAS.max_api_keys,
         ge=1,
         description="Maximum number of API keys of one account. Revoked and expired keys are kept while there is room; "
-        "the oldest of them are forgotten first.",
+        "those that ended first are deleted first.",
     )
     max_sessions: int = Field(
         default=_QUOTAS.max_sessions,
