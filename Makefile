@@ -30,6 +30,8 @@ demo: $(VENV)/.run  ## index Python's own documentation and ask it questions (KE
 test: lint  ## every check and every test
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
+FAST := packages/wirekit $(addprefix packages/vectrograph/tests/,domain services rest engines/contract/test_embedded_engine.py)
+
 test-fast: setup  ## rules, services, REST and the engine's contract without slow tests, for work in progress (ARGS="-k WORDS")
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" $(FAST) $(ARGS)
 

@@ -311,7 +311,7 @@ def test_the_limits_name_the_media_type(anonymous: httpx2.Client) -> None:
 
 
 def test_the_page_about_frames_makes_one(developer: httpx2.Client, capsys: pytest.CaptureFixture[str]) -> None:
-    page = (Path(__file__).resolve().parents[4] / "docs" / "vectors.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parents[5] / "docs" / "vectors.md").read_text(encoding="utf-8")
     [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names: dict[str, Any] = {}
     exec(program, names)  # noqa: S102 - our own page

@@ -6,8 +6,8 @@ import socket
 from typing import Any
 
 import pytest
+from rest.http.test_request_framing import GET, LEGAL, OVER, REFUSED, post
 from rest.serving import Served
-from rest.test_request_framing import GET, LEGAL, OVER, REFUSED, post
 
 from vectrograph.http import request_framing as framing
 from vectrograph.http import timeouts

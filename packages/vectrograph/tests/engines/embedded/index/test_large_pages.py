@@ -67,7 +67,7 @@ engine.close()
 
 
 def _run(code: str, *arguments: str) -> int:
-    environment = {**os.environ, "NUMPY_MADVISE_HUGEPAGE": "0", "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "NUMPY_MADVISE_HUGEPAGE": "0", "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(
         [sys.executable, "-c", _LARGE + code, *arguments],
         env=environment,
