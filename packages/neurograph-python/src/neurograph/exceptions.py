@@ -1,10 +1,10 @@
 """Everything that can go wrong in a call, as one tree.
 
     NeuroGraphError              base of all; also any status without a class of its own
-    ├── AuthenticationError      401: no credentials, or they do not hold
+    ├── AuthenticationError      401: credentials missing or invalid
     ├── AuthorizationError       403: known, but not allowed
     ├── NotFoundError            404: no such thing
-    ├── ConflictError            409: the state of the thing forbids it
+    ├── ConflictError            409: the current state does not allow it
     ├── PayloadTooLargeError     413: a body over the server's limit
     ├── ValidationError          422: a wrong argument; also found here, before anything is sent
     ├── RateLimitError           429: too many calls; `retry_after` says when to come back
@@ -109,7 +109,7 @@ def _rebuild(kind: type[NeuroGraphError], message: str, fields: dict[str, Any]) 
 
 
 class AuthenticationError(NeuroGraphError):
-    """No credentials were given, or they do not hold (401): unknown, expired or revoked.
+    """Credentials are missing or invalid (401): unknown, expired or revoked.
 
     Check what the client was made with, log in again, or make a new API key; repeating the call does not help.
 
@@ -150,7 +150,7 @@ class NotFoundError(NeuroGraphError):
 
 
 class ConflictError(NeuroGraphError):
-    """The state of the thing forbids the call (409), or an idempotency key was used for another request before.
+    """The current state does not allow the call (409), or an idempotency key was used for another request before.
 
     Read the thing again and decide anew; a new request needs a new idempotency key.
 
@@ -263,7 +263,7 @@ class CircuitOpenError(ConnectionError):
 
 
 class TimeoutError(NeuroGraphError, builtins.TimeoutError):
-    """The call was not over in time, its repeats included.
+    """The timeout of the call passed, including its retries.
 
     Allow more with `timeout=…`, or send less at once. With `request_sent` the server may have carried the call out; the
     client's own keys make a repeat of `create` safe, and other changes are worth a look first.

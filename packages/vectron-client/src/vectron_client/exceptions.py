@@ -8,7 +8,7 @@ The tree::
     ├── NotFoundError                NOT_FOUND            no such collection or point
     ├── AlreadyExistsError           ALREADY_EXISTS       the name is taken
     ├── InvalidArgumentError         INVALID_ARGUMENT     the call is wrong as it stands; mostly raised unsent
-    ├── FailedPreconditionError      FAILED_PRECONDITION  the state of the thing forbids it
+    ├── FailedPreconditionError      FAILED_PRECONDITION  the current state does not allow it
     ├── MessageTooLargeError         RESOURCE_EXHAUSTED   a request or an answer over a size limit
     ├── RateLimitError               RESOURCE_EXHAUSTED   too many requests; `retry_after` says when to come back
     ├── DeadlineExceededError        DEADLINE_EXCEEDED    the call's time ran out
@@ -136,7 +136,7 @@ class InvalidArgumentError(VectronError):
 
 
 class FailedPreconditionError(VectronError):
-    """The state of the thing forbids the operation, for instance dropping a reserved collection.
+    """The current state does not allow the operation, for instance dropping a reserved collection.
 
     Look at the thing again before another try; the same call fails the same way.
 

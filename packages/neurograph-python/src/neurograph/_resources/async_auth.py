@@ -19,7 +19,7 @@ class AsyncAuth:
             timeout: seconds for this call; else the client's.
 
         Raises:
-            AuthenticationError: the client has no credentials, or they do not hold.
+            AuthenticationError: the credentials are missing or invalid.
 
         >>> me = await client.auth.me()
         >>> me.username, me.role

@@ -60,7 +60,7 @@ class AsyncHealth:
             timeout: seconds for this call; else the client's.
 
         Raises:
-            AuthenticationError: the client has no credentials, or they do not hold.
+            AuthenticationError: the credentials are missing or invalid.
 
         >>> status = await client.health.status()
         >>> status.tokens_count

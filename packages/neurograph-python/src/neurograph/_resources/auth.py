@@ -20,7 +20,7 @@ class Auth:
             timeout: seconds for this call; else the client's.
 
         Raises:
-            AuthenticationError: the client has no credentials, or they do not hold.
+            AuthenticationError: the credentials are missing or invalid.
 
         >>> me = client.auth.me()
         >>> me.username, me.role

@@ -61,7 +61,7 @@ class Health:
             timeout: seconds for this call; else the client's.
 
         Raises:
-            AuthenticationError: the client has no credentials, or they do not hold.
+            AuthenticationError: the credentials are missing or invalid.
 
         >>> status = client.health.status()
         >>> status.tokens_count

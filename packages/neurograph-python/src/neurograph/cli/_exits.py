@@ -41,20 +41,20 @@ class ExitCode(IntEnum):
 
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.DONE: "done",
-    ExitCode.FAILED: "anything that has no number of its own, such as a file that cannot be written",
-    ExitCode.USAGE: "the command line, the environment or a file named there is wrong; nothing was sent",
-    ExitCode.NOT_AUTHENTICATED: "no credentials, or they do not hold",
-    ExitCode.NOT_ALLOWED: "the caller is known but may not do this",
-    ExitCode.NOT_FOUND: "there is no such token or key",
-    ExitCode.REFUSED: "the server or the client found a value wrong, or too large",
-    ExitCode.CONFLICT: "the state of the thing forbids it",
-    ExitCode.RATE_LIMITED: "too many calls",
-    ExitCode.SERVER_FAILED: "the server failed, is not well, or is no NeuroGraph server",
-    ExitCode.NO_CONNECTION: "the server cannot be reached, or the connection broke",
-    ExitCode.TIMED_OUT: "not over in time",
-    ExitCode.INCOMPLETE: "an import left rows out; all others are stored",
+    ExitCode.FAILED: "an error without its own exit code, such as a file that cannot be written",
+    ExitCode.USAGE: "the command line, the environment or a file named there is invalid; nothing was sent",
+    ExitCode.NOT_AUTHENTICATED: "the credentials are missing, wrong or expired",
+    ExitCode.NOT_ALLOWED: "the caller does not have this right",
+    ExitCode.NOT_FOUND: "the token or key does not exist",
+    ExitCode.REFUSED: "a value is invalid or too large",
+    ExitCode.CONFLICT: "the current state does not allow this operation",
+    ExitCode.RATE_LIMITED: "too many requests",
+    ExitCode.SERVER_FAILED: "the server failed, is not healthy, or is not a NeuroGraph server",
+    ExitCode.NO_CONNECTION: "the server cannot be reached, or the connection was lost",
+    ExitCode.TIMED_OUT: "the timeout passed",
+    ExitCode.INCOMPLETE: "an import skipped invalid rows; all others are stored",
     ExitCode.INTERRUPTED: "Ctrl-C",
-    ExitCode.BROKEN_PIPE: "the reader of the output went away",
+    ExitCode.BROKEN_PIPE: "the reader of the output closed the pipe",
 }
 
 # The first that fits counts: special kinds before the general ones.

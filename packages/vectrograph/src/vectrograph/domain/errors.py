@@ -5,7 +5,7 @@ tables complete. The tree::
 
     DomainError
     ├── InvalidArgument          the request itself is wrong; `details["errors"]` names each field
-    ├── Unauthenticated          no credentials, or they do not hold
+    ├── Unauthenticated          credentials missing or invalid
     │   ├── InvalidCredentials       wrong username or password
     │   ├── InvalidToken             a JWT that is malformed, forged, revoked, or of the wrong kind
     │   ├── TokenExpired             a JWT past its time
@@ -17,7 +17,7 @@ tables complete. The tree::
     │   ├── ApiKeyNotFound
     │   └── UserNotFound
     ├── AlreadyExists
-    ├── Conflict                 the state of the thing forbids it
+    ├── Conflict                 the current state does not allow it
     │   ├── ReservedCollection       the collection `tokens` cannot be dropped or re-created
     │   ├── IdempotencyConflict      same key, other body
     │   └── QuotaExceeded            there is as much of it as there may be; something has to go first
@@ -127,7 +127,7 @@ class InvalidArgument(DomainError):
 
 
 class Unauthenticated(DomainError):
-    """No credentials were sent, or they do not hold."""
+    """Credentials are missing or invalid."""
 
     code = "AUTHENTICATION_REQUIRED"
 
@@ -199,7 +199,7 @@ class AlreadyExists(DomainError):
 
 
 class Conflict(DomainError):
-    """The state of the thing forbids the operation."""
+    """The current state does not allow the operation."""
 
     code = "CONFLICT"
 

@@ -42,7 +42,7 @@ def handler_of(procedure: Procedure) -> Handler:
 
 
 def _caller(context: Context) -> Principal | None:
-    """Return the caller whose credentials came with a request to a public route, None where they do not hold."""
+    """Return the caller of a public route, None if the credentials are missing or invalid."""
     if context.offered is None:
         return None
     try:
