@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from vectrograph.domain.collections import Distance, Quantisation
 from vectrograph.domain.distances import Norms, norms
 from vectrograph.domain.points import Vector
+from vectrograph.engines.embedded.index.float32_arithmetic import LONGEST, SHORTEST, relative_error
 
 _SIMD: Final = (64, 16)
 """Codes are padded to a multiple of the first if that adds an eighth at most, else of the second; see `hnsw`."""
@@ -52,15 +53,8 @@ _SPILL_QUANTILE: Final = 0.99
 _SPILL_SLACK: Final = 8.0
 # Least factor by which a query may be shortened to fit; below it rounding leaves too little, and the kernel scores.
 _MIN_QUERY_SHARE: Final = 0.25
-# Unit roundoff of float32 (IEEE 754), for bounds of rounding errors.
-_UNIT_ROUNDOFF: Final = 2.0**-24
 _SURE: Final = 3.0
 """Standard deviations of rounding errors to allow for."""
-
-# Length: squares of shorter vectors vanish in float32.
-SHORTEST: Final = 1e-15
-LONGEST: Final = 1e15
-"""Lengths between which float32 products neither vanish nor overflow; others are scored by the kernel alone."""
 
 
 class Aim(NamedTuple):
@@ -246,7 +240,7 @@ class CodeSpace:
             rounding errors are as good as independent of the directions of vectors, so a product with one has a
             standard deviation of length · error / √dimension. Float32 arithmetic is allowed its error bound.
         """
-        relative = (self.dimension + 32) * _UNIT_ROUNDOFF
+        relative = relative_error(self.dimension)
         size = self.radius + self.scale * self._away
         # Float16 rounds large components, and long vectors, more than others: its errors do point somewhere.
         narrow = 2.0 if self.quantisation is Quantisation.FLOAT16 else _SURE / self.dimension**0.5

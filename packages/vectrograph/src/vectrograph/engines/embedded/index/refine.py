@@ -1,8 +1,8 @@
 """From rows that may be nearest to rows that are, with the scores of the one kernel.
 
 Three sieves, each finer and dearer than the one before: codes (the caller's), the original vectors in float32, the
-kernel in float64. The second is allowed its rounding error (N. J. Higham, Accuracy and Stability of Numerical
-Algorithms, section 3.1), so that the kernel sees every row that could be among the best k.
+kernel in float64. The second is allowed its rounding error (see `float32_arithmetic`), so that the kernel sees every
+row that could be among the best k.
 """
 
 import math
@@ -14,11 +14,10 @@ from vectrograph.domain.cancellation import Cancellation, never_cancelled
 from vectrograph.domain.collections import Distance
 from vectrograph.domain.distances import Norms, norms, scores
 from vectrograph.domain.points import Vector
+from vectrograph.engines.embedded.index.float32_arithmetic import relative_error
 from vectrograph.engines.embedded.index.hnsw import inner_products, squared_distances
 from vectrograph.engines.embedded.index.nodes import Rows
 
-# Unit roundoff of float32 (IEEE 754), for bounds of rounding errors.
-_UNIT_ROUNDOFF: Final = 2.0**-24
 _BLOCK_FLOATS: Final = 1 << 22
 """Components looked at between two calls of `check_cancelled`: one to four milliseconds."""
 
@@ -96,7 +95,7 @@ def _bounds(query: Query, originals: Originals, rows: Rows, limit: float) -> tup
     """Return the least score each row may have, float32, and a score that the k-th best row does not exceed."""
     vectors = originals.vectors
     # Twice the bound: room for underflow, for the rounding of the lengths, and of the kernel's own result.
-    relative = 2 * (vectors.shape[1] + 32) * _UNIT_ROUNDOFF
+    relative = 2 * relative_error(vectors.shape[1])
     if query.distance is Distance.EUCLIDEAN:
         values = squared_distances(query.vector, vectors, rows)
         # Scaling keeps the order: the k-th largest possible score is that of the k-th row.

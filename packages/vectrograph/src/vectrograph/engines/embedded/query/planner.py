@@ -18,8 +18,8 @@ from vectrograph.domain.collections import Distance
 from vectrograph.domain.points import Vector
 from vectrograph.domain.threads import ThreadPlacement
 from vectrograph.engines.embedded.index.code_scan import scan_codes, scan_rows
-from vectrograph.engines.embedded.index.code_space import LONGEST, SHORTEST
 from vectrograph.engines.embedded.index.effort import Route, beam_for, cost, route, trustworthy
+from vectrograph.engines.embedded.index.float32_arithmetic import LONGEST, SHORTEST
 from vectrograph.engines.embedded.index.graph import Graph, Nearest
 from vectrograph.engines.embedded.index.refine import Query
 from vectrograph.engines.embedded.rows.exact_scan import ExactScan, Question, Ranking

@@ -1,9 +1,8 @@
 """Exact search over a View: fast arithmetic chooses the candidates, the one kernel scores and ranks them.
 
 A matrix product in float32 is many times faster than the kernel but rounds as it likes. Its error has a bound, though
-(N. J. Higham, Accuracy and Stability of Numerical Algorithms, section 3.1: |fl(q·v) - q·v| <= d·u/(1 - d·u)·|q||v| in
-any order of summation, u = 2^-24), so every row whose score could be among the best k is kept, and no other path
-decides a rank. Vectors too long or too short for float32 products are kept without being asked.
+(see `float32_arithmetic`), so every row whose score could be among the best k is kept, and no other path decides a
+rank. Vectors too long or too short for float32 products are always kept.
 """
 
 from typing import Final, NamedTuple, Protocol
@@ -14,14 +13,9 @@ from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.collections import Distance
 from vectrograph.domain.distances import norms, scores
 from vectrograph.domain.points import Vector
+from vectrograph.engines.embedded.index.float32_arithmetic import LONGEST, SHORTEST, relative_error
 from vectrograph.engines.embedded.rows.view import Mask, Rows, View
 
-# Unit roundoff of float32 (IEEE 754), for bounds of rounding errors.
-_UNIT_ROUNDOFF: Final = 2.0**-24
-# Lengths below and above which float32 products vanish or overflow; such rows are scored by the kernel alone.
-_SHORTEST: Final = 1e-15
-# See `_SHORTEST`.
-_LONGEST: Final = 1e15
 # Queries from which on a matrix product is faster than one product for each; see `_products`.
 _MIN_BLAS_QUERIES: Final = 8
 _CHUNK_FLOATS: Final = 1 << 22
@@ -155,12 +149,12 @@ def _candidates(products: Vector, length: float, view: View, mask: Mask | None, 
     """Return every row that may be among the best: its smallest possible score is not above the k-th largest possible
     one.
     """
-    if length != 0.0 and not _SHORTEST <= length <= _LONGEST:
+    if length != 0.0 and not SHORTEST <= length <= LONGEST:
         return np.flatnonzero(mask) if mask is not None else np.arange(len(view.labels))
     with np.errstate(all="ignore"):
         estimate, margin = _estimate(question.distance, products, length, view)
         low, high = estimate - margin, estimate + margin
-    strange = ~np.isfinite(low) | ((view.lengths != 0) & ((view.lengths < _SHORTEST) | (view.lengths > _LONGEST)))
+    strange = ~np.isfinite(low) | ((view.lengths != 0) & ((view.lengths < SHORTEST) | (view.lengths > LONGEST)))
     if strange.any():
         low[strange], high[strange] = -np.inf, np.inf
     if mask is not None:
@@ -174,7 +168,7 @@ def _candidates(products: Vector, length: float, view: View, mask: Mask | None, 
 def _estimate(distance: Distance, products: Vector, length: float, view: View) -> tuple[Vector, Vector]:
     """Return approximate scores, float32, shape (n,), and how far each may be off, of that shape or one for all."""
     # Twice the bound: room for underflow, for the rounding of the lengths, and of the kernel's own result.
-    relative = np.float32(2 * (view.vectors.shape[1] + 32) * _UNIT_ROUNDOFF)
+    relative = np.float32(2 * relative_error(view.vectors.shape[1]))
     own = np.float32(length)
     if distance is Distance.DOT:
         return -products, relative * own * view.lengths

@@ -9,7 +9,7 @@ import numpy as np
 from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.distances import Norms
 from vectrograph.domain.threads import ThreadPlacement
-from vectrograph.engines.embedded.index.code_space import LONGEST, SHORTEST
+from vectrograph.engines.embedded.index.float32_arithmetic import LONGEST, SHORTEST
 from vectrograph.engines.embedded.index.graph import Graph, ServedGraph
 from vectrograph.engines.embedded.index.recall import tune
 from vectrograph.engines.embedded.index.refine import Originals
