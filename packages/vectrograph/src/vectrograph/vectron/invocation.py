@@ -37,8 +37,13 @@ def require_collection(call: Call, action: Action, name: str, field: str = "coll
     """
     call.require_collection(name, action)
     if not name:
-        raise InvalidArgument.of(field, "collection name cannot be empty", "string_too_short")
+        raise empty_name(field)
     return name
+
+
+def empty_name(field: str) -> InvalidArgument:
+    """Return the error of a request whose collection name, in `field`, is empty."""
+    return InvalidArgument.of(field, "collection name cannot be empty", "string_too_short")
 
 
 def seconds(microseconds: int) -> int:
