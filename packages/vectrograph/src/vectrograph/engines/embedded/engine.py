@@ -5,6 +5,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -44,7 +45,7 @@ from vectrograph.engines.embedded.collection.quota import UNLIMITED, Quota
 from vectrograph.engines.embedded.disk.ballast import BALLAST_BYTES, Ballast
 from vectrograph.engines.embedded.disk.durable import make_directory, make_private
 from vectrograph.engines.embedded.disk.lock import DirectoryLock
-from vectrograph.engines.embedded.index.effort import route
+from vectrograph.engines.embedded.index.effort import cheapest_route
 from vectrograph.engines.embedded.index.recall import tune
 from vectrograph.engines.embedded.query import point_reads
 from vectrograph.engines.embedded.query.filter_selection import selecting
@@ -128,7 +129,7 @@ class EmbeddedEngine:
         quota: Quota = UNLIMITED,
         rhythm: Rhythm = USUAL,
         tune: Tune = tune,
-        choose: Choice = route,
+        choose: Choice = cheapest_route,
         reached: Callable[[str], None] = lambda _: None,
         placement: ThreadPlacement | None = None,
     ) -> "EmbeddedEngine":
@@ -141,14 +142,14 @@ class EmbeddedEngine:
             directory: this process owns it until `close`.
             clock: microseconds since 1970.
             vfs: name of the SQLite VFS to use, None for the usual one.
-            memory_bytes: what the engine may keep in memory (see `budget`), None for no limit. An index that does not
-                fit is not built, and writes that do not fit are refused.
-            ballast_bytes: room on the disk kept for deleting when it is full (see `space`), 0 for none.
+            memory_bytes: what the engine may keep in memory (see `memory_budget`), None for no limit. An index that
+                does not fit is not built, and writes that do not fit are refused.
+            ballast_bytes: room on the disk kept for deleting when it is full (see `ballast`), 0 for none.
             quota: how many collections there may be.
             rhythm: when indexes are worked on.
             tune: decides how new graphs are served.
-            choose: decides which way a search takes.
-            reached: told the names of the stages of background work; see `Background`.
+            choose: decides which route a search takes.
+            reached: called with the name of each stage of background work; see `Background`.
             placement: where threads run; by default wherever the operating system puts them.
 
         Raises:
@@ -161,17 +162,13 @@ class EmbeddedEngine:
         refuse_newer_formats(root)
         read_only = _is_read_only(root)
         try:
+            placement = placement or ThreadPlacement()
             if not read_only:
                 make_directory(root)
-            lock = DirectoryLock(root / LOCK_FILE, read_only=read_only)
-            try:
-                ballast = None if read_only else Ballast(root, ballast_bytes)
-                if ballast is not None:
-                    _tighten(root)
-                    ballast.prepare()
-                    if not holds_format(root / FORMAT_FILE):
-                        save_format(root / FORMAT_FILE)
-                placement = placement or ThreadPlacement()
+            with ExitStack() as undo:
+                lock = DirectoryLock(root / LOCK_FILE, read_only=read_only)
+                undo.callback(lock.release)
+                ballast = None if read_only else _prepare(root, ballast_bytes)
                 background = Background(
                     worker=Worker(placement),
                     foreground=Foreground(),
@@ -181,15 +178,11 @@ class EmbeddedEngine:
                     reached=reached,
                     placement=placement,
                 )
-                try:
-                    catalog = Catalog(root, vfs, background, read_only=read_only, quota=quota)
-                    return cls(lock, catalog, background, clock, Planner(choose, placement), ballast)
-                except BaseException:
-                    background.worker.close()
-                    raise
-            except BaseException:
-                lock.release()
-                raise
+                undo.callback(background.worker.close)
+                catalog = Catalog(root, vfs, background, read_only=read_only, quota=quota)
+                engine = cls(lock, catalog, background, clock, Planner(choose, placement), ballast)
+                undo.pop_all()
+                return engine
         except OSError as error:
             raise StartupError(f"The data directory {root} cannot be used: {error}.") from error
 
@@ -330,9 +323,9 @@ class EmbeddedEngine:
         if filter is not None:
             with selecting(collection, filter, lambda: None) as (_, view, selection):
                 matching = selection.mask
-        asked, distance = collection.query_sample.vectors(), collection.spec.distance
+        recent, distance = collection.query_sample.vectors(), collection.spec.distance
         return measure_recall(
-            view, distance, asked, self._searcher, lambda: None, sample=sample, k=k, matching=matching
+            view, distance, recent, self._searcher, lambda: None, sample=sample, k=k, matching=matching
         )
 
     def _measured(self, collection: Collection) -> tuple[bool, Any]:
@@ -460,6 +453,16 @@ def _kind(mode: int) -> str:
     if stat.S_ISREG(mode):
         return "a file"
     return "a named pipe" if stat.S_ISFIFO(mode) else "a special file"
+
+
+def _prepare(root: Path, ballast_bytes: int) -> Ballast:
+    """Make a directory ready for writing, and return what is kept back of its disk."""
+    ballast = Ballast(root, ballast_bytes)
+    _tighten(root)
+    ballast.prepare()
+    if not holds_format(root / FORMAT_FILE):
+        save_format(root / FORMAT_FILE)
+    return ballast
 
 
 def _tighten(root: Path) -> None:

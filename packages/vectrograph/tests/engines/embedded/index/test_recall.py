@@ -13,7 +13,7 @@ from vectrograph.domain.filters.evaluation import Range
 from vectrograph.domain.points import Put, Vector
 from vectrograph.domain.queries import DenseLeg, SearchRequest
 from vectrograph.engines.embedded import EmbeddedEngine
-from vectrograph.engines.embedded.index.effort import Route, beam_for, route, trustworthy
+from vectrograph.engines.embedded.index.effort import Route, beam_for, cheapest_route, trustworthy
 from vectrograph.engines.embedded.index.graph import BEAM, Graph, ServedGraph
 from vectrograph.engines.embedded.index.recall import Measurement, judge, measure, narrowest, recall, sample, tune
 from vectrograph.engines.embedded.query.planner import CODES, ROWS, WALK
@@ -68,10 +68,10 @@ def test_the_narrowest_beam_that_is_good_and_quick() -> None:
 
 def test_what_beams_and_ways_cost() -> None:
     assert beam_for(10, 144) < beam_for(11, 144) < beam_for(11, 144, 0.5)
-    assert route(31_000, 31_000, 256, 144) is Route.WALK
-    assert route(31_000, 6_200, 256, 720) is Route.CODES
-    assert route(31_000, 3_100, 256, 1_440) is Route.ROWS
-    assert route(31_000, 31, 256, 31_000) is Route.ROWS
+    assert cheapest_route(31_000, 31_000, 256, 144) is Route.WALK
+    assert cheapest_route(31_000, 6_200, 256, 720) is Route.CODES
+    assert cheapest_route(31_000, 3_100, 256, 1_440) is Route.ROWS
+    assert cheapest_route(31_000, 31, 256, 31_000) is Route.ROWS
     assert (trustworthy(72, 144), trustworthy(71, 144)) == (True, False)
 
 
@@ -133,7 +133,7 @@ def test_asked_keeps_every_sixteenth_of_the_latest() -> None:
     full = [asked.note(np.full((2, 1), n, np.float32)) for n in range(1, 16 * 300 + 1)]
     assert asked.vectors()[:, 0].tolist() == [16.0 * n for n in range(300 - 127, 301)]
     assert full.index(True) == 16 * 128 - 1
-    asked.judged()
+    asked.mark_judged()
     assert not asked.note(np.zeros((1, 1), np.float32))
     assert len(QuerySample(8_192)._kept or []) == 0
     assert QuerySample(8_192).vectors().shape == (0, 8_192)
@@ -206,6 +206,6 @@ def test_an_index_that_was_judged_is_judged_again_after_many_more_queries() -> N
         count = 1
         while not asked.note(query):
             count += 1
-        asked.judged()
+        asked.mark_judged()
         apart.append(count)
     assert [count / apart[0] for count in apart] == [1, 8, 64, 64]

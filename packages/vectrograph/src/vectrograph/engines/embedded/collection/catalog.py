@@ -54,8 +54,7 @@ from vectrograph.engines.embedded.truth.manifest import (
     require_known_format,
     unsupported,
 )
-from vectrograph.engines.embedded.truth.salvage import finish as finish_repair
-from vectrograph.engines.embedded.truth.salvage import salvage
+from vectrograph.engines.embedded.truth.salvage import finish_repair, salvage
 from vectrograph.engines.embedded.truth.schema import FILE_NAME as DATA_FILE
 from vectrograph.engines.embedded.truth.schema import stored_format
 from vectrograph.engines.embedded.truth.store import Store
@@ -157,7 +156,7 @@ class Catalog:
         Manifest(spec, CollectionState.READY, now).save(directory)
         store.acknowledged()
         files = DerivedFiles(directory, spec)
-        return Collection(directory, spec, now, Content(store, spec, files), self._background, files)
+        return Collection(directory, spec, now, self._background, files, content=Content(store, spec, files))
 
     def drop(self, ref: CollectionRef) -> None:
         """Remove a collection and its files; reads in flight finish on what they have open.
@@ -187,34 +186,34 @@ class Catalog:
         """
         with self._lock:
             collection = self.find(ref)
-            told = _damage(collection)
-            if told is None:
-                whole = f"{collection.info().count} points are as they were written"
+            damage = _damage(collection)
+            if damage is None:
+                unharmed = f"{collection.info().count} points are as they were written"
                 if collection.record_holds():
-                    return True, f"{whole}; nothing to repair"
+                    return True, f"{unharmed}; nothing to repair"
                 collection.renew_record()
-                return True, f"{whole}; the record of the last commit was damaged and is rewritten"
+                return True, f"{unharmed}; the record of the last commit was damaged and is rewritten"
             try:
                 manifest = Manifest.load(collection.directory)
-            except DamagedManifest as damage:
-                raise quarantined(str(ref), f"neither its manifest nor its file says what it is: {damage}") from damage
+            except DamagedManifest as error:
+                raise quarantined(str(ref), f"neither its manifest nor its file says what it is: {error}") from error
             collection.end(lambda: Unavailable(f"Collection {str(ref)!r} is being repaired; try again."), keep=True)
             try:
                 with storage_errors(collection.directory, str(ref), lambda _: None):
-                    return self._repaired(collection, manifest, told, now)
+                    return self._repaired(collection, manifest, damage, now)
             finally:
                 self._collections = {other: each for other, each in self._collections.items() if other != ref}
                 self._open(collection.directory, manifest)
 
-    def _repaired(self, collection: Collection, manifest: Manifest, told: str, now: int) -> tuple[bool, str]:
+    def _repaired(self, collection: Collection, manifest: Manifest, damage: str, now: int) -> tuple[bool, str]:
         salvaged = None
-        if told != DERIVED_DAMAGE:
+        if damage != DERIVED_DAMAGE:
             seen = max(_seen_by_index(collection.files), recorded_seq(collection.directory))
             salvaged = salvage(collection.directory, manifest.spec, manifest.created_at, now, seen)
         collection.files.discard()
         if salvaged is None:
             return True, "the files of the index were damaged and are rebuilt"
-        return salvaged.complete, f"{told} {salvaged}"
+        return salvaged.complete, f"{damage} {salvaged}"
 
     def close(self, reason: Callable[[], DomainError]) -> None:
         """Close all files in good order; later calls of collections raise `reason()`.
@@ -278,7 +277,7 @@ class Catalog:
             return content
 
         self._collections[manifest.spec.ref] = Collection(
-            directory, manifest.spec, manifest.created_at, None, self._background, files, opener=open_content
+            directory, manifest.spec, manifest.created_at, self._background, files, opener=open_content
         )
 
     def _set_aside(self, directory: Path, problem: str) -> None:
@@ -286,7 +285,7 @@ class Catalog:
         ref = CollectionRef(DEFAULT_TENANT, f"unreadable-{directory.name}")
         spec = CollectionSpec.dense(ref, 1, Distance.EUCLIDEAN)
         files = DerivedFiles(directory, spec)
-        self._collections[ref] = Collection(directory, spec, 0, None, self._background, files, problem)
+        self._collections[ref] = Collection(directory, spec, 0, self._background, files, problem=problem)
         _log.error("collection directory %s is quarantined: %s", directory, problem)
 
 

@@ -77,10 +77,10 @@ class Collection:
         directory: where its files are; the name is its opaque id.
         spec: what it is.
         created_at: microseconds since 1970.
-        content: None when it is quarantined.
         background: keeps the index.
         files: where derived data is kept.
-        problem: what is damaged.
+        content: None when it is quarantined, or not open yet.
+        problem: what is damaged, None when nothing is.
         opener: opens the content of a collection that is not open yet, when it is first used or looked at.
     """
 
@@ -89,9 +89,10 @@ class Collection:
         directory: Path,
         spec: CollectionSpec,
         created_at: int,
-        content: Content | None,
         background: Background,
         files: DerivedFiles,
+        *,
+        content: Content | None = None,
         problem: str | None = None,
         opener: Callable[[], Content] | None = None,
     ) -> None:
@@ -295,7 +296,7 @@ class Collection:
     def record_holds(self) -> bool:
         """Return whether the record of the last commit says on the disk what was written to it."""
         with self.writing() as content:
-            return content.store.record is None or content.store.record.whole()
+            return content.store.record is None or content.store.record.is_intact()
 
     def renew_record(self) -> None:
         """Write the record of the last commit anew."""
@@ -459,7 +460,7 @@ class _Folding:
         self._collection = collection
 
     def run(self, check_cancelled: Cancellation) -> None:
-        """Do it; see `Job.run`."""
+        """Fold the log; see `Job.run`."""
         self._collection.fold()
 
 

@@ -36,7 +36,7 @@ def maintain(
         except DomainError as error:
             finding = False, error.message
         results[str(collection.spec.ref)] = finding
-    details = {name: told for name, (_, told) in results.items()}
+    details = {name: detail for name, (_, detail) in results.items()}
     return MaintenanceReport(task=task, healthy=all(good for good, _ in results.values()), details=details)
 
 
@@ -48,13 +48,13 @@ def fold(collection: Collection) -> Finding:
 
 
 def _verify(collection: Collection) -> Finding:
-    told = f"{verify(collection)} points are as they were written"
+    checked = f"{verify(collection)} points are as they were written"
     problems = []
     if not collection.record_holds():
         problems.append("the record of the last commit is damaged, repair writes it anew")
     if problem := verify_derived(collection.files):
         problems.append(f"the files of the index are damaged, repair builds them anew: {problem}")
-    return not problems, "; ".join([told, *problems])
+    return not problems, "; ".join([checked, *problems])
 
 
 def _flush(collection: Collection) -> Finding:

@@ -112,7 +112,7 @@ class Dictionary:
         if known is not None and len(known) >= size:
             return known
         start = 0 if known is None else len(known)
-        more = self._ask(leaf, start, size, check_cancelled)
+        more = self._evaluate(leaf, start, size, check_cancelled)
         truth = more if known is None else np.concatenate([known, more])
         truth[: NUMBER + 1] = False
         if is_small(leaf):
@@ -121,12 +121,12 @@ class Dictionary:
             self._truths[leaf] = truth
         return truth
 
-    def _ask(self, leaf: Any, start: int, end: int, check_cancelled: Cancellation) -> Truth:
+    def _evaluate(self, leaf: Any, start: int, end: int, check_cancelled: Cancellation) -> Truth:
         if isinstance(leaf, DateRange):
             return _within(leaf, self._dates(end, check_cancelled)[start:end])
         test = predicate(replace(leaf, path=()))
         if not looks_within(leaf):
-            return self._told_apart(leaf, test, start, end)
+            return self._evaluate_named(leaf, test, start, end)
         truth = np.empty(end - start, np.bool_)
         values, asked = self._values, 0
         while asked < end - start:
@@ -140,7 +140,7 @@ class Dictionary:
                 asked += 1
         return truth
 
-    def _told_apart(self, leaf: Any, test: Predicate, start: int, end: int) -> Truth:
+    def _evaluate_named(self, leaf: Any, test: Predicate, start: int, end: int) -> Truth:
         """Evaluate a leaf that treats all texts alike except those that it names: test one of the others for all."""
         named = [text for text in constants_of(leaf) if isinstance(text, str)]
         unnamed = "x" * (1 + max(map(len, named), default=0))

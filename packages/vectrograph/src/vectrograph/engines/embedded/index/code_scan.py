@@ -45,8 +45,10 @@ def scan_codes(
     matches = nodes if bits is None else int(np.count_nonzero(bits))
     depth = max(_MIN_DEPTH, _DEPTH_PER_ROW * query.k)
     while depth * _DEPTH_GROWTH < matches:
-        values, found = graph.hnsw.scan(aim.point, depth, bits, check_cancelled)
-        nearest, _ = graph.refine(query, aim, originals, found, values, allowed, check_cancelled)
+        values, candidates = graph.hnsw.scan(aim.point, depth, bits, check_cancelled)
+        nearest, _ = graph.refine(
+            query, aim, originals, candidates, values, allowed=allowed, check_cancelled=check_cancelled
+        )
         if _deep_enough(graph, query, aim, values, nearest):
             return Nearest(nearest.rows, nearest.scores, nodes, matches)
         depth *= _DEPTH_GROWTH

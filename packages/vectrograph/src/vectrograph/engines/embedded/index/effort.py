@@ -1,4 +1,4 @@
-"""Beam widths, their trustworthiness, and the cheapest way to an answer."""
+"""Beam widths, their trustworthiness, and the route of least cost."""
 
 import math
 from enum import StrEnum
@@ -29,7 +29,13 @@ _ROWS_ONCE: Final = 30_000.0
 
 
 class Route(StrEnum):
-    """walk: along the links. codes: scan of all codes. rows: comparison with the original of every allowed row."""
+    """Routes of a search.
+
+    Attributes:
+        WALK: along the links of the graph.
+        CODES: scan of all codes.
+        ROWS: comparison with the original of every allowed row.
+    """
 
     WALK = "walk"
     CODES = "codes"
@@ -55,7 +61,7 @@ def trustworthy(matched: int, expected: int) -> bool:
 
     The recall of a filtered search is that of an unfiltered one whose beam is the number of matches in the beam,
     wherever the matches lie. When there are far fewer than were counted on, they are where the query is not,
-    and the rows found are just some that lay on the way: scan instead.
+    and the rows found are just some that the walk passed: scan instead.
 
     >>> trustworthy(130, 144), trustworthy(11, 144)
     (True, False)
@@ -64,8 +70,8 @@ def trustworthy(matched: int, expected: int) -> bool:
 
 
 @lru_cache(maxsize=1_024)
-def route(nodes: int, allowed: int, dimension: int, beam: int) -> Route:
-    """Return the way that should take the least time.
+def cheapest_route(nodes: int, allowed: int, dimension: int, beam: int) -> Route:
+    """Return the route that should take the least time.
 
     Args:
         nodes: of the graph.
@@ -73,8 +79,8 @@ def route(nodes: int, allowed: int, dimension: int, beam: int) -> Route:
         dimension: of the vectors.
         beam: that a walk would need, from `beam_for`.
 
-    >>> route(1_000_000, 1_000_000, 256, 144), route(1_000_000, 300_000, 256, 480), route(31_000, 310, 256, 14_400)
-    (<Route.WALK: 'walk'>, <Route.WALK: 'walk'>, <Route.ROWS: 'rows'>)
+    >>> cheapest_route(1_000_000, 1_000_000, 256, 144), cheapest_route(31_000, 310, 256, 14_400)
+    (<Route.WALK: 'walk'>, <Route.ROWS: 'rows'>)
     """
     walk = cost(Route.WALK, nodes, allowed, dimension, beam)
     codes = cost(Route.CODES, nodes, allowed, dimension, beam)
@@ -84,15 +90,15 @@ def route(nodes: int, allowed: int, dimension: int, beam: int) -> Route:
     return Route.CODES if codes <= rows else Route.ROWS
 
 
-def cost(way: Route, nodes: int, allowed: int, dimension: int, beam: int) -> float:
-    """Return about how many nanoseconds one query takes on a way; the arguments are those of `route`.
+def cost(route: Route, nodes: int, allowed: int, dimension: int, beam: int) -> float:
+    """Return about how many nanoseconds one query takes on a route; see `cheapest_route` for the other arguments.
 
     >>> round(cost(Route.WALK, 31_000, 31_000, 256, 75) / 1e3)
     110
     """
-    if way is Route.WALK:
+    if route is Route.WALK:
         return min(beam, nodes) * _price(_WALK, dimension)
-    if way is Route.ROWS:
+    if route is Route.ROWS:
         return _ROWS_ONCE + allowed * _price(_ROW, dimension)
     apart = _APART * (1 - allowed / max(1, nodes))
     return _CODES_ONCE + nodes * _BIT + allowed * (_price(_CODE, dimension) + apart)

@@ -195,13 +195,17 @@ class Graph:
                     nearest.append(Nearest(_NO_ROWS, _NO_SCORES, 0, 0))
                     continue
                 values, nodes = next(found)
-                refined, settled = self.refine(query, aim, originals, nodes, values, allowed, check_cancelled)
+                refined, settled = self.refine(
+                    query, aim, originals, nodes, values, allowed=allowed, check_cancelled=check_cancelled
+                )
                 if best < beam:
                     if settled:
                         refined = Nearest(refined.rows, refined.scores, beam, beam)
                     else:
                         [(values, nodes)] = self._walk([aim.point], beam, beam)
-                        refined, _ = self.refine(query, aim, originals, nodes, values, allowed, check_cancelled)
+                        refined, _ = self.refine(
+                            query, aim, originals, nodes, values, allowed=allowed, check_cancelled=check_cancelled
+                        )
                 nearest.append(refined)
         return nearest
 
@@ -220,7 +224,8 @@ class Graph:
         originals: Originals,
         nodes: Rows,
         values: Vector,
-        allowed: Mask | None,
+        *,
+        allowed: Mask | None = None,
         check_cancelled: Cancellation = never_cancelled,
     ) -> tuple[Nearest, bool]:
         """Return the best rows behind some nodes, and of the unplaced; and whether nodes that were left out can be

@@ -1,10 +1,10 @@
 """Chooses how to answer a search: compare everything, compare what matches, or walk along the links of the graph.
 
-The choice is by cost (`graph.effort`): how many rows there are, how many of them match, how many are wanted, and the
+The choice is by cost (`index.effort`): how many rows there are, how many of them match, how many are wanted, and the
 beam that was measured to hold the recall. A walk that meets fewer matches than it counted on got lost, because the
 matches are where the query is not; it is given up for a scan. So min(k, matches) rows are found always.
 
-Rows behind the graph are compared exactly, whatever the way, and every rank is decided by the one kernel.
+Rows behind the graph are compared exactly, whatever the route, and every rank is decided by the one kernel.
 """
 
 import math
@@ -18,15 +18,15 @@ from vectrograph.domain.collections import Distance
 from vectrograph.domain.points import Vector
 from vectrograph.domain.threads import ThreadPlacement
 from vectrograph.engines.embedded.index.code_scan import scan_codes, scan_rows
-from vectrograph.engines.embedded.index.effort import Route, beam_for, cost, route, trustworthy
+from vectrograph.engines.embedded.index.effort import Route, beam_for, cheapest_route, cost, trustworthy
 from vectrograph.engines.embedded.index.float32_arithmetic import LONGEST, SHORTEST
-from vectrograph.engines.embedded.index.graph import Graph, Nearest
+from vectrograph.engines.embedded.index.graph import Nearest, ServedGraph
 from vectrograph.engines.embedded.index.refine import Query
 from vectrograph.engines.embedded.rows.exact_scan import ExactScan, Question, Ranking
 from vectrograph.engines.embedded.rows.view import Mask, Rows, View
 
 Choice: TypeAlias = Callable[[int, int, int, int], Route]
-"""From nodes, how many may be found, dimension and beam to the way to go."""
+"""Function from nodes, how many of them may be found, dimension and beam to the route to take."""
 
 WALK: Final = "graph walk"
 """Along the links of the graph; what was met was refined with the original vectors."""
@@ -46,14 +46,14 @@ _STRATEGIES: Final = {Route.WALK: WALK, Route.CODES: CODES, Route.ROWS: ROWS}
 
 
 class Planner:
-    """A `Searcher` that takes the cheapest way which finds enough.
+    """A `Searcher` that takes the cheapest route that finds enough.
 
     Args:
-        choose: decides between the ways.
+        choose: decides between the routes.
         placement: where searching threads run.
     """
 
-    def __init__(self, choose: Choice = route, placement: ThreadPlacement | None = None) -> None:
+    def __init__(self, choose: Choice = cheapest_route, placement: ThreadPlacement | None = None) -> None:
         self._choose = choose
         self._placement = placement or ThreadPlacement()
         self._exact = ExactScan()
@@ -64,7 +64,7 @@ class Planner:
         if question.exact or served is None or not len(served.graph.hnsw):
             self._placement.before_native_work(len(question.queries) * view.vectors.size * _COMPONENT_SECONDS)
             return self._exact.search(view, question, check_cancelled)
-        search = _Search(view, served.graph, served.beam, question, check_cancelled, self._choose, self._exact)
+        search = _Search(view, served, question, check_cancelled, self._choose, self._exact)
         self._placement.before_native_work(search.seconds)
         return search.run()
 
@@ -75,13 +75,13 @@ class _Search:
     def __init__(
         self,
         view: View,
-        graph: Graph,
-        base: int | None,
+        served: ServedGraph,
         question: Question,
         check_cancelled: Cancellation,
         choose: Choice,
         exact: ExactScan,
     ) -> None:
+        graph, base = served.graph, served.beam
         self._view = view
         self._graph = graph
         self._question = question
@@ -143,14 +143,14 @@ class _Search:
         return self._allowed is None or trustworthy(walk.matched, self._expected)
 
     def _scan(self, nth: int, query: Query, walk: Nearest | None, behind: View | None) -> Ranking:
-        graph, way = self._graph, self._route
-        if way is Route.WALK and walk is None:
-            way = Route.ROWS
-        elif way is Route.WALK:
-            way = route(len(graph.hnsw), self._inside, graph.space.dimension, len(graph.hnsw))
-        scan = scan_codes if way is Route.CODES else scan_rows
+        graph, route = self._graph, self._route
+        if route is Route.WALK and walk is None:
+            route = Route.ROWS
+        elif route is Route.WALK:
+            route = cheapest_route(len(graph.hnsw), self._inside, graph.space.dimension, len(graph.hnsw))
+        scan = scan_codes if route is Route.CODES else scan_rows
         nearest = scan(graph, self._view, query, allowed=self._allowed, check_cancelled=self._check_cancelled)
-        strategy = _STRATEGIES[way] if walk is None else ABANDONED.format(_STRATEGIES[way])
+        strategy = _STRATEGIES[route] if walk is None else ABANDONED.format(_STRATEGIES[route])
         return self._ranking(nth, strategy, nearest, walk, behind)
 
     # ------------------------------------------------------------ rows behind the graph

@@ -44,13 +44,13 @@ def search(
         wanted = _labels(view, rankings, request)
         points = _points(collection, view, wanted, request, check_cancelled)
         if points is not None:
-            return _results(request, view, selection, rankings, wanted, points, started)
+            return _results(request, _matches(view, selection), rankings, wanted, points, started)
     # A filter over what is not in memory, or a point that was found has changed since: hold the state still meanwhile.
     with _held(collection, request, check_cancelled) as (connection, view, selection):
         rankings = searcher.search(view, _question(collection, request, queries, selection), check_cancelled)
         wanted = _labels(view, rankings, request)
         points = _read(connection, view, wanted, request, check_cancelled)
-    return _results(request, view, selection, rankings, wanted, points, started)
+    return _results(request, _matches(view, selection), rankings, wanted, points, started)
 
 
 @contextmanager
@@ -190,16 +190,18 @@ def _with_vectors(points: dict[int, Point], view: View) -> dict[int, Point]:
     }
 
 
+def _matches(view: View, selection: Selection | None) -> int:
+    return view.count if selection is None else selection.count
+
+
 def _results(
     request: SearchRequest,
-    view: View,
-    selection: Selection | None,
+    matches: int,
     rankings: Sequence[Ranking],
     wanted: Sequence[list[int]],
     points: dict[int, Point],
     started: float,
 ) -> list[SearchResult]:
-    matches = view.count if selection is None else selection.count
     elapsed = (time.perf_counter() - started) * 1e3
     results = []
     for ranking, labels in zip(rankings, wanted, strict=True):

@@ -139,9 +139,9 @@ class Batch:
         stored = self.vectors.astype("<f4", copy=False).tobytes()
         size = 4 * self.vectors.shape[1]
         parts.append(stored)
-        whole = memoryview(stored)
+        buffer = memoryview(stored)
         return [
-            (label, end + nth * size, vector_checksum(label, whole[nth * size : (nth + 1) * size]))
+            (label, end + nth * size, vector_checksum(label, buffer[nth * size : (nth + 1) * size]))
             for nth, label in enumerate(self.labels)
         ]
 

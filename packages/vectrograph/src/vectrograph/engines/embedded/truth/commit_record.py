@@ -133,7 +133,7 @@ class CommitRecord:
             self.update(last)
             self.update(last)
 
-    def whole(self) -> bool:
+    def is_intact(self) -> bool:
         """Return whether both slots hold, and the newer one says what was written last."""
         slots = _slots(self._path)
         return None not in slots and slots[self._turn % 2] == (self._turn, self.last)
@@ -145,14 +145,14 @@ def read_record(directory: Path) -> tuple[int, LastCommit]:
     Raises:
         Damaged: there is no record, or no slot of it holds.
     """
-    whole = [slot for slot in _slots(directory / FILE_NAME) if slot is not None]
-    if not whole:
+    intact = [slot for slot in _slots(directory / FILE_NAME) if slot is not None]
+    if not intact:
         state = "damaged" if (directory / FILE_NAME).exists() else "missing"
         raise Damaged(
             f"the record of its last commit is {state}: what else is there may be whole or older, and repair takes it "
             "as it is"
         )
-    return max(whole, key=lambda slot: slot[0])
+    return max(intact, key=lambda slot: slot[0])
 
 
 def recorded_seq(directory: Path) -> int:

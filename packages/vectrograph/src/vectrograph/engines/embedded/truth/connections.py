@@ -85,7 +85,7 @@ class ReaderPool:
         vfs: name of the SQLite VFS to use, None for the usual one.
         read_only: the disk takes no writes.
         opening: calls what opens a connection, once there are descriptors for it.
-        closed: told how many connections were closed.
+        on_closed: called with how many connections were closed.
     """
 
     def __init__(
@@ -95,10 +95,10 @@ class ReaderPool:
         *,
         read_only: bool = False,
         opening: Callable[[Callable[[], apsw.Connection]], apsw.Connection] = lambda connect: connect(),
-        closed: Callable[[int], None] = lambda _: None,
+        on_closed: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._opening = opening
-        self._told_closed = closed
+        self._on_closed = on_closed
         self._path = path
         self._read_only = read_only
         self._vfs = vfs
@@ -152,7 +152,7 @@ class ReaderPool:
             self._changed.notify_all()
         if connection is not None and not keep:
             connection.close()
-            self._told_closed(1)
+            self._on_closed(1)
 
     def close_idle(self) -> bool:
         """Close all connections, unless one is lent; whether they are closed. More can be borrowed afterwards."""
@@ -167,7 +167,7 @@ class ReaderPool:
         for connection in connections:
             connection.close()
         if connections:
-            self._told_closed(len(connections))
+            self._on_closed(len(connections))
 
     def close(self, timeout: float) -> bool:
         """Lend no more, close what is idle, and wait for what is lent; whether all came back in time (seconds)."""

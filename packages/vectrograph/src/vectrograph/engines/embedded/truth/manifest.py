@@ -81,11 +81,11 @@ def require_known_format(file: Path) -> None:
     """
     try:
         body = json.loads(file.read_bytes())
-        whole = body.pop("checksum") == _checksum(body)
+        intact = body.pop("checksum") == _checksum(body)
         number = body["format"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return
-    if whole and isinstance(number, int) and number > FORMAT:
+    if intact and isinstance(number, int) and number > FORMAT:
         raise unsupported(file, number)
 
 

@@ -74,8 +74,10 @@ class Salvaged:
     def __str__(self) -> str:
         names = [repr(name) for name in self.lost if name is not None]
         unknown = len(self.lost) - len(names)
-        told = ", ".join([*names[:100], *([f"{len(names) - 100} more"] if len(names) > 100 else [])])
-        loss = f"{len(self.lost)} lost" + (f": {told}" if told else "") + (f" ({unknown} unknown)" if unknown else "")
+        listed = ", ".join([*names[:100], *([f"{len(names) - 100} more"] if len(names) > 100 else [])])
+        loss = (
+            f"{len(self.lost)} lost" + (f": {listed}" if listed else "") + (f" ({unknown} unknown)" if unknown else "")
+        )
         gap = f"; changes {self.missing[0]} to {self.missing[1]} are lost with all they wrote" if self.missing else ""
         return f"{self.points} points salvaged, {loss}{gap}; the damaged file is kept in {self.aside}"
 
@@ -109,11 +111,11 @@ def salvage(directory: Path, spec: CollectionSpec, created_at: int, now: int, le
     # Not before the successor is there: the old record is what tells that the damaged file is damaged.
     last = LastCommit(created_at, least_seq, acknowledged=True)
     CommitRecord.create(directory, last)
-    salvaged.aside = finish(directory)
+    salvaged.aside = finish_repair(directory)
     return salvaged
 
 
-def finish(directory: Path) -> Path | None:
+def finish_repair(directory: Path) -> Path | None:
     """Put a successor in place, if there is one, and move what it replaces aside; where that is now.
 
     Can be interrupted anywhere and done again.

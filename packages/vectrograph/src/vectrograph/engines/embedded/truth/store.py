@@ -109,7 +109,7 @@ class Store:
             vfs,
             read_only=read_only,
             opening=self._open_reader,
-            closed=lambda count: self._open_files.give_back(self, CONNECTION_FILES * count),
+            on_closed=lambda count: self._open_files.give_back(self, CONNECTION_FILES * count),
         )
         self._connect_writer(page_bytes)
 

@@ -84,7 +84,7 @@ class Rhythm:
 
 
 USUAL: Final = Rhythm()
-"""The rhythm of an engine that is told nothing else."""
+"""The rhythm of an engine that is given no other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +98,8 @@ class Background:
         rhythm: when it is done.
         budget: of memory.
         tune: decides how a new graph is served.
-        reached: told the names of stages that are reached: "extend", "build", "compact", "publish", "save". Tests end
-            the process there.
+        reached: called with the name of each stage that is reached: "extend", "build", "compact", "publish",
+            "save". Tests end the process there.
     """
 
     worker: Worker

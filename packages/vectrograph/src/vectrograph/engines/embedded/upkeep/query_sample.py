@@ -1,7 +1,7 @@
 """Sample of recent queries, by which an index is judged.
 
 They are judged without their filters: a walk under a filter finds what one without finds whose beam has as many nodes
-as matches were met (`graph.effort.trustworthy`), so the beam that is judged is the one that filters widen.
+as matches were met (`index.effort.trustworthy`), so the beam that is judged is the one that filters widen.
 """
 
 from collections import deque
@@ -52,7 +52,7 @@ class QuerySample:
         kept = list(self._kept)
         return np.stack(kept) if kept else np.empty((0, self._dimension), np.float32)
 
-    def judged(self) -> None:
+    def mark_judged(self) -> None:
         """Record that the sample was used; the next time is after many more queries."""
         self._apart = min(_INTERVAL_GROWTH * self._apart, self._most)
         self._judge_at = self._count + self._apart

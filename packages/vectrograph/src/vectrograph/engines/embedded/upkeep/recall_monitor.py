@@ -30,26 +30,26 @@ _SEED: Final = 13
 
 
 class RecallMonitor:
-    """A job of the worker: compare the index with the truth by what was asked lately, and serve it accordingly.
+    """A job of the worker: measure the recall of recent queries, and adapt how the index is served.
 
     Args:
-        asked: the questions.
+        query_sample: recent queries.
         writing: opens the collection.
     """
 
-    def __init__(self, asked: QuerySample, writing: "Writing") -> None:
-        self._asked = asked
+    def __init__(self, query_sample: QuerySample, writing: "Writing") -> None:
+        self._query_sample = query_sample
         self._writing = writing
 
     def run(self, check_cancelled: Cancellation) -> None:
-        """Do it; see `Job.run`."""
-        self._asked.judged()
+        """Judge the index once; see `Job.run`."""
+        self._query_sample.mark_judged()
         try:
             with self._writing() as content:
                 view = content.view
             if view.served is None:
                 return
-            served = judge(view.served, view, view.live, self._asked.vectors(), check_cancelled)
+            served = judge(view.served, view, view.live, self._query_sample.vectors(), check_cancelled)
             if served is view.served:
                 return
             with self._writing() as content:
@@ -62,13 +62,13 @@ class RecallMonitor:
 
 @dataclass(frozen=True, slots=True)
 class RecallReport:
-    """Measure the recall of searches that leave the way to the engine.
+    """Recall of searches for which the engine chooses the route.
 
     Attributes:
         recall: mean share of the truly nearest k that were found.
         queries: how many were compared.
         k: neighbours of each.
-        strategies: how often each way was taken.
+        strategies: how often each route was taken.
         beam: of the graph for ten neighbours, None where none is walked.
         source: "recent queries", or "stored points" where too few were asked: these are found more easily.
     """
@@ -89,7 +89,7 @@ class RecallReport:
 def measure_recall(
     view: View,
     distance: Distance,
-    asked: Vector,
+    recent: Vector,
     searcher: Searcher,
     check_cancelled: Cancellation,
     *,
@@ -102,14 +102,14 @@ def measure_recall(
     Args:
         view: where to look.
         distance: of the collection.
-        asked: recent queries, shape (m, dimension).
+        recent: latest queries, shape (m, dimension).
         searcher: answers.
         check_cancelled: called now and then; may raise to stop.
         sample: how many queries to compare.
         k: neighbours of each.
         matching: live rows that match a filter; None for no filter.
     """
-    vectors, allowed, source = asked[-sample:], matching, RECENT
+    vectors, allowed, source = recent[-sample:], matching, RECENT
     if len(vectors) < min(sample, _MIN_RECENT_QUERIES):
         rows = np.random.default_rng(_SEED).permutation(np.flatnonzero(view.live))[:sample]
         vectors, source = view.vectors[rows], STORED
