@@ -46,7 +46,7 @@ def test_whatever_hangs_the_process_ends_and_says_what_it_gave_up_on(tmp_path: P
     """FINDINGS B1: SIGTERM never ended."""
     given_up = '"gave_up_on": ["HTTP requests in flight", "storage engine"]'
     expected: dict[str, tuple[str, str]] = {
-        "closing": ("stopped without waiting any longer", given_up),
+        "closing": ("stopped without waiting for all parts", given_up),
         "thread": ("ended by force", "Thread-"),
         "start": ("ended by force", "the start"),
     }

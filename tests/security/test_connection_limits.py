@@ -104,7 +104,7 @@ def test_one_address_holds_so_many_connections_and_others_are_served(tmp_path: P
             crowd = [stack.enter_context(one) for one in _open(port, 3 * LIMIT, ELSEWHERE)]
             crowd += [stack.enter_context(one) for one in _open(_port(served["http"]), LIMIT, ELSEWHERE)]
             _wait_until_at_most([*first, *crowd], LIMIT)
-            process.read_until("closed connections of addresses that hold too many")
+            process.read_until("closed connections of addresses with too many connections")
             with grpc.insecure_channel(served["grpc"]) as opened:
                 channel: Any = opened
                 assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20) == b"\x08\x01"

@@ -123,7 +123,7 @@ def test_a_costly_filter_holds_up_nobody_and_ends_with_its_caller(
         for attack in attacks:
             if attack is not goes_on:
                 assert attack.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-                assert "this account has 1 such under way" in attack.details()
+                assert "this account already runs 1 such filters" in attack.details()
                 trailers = dict(attack.trailing_metadata())
                 assert (trailers["retry-after"], trailers["x-error-code"]) == ("1", "RATE_LIMIT_EXCEEDED")
         url, body = f"{started['http']}/v1/collections/docs/points/search", {"vector": VECTOR, "topK": 3}
@@ -135,7 +135,7 @@ def test_a_costly_filter_holds_up_nobody_and_ends_with_its_caller(
         )
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
         assert refused.headers["x-error-code"] == "RATE_LIMIT_EXCEEDED"
-        assert "use fewer conditions that look within texts" in refused.json()["message"]
+        assert "use fewer conditions on the content of strings" in refused.json()["message"]
         second = begin(channel, admin, LOOKING_WITHIN)
         for number in range(10):
             # A write makes the columns old, so that the next search has to work on them too.

@@ -129,7 +129,7 @@ def test_a_default_password_keeps_the_server_on_loopback_whatever_is_said(tmp_pa
         server.serving()
     refused = run("serve", "--data", str(tmp_path / "data"), "--host", "0.0.0.0", "--insecure", *FREE_PORTS)  # noqa: S104
     assert refused.returncode == 1
-    assert "default password of admin, developer, viewer" in refused.stderr
+    assert "documented password of admin, developer, viewer" in refused.stderr
 
 
 def test_the_command_line_manages_accounts_of_a_server_that_runs(tmp_path: Path) -> None:

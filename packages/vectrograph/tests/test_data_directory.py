@@ -111,10 +111,10 @@ def _in_the_way(kind: str, tmp_path: Path) -> str:
             place.touch()
         case "a named pipe":
             os.mkfifo(place)
-        case "inside of a file":
+        case "inside a file":
             place.touch()
             return str(place / "data")
-        case "a link to something that is missing":
+        case "a symbolic link to a missing target":
             place.symlink_to(tmp_path / "missing")
         case "too long":
             return str(tmp_path / ("x" * 300))
@@ -126,8 +126,8 @@ def _in_the_way(kind: str, tmp_path: Path) -> str:
 IN_THE_WAY = (
     "a file",
     "a named pipe",
-    "inside of a file",
-    "a link to something that is missing",
+    "inside a file",
+    "a symbolic link to a missing target",
     "too long",
     "empty",
 )
@@ -368,7 +368,7 @@ def test_verify_repair_and_recall_on_a_stopped_directory(tmp_path: Path) -> None
         assert run("verify", data)[0] == 2
     ballast = (data / "ballast").stat().st_size
     code, told = run("verify", data)
-    assert (code, told.splitlines()[-1]) == (0, "sound")
+    assert (code, told.splitlines()[-1]) == (0, "no problems found")
     assert "docs: 50 points are as they were written" in told
     code, told = run("recall", data, "--json")
     assert code == 0
@@ -413,7 +413,7 @@ def test_a_lost_signing_key_is_made_anew_and_the_log_says_so(tmp_path: Path, cap
     assert "recreated" not in caplog.text
     (tmp_path / "data" / "signing.key").unlink()
     with running(tmp_path / "data") as server:
-        assert "signing.key was missing and is recreated" in caplog.text
+        assert "signing.key was missing and was created again" in caplog.text
         sessions = server.server.services.sessions
         with pytest.raises(InvalidToken, match="log in again"):
             sessions.authenticate(old)

@@ -120,7 +120,9 @@ class Server:
         """
         user = self._store.accounts.find(username)
         if user is None:
-            raise StartupError(f"There is no account {username} in {self.settings.data}; give credentials of another.")
+            raise StartupError(
+                f"There is no account {username} in {self.settings.data}; give the credentials of another account."
+            )
         owner = Principal(user.user_id, user.username, user.role, user.scopes, tenant=user.tenant)
         return self.services.keys.create(Call(owner, "in-process"), name, None, None).secret
 
@@ -239,7 +241,9 @@ def _open_services(
     settings: Settings, engine: Engine, store: ControlStore, closing: Closing, placement: ThreadPlacement
 ) -> Services:
     if store.began_before and not (settings.data / SECRET_FILE).exists():
-        _log.warning("%s was missing and is recreated: everyone has to log in again, API keys go on", SECRET_FILE)
+        _log.warning(
+            "%s was missing and was created again: all users must log in again, API keys stay valid", SECRET_FILE
+        )
     services = build_services(
         engine=engine,
         store=store,
@@ -262,7 +266,7 @@ def _open_services(
         if not store.shared:
             services.catalog.tidy()
     except (OutOfSpace, StorageReadOnly) as error:
-        _log.warning("a collection of tokens is missing and cannot be made: %s", error.message)
+        _log.warning("a collection of tokens is missing and cannot be created: %s", error.message)
     return services
 
 
@@ -281,7 +285,7 @@ def prepare_data_directory(path: Path) -> Path:
     try:
         make_directory(root)
     except OSError as error:
-        raise StartupError(f"The data directory {root} cannot be made: {error.strerror}.") from error
+        raise StartupError(f"The data directory {root} cannot be created: {error.strerror}.") from error
     return root
 
 
@@ -301,7 +305,7 @@ def _require_readable(name: str, path: Path) -> None:
     """Refuse a file of a setting that cannot be read, by the name of the setting."""
     try:
         if not path.is_file() and path.exists():
-            raise StartupError(f"Setting {name}: {path} is no regular file; name a PEM file.")
+            raise StartupError(f"Setting {name}: {path} is not a regular file; name a PEM file.")
         path.open("rb").close()
     except OSError as error:
         raise StartupError(f"Setting {name}: cannot read {path} ({error.strerror}); name a PEM file.") from error
@@ -322,14 +326,14 @@ def _refuse_unsafe_address(settings: Settings, store: ControlStore) -> None:
     names = default_password_in_force(store)
     if names:
         raise StartupError(
-            f"Refusing to listen on {settings.host}: the default password of {', '.join(names)} is in force. "
+            f"Refusing to listen on {settings.host}: the documented password of {', '.join(names)} is in force. "
             "Set another with `vectrograph users set-password NAME`, or remove the account with "
             "`vectrograph users delete NAME`, then start again."
         )
     if not store.has_users():
         raise StartupError(
             f"Refusing to listen on {settings.host}: there is no account yet. "
-            "Run `vectrograph init` to make the first administrator, then start again."
+            "Run `vectrograph init` to create the first administrator, then start again."
         )
     if not (settings.tls or settings.trusted_proxy or settings.insecure):
         raise StartupError(
@@ -400,7 +404,7 @@ class _HttpServer:
         deadline = time.monotonic() + _READY_SECONDS
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > deadline:
-                raise StartupError("The HTTP server did not come up; the lines above say why.")
+                raise StartupError("The HTTP server did not start; the lines above say why.")
             time.sleep(0.002)
 
     def _run(self, sockets: list[socket.socket]) -> None:

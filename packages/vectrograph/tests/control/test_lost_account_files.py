@@ -229,7 +229,7 @@ def test_with_every_copy_harmed_nothing_is_restored(victim: Victim, tmp_path: Pa
         (directory / "control.sqlite").unlink()
         with pytest.raises(StartupError, match="missing or damaged"):
             restore_accounts(sqlite_url(directory / "control.sqlite"), directory, None, revoke_keys=False)
-        with pytest.raises(StartupError, match="There is no copy here: bring back a backup of your own"):
+        with pytest.raises(StartupError, match="There is no copy here: restore your own backup"):
             opened(directory)
 
 

@@ -102,7 +102,7 @@ def test_a_harmed_database_is_refused_and_restored(
     assert sorted(path.name for path in directory.iterdir()) == before, "nothing was changed"
     code, out, _ = run("restore", directory=directory)
     assert code == 0
-    assert "restored the accounts as they were at 2" in out
+    assert "restored the account database of 2" in out
     store = opened(directory)
     _, good, bad = master
     assert [user.username for user in store.accounts.list()] == ["ada"]
@@ -169,7 +169,7 @@ def test_restoring_says_what_is_missing_and_never_silently_brings_keys_back(
     assert code == 0
     assert "1 changes" in err
     assert "revoked" in err
-    assert "1 API keys are in force" in err
+    assert "1 API keys are valid now" in err
     store = opened(directory)
     assert store.api_keys.get(good, None).is_active
     store.close()
@@ -201,7 +201,7 @@ def test_a_damaged_copy_is_passed_over_and_never_put_in_place(directory: Path) -
     (directory / "control.sqlite").unlink()
     code, out, _ = run("copies", directory=directory)
     assert code == 0
-    assert [line.split("\t")[1] for line in out.splitlines()] == ["damaged", "whole"]
+    assert [line.split("\t")[1] for line in out.splitlines()] == ["damaged", "intact"]
     code, _, err = run("restore", "--copy", str(newest), directory=directory)
     assert code == 1
     assert "damaged" in err

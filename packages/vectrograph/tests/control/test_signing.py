@@ -164,7 +164,7 @@ def test_a_file_without_a_secret_is_refused_without_showing_it(tmp_path: Path, c
     path = tmp_path / "signing.key"
     path.write_text(content)
     path.chmod(0o600)
-    with pytest.raises(StartupError, match="holds no signing secret") as caught:
+    with pytest.raises(StartupError, match="contains no signing key") as caught:
         TokenSigner.from_file(path)
     assert not content or content not in str(caught.value)
 

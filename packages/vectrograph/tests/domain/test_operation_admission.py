@@ -142,7 +142,7 @@ def test_vectors_are_copied_and_converted() -> None:
 @pytest.mark.parametrize(
     ("row", "field", "message"),
     [
-        (np.zeros(3, np.float32), "v1", "has 3 components and this collection takes 2"),
+        (np.zeros(3, np.float32), "v1", "has 3 components and this collection needs 2"),
         (np.zeros(0, np.float32), "v1", "has 0 components"),
         (np.zeros((2, 1), np.float32), "v1", "list of 2 numbers"),
         (np.array(["a", "b"]), "v1", "list of 2 numbers"),

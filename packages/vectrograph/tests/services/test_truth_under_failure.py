@@ -144,7 +144,7 @@ def test_eight_processes_write_the_record_of_one_directory(directory: Path) -> N
             stack.callback(store.close)
         for store in stores[:8]:
             store.audit.end(store.audit.begin(action="test", target="", tenant="default"), "ok")
-        with pytest.raises(Unavailable, match="8 processes write this audit record already; end one of them"):
+        with pytest.raises(Unavailable, match="8 processes write this audit log already; stop one of them"):
             stores[8].audit.begin(action="test", target="", tenant="default")
         assert len(list(directory.glob("audit*.journal"))) == 8
         assert sum(path.stat().st_size for path in directory.glob("audit*.journal")) == 8 << 20

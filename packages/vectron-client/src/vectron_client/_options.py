@@ -107,7 +107,7 @@ class ClientOptions:
             holds = _is_whole(value[name], 1) or value[name] == -1
             self._require(name, holds, "must be a number of bytes from 1, or -1 for no limit")
         for name, least in _MINIMA.items():
-            self._require(name, _is_whole(value[name], least), f"must be a whole number from {least}")
+            self._require(name, _is_whole(value[name], least), f"must be an integer from {least}")
         for name, (lowest, highest) in _RANGES.items():
             self._require(
                 name, _is_real(value[name], lowest, highest), f"must be a number from {lowest:g} to {highest:g}"

@@ -194,7 +194,7 @@ def test_closing_a_client_with_other_options_closes_both(server: "ScriptedServer
     [
         ({"use_tls": True}, "use_tls belongs to the connection; make another client"),
         ({"timeout": 3}, "timeout is no option. Calls may differ in timeout_seconds, "),
-        ({"retry_max_attempts": 0}, "ClientOptions.retry_max_attempts must be a whole number from 1"),
+        ({"retry_max_attempts": 0}, "ClientOptions.retry_max_attempts must be an integer from 1"),
     ],
 )
 def test_options_that_no_call_can_change(connect: "Connect", changes: dict[str, Any], message: str) -> None:

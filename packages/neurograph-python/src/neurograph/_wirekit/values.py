@@ -90,9 +90,9 @@ def whole(value: Any, label: str, least: int | None = None, most: int | None = N
     try:
         number = int(operator.index(value))
     except TypeError:
-        raise WrongValueError(label, f"must be a whole number, not {type(value).__name__}") from None
+        raise WrongValueError(label, f"must be an integer, not {type(value).__name__}") from None
     if isinstance(value, bool):
-        raise WrongValueError(label, "must be a whole number, not bool")
+        raise WrongValueError(label, "must be an integer, not bool")
     if least is not None and number < least:
         raise WrongValueError(label, f"must be {least} or more, not {_shown(number)}")
     if most is not None and number > most:

@@ -1,4 +1,4 @@
-"""Commands of the operator: the first administrator, accounts, the audit record. They need no running server."""
+"""Commands of the operator: the first administrator, accounts, the audit log. They need no running server."""
 
 import os
 from collections.abc import Iterator
@@ -20,18 +20,22 @@ PASSWORD_VARIABLE = f"{ENV_PREFIX}PASSWORD"
 users = typer.Typer(help="Accounts of a data directory.", no_args_is_help=True, add_completion=False)
 
 accounts = typer.Typer(
-    help="The database of accounts: its copies, and what to do when it is lost.",
+    help="Copies of the account database, and its recovery.",
     no_args_is_help=True,
     add_completion=False,
 )
 
 _Data = Annotated[Path | None, typer.Option("--data", help="Data directory of the server.")]
-_ControlUrl = Annotated[str | None, typer.Option("--control-url", help="URL of the accounts, if elsewhere.")]
+_ControlUrl = Annotated[
+    str | None, typer.Option("--control-url", help="URL of the account database, if it is not in the data directory.")
+]
 _PasswordFile = Annotated[
     Path | None,
-    typer.Option("--password-file", help=f"First line is the password; else {PASSWORD_VARIABLE}, else a random one."),
+    typer.Option(
+        "--password-file", help=f"File whose first line is the password. Default: {PASSWORD_VARIABLE}, else random."
+    ),
 ]
-_Username = Annotated[str, typer.Argument(help="Of the account.")]
+_Username = Annotated[str, typer.Argument(help="Name of the account.")]
 _Role = Annotated[str, typer.Option("--role", help="admin, developer, viewer or bot.")]
 
 
@@ -75,19 +79,19 @@ def _chosen_password(file: Path | None) -> tuple[str, bool]:
 def _say_password(password: str, is_random: bool) -> None:
     if is_random:
         typer.echo(f"password: {password}")
-        typer.echo("It is shown here and nowhere else.", err=True)
+        typer.echo("This password is not shown again.", err=True)
 
 
 def init(
     data: _Data = None,
     control_url: _ControlUrl = None,
-    username: Annotated[str, typer.Option("--username", help="Of the first administrator.")] = "admin",
+    username: Annotated[str, typer.Option("--username", help="Name of the first administrator.")] = "admin",
     password_file: _PasswordFile = None,
 ) -> None:
-    """Make the first administrator of a new data directory."""
+    """Create the first administrator of a new data directory."""
     with _desk(data, control_url) as (desk, operator):
         if desk.store.has_users():
-            raise StartupError("There are accounts already; use `vectrograph users`.")
+            raise StartupError("Accounts exist already; use `vectrograph users`.")
         password, is_random = _chosen_password(password_file)
         desk.users.create(operator, username=username, password=password, role="admin")
         typer.echo(f"created the administrator {username}")
@@ -106,13 +110,13 @@ def list_users(data: _Data = None, control_url: _ControlUrl = None) -> None:
 def create(
     username: _Username,
     role: _Role = "viewer",
-    email: Annotated[str | None, typer.Option("--email", help="Of its owner.")] = None,
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Whose collections it sees.")] = None,
+    email: Annotated[str | None, typer.Option("--email", help="Email address of its owner.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Tenant whose collections it can access.")] = None,
     password_file: _PasswordFile = None,
     data: _Data = None,
     control_url: _ControlUrl = None,
 ) -> None:
-    """Make an account."""
+    """Create an account."""
     with _desk(data, control_url) as (desk, operator):
         password, is_random = _chosen_password(password_file)
         desk.users.create(operator, username=username, password=password, role=role, email=email, tenant=tenant)
@@ -122,7 +126,7 @@ def create(
 
 @users.command("disable")
 def disable(username: _Username, data: _Data = None, control_url: _ControlUrl = None) -> None:
-    """End an account's sessions and keys at once, until it is enabled again."""
+    """Disable an account: its sessions and API keys stop working at once."""
     with _desk(data, control_url) as (desk, operator):
         desk.users.set_disabled(operator, desk.user_id(username), True)
         typer.echo(f"disabled {username}")
@@ -130,7 +134,7 @@ def disable(username: _Username, data: _Data = None, control_url: _ControlUrl = 
 
 @users.command("enable")
 def enable(username: _Username, data: _Data = None, control_url: _ControlUrl = None) -> None:
-    """Let a disabled account in again."""
+    """Enable a disabled account."""
     with _desk(data, control_url) as (desk, operator):
         desk.users.set_disabled(operator, desk.user_id(username), False)
         typer.echo(f"enabled {username}")
@@ -151,17 +155,17 @@ def set_role(
     data: _Data = None,
     control_url: _ControlUrl = None,
 ) -> None:
-    """Give an account another role, effective at once."""
+    """Change the role of an account; takes effect at once."""
     with _desk(data, control_url) as (desk, operator):
         desk.users.set_role(operator, desk.user_id(username), role)
-        typer.echo(f"{username} is {role} now")
+        typer.echo(f"changed the role of {username} to {role}")
 
 
 @users.command("set-password")
 def set_password(
     username: _Username, password_file: _PasswordFile = None, data: _Data = None, control_url: _ControlUrl = None
 ) -> None:
-    """Give an account a new password and end its sessions at once."""
+    """Set the password of an account, and end its sessions at once."""
     with _desk(data, control_url) as (desk, operator):
         password, is_random = _chosen_password(password_file)
         desk.users.set_password(operator, desk.user_id(username), password)
@@ -170,12 +174,12 @@ def set_password(
 
 
 def audit(
-    limit: Annotated[int, typer.Option("--limit", help="How many entries, newest first.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", help="Maximum number of entries, newest first.")] = 100,
     before: Annotated[int | None, typer.Option("--before", help="Only entries with a smaller number.")] = None,
     data: _Data = None,
     control_url: _ControlUrl = None,
 ) -> None:
-    """Show the audit record: number, time, actor, action, target, outcome, address, request id."""
+    """Show the audit log: number, time, actor, action, target, outcome, address, request id."""
     with _desk(data, control_url) as (desk, operator):
         for entry in desk.audit.list(operator, limit=limit, before=before):
             at = datetime.fromtimestamp(entry.at / 1_000_000, UTC).isoformat(timespec="milliseconds")
@@ -187,63 +191,66 @@ def audit(
 
 @accounts.command("copies")
 def list_copies(data: _Data = None, control_url: _ControlUrl = None) -> None:
-    """Show the copies of the accounts: time, state, file."""
+    """Show the copies of the account database: time, state, file."""
     from vectrograph.app import control_url as url_of
     from vectrograph.cli.operator import copies_of_accounts
 
     with _told():
         settings = Settings.load(data=data, control_url=control_url)
         for copy, whole in copies_of_accounts(url_of(settings), settings.data):
-            typer.echo(f"{copy.when}\t{'whole' if whole else 'damaged'}\t{copy.path}")
+            typer.echo(f"{copy.when}\t{'intact' if whole else 'damaged'}\t{copy.path}")
 
 
 @accounts.command("restore")
 def restore(
-    copy: Annotated[Path | None, typer.Option("--copy", help="Which copy; the newest whole one unless given.")] = None,
+    copy: Annotated[
+        Path | None, typer.Option("--copy", help="File of the copy. Default: the newest intact one.")
+    ] = None,
     revoke_keys: Annotated[
-        bool, typer.Option("--revoke-keys", help="Revoke every API key: some may have been revoked since the copy.")
+        bool,
+        typer.Option("--revoke-keys", help="Revoke all API keys, because keys revoked after the copy are valid again."),
     ] = False,
     data: _Data = None,
     control_url: _ControlUrl = None,
 ) -> None:
-    """Bring back the accounts from a copy, while no server runs. Everyone has to log in again."""
+    """Restore the account database from a copy, while the server is stopped. All users must log in again."""
     from vectrograph.app import control_url as url_of
     from vectrograph.cli.operator import restore_accounts
 
     with _told():
         settings = Settings.load(data=data, control_url=control_url)
         done = restore_accounts(url_of(settings), settings.data, copy, revoke_keys=revoke_keys)
-    typer.echo(f"restored the accounts as they were at {done.copy.when}; all sessions are ended")
+    typer.echo(f"restored the account database of {done.copy.when}; all sessions have ended")
     if done.replaced is not None:
-        typer.echo(f"what was there is now {done.replaced}")
+        typer.echo(f"the previous database is now {done.replaced}")
     if done.missing == 0:
-        typer.echo("nothing that was acknowledged is missing")
+        typer.echo("no acknowledged change is missing")
         return
-    count = "changes" if done.missing is None else f"{done.missing} changes (sessions and audit entries among them)"
+    count = "changes" if done.missing is None else f"{done.missing} changes (including sessions and audit entries)"
     typer.echo(
-        f"{count} made after that time may be missing: accounts, keys, passwords, entries of the audit record. "
-        f"Keys that were revoked and accounts that were disabled or deleted since are in force again: "
-        f"{done.keys} API keys are in force.",
+        f"{count} after that time may be missing: accounts, keys, passwords, audit entries. "
+        "Keys that were revoked and accounts that were disabled or deleted after that time are valid again. "
+        f"{done.keys} API keys are valid now.",
         err=True,
     )
     if not revoke_keys:
-        typer.echo("To be safe, run it again with --revoke-keys, or look through `vectrograph users list`.", err=True)
+        typer.echo("To be safe, run it again with --revoke-keys, or check `vectrograph users list`.", err=True)
 
 
 @accounts.command("accept")
 def accept(data: _Data = None, control_url: _ControlUrl = None) -> None:
-    """Go on with the accounts as they are: a backup of your own was put in place, or there are to be none."""
+    """Accept the account database that is there, such as your own backup, or that there is none."""
     from vectrograph.app import control_url as url_of
     from vectrograph.cli.operator import accept_accounts
 
     with _told():
         settings = Settings.load(data=data, control_url=control_url)
         there = accept_accounts(url_of(settings), settings.data)
-    typer.echo("the accounts are taken as they are" if there else "the next start begins without accounts")
+    typer.echo("the account database is accepted" if there else "the next start begins without accounts")
 
 
 def rotate_signing_key(data: _Data = None) -> None:
-    """Sign with a new key from the next start on; tokens of the key before it stay good until they are over."""
+    """Create a new signing key for the next start; tokens signed with the old key stay valid until they expire."""
     from vectrograph.app import SECRET_FILE
     from vectrograph.control.signing import rotate_secret
 
@@ -252,4 +259,4 @@ def rotate_signing_key(data: _Data = None) -> None:
     except StartupError as error:
         typer.echo(f"vectrograph: {error}", err=True)
         raise typer.Exit(1) from error
-    typer.echo("a new signing key is in force from the next start on")
+    typer.echo("the new signing key is used from the next start")

@@ -20,7 +20,7 @@ from vectrograph.version import VERSION
 _MAX_OPEN_FILES: Final = 1 << 20
 app = typer.Typer(
     name="vectrograph",
-    help="The vector database with two APIs: NeuroGraph's REST and Vectron's gRPC over one engine.",
+    help="A vector database with two APIs: NeuroGraph's REST API and Vectron's gRPC API.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,7 +44,7 @@ def root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Run one vector database with two APIs: NeuroGraph's REST and Vectron's gRPC."""
+    """Run a vector database with two APIs: NeuroGraph's REST API and Vectron's gRPC API."""
 
 
 app.command("init")(accounts.init)
@@ -113,7 +113,7 @@ def serve(
     max_feedback_bytes: Annotated[int | None, _option("max_feedback_bytes")] = None,
     max_feedback_total_bytes: Annotated[int | None, _option("max_feedback_total_bytes")] = None,
 ) -> None:
-    """Serve a data directory until SIGTERM or Ctrl-C."""
+    """Run the server on a data directory until SIGTERM or Ctrl-C."""
     given = dict(locals())
     path = given.pop("config")
     for name in ("allowed_hosts", "trusted_proxy", "cors_origins"):
@@ -157,8 +157,8 @@ def _serve(settings: Settings) -> None:
         log.info(open_files)
         if names := server.default_passwords:
             log.warning(
-                f"development mode: {', '.join(names)} have their documented passwords until changed; "
-                "the mode ends with the first account of your own, and with the first request through a proxy"
+                f"development mode: {', '.join(names)} have their documented passwords; "
+                "the mode ends with the first real account, and with the first request through a proxy"
             )
         elif advice := server.advice:
             log.warning(advice)
@@ -169,7 +169,7 @@ def _serve(settings: Settings) -> None:
         given_up = server.stop()
     if given_up:
         # Its threads would keep the process from its end.
-        leave_at_once(lambda: log.error("stopped without waiting any longer", gave_up_on=given_up))
+        leave_at_once(lambda: log.error("stopped without waiting for all parts", gave_up_on=given_up))
     log.info("stopped")
     sys.stderr.flush()
 

@@ -1,4 +1,4 @@
-"""Commands on a data directory whose server is stopped: look for damage, repair it, measure the recall."""
+"""Commands on a data directory whose server is stopped: find damage, repair it, measure the recall."""
 
 import json
 from pathlib import Path
@@ -16,30 +16,30 @@ SOUND, DAMAGED, UNUSABLE = 0, 1, 2
 """Exit codes: nothing is wrong, something is, the directory cannot be opened."""
 
 _Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Data directory; its server must be stopped.")]
-_Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")]
 
 
 def verify(directory: _Directory, as_json: _Json = False) -> None:
-    """Read everything in a data directory and compare checksums.
+    """Read all data of a data directory and compare checksums.
 
-    Exit code 0: sound. 1: damage was found. 2: the directory cannot be opened.
+    Exit code 0: no damage. 1: damage was found. 2: the directory cannot be opened.
     """
     _run(MaintenanceTask.VERIFY, directory, as_json)
 
 
 def repair(directory: _Directory, as_json: _Json = False) -> None:
-    """Build damaged indexes anew, and save what can be read of damaged collections; the damaged files are kept.
+    """Rebuild damaged indexes, and copy all readable data of damaged collections; the damaged files are kept.
 
-    Exit code 0: nothing was lost. 1: something was, or a collection cannot be read at all. 2: the directory cannot be
+    Exit code 0: no data was lost. 1: data was lost, or a collection cannot be read at all. 2: the directory cannot be
     opened.
     """
     _run(MaintenanceTask.REPAIR, directory, as_json)
 
 
 def recall(directory: _Directory, as_json: _Json = False) -> None:
-    """Compare searches of every collection with exact ones.
+    """Measure the recall: compare searches of each collection with exact searches.
 
-    Exit code 0: the target is met. 1: it is not, or a collection is damaged. 2: the directory cannot be opened.
+    Exit code 0: the recall target is met. 1: it is not, or a collection is damaged. 2: the directory cannot be opened.
     """
     _run(MaintenanceTask.MEASURE_RECALL, directory, as_json)
 
@@ -59,7 +59,7 @@ def _run(task: MaintenanceTask, directory: Path, as_json: bool) -> None:
     else:
         for name, found in sorted(report.details.items()):
             typer.echo(f"{name}: {found if isinstance(found, str) else json.dumps(found, default=str)}")
-        typer.echo("sound" if report.healthy else "not sound")
+        typer.echo("no problems found" if report.healthy else "problems found")
     raise typer.Exit(SOUND if report.healthy else DAMAGED)
 
 

@@ -45,7 +45,7 @@ class OperatorDesk:
         """
         found = self.store.accounts.find(username)
         if found is None:
-            raise StartupError(f"There is no account {username!r}; `vectrograph users list` shows those that exist.")
+            raise StartupError(f"There is no account {username!r}; `vectrograph users list` shows all accounts.")
         return found.user_id
 
 
@@ -128,9 +128,7 @@ def copies_of_accounts(url: str | URL, directory: Path) -> list[tuple[Copy, bool
 def _keeping(url: str | URL, directory: Path) -> Safekeeping:
     keeping = safekeeping_of(url, directory)
     if keeping is None:
-        raise StartupError(
-            "These accounts are in a database of your own, which is not SQLite: restore it with its tools."
-        )
+        raise StartupError("These accounts are not in SQLite but in a database of your own; restore it with its tools.")
     return keeping
 
 

@@ -94,7 +94,7 @@ class Accounts:
                 ) from error
             if new.registered_in_development:
                 if not is_development(session):
-                    raise PermissionDenied("Registration here is by invitation; ask an administrator to register you.")
+                    raise PermissionDenied("Registration is closed; ask an administrator to register you.")
             elif not new.password_is_default:
                 end_development(session, f"an administrator made the account {new.username}", at)
             return user_record(user)
@@ -170,7 +170,7 @@ class Accounts:
         with self._database.write(invalidates=True) as session:
             user = _load(session, user_id, locked=True)
             if user.password_hash != old_encoded:
-                raise InvalidCredentials("The password was changed meanwhile; log in again.")
+                raise InvalidCredentials("The password was changed in the meantime; log in again.")
             user.password_hash = new_encoded
             user.password_is_default = False
             user.updated_at = self._clock()
@@ -258,7 +258,7 @@ class Accounts:
         with self._database.write(invalidates=True) as session:
             user = session.get(User, checked.user.user_id, with_for_update=True)
             if user is None or user.password_hash != checked.encoded:
-                raise InvalidCredentials("The password was changed meanwhile; log in again.")
+                raise InvalidCredentials("The password was changed in the meantime; log in again.")
             _remove(session, user)
 
 
@@ -294,7 +294,7 @@ def keep_an_administrator(session: Session, user: User) -> None:
     )
     others = [found for found in session.scalars(query.with_for_update()) if found != user.user_id]
     if not others:
-        raise Conflict(f"{user.username} is the last administrator; make another one first.")
+        raise Conflict(f"{user.username} is the last administrator; create another one first.")
 
 
 def _remove(session: Session, user: User) -> None:

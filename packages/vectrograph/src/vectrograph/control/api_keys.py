@@ -84,7 +84,7 @@ class ApiKeys:
 
         Raises:
             ApiKeyNotFound: the old key is gone.
-            Conflict: the old key was revoked meanwhile.
+            Conflict: the old key was revoked in the meantime.
             QuotaExceeded: the account has as many keys as it may.
             Unavailable: the random numbers of this machine keep repeating.
         """
@@ -93,7 +93,7 @@ class ApiKeys:
             key = _load(session, old.key_id, old.owner)
             at = self._clock()
             if key.revoked_at is not None:
-                raise Conflict(f"API key {old.key_id!r} was revoked meanwhile.", details={"key_id": old.key_id})
+                raise Conflict(f"API key {old.key_id!r} was revoked in the meantime.", details={"key_id": old.key_id})
             if overlap:
                 key.expires_at = at + overlap if key.expires_at is None else min(at + overlap, key.expires_at)
             else:
@@ -141,7 +141,7 @@ class ApiKeys:
             except exc.IntegrityError:
                 continue
             return CreatedKey(self._record(key), secret)
-        raise Unavailable("No unused API key could be drawn; try again.")
+        raise Unavailable("No unused API key could be generated; try again.")
 
     def _require_room(self, session: Session, owner: str) -> None:
         """Make room for one more key of an account: forget the keys that were revoked or expired first.
@@ -165,7 +165,7 @@ class ApiKeys:
         if len(forgotten) <= count - limit:
             working = count - len(forgotten)
             raise QuotaExceeded(
-                f"This account has {working} API keys that work, and max_api_keys is {limit}; "
+                f"This account has {working} valid API keys, and max_api_keys is {limit}; "
                 "delete or revoke some of them.",
                 details={"limit": limit, "unit": "api_keys", "used": working},
             )
@@ -272,5 +272,5 @@ def _texts(values: Iterable[str]) -> tuple[str, ...]:
 def _load(session: Session, key_id: str, owner: str | None) -> ApiKey:
     key = session.get(ApiKey, key_id)
     if key is None or (owner is not None and key.owner_id != owner):
-        raise ApiKeyNotFound(f"API key {key_id!r} does not exist among yours.", details={"key_id": key_id})
+        raise ApiKeyNotFound(f"You have no API key {key_id!r}.", details={"key_id": key_id})
     return key

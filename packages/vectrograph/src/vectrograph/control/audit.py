@@ -91,7 +91,7 @@ class AuditLog:
         try:
             journal = self._attach()
         except DomainError as error:
-            _log.warning("the audit record cannot be written: %s", error.message)
+            _log.warning("the audit log cannot be written: %s", error.message)
         else:
             if journal.was_cut and first_journal == 0:
                 self._tell_what_may_be_lost()
@@ -162,7 +162,7 @@ class AuditLog:
             journal.end(intent.slot, Outcome(intent.entry.ticket, outcome, intent.target))
         except OSError as error:
             # The intent is on disk, and the entry is still on its way: only a kill right now would say INTERRUPTED.
-            _log.error("the outcome of an audited act could not be written: %s", error)
+            _log.error("the outcome of an audited operation could not be written: %s", error)
         with self._changed:
             self._finished.append(intent)
             if self._thread is None:
@@ -243,7 +243,7 @@ class AuditLog:
                 self._failing = False
             except Exception as error:  # noqa: BLE001  (the thread goes on, whatever the driver raises)
                 if not self._failing:
-                    _log.warning("audit entries wait in the journal, the database does not take them: %s", error)
+                    _log.warning("audit entries wait in the journal, because the database cannot be written: %s", error)
                 self._failing = True
                 with self._changed:
                     self._changed.wait_for(lambda: self._stopping, 0 if stopping else _RETRY_SECONDS)
@@ -257,8 +257,8 @@ class AuditLog:
         with self._changed:
             if not self._changed.wait_for(lambda: self._free, _SLOT_WAIT_SECONDS):
                 raise Unavailable(
-                    f"{SLOTS} entries wait to be written to the audit record, and what cannot be recorded is not done; "
-                    "try again shortly.",
+                    f"{SLOTS} entries wait to be written to the audit log, and operations that cannot be recorded are "
+                    "refused; try again shortly.",
                     retry_after=_RETRY_SECONDS,
                 )
             return self._free.pop()
@@ -282,7 +282,7 @@ class AuditLog:
                         self._journal = AuditJournal(path)
                         break
                 else:
-                    raise Unavailable(f"{_JOURNALS} processes write this audit record already; end one of them.")
+                    raise Unavailable(f"{_JOURNALS} processes write this audit log already; stop one of them.")
                 for path in self._paths[:2]:
                     with suppress(JournalTaken):
                         if not path.exists():
@@ -378,15 +378,15 @@ def _row(intent: Intent) -> AuditEntry:
 def _refused(error: OSError) -> Unavailable:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return OutOfSpace(
-            "The disk is full: there is no room for the audit record, and what cannot be recorded is not done."
+            "The disk is full: there is no space for the audit log, and operations that cannot be recorded are refused."
         )
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return StorageReadOnly(
-            "The data directory cannot be written, so logging in and all else that has to be recorded is refused; "
-            "reading with an API key goes on. Make it writable and start the server again."
+            "The data directory cannot be written, so logins and all other audited operations are refused; "
+            "reads with an API key still work. Make it writable and restart the server."
         )
     return Unavailable(
-        f"The audit record cannot be written ({error.strerror}), and what cannot be recorded is not done."
+        f"The audit log cannot be written ({error.strerror}), and operations that cannot be recorded are refused."
     )
 
 

@@ -87,8 +87,8 @@ class FeedbackLog:
         limit = self._quotas.max_feedback_bytes
         if own + size > limit:
             raise QuotaExceeded(
-                f"This account has {own} bytes of feedback, this would be {size} more, and max_feedback_bytes is "
-                f"{limit}; what was said about a collection goes when it is dropped.",
+                f"This account has {own} bytes of feedback, this adds {size}, and max_feedback_bytes is "
+                f"{limit}; dropping a collection deletes its feedback.",
                 details={"limit": limit, "unit": "bytes", "used": own},
             )
         limit = self._quotas.max_feedback_total_bytes
@@ -96,8 +96,8 @@ class FeedbackLog:
             self._total = _stored(session)
         if self._total + size > limit:
             raise QuotaExceeded(
-                f"The server keeps no more feedback: all accounts together have {self._total} bytes, and "
-                f"max_feedback_total_bytes is {limit}; ask its operator.",
+                f"The server stores no more feedback: all accounts together have {self._total} bytes, and "
+                f"max_feedback_total_bytes is {limit}; ask the operator.",
                 details={"limit": limit, "unit": "bytes"},
             )
         self._total += size

@@ -80,7 +80,7 @@ class _Turn:
 
     def __enter__(self) -> None:
         if not _turns.acquire(timeout=_QUEUE_SECONDS):
-            raise Unavailable("Too many people are logging in; try again shortly.", retry_after=_QUEUE_SECONDS)
+            raise Unavailable("Too many concurrent logins; try again shortly.", retry_after=_QUEUE_SECONDS)
 
     def __exit__(self, *_: object) -> None:
         _turns.release()

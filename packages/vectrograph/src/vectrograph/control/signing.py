@@ -97,7 +97,7 @@ class TokenSigner:
             current, *older = _read_secrets(path)
             return cls(current, clock, previous=older[0] if older else None)
         except OSError as error:
-            raise StartupError(f"Cannot use the signing secret {path}: {error.strerror}.") from error
+            raise StartupError(f"Cannot use the signing key {path}: {error.strerror}.") from error
 
     def access_token(self, session: SessionRecord, user: UserRecord) -> str:
         """Return a token of a session, for 15 minutes, with the role and the scopes that its account has now."""
@@ -199,7 +199,7 @@ class TokenSigner:
 def _rights(claims: Mapping[str, Any]) -> tuple[Role, frozenset[str]]:
     role, scopes = claims.get("role"), claims.get("scopes")
     if role not in _ROLES or not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
-        raise InvalidToken("The token does not say what it is for; log in again.")
+        raise InvalidToken("The token has no purpose; log in again.")
     return Role(role), frozenset(scopes)
 
 
@@ -217,7 +217,7 @@ def rotate_secret(path: Path) -> None:
         aside.replace(path)
         _sync_directory(path.parent)
     except OSError as error:
-        raise StartupError(f"Cannot rotate the signing secret {path}: {error.strerror}.") from error
+        raise StartupError(f"Cannot rotate the signing key {path}: {error.strerror}.") from error
 
 
 def _key_id(secret: bytes) -> str:
@@ -263,7 +263,7 @@ def _read_secrets(path: Path) -> list[bytes]:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         written = file.read(_SECRET_BYTES * 4 + 3)
     if os.name == "posix" and mode & 0o077:
-        raise StartupError(f"Others may read the signing secret {path}; run: chmod 600 {path}")
+        raise StartupError(f"Other users can read the signing key {path}; run: chmod 600 {path}")
     if not _WRITTEN.fullmatch(written):
-        raise StartupError(f"{path} holds no signing secret; restore it, or delete it, which logs everyone out.")
+        raise StartupError(f"{path} contains no signing key; restore it, or delete it, which logs all users out.")
     return [bytes.fromhex(line) for line in written.split()]

@@ -190,5 +190,5 @@ def _is_hot(journal: Path) -> bool:
 
 def _beside(database: Database) -> Path:
     if database.url.get_backend_name() != "sqlite":
-        raise StartupError("The audit record of a database that is not SQLite needs a directory for its journal.")
+        raise StartupError("The audit log of a database that is not SQLite needs a directory for its journal.")
     return Path(str(database.url.database).removeprefix("file:")).absolute().parent

@@ -71,4 +71,4 @@ def refuse_cancelled() -> None:
 
 def cancelled() -> Cancelled:
     """Return the error of work that was given up."""
-    return Cancelled("The caller has left, and the work for it was given up.")
+    return Cancelled("The caller disconnected, so the work was cancelled.")

@@ -24,7 +24,7 @@ def encode_id(id: str, where: str | Place, max_bytes: int) -> bytes:
     try:
         encoded = id.encode()
     except UnicodeEncodeError as error:
-        raise InvalidArgument.of(where, "is not valid Unicode: it holds half a surrogate pair") from error
+        raise InvalidArgument.of(where, "is not valid Unicode: it has an unpaired surrogate") from error
     if not 1 <= len(encoded) <= max_bytes:
         raise InvalidArgument.of(where, f"is {len(encoded)} bytes of UTF-8 and must be from 1 to {max_bytes}")
     return encoded

@@ -55,7 +55,7 @@ def encode_payload(
         raise TooLarge.of(
             where,
             f"is {len(encoded)} bytes of JSON and the limit max_payload_bytes is {max_bytes}; "
-            "keep large things elsewhere and store a reference.",
+            "store large data elsewhere and keep a reference.",
             max_bytes,
             "bytes",
         )
@@ -104,7 +104,7 @@ def _require_json(value: object, where: str | Place, depth: int) -> None:
     if isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):
-                raise InvalidArgument.of(where, f"has the key {key!r}, which is no string")
+                raise InvalidArgument.of(where, f"has the key {key!r}, which is not a string")
             _require_json(item, where, depth + 1)
     elif isinstance(value, list | tuple):
         for item in value:

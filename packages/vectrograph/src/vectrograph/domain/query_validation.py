@@ -56,7 +56,7 @@ def _matrix(vectors: Vector, dimension: int) -> Vector:
         raise InvalidArgument.of("vector", f"must be an array of shape (queries, {dimension})", "type_error")
     if given.shape[1] != dimension:
         raise InvalidArgument.of(
-            "vector", f"has {given.shape[1]} components and this collection takes {dimension}", "dimension_mismatch"
+            "vector", f"has {given.shape[1]} components and this collection needs {dimension}", "dimension_mismatch"
         )
     if given.dtype == np.float32:
         matrix = np.ascontiguousarray(given)

@@ -58,4 +58,4 @@ def require_finite(matrix: Vector, place: Callable[[int], Place]) -> None:
 def _wrong_shape(row: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]", dimension: int) -> str:
     if row.ndim != 1 or row.dtype.kind not in "fiu":
         return f"must be a list of {dimension} numbers"
-    return f"has {row.shape[0]} components and this collection takes {dimension}"
+    return f"has {row.shape[0]} components and this collection needs {dimension}"

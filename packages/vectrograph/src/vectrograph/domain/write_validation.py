@@ -90,11 +90,11 @@ def _require_id(op: Op, kind: IdKind, where: Place, limits: EngineLimits) -> Non
     if isinstance(op, DeleteWhere):
         return
     if not isinstance(op, Put | Patch | Delete):
-        raise InvalidArgument.of(where, f"{type(op).__name__} is no operation", "type_error")
+        raise InvalidArgument.of(where, f"{type(op).__name__} is not an operation", "type_error")
     place = (*where, "id")
     if isinstance(op, Put) and op.id is None:
         if kind is not IdKind.SERIAL:
-            raise InvalidArgument.of(place, "is missing; this collection does not number its points", "missing")
+            raise InvalidArgument.of(place, "is missing; this collection does not assign ids", "missing")
         return
     encode_id(op.id or "", place, limits.max_id_bytes)
     if isinstance(op, Put):
@@ -109,7 +109,7 @@ def _encode_text(text: str | Keep, where: Place, limits: EngineLimits) -> bytes 
     try:
         encoded = text.encode()
     except UnicodeEncodeError as error:
-        raise InvalidArgument.of(where, "is not valid Unicode: it holds half a surrogate pair") from error
+        raise InvalidArgument.of(where, "is not valid Unicode: it has an unpaired surrogate") from error
     if len(encoded) > limits.max_text_bytes:
         raise TooLarge.of(
             where,

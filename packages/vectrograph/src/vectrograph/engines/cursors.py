@@ -46,8 +46,8 @@ def unseal(scope: str, text: str, field: str) -> Any:
         if raw[:_SEAL_BYTES] == _digest(scope):
             return json.loads(raw[_SEAL_BYTES:])
     except (binascii.Error, ValueError) as error:
-        raise InvalidArgument.of(field, "is not one that was handed out; begin without one") from error
-    raise InvalidArgument.of(field, "belongs to another collection, order or filter; begin without one")
+        raise InvalidArgument.of(field, "is not a valid cursor; begin without one") from error
+    raise InvalidArgument.of(field, "belongs to another collection, order or filter; begin without a cursor")
 
 
 def _digest(scope: str) -> bytes:

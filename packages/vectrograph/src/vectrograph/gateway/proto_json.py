@@ -208,7 +208,7 @@ def _read_integer(low: int, high: int, value: Any, where: str) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidArgument.of(where, "must be a whole number", "type_error")
+        raise InvalidArgument.of(where, "must be an integer", "type_error")
     if not low <= value <= high:
         raise InvalidArgument.of(where, f"must be from {low} to {high}", "out_of_range")
     return value

@@ -74,6 +74,6 @@ def refuse_late(deadline: float | None) -> None:
     """
     if deadline is not None and time.monotonic() >= deadline:
         raise DeadlineExceeded(
-            f"The time that {DEADLINE_HEADER} allows ran out before the work began; nothing was done. "
+            f"The time allowed by {DEADLINE_HEADER} ran out before the operation began; nothing was done. "
             "Allow more, or send less at once."
         )

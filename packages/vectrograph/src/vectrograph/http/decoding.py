@@ -62,7 +62,7 @@ def decode_id(field: str, text: str) -> int:
     7
     """
     if not re.fullmatch(r"-?[0-9]{1,20}", text):
-        raise InvalidArgument.of(field, "must be a whole number", "type_error")
+        raise InvalidArgument.of(field, "must be an integer", "type_error")
     return int(text)
 
 
@@ -85,7 +85,7 @@ def _located(complaint: str) -> InvalidArgument:
         field = _dotted(f"{where}.{named['name']}")
         if named["fault"] == "missing required":
             return InvalidArgument.of(field, "this field is required", "missing")
-        return InvalidArgument.of(field, "there is no such field", "extra_forbidden")
+        return InvalidArgument.of(field, "unknown field", "extra_forbidden")
     kind = "value_error" if "length" in what or "range" in what else "type_error"
     return InvalidArgument.of(_dotted(where), _lowered(what), kind)
 

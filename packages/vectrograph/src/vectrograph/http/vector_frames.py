@@ -52,9 +52,13 @@ class Rows:
             InvalidArgument: there is no such row, or it was taken before; `field` names who asks.
         """
         if not 0 <= number < len(self._matrix):
-            raise InvalidArgument.of(field, f"names row {number} of {len(self._matrix)}", "out_of_range")
+            raise InvalidArgument.of(field, f"refers to row {number} of {len(self._matrix)}", "out_of_range")
         if number in self._taken:
-            raise InvalidArgument.of(field, f"names row {number}, as another field does; send it twice", "value_error")
+            raise InvalidArgument.of(
+                field,
+                f"refers to row {number}, which another field refers to as well; send the row twice",
+                "value_error",
+            )
         self._taken.add(number)
         row: Vector = self._matrix[number]
         return row
@@ -158,4 +162,4 @@ def _framed(text: bytes, rows: Sequence[Vector]) -> bytes:
 
 
 def _malformed(rule: str) -> InvalidArgument:
-    return InvalidArgument.of("body", f"is no frame of {VECTORS}: a frame {rule}", "frame_invalid")
+    return InvalidArgument.of("body", f"is not a frame of {VECTORS}: a frame {rule}", "frame_invalid")

@@ -128,7 +128,9 @@ class Workers:
         except asyncio.CancelledError:
             if not any(late):
                 raise
-            raise DeadlineExceeded("The server was too busy to begin in the time allowed; try again later.") from None
+            raise DeadlineExceeded(
+                "The server was too busy to begin within the allowed time; try again later."
+            ) from None
         finally:
             self._free[workload] += 1
             if timer is not None:

@@ -147,7 +147,7 @@ class CpuAffinity(ThreadPlacement):
         better = None if before is None else after.better_core(before, self._allowed)
         if better is None:
             return after
-        _log.info("other processes crowd core %s; moving to core %s", self._core, better)
+        _log.info("core %s is busy with other processes; moving to core %s", self._core, better)
         self._move(better)
         return _Load.now(self._core)
 
@@ -214,7 +214,7 @@ def _run_on(cores: Collection[int]) -> None:
         os.sched_setaffinity(0, cores)
     except OSError as error:
         # Cores can be taken away from a process while it runs; where it may run then is for the kernel to say.
-        _log.debug("a thread stays where it is: %s", error)
+        _log.debug("the affinity of a thread could not be set: %s", error)
 
 
 def _pinned_tasks(core: int | None) -> list[int]:

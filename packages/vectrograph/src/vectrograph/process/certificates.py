@@ -100,7 +100,7 @@ class Certificates:
                 self._context, self._pem = context, pem
             _log.info("certificates reloaded")
         except (OSError, ssl.SSLError, ValueError) as error:
-            _log.error("new TLS files cannot be used, the old ones stay in force", reason=str(error))
+            _log.error("new TLS files cannot be used, the old ones stay in use", reason=str(error))
 
     def _stamps(self) -> tuple[tuple[int, int, int], ...]:
         found = [path.stat() for path in self._files.paths]

@@ -138,7 +138,7 @@ class StopSignal:
         try:
             faulthandler.dump_traceback_later(self._seconds + 1, exit=True, file=sys.__stderr__ or sys.stderr)
         except (AttributeError, ValueError, io.UnsupportedOperation):
-            log.debug("standard error is no file; the process is ended by its own thread only")
+            log.debug("standard error is not a file; the process is ended by its own thread only")
         time.sleep(self._seconds)
         leave_at_once(self._last_words)
 

@@ -66,7 +66,7 @@ class ConnectionLimits:
         if not self._per_address:
             return
         if not _TABLES[0].exists():
-            log.warning("connections of one address cannot be counted on this system; their number has no limit")
+            log.warning("connections per address cannot be counted on this system and are not limited")
             return
         self._kernel = _Kernel()
         self._thread.start()
@@ -98,7 +98,9 @@ class ConnectionLimits:
         surplus = self._surplus(kernel, allowed)
         closed = kernel.shut_down({inode for inodes in surplus.values() for inode in inodes})
         if closed:
-            log.warning("closed connections of addresses that hold too many", closed=closed, addresses=len(surplus))
+            log.warning(
+                "closed connections of addresses with too many connections", closed=closed, addresses=len(surplus)
+            )
         return closed
 
     def _surplus(self, kernel: "_Kernel", allowed: int) -> Mapping[str, list[int]]:

@@ -39,7 +39,7 @@ def ready(context: Context, _: None) -> responses.Readiness:
     """
     report = context.services.health.check()
     if not report.ready:
-        raise Unavailable("Storage does not answer; this server cannot serve requests now.", retry_after=1)
+        raise Unavailable("The storage does not respond; this server cannot serve requests now.", retry_after=1)
     return responses.Readiness(quarantined=report.quarantined)
 
 

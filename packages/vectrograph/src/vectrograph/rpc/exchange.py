@@ -136,7 +136,7 @@ class Exchange:
         elif isinstance(error, Exception):
             # Also for an InternalError that an engine raises: its words are for the log, not for the caller.
             log.error("unexpected error", method=self._method, exc_info=error)
-            self._fail(InternalError(f"internal error; the server's log has it under request {self.request_id}"))
+            self._fail(InternalError(f"internal error; see request {self.request_id} in the server's log"))
 
     def _fail(self, error: DomainError) -> None:
         status = status_of(error)

@@ -232,7 +232,7 @@ def _answer(status: Any) -> bytes:
 def _refuse(context: grpc.ServicerContext) -> None:
     error = RateLimited(
         f"Too many streams of Watch are open: {MAX_WATCHES_PER_ADDRESS} of one address and {MAX_WATCHES} in all are "
-        "allowed; end some, or use Check.",
+        "allowed; close some, or use Check.",
         retry_after=_RETRY_SECONDS,
     )
     request_id = request_id_of(dict(context.invocation_metadata()))

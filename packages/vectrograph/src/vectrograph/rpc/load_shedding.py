@@ -15,7 +15,7 @@ from vectrograph.services.limits.refusal_log import RefusalLog
 
 R = TypeVar("R")
 _REFUSED: Final = RateLimited(
-    "The server has more calls waiting than it can answer in time; slow down.", retry_after=1.0
+    "The server has more queued calls than it can answer in time; slow down.", retry_after=1.0
 )
 _STATUS: Final = status_of(_REFUSED)
 _MESSAGE: Final = message_of(_REFUSED)

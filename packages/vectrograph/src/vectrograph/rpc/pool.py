@@ -42,7 +42,7 @@ class Task:
         try:
             self._act(*self._arguments)
         except BaseException:  # noqa: BLE001 - the thread must outlive whatever goes wrong; it is logged
-            _log.exception("a thread of the pool goes on after what it did has failed")
+            _log.exception("a task of a pool thread failed; the thread continues")
         self._done = True
         self._tell()
 

@@ -94,7 +94,7 @@ class Call(NamedTuple):
         """
         refuse_cancelled()
         if self.deadline is not None and time.monotonic() >= self.deadline:
-            raise DeadlineExceeded("The deadline passed before the work was done. Allow more time.")
+            raise DeadlineExceeded("The deadline passed before the operation was complete. Allow more time.")
 
     def require(self, scope: str) -> None:
         """Go on only when the caller holds `scope`.
@@ -105,7 +105,7 @@ class Call(NamedTuple):
         if scope not in self.principal.scopes:
             who = "this API key" if self.principal.key_id is not None else f"role {self.principal.role.value}"
             raise PermissionDenied(
-                f"The scope {scope} is needed and {who} does not have it; use credentials that carry it.",
+                f"The scope {scope} is required and {who} does not have it; use credentials with this scope.",
                 details={"required_scope": str(scope)},
             )
 
@@ -121,7 +121,7 @@ class Call(NamedTuple):
         self.require(f"{subject}:{action}")
         if self.principal.collections is not None and name not in self.principal.collections:
             raise PermissionDenied(
-                f"This API key does not reach the collection {name!r}; use one that does.",
+                f"This API key cannot access the collection {name!r}; use another key.",
                 details={"collection": name},
             )
         return CollectionRef(self.principal.tenant, name)

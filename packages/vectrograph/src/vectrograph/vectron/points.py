@@ -119,7 +119,7 @@ def delete_where(given: Invocation, request: vectrograph.DeleteWhereRequest) -> 
     """Remove every point that matches."""
     chosen = filter_of(request.filter_json)
     if chosen is None:
-        raise InvalidArgument.of("filter_json", "must not be empty; say which points are to go", "missing")
+        raise InvalidArgument.of("filter_json", "must not be empty; name the points to delete", "missing")
     deleted = given.services.bulk.delete_where(given.call, request.collection, chosen, idempotency=given.repeat)
     return vectrograph.DeleteWhereResponse(deleted=deleted)
 

@@ -266,7 +266,7 @@ def test_all_descriptors_in_use_is_an_error_that_says_to_try_again(monkeypatch: 
     files = OpenFiles(limit=1)
     busy, other = Owner(files, 1.0, busy=True), Owner(files, 2.0)
     busy.open()
-    with pytest.raises(Overloaded, match="no file descriptor left") as caught:
+    with pytest.raises(Overloaded, match="no free file descriptor") as caught:
         other.open()
     assert caught.value.retryable
     busy.busy = False

@@ -247,7 +247,7 @@ def test_a_key_reaches_only_its_collections(house: House) -> None:
         lambda: catalog.drop(caller, "other"),
         lambda: house.services.tokens.list(caller, 1, 0),
     ):
-        with pytest.raises(PermissionDenied, match="does not reach"):
+        with pytest.raises(PermissionDenied, match="cannot access"):
             act()
 
 

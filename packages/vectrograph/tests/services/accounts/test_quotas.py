@@ -113,7 +113,7 @@ def test_keys_that_ended_first_are_forgotten_for_new_ones(house: House) -> None:
     rotated = made[0]
     for _ in range(4):
         rotated = keys.rotate(call, rotated.record.key_id)
-    with pytest.raises(QuotaExceeded, match="has 3 API keys that work"):
+    with pytest.raises(QuotaExceeded, match="has 3 valid API keys"):
         keys.create(call, "k", None, None)
     for key in (rotated, *made[1:]):
         house.as_bearer(key.secret)

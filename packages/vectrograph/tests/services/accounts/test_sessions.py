@@ -164,7 +164,7 @@ def test_logout_ends_this_session_at_once_and_no_other(house: House, sessions: S
     other = sessions.login("developer", "developer123")
     call = house.as_bearer(pair.access_token)
     sessions.logout(call)
-    with pytest.raises(InvalidToken, match="over"):
+    with pytest.raises(InvalidToken, match="ended"):
         sessions.authenticate(pair.access_token)
     with pytest.raises(InvalidToken):
         sessions.refresh(pair.refresh_token)

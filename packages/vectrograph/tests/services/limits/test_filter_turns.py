@@ -36,11 +36,11 @@ def refused(turns: FilterTurns, call: Call) -> str:
 def test_one_account_takes_one_turn_and_all_accounts_two() -> None:
     turns = FilterTurns()
     with turns.turn(FIRST, COSTLY):
-        assert "this account has 1 such under way" in refused(turns, FIRST)
+        assert "this account already runs 1 such filters" in refused(turns, FIRST)
         with turns.turn(SECOND, COSTLY):
             message = refused(turns, THIRD)
-            assert "the server works on 2 such" in message
-            assert "use fewer conditions that look within texts" in message
+            assert "the server already runs 2 such filters" in message
+            assert "use fewer conditions on the content of strings" in message
             with turns.turn(THIRD, COSTLY_NANOSECONDS):
                 """What is not costly needs no turn."""
         with turns.turn(THIRD, COSTLY):

@@ -327,7 +327,7 @@ def test_a_change_gives_up_when_others_never_stop(interfering: tuple[Interfering
     engine, tokens = interfering
     tokens.create(call, "old text")
     engine.between = [Put(id="1", vector=OWN)] * 50
-    with pytest.raises(Conflict, match="send it again"):
+    with pytest.raises(Conflict, match="try again"):
         tokens.update(call, 1, text="new text")
     assert 40 <= len(engine.between) < 50
 

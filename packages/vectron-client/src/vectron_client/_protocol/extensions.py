@@ -78,7 +78,7 @@ def delete_where(collection: str, filter: FilterLike) -> Call[int]:
     """
     filter_json = encode_filter(filter)
     if not filter_json:
-        raise invalid("filter", "must not be empty; say which points are to go")
+        raise invalid("filter", "must not be empty; name the points to delete")
     if matches_everything(json.loads(filter_json)):
         raise invalid("filter", "has no condition and matches everything; to delete everything, pass everything()")
     request = extensions.DeleteWhereRequest(collection=text("collection", collection), filter_json=filter_json)

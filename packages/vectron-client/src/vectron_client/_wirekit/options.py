@@ -89,7 +89,7 @@ def whole(name: str, value: Any, least: int, most: int, unit: str = "") -> int:
     plain = _plain(value, Integral)
     if plain is not None and least <= plain <= most:
         return int(plain)
-    raise OptionError(name, f"must be a whole number{_of(unit)} from {least} to {most}, not {shown(value)}")
+    raise OptionError(name, f"must be an integer{_of(unit)} from {least} to {most}, not {shown(value)}")
 
 
 def number(name: str, value: Any, least: float, most: float = math.inf, unit: str = "") -> float:

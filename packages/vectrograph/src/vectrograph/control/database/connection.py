@@ -92,7 +92,7 @@ class Database:
                 with self.connection() as connection:
                     reserve.prepare(connection)
         except (DomainError, OSError) as error:
-            _log.warning("no room could be kept for accounts on a full disk: %s", error)
+            _log.warning("no space could be reserved for accounts on a full disk: %s", error)
         self._reserve = reserve
 
     @contextmanager
@@ -254,7 +254,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except UnicodeEncodeError as error:
-        raise InvalidArgument("A text in the request is not valid Unicode: it holds half a surrogate pair.") from error
+        raise InvalidArgument("A text in the request is not valid Unicode: it has an unpaired surrogate.") from error
     except (exc.OperationalError, exc.DatabaseError, exc.TimeoutError) as error:
         if isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
             raise
@@ -265,19 +265,19 @@ def _domain_error(error: exc.SQLAlchemyError) -> Unavailable:
     original = getattr(error, "orig", None)
     code = getattr(original, "sqlite_errorcode", 0) & _PRIMARY_CODE_MASK
     if code == sqlite3.SQLITE_FULL:
-        return OutOfSpace("The disk that holds accounts and keys is full; free some space and try again.")
+        return OutOfSpace("The disk with the account database is full; free some space and try again.")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        return StorageReadOnly("The file that holds accounts and keys cannot be written; check disk and permissions.")
+        return StorageReadOnly("The account database cannot be written; check the disk and the permissions.")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return Unavailable("The file that holds accounts and keys is damaged; restore it from a backup.")
-    return Unavailable("The database of accounts and keys does not answer; try again shortly.", retry_after=1.0)
+        return Unavailable("The account database is damaged; restore it from a backup.")
+    return Unavailable("The account database does not respond; try again shortly.", retry_after=1.0)
 
 
 def _parsed(url: str | URL) -> URL:
     try:
         parsed = make_url(url)
     except exc.ArgumentError as error:
-        raise StartupError("The URL of the control database cannot be understood; write sqlite:///FILE.") from error
+        raise StartupError("The URL of the control database is invalid; write sqlite:///FILE.") from error
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise StartupError("The control database must be a file, such as sqlite:///control.sqlite, not memory.")
     if parsed.get_backend_name() == "sqlite" and "uri" not in parsed.query:

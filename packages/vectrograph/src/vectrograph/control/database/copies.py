@@ -87,7 +87,7 @@ class Record:
             body = _unsealed(content)
             return cls(int(body["database"]), int(body["generation"]), int(body["checked"]), int(body["crc"]))
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError("it is no record of accounts") from error
+            raise ValueError("it is not a record of accounts") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class Safekeeping:
                 raise StartupError(f"The account database {self._path} cannot be read now: {error}.") from error
             raise self._refused(f"{self._path} is damaged ({error})") from error
         if problem:
-            _log.warning("%s was damaged (%s) and is rewritten", self._record_path, problem)
+            _log.warning("%s was damaged (%s) and was written again", self._record_path, problem)
         if record is None or record.database == 0:
             return
         if identity != record.database:
@@ -229,7 +229,7 @@ class Safekeeping:
             try:
                 self._copy()
             except (OSError, sqlite3.Error) as error:
-                _log.warning("the accounts could not be copied: %s", error)
+                _log.warning("the account database could not be copied: %s", error)
             self._rest_until = time.monotonic() + _PAUSE_FACTOR * (time.monotonic() - began)
 
     def copies(self) -> list[Copy]:
@@ -332,7 +332,9 @@ class Safekeeping:
         size = self._path.stat().st_size
         room = os.statvfs(self._directory)
         if room.f_bavail * room.f_frsize < _FREE_FACTOR * size:
-            _log.warning("the accounts are not copied: the disk has less than %d bytes free", _FREE_FACTOR * size)
+            _log.warning(
+                "the account database is not copied: the disk has less than %d bytes free", _FREE_FACTOR * size
+            )
             return
         directory.mkdir(mode=0o700, exist_ok=True)
         temporary = directory / "copying"
@@ -388,18 +390,18 @@ class Safekeeping:
         # Not before SQLite has rolled back what a killed process left.
         generation = _generation(self._path)
         if record is not None and generation == record.checked and _checksum(self._path) != record.crc:
-            raise _damage("its checksum does not hold")
+            raise _damage("its checksum is wrong")
         return identity, generation
 
     def _refused(self, what: str) -> StartupError:
         whole = [copy for copy in self.copies() if is_whole(copy)]
         restore = (
-            f"Run `vectrograph accounts restore` to bring back the copy of {whole[0].when}"
+            f"Run `vectrograph accounts restore` to restore the copy of {whole[0].when}"
             if whole
-            else "There is no copy here: bring back a backup of your own"
+            else "There is no copy here: restore your own backup"
         )
         return StartupError(
-            f"{what}. {restore}, or `vectrograph accounts accept` to go on with what is there. Nothing was changed."
+            f"{what}. {restore}, or `vectrograph accounts accept` to accept the current state. Nothing was changed."
         )
 
 
@@ -416,7 +418,7 @@ def _unsealed(content: bytes) -> dict[str, Any]:
     """
     body: dict[str, Any] = json.loads(content)
     if body.pop("checksum") != zlib.crc32(json.dumps(body).encode()):
-        raise ValueError("its checksum does not hold")
+        raise ValueError("its checksum is wrong")
     return body
 
 

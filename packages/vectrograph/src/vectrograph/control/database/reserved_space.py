@@ -105,7 +105,7 @@ def _size(path: Path) -> int:
 def _full(error: OSError) -> Exception:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return OutOfSpace(
-            "The disk that holds accounts and keys is full: nothing is added to them until there is room; logging in, "
-            "logging out, revoking and disabling go on."
+            "The disk with the account database is full: nothing can be added until there is space. Logging in and "
+            "out, revoking keys and disabling accounts still work."
         )
     return error

@@ -344,7 +344,7 @@ class EmbeddedEngine:
     def _space(self) -> Ballast:
         if self._ballast is None:
             raise StorageReadOnly(
-                "The disk under the data directory is mounted read-only: reading goes on, and for writing make it "
+                "The disk with the data directory is mounted read-only; reads still work. To write, make it "
                 "writable and open the directory again."
             )
         return self._ballast
@@ -406,9 +406,9 @@ def require_usable(directory: str | PathLike[str]) -> Path:
             raise StartupError("The data directory has an empty name; name a directory.")
         mode = _mode(root)
     except ValueError as error:
-        raise StartupError(f"The data directory {directory!r} is no possible name of a file ({error}).") from error
+        raise StartupError(f"The data directory {directory!r} is not a valid file name ({error}).") from error
     except NotADirectoryError as error:
-        raise StartupError(f"The data directory {root} lies inside of a file; choose another place.") from error
+        raise StartupError(f"The data directory {root} is inside a file; choose another place.") from error
     except OSError as error:
         raise StartupError(
             f"The data directory {root} cannot be reached ({error.strerror}); choose another."
@@ -417,7 +417,7 @@ def require_usable(directory: str | PathLike[str]) -> Path:
         return root
     if stat.S_ISLNK(mode):
         raise StartupError(
-            f"The data directory {root} is a link to something that is missing; make it or remove the link."
+            f"The data directory {root} is a symbolic link to a missing target; create the target or remove the link."
         )
     if not stat.S_ISDIR(mode):
         raise StartupError(f"The data directory {root} is {_kind(mode)} and not a directory; name a directory.")
@@ -437,7 +437,7 @@ def require_data_directory(directory: str | PathLike[str]) -> Path:
     """
     root = require_usable(directory)
     if not (root / FORMAT_FILE).exists() and not (root / COLLECTIONS).is_dir():
-        raise StartupError(f"{root} is no data directory: it has neither {FORMAT_FILE} nor {COLLECTIONS}.")
+        raise StartupError(f"{root} is not a data directory: it has neither {FORMAT_FILE} nor {COLLECTIONS}.")
     return root
 
 

@@ -96,7 +96,7 @@ class Collection:
         body_hash, result, _ = record
         if body_hash != key.body_hash:
             raise IdempotencyConflict(
-                f"The idempotency key {key.key!r} was used with another body; choose a new key for a new request."
+                f"The idempotency key {key.key!r} was used with another body; use a new key for a new request."
             )
         return replace(result, replayed=True)
 

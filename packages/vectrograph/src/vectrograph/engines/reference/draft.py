@@ -82,7 +82,7 @@ class Draft:
             return op.id or ""
         number = self.next_serial if op.id is None else int(op.id)
         if number > MAX_SERIAL_ID:
-            raise Conflict("The numbers of this collection are used up; name the point yourself.")
+            raise Conflict("All ids of this collection are used up; set the id yourself.")
         self.next_serial = max(self.next_serial, number + 1)
         return str(number)
 

@@ -201,4 +201,6 @@ class ReferenceEngine:
 
 def _check(deadline: float | None) -> None:
     if deadline is not None and time.monotonic() >= deadline:
-        raise DeadlineExceeded("The deadline passed before the work was done; nothing was written. Allow more time.")
+        raise DeadlineExceeded(
+            "The deadline passed before the operation was complete; nothing was written. Allow more time."
+        )

@@ -76,7 +76,7 @@ class BodyLimit:
             if received > self._max_bytes:
                 raise body_too_large(self._max_bytes)
             if self._held > self._budget:
-                raise Unavailable("Too many large requests are being sent at once; try again.", retry_after=1.0)
+                raise Unavailable("Too many large requests are in progress; try again.", retry_after=1.0)
             return message
 
         try:

@@ -40,7 +40,7 @@ class Failures:
             log.info("client disconnected before its request was complete")
         except Exception as error:
             if begun:
-                log.exception("failed while sending an answer")
+                log.exception("failed while sending a response")
                 raise
             if isinstance(error, Overloaded):
                 self._refusals.note()

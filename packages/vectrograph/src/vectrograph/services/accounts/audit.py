@@ -66,8 +66,8 @@ class AuditQuota:
             count = _counted(self._acts, account)
         if count > self._limits[0]:
             raise RateLimited(
-                f"This account has done {self._limits[0]} things within an hour that have to be recorded, such as "
-                "deletions, which is the most that is recorded; delete by filter or in batches, or wait.",
+                f"This account has made {self._limits[0]} audited requests, such as deletions, within an hour, "
+                "which is the limit; delete by filter or in batches, or wait.",
                 details={"limit": self._limits[0], "unit": "recorded acts an hour"},
                 retry_after=remaining,
             )
@@ -82,7 +82,7 @@ class AuditQuota:
             self._left_out += not keeps
             is_first = not keeps and self._left_out == 1
         if is_first:
-            log.warning("refused acts are left out of the audit record for the rest of the hour", caller=who)
+            log.warning("refused operations are left out of the audit log for the rest of the hour", caller=who)
         return keeps
 
     def _roll(self) -> float:
@@ -90,7 +90,7 @@ class AuditQuota:
         passed = self._clock() - self._began
         if passed >= HOUR:
             if self._left_out:
-                log.warning("refused acts were left out of the audit record", acts=self._left_out)
+                log.warning("refused operations were left out of the audit log", acts=self._left_out)
             self._began = self._clock()
             self._acts.clear()
             self._refusals.clear()

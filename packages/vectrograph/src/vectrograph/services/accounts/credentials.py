@@ -61,7 +61,7 @@ class Credentials:
         if not credential:
             raise Unauthenticated("No credentials were sent; send an API key or log in.")
         if len(credential) > MAX_CREDENTIAL_CHARACTERS:
-            raise InvalidToken("The credential is too long to be one of ours; send an API key or log in.")
+            raise InvalidToken("The credential is too long to be valid; send an API key or log in.")
         name = hashlib.sha256(credential.encode("utf-8", "surrogatepass")).digest()
         epoch = self._store.epoch()
         known = self._remembered.get(name)
@@ -102,14 +102,14 @@ class Credentials:
     def _check_key(self, secret: str, epoch: int) -> _Remembered:
         stored = self._store.api_keys.find(secret)
         if stored is None or not hmac.compare_digest(stored.digest, digest(secret)):
-            raise InvalidApiKey("The API key is not known here; check it, or create a new one.")
+            raise InvalidApiKey("The API key is unknown; check it, or create a new one.")
         return _key_holder(stored, epoch)
 
     def _check_sdk(self, claims: Claims, epoch: int) -> _Remembered:
         key_id, _, prefix = claims.session_id.partition(".")
         stored = self._store.api_keys.find(prefix)
         if stored is None or stored.record.key_id != key_id:
-            raise InvalidApiKey("The API key of this SDK token is gone; make a new one.")
+            raise InvalidApiKey("The API key of this SDK token does not exist any more; create a new token.")
         holder = _key_holder(stored, epoch)
         ends = claims.expires_at if holder.expires_at is None else min(claims.expires_at, holder.expires_at)
         return _Remembered(holder.principal, ends, epoch)
@@ -120,7 +120,7 @@ class Credentials:
             return self._check_sdk(claims, epoch)
         found = self._store.sessions.find(claims.session_id)
         if found is None or found[0].user_id != claims.user_id or found[1].disabled:
-            raise InvalidToken("The session of this token is over; log in again.")
+            raise InvalidToken("The session of this token has ended; log in again.")
         user = found[1]
         role, scopes = _narrower(user, claims)
         principal = Principal(

@@ -116,7 +116,9 @@ class Keys:
             self._granted(call, old.scopes)
             self._reached(call, old.collections)
             if old.collections is None and call.principal.collections is not None:
-                raise PermissionDenied("The key reaches more collections than the caller; use credentials that do.")
+                raise PermissionDenied(
+                    "The key can access more collections than the caller; use credentials that can access them too."
+                )
             return self._keys.replace(old, rate_limit=_rate(call, old.rate_limit), overlap=overlap)
 
     def list(self, call: Call) -> list[ApiKeyRecord]:
@@ -174,12 +176,12 @@ class Keys:
         unknown = sorted(wanted - ALL_SCOPES)
         if unknown:
             raise InvalidArgument.of(
-                "scopes", f"{unknown[0]!r} is no scope; the scopes are {', '.join(sorted(ALL_SCOPES))}", "enum"
+                "scopes", f"{unknown[0]!r} is not a scope; the scopes are {', '.join(sorted(ALL_SCOPES))}", "enum"
             )
         wider = sorted(wanted - own)
         if wider:
             raise PermissionDenied(
-                f"A key cannot do more than its creator, who lacks {', '.join(wider)}; leave them out.",
+                f"A key cannot have more rights than its creator, who lacks {', '.join(wider)}; leave them out.",
                 details={"required_scope": wider[0]},
             )
         return wanted
@@ -195,7 +197,7 @@ class Keys:
         wider = [] if own is None else sorted(set(collections) - own)
         if wider:
             raise PermissionDenied(
-                f"A key cannot reach more than its creator, who does not reach {wider[0]!r}; leave it out.",
+                f"A key cannot access more collections than its creator, who cannot access {wider[0]!r}; leave it out.",
                 details={"collection": wider[0]},
             )
         return collections
@@ -207,7 +209,7 @@ def _rate(call: Call, rate_limit: int | None) -> int | None:
         return own
     if not 1 <= rate_limit <= MAX_RATE_LIMIT:
         raise InvalidArgument.of(
-            "rate_limit", f"is {rate_limit} and must be from 1 to {MAX_RATE_LIMIT} requests a second", "out_of_range"
+            "rate_limit", f"is {rate_limit} and must be from 1 to {MAX_RATE_LIMIT} requests per second", "out_of_range"
         )
     return rate_limit if own is None else min(own, rate_limit)
 

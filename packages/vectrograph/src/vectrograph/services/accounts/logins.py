@@ -88,13 +88,13 @@ class Logins:
         """
         session_id = call.principal.session_id
         if session_id is None or not call.principal.renewable:
-            raise PermissionDenied("Only a token of AuthService.Login can be renewed here; log in with the email.")
+            raise PermissionDenied("Only a token from AuthService.Login can be renewed here; log in with your email.")
         user = self._store.accounts.get(call.principal.user_id)
         session = None
         if not self._development.ends_session(user):
             session = self._store.sessions.prolong(session_id, _LIFETIME)
         if session is None:
-            raise InvalidToken("The session of this token is over; log in again.")
+            raise InvalidToken("The session of this token has ended; log in again.")
         return self._login(session, user)
 
     def sdk_token(self, call: Call, prefix: str) -> str:
@@ -196,4 +196,4 @@ def _named(prefix: str) -> str:
 
 
 def _no_such_key() -> PermissionDenied:
-    return PermissionDenied("There is no such API key among yours; list them to see their prefixes.")
+    return PermissionDenied("You have no such API key; list your keys to see their prefixes.")

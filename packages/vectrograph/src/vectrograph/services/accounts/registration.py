@@ -72,13 +72,13 @@ class Registration:
         is_open = self._development.is_on()
         if not is_open and (caller is None or "users:admin" not in caller.scopes):
             raise PermissionDenied(
-                "Registration here is by invitation; ask an administrator to register you.",
+                "Registration is closed; ask an administrator to register you.",
                 details={"required_scope": "users:admin"},
             )
         wider = [] if is_open or caller is None else sorted(ROLE_SCOPES[Role.VIEWER] - caller.scopes)
         if wider:
             raise PermissionDenied(
-                f"A viewer can do more than the caller, who lacks {', '.join(wider)}; ask one who has them.",
+                f"A viewer has more rights than the caller, who lacks {', '.join(wider)}; ask an admin.",
                 details={"required_scope": wider[0]},
             )
         address = validate_email(email)

@@ -123,6 +123,6 @@ def validate_new_password(password: str, field: str, username: str = "") -> None
     if password in DEFAULT_PASSWORDS:
         raise InvalidArgument.of(field, "is a published default password; choose another")
     if password.lower() in COMMON_PASSWORDS or len(set(password)) < _MIN_DIFFERENT_CHARACTERS:
-        raise InvalidArgument.of(field, "is among the first that anyone would try; choose a longer phrase of your own")
+        raise InvalidArgument.of(field, "is one of the most common passwords; choose a longer phrase of your own")
     if username and len(username) >= _MIN_DIFFERENT_CHARACTERS and username.lower() in password.lower():
         raise InvalidArgument.of(field, "must not contain the username")

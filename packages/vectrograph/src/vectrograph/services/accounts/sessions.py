@@ -98,10 +98,10 @@ class Sessions:
                 self._store.sessions.end(claims.session_id)
                 raise InvalidToken("This refresh token was used before, so its session was ended; log in again.")
         if session is None:
-            raise InvalidToken("The session of this refresh token is over; log in again.")
+            raise InvalidToken("The session of this refresh token has ended; log in again.")
         user = self._store.accounts.get(session.user_id)
         if user.disabled or self._development.ends_session(user):
-            raise InvalidToken("The session of this refresh token is over; log in again.")
+            raise InvalidToken("The session of this refresh token has ended; log in again.")
         return self._pair(session, user)
 
     def authenticate(self, credential: str) -> Principal:

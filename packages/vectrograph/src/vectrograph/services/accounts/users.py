@@ -190,7 +190,7 @@ def _refuse_wider(call: Call, role: Role) -> None:
     wider = sorted(ROLE_SCOPES[role] - call.principal.scopes)
     if wider:
         raise PermissionDenied(
-            f"The role {role.value} can do more than the caller, who lacks {', '.join(wider)}; ask one who has them.",
+            f"The role {role.value} has more rights than the caller, who lacks {', '.join(wider)}; ask an admin.",
             details={"required_scope": wider[0]},
         )
 

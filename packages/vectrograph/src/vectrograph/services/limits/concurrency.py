@@ -90,7 +90,7 @@ class Concurrency:
         with self._lock:
             if limit and self._under_way[name] >= limit:
                 raise RateLimited(
-                    f"This account has {limit} {kind} under way already, all its API keys together, "
+                    f"This account already has {limit} {kind} in progress over all its API keys, "
                     "which is the limit; wait for one to end.",
                     details={"limit": limit, "unit": kind},
                     retry_after=_RETRY_SECONDS,

@@ -91,7 +91,7 @@ def check_ef(ef: int | None) -> None:
     if ef is not None and not 1 <= ef <= MAX_EF:
         raise InvalidArgument.of(
             "ef",
-            f"is {ef} and must be from 1 to {MAX_EF}; ask for an exact search to look at every point",
+            f"is {ef} and must be from 1 to {MAX_EF}; use an exact search to compare every point",
             "out_of_range",
         )
 

@@ -71,12 +71,12 @@ class FilterTurns:
 
     def _refusal(self, own: int, nanoseconds: int) -> RateLimited:
         if own >= self._of_account:
-            limit, taken = self._of_account, f"this account has {own} such under way, which is its limit"
+            limit, taken = self._of_account, f"this account already runs {own} such filters, which is its limit"
         else:
-            limit, taken = self._turns, f"the server works on {self._turns} such, which is its limit"
+            limit, taken = self._turns, f"the server already runs {self._turns} such filters, which is its limit"
         return RateLimited(
-            f"The filter could take {nanoseconds / 1e9:.1f} s of a processor, and {taken}. Try again later, or use "
-            "fewer conditions that look within texts (prefix, substring, date, order of texts).",
+            f"The filter could take {nanoseconds / 1e9:.1f} s of CPU time, and {taken}. Try again later, or use "
+            "fewer conditions on the content of strings (prefix, substring, date, order of strings).",
             details={"field": "filter", "limit": limit, "unit": "costly filters at once"},
             retry_after=_RETRY_SECONDS,
         )

@@ -98,10 +98,10 @@ class RateLimits:
         if passed:
             return allowance
         whose = {"address": "from this address", "key": "with this API key"}.get(
-            kind, "from this account, all its API keys together"
+            kind, "from this account, over all its API keys"
         )
         raise RateLimited(
-            f"More than {item.amount} requests a second came {whose}; slow down.",
+            f"More than {item.amount} requests per second {whose}; slow down.",
             details={"limit": item.amount, "remaining": 0, "reset_seconds": allowance.reset},
             retry_after=allowance.reset,
         )
@@ -121,7 +121,7 @@ class RateLimits:
 
     def _fall_back(self, error: StorageError) -> None:
         if time.monotonic() - self._failed_at > 10.0:
-            _log.warning("the store of rate limits does not answer; counting in this process: %s", type(error).__name__)
+            _log.warning("the rate limit storage does not respond; counting in this process: %s", type(error).__name__)
         self._failed_at = time.monotonic()
 
 
@@ -134,7 +134,7 @@ def _remote(url: str) -> RateLimiter:
         return FixedWindowRateLimiter(storage_from_string(url, wrap_exceptions=True))
     except ConfigurationError as error:
         raise StartupError(
-            "Setting rate_limit_storage: must be memory:// or a redis:// URL, and need its client."
+            "Setting rate_limit_storage: must be memory:// or a redis:// URL; the latter needs the package redis."
         ) from error
 
 

@@ -22,7 +22,7 @@ def validate_text(text: str, field: str | Place, limits: Limits) -> None:
     >>> validate_text("hello", "text", Limits())
     """
     if not text or text.isspace():
-        raise InvalidArgument.of(field, "must hold something besides white space; send a text", "string_too_short")
+        raise InvalidArgument.of(field, "must contain more than white space; send a text", "string_too_short")
     size = utf8_bytes(text, field)
     if size > limits.max_text_bytes:
         raise InvalidArgument.of(
@@ -43,7 +43,7 @@ def validate_texts(texts: Sequence[str], field: str, limits: Limits) -> None:
         raise InvalidArgument.of(field, "must be a list of texts, not one text", "list_type")
     validate_batch(texts, field, limits)
     if not texts:
-        raise InvalidArgument.of(field, "must hold at least one text", "too_short")
+        raise InvalidArgument.of(field, "must contain at least one text", "too_short")
     for position, text in enumerate(texts):
         validate_text(text, (field, position), limits)
 
@@ -102,7 +102,7 @@ def validate_name(name: str, field: str | Place, limits: Limits) -> None:
     if not name:
         raise InvalidArgument.of(field, "must not be empty; name the collection", "string_too_short")
     if any(ord(character) < 32 or ord(character) == 127 for character in name):
-        raise InvalidArgument.of(field, "must not hold control characters", "string_pattern_mismatch")
+        raise InvalidArgument.of(field, "must not contain control characters", "string_pattern_mismatch")
     size = utf8_bytes(name, field)
     if size > limits.max_name_bytes:
         raise InvalidArgument.of(
@@ -125,5 +125,5 @@ def utf8_bytes(text: str, field: str | Place) -> int:
         return len(text.encode())
     except UnicodeEncodeError as error:
         raise InvalidArgument.of(
-            field, "is not valid Unicode: it holds half a surrogate pair", "string_unicode"
+            field, "is not valid Unicode: it has an unpaired surrogate", "string_unicode"
         ) from error

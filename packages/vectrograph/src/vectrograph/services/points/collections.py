@@ -142,7 +142,7 @@ class Catalog:
         scopes = call.principal.scopes
         if not scopes.intersection(_READ_SCOPES):
             raise PermissionDenied(
-                "Listing collections needs the scope collections:read; use credentials that carry it.",
+                "Listing collections requires the scope collections:read; use credentials with this scope.",
                 details={"required_scope": _READ_SCOPES[0]},
             )
         reached = call.principal.collections

@@ -122,5 +122,5 @@ def _position(cursor: str) -> tuple[int, str]:
     """Return time and id of the submission that a page ended with."""
     at, _, feedback_id = cursor.partition(".")
     if not (at.isascii() and at.isdigit() and len(at) < 19 and 0 < len(feedback_id) <= 36):
-        raise InvalidArgument.of("cursor", "is not one that was handed out; begin without one")
+        raise InvalidArgument.of("cursor", "is not a valid cursor; begin without one")
     return int(at), feedback_id

@@ -78,7 +78,7 @@ def validate_rerank(rerank: Rerank) -> None:
     """
     words = _words(rerank.query)
     if not words:
-        raise InvalidArgument.of("query", "must hold words to rerank by", "string_too_short")
+        raise InvalidArgument.of("query", "must contain words to rerank by", "string_too_short")
     counted = (
         ("query", len(words), MAX_QUERY_WORDS, "words"),
         ("rerank.field_boosts", len(rerank.field_boosts), MAX_BOOSTED_FIELDS, "fields"),

@@ -85,7 +85,7 @@ class TokenChanges:
             if replaced is not None:
                 return replaced
         raise Conflict(
-            f"Token {point_id} was changed by others {_ATTEMPTS} times while this change was tried; send it again.",
+            f"Token {point_id} was changed by others during all {_ATTEMPTS} attempts of this update; try again.",
             details={"token_id": point_id},
         )
 

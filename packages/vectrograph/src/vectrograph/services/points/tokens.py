@@ -136,7 +136,7 @@ class Tokens:
         ref = call.require_collection(TOKENS_COLLECTION, "write")
         validate_batch(items, "tokens", self._limits)
         if not items:
-            raise InvalidArgument.of("tokens", "must hold at least one token", "too_short")
+            raise InvalidArgument.of("tokens", "must contain at least one token", "too_short")
         with renaming_fields(_RENAMED, sequence="tokens"):
             return self._create(call, ref, items, idempotency)
 

@@ -36,7 +36,7 @@ def test_writes_beyond_the_budget_are_refused_and_the_rest_goes_on(
 ) -> None:
     engine = opened(scratch / "data", memory_bytes=80_000)
     vectors = rows(5000)
-    with pytest.raises(OutOfSpace, match="memory budget of 80000 bytes") as raised:
+    with pytest.raises(OutOfSpace, match="memory limit of 80000 bytes") as raised:
         fill(engine, vectors)
     assert raised.value.details["memory_bytes"] == 80_000
     count = engine.count(DOCS)

@@ -67,7 +67,9 @@ def check_deadline(deadline: float | None) -> None:
 
 def too_late() -> DeadlineExceeded:
     """Return the error of work whose time is over."""
-    return DeadlineExceeded("The deadline passed before the work was done; nothing was written. Allow more time.")
+    return DeadlineExceeded(
+        "The deadline passed before the operation was complete; nothing was written. Allow more time."
+    )
 
 
 class Collection:
@@ -284,7 +286,9 @@ class Collection:
         timeout = -1.0 if deadline is None else max(0.0, deadline - time.monotonic())
         if not self._lock.acquire(timeout=timeout):
             check_deadline(deadline)
-            raise DeadlineExceeded("Other writes took until the deadline; nothing was written. Allow more time.")
+            raise DeadlineExceeded(
+                "The deadline passed while the call waited for other writes; nothing was written. Allow more time."
+            )
         try:
             with self._guarded() as content:
                 check_deadline(deadline)
@@ -471,7 +475,7 @@ def _replay(store: Store, key: IdempotencyKey, since: int) -> WriteResult | None
     body_hash, result = found
     if body_hash != key.body_hash:
         raise IdempotencyConflict(
-            f"The idempotency key {key.key!r} was used with another body; choose a new key for a new request."
+            f"The idempotency key {key.key!r} was used with another body; use a new key for a new request."
         )
     return result
 

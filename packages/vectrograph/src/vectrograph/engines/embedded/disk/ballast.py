@@ -54,7 +54,7 @@ class Ballast:
             if self._size == 0:
                 self._path.unlink(missing_ok=True)
             elif not (self._held() or self._take()):
-                _log.warning("the disk is full: %s could not be taken, only deleting works", self._path)
+                _log.warning("the disk is full: %s could not be reserved, only reads and deletes work", self._path)
                 self._spent = True
             elif self._free() < _MIN_FREE_BYTES:
                 # Opening needs room as well, and the disk may have none but this.
@@ -76,8 +76,8 @@ class Ballast:
                 return
             if self._free() < 2 * self._size or not self._take():
                 raise OutOfSpace(
-                    "The disk is full; reading and deleting go on, and writing does once there are "
-                    f"{2 * self._size} bytes free."
+                    "The disk is full; reads and deletes still work, and writes work again when "
+                    f"{2 * self._size} bytes are free."
                 )
             self._spent = False
 

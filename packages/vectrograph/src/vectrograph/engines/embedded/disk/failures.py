@@ -24,7 +24,7 @@ class Damaged(Exception):
 
 
 class DamagedIndex(Exception):
-    """A derived file is missing, foreign, cut short, of another format, or its checksum does not hold: rebuild it."""
+    """A derived file is missing, foreign, cut short, of another format, or its checksum is wrong: rebuild it."""
 
 
 DAMAGE: Final = (
@@ -76,8 +76,8 @@ def storage_errors(directory: Path, name: str, on_damage: Callable[[str], None])
 def quarantined(name: str, problem: str) -> CollectionQuarantined:
     """Return the error of a collection that is set aside; callers are not told the problem, which may name files."""
     error = CollectionQuarantined(
-        f"The data of collection {name!r} is damaged and set aside; all others serve. The server's log says what is "
-        "wrong. Restore it from a backup, or drop it.",
+        f"The data of collection {name!r} is damaged and quarantined; all others work. The server's log has the "
+        "reason. Repair it, restore it from a backup, or drop it.",
         details={"collection": name},
     )
     error.problem = problem
@@ -90,12 +90,12 @@ def _translate(error: apsw.Error | OSError, directory: Path, name: str) -> Domai
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, apsw.FullError) or number in _FULL:
         return OutOfSpace(
-            f"The disk under {name!r} is full and nothing was written; free some space, reading goes on meanwhile.",
+            f"The disk with {name!r} is full and nothing was written; free some space. Reads still work.",
             details={"collection": name},
         )
     if isinstance(error, apsw.ReadOnlyError) or number in _READ_ONLY or _is_read_only(directory):
         return StorageReadOnly(
-            f"The disk under {name!r} takes no writes and nothing was written; make it writable, reading goes on.",
+            f"The disk with {name!r} is read-only and nothing was written; make it writable. Reads still work.",
             details={"collection": name},
         )
     return InternalError(f"Storage of collection {name!r} failed: {type(error).__name__}: {error}")

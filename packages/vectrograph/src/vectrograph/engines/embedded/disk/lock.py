@@ -55,7 +55,7 @@ class DirectoryLock:
             os.pwrite(self._file, _own_description(), 0)
         except OSError as error:
             # A full disk: the lock holds all the same.
-            _log.warning("the holder of the data directory cannot be written down: %s", error)
+            _log.warning("the process that uses the data directory cannot be recorded: %s", error)
 
     def forget(self) -> None:
         """Let go of the file in a child of the process that holds the lock, which goes on holding it."""

@@ -176,7 +176,7 @@ def is_exhausted(error: BaseException) -> bool:
 def exhausted() -> Overloaded:
     """Return the error of a call for which there is no descriptor."""
     return Overloaded(
-        "The server has no file descriptor left at the moment, because too many connections or collections are in use "
+        "The server has no free file descriptor at the moment, because too many connections or collections are in use "
         "at once; try again. Its operator can raise the limit on open files (ulimit -n).",
         retry_after=_RETRY_SECONDS,
     )

@@ -105,7 +105,7 @@ class Budget:
     def refusal(self, what: str) -> OutOfSpace:
         """Return the error of a write for which there is no memory left."""
         return OutOfSpace(
-            f"The memory budget of {self.limit} bytes has no room for {what}, and nothing was written; "
+            f"The memory limit of {self.limit} bytes has no space for {what}, and nothing was written; "
             "delete points, or raise memory_bytes.",
             details={"memory_bytes": self.limit, "used": self._used},
         )

@@ -28,7 +28,7 @@ FILE_NAME: Final = "manifest.json"
 
 
 class DamagedManifest(Exception):
-    """The file is missing, is no manifest, or its checksum does not hold."""
+    """The file is missing, is no manifest, or its checksum is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Manifest:
         try:
             body = json.loads((directory / FILE_NAME).read_bytes())
             if body.pop("checksum") != _checksum(body):
-                raise DamagedManifest("its checksum does not hold")
+                raise DamagedManifest("its checksum is wrong")
             spec, state = spec_from_json(body["spec"]), CollectionState(body["state"])
             return cls(spec, state, int(body["created_at"]), bool(body.get("recorded", False)))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -275,17 +275,17 @@ class Store:
         """
         header = self.header()
         if header.created_at != last.created_at:
-            raise Damaged("the record of its last commit is that of another collection")
+            raise Damaged("the record of its last commit belongs to another collection")
         seq = header.counters.seq
         if seq < last.seq:
             raise Damaged(
                 f"its last change is {seq}, and change {last.seq} was acknowledged: its log or its file was lost, or "
-                "replaced by an older one; if that was done on purpose, repair takes it as it is"
+                "replaced by an older one; if this was intended, `repair` accepts the current state"
             )
         folded = folded_seq(self._path)
         if folded is not None and folded < last.folded:
             raise Damaged(
-                f"the file without its log is that of change {folded}, and change {last.folded} was in it once: it was "
+                f"the file without its log ends at change {folded}, but it once contained change {last.folded}: it was "
                 "replaced by an older one"
             )
         if last.reply_at and not self.writer.execute("SELECT 1 FROM replies WHERE at = ?", (last.reply_at,)).fetchall():
@@ -303,14 +303,14 @@ class Store:
             "SELECT spec, created_at, seq, next_serial, count, checksum FROM state"
         ).fetchall()
         if len(rows) != 1:
-            raise Damaged("the file lacks its state")
+            raise Damaged("the file has no state")
         spec, created_at, seq, next_serial, count, checksum = rows[0]
         try:
             if state_checksum(seq, next_serial, count) != checksum:
-                raise Damaged("the checksum of its counters does not hold")
+                raise Damaged("the checksum of its counters is wrong")
             return Header(spec_from_json(json.loads(spec)), created_at, Counters(seq, next_serial, count))
         except UNDECODABLE as error:
-            raise Damaged(f"the file does not say what it holds ({error})") from error
+            raise Damaged(f"the description in the file is invalid ({error})") from error
 
     def additions(self, last: int, dimension: int) -> Iterator[Addition]:
         """Yield all vectors whose labels are above `last`, 16 MB at a time, each checked.

@@ -180,7 +180,7 @@ class Plan:
         """Return the id of a Put in a serial collection, and move the counter past it."""
         number = self.counters.next_serial if id is None else int(id)
         if number > MAX_SERIAL_ID:
-            raise Conflict("The numbers of this collection are used up; name the point yourself.")
+            raise Conflict("All ids of this collection are used up; set the id yourself.")
         self.counters.next_serial = max(self.counters.next_serial, number + 1)
         return str(number)
 

@@ -52,6 +52,6 @@ class WriteThrottle:
 
 def _too_slow() -> DeadlineExceeded:
     return DeadlineExceeded(
-        "More is written than can be indexed, and the deadline passed while waiting; nothing was written. "
+        "Writes arrive faster than they can be indexed, and the deadline passed while waiting; nothing was written. "
         "Write less at a time, or allow more time."
     )
