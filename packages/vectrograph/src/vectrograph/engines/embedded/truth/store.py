@@ -275,7 +275,7 @@ class Store:
         """
         header = self.header()
         if header.created_at != last.created_at:
-            raise Damaged("the record of its last commit belongs to another collection")
+            raise Damaged("the record of its last commit is from another collection")
         seq = header.counters.seq
         if seq < last.seq:
             raise Damaged(
