@@ -136,7 +136,7 @@ class TestInterruptedServers:
             key = {"NEUROGRAPH_API_KEY": "k"}
             broken = line("token", "import", "a.txt", environ=key)
             assert (broken.code, broken.json["rows"]) == (ExitCode.SERVER_FAILED, 1000)
-            assert "go on with --skip 1000" in broken.err
+            assert "continue with --skip 1000" in broken.err
             server.on("POST", BATCH, store)
             assert line("token", "import", "a.txt", "--skip", "1000", environ=key).json["created"] == 1500
         assert stored == rows

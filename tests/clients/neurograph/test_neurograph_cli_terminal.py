@@ -52,7 +52,7 @@ def test_the_password_is_asked_for_and_not_shown(cli: CommandLine) -> None:
         terminal.read_until("Password for developer: ")
         terminal.press("developer123\r")
         assert terminal.end() == 0
-        assert "Nothing is near enough." in terminal.seen
+        assert "No hits." in terminal.seen
         assert "developer123" not in terminal.seen
     with Terminal(cli, ["token", "list", "-u", "developer"], environ={}) as terminal:
         terminal.read_until("Password")
@@ -86,7 +86,7 @@ def test_an_import_draws_a_bar_and_ctrl_c_says_how_to_go_on(cli: CommandLine, pi
         terminal.read_until("1,000 rows")  # the other five hundred wait for more
         terminal.press("\x03")
         assert terminal.end() == ExitCode.INTERRUPTED
-        assert "Stopped after 1000 rows; go on with --skip 1000" in terminal.seen
+        assert "Stopped after 1000 rows; continue with --skip 1000" in terminal.seen
     assert cli("status").json["tokens_count"] == 2200
 
 
@@ -98,7 +98,7 @@ def test_ctrl_c_lets_the_rows_under_way_finish(tmp_path: Path) -> None:
 
         def answer(_: object) -> Reply:
             os.kill(terminal.process.pid, signal.SIGINT)
-            terminal.read_until("Ctrl-C again stops at once")
+            terminal.read_until("press Ctrl-C again to stop at once")
             return Reply(201, {"tokens": [{"id": n, "text": "t", "embedding": []} for n in range(1, 1001)]})
 
         server.on("POST", "/api/v1/tokens/batch", answer)
@@ -106,5 +106,5 @@ def test_ctrl_c_lets_the_rows_under_way_finish(tmp_path: Path) -> None:
             assert server.wait_for("POST", "/api/v1/tokens/batch", 1, timeout=20)
             assert terminal.process.wait(30) == ExitCode.INTERRUPTED
             terminal.end()
-            assert "go on with --skip 1000" in terminal.seen
+            assert "continue with --skip 1000" in terminal.seen
         assert server.count("POST", "/api/v1/tokens/batch") == 1

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="API keys.", no_args_is_help=True, add_completion=False)
 
-_KeyId = Annotated[str, typer.Argument(metavar="ID", help="Its key_id, as `apikey list` shows it.")]
+_KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key_id, as shown by `apikey list`.")]
 _COLUMNS = ("key_id", "name", "key_prefix", "scopes", "is_active", "created_at", "expires_at", "last_used_at")
 
 
@@ -21,14 +21,16 @@ _COLUMNS = ("key_id", "name", "key_prefix", "scopes", "is_active", "created_at",
 @connected
 def create(
     invocation: Invocation,
-    name: Annotated[str, typer.Option("--name", help="What to call it.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the key.")],
     scopes: Annotated[
         list[str] | None,
-        typer.Option("--scopes", "--scope", help="What it may do, such as tokens:read; one or more."),
+        typer.Option("--scopes", "--scope", help="Scopes of the key, such as tokens:read; one or more."),
     ] = None,
-    expires: Annotated[int | None, typer.Option("--expires", help="Days until it ends.", show_default="never")] = None,
+    expires: Annotated[
+        int | None, typer.Option("--expires", help="Days until the key expires.", show_default="never")
+    ] = None,
 ) -> None:
-    """Make an API key; its secret is shown this once. Without --scopes it may what you may, less managing keys."""
+    """Create an API key. Its secret is shown only once. Without --scopes, it gets your rights except managing keys."""
     asked = None if scopes is None else [scope for group in scopes for scope in group.replace(",", " ").split()]
     _show(invocation, invocation.client.api_keys.create(name=name, scopes=asked, expires_in_days=expires))
 
@@ -36,7 +38,7 @@ def create(
 @app.command("list")
 @connected
 def list_keys(invocation: Invocation) -> None:
-    """Show all API keys that you may see, without their secrets."""
+    """List your API keys, without their secrets."""
     keys = invocation.client.api_keys.list()
     invocation.output.things(map(fields_of, keys), _COLUMNS, "There are no API keys.")
 
@@ -53,16 +55,16 @@ def get(invocation: Invocation, key_id: _KeyId) -> None:
 def rotate(
     invocation: Invocation,
     key_id: _KeyId,
-    overlap: Annotated[int, typer.Option("--overlap", help="Seconds for which the old key goes on working.")] = 0,
+    overlap: Annotated[int, typer.Option("--overlap", help="Seconds for which the old key stays valid.")] = 0,
 ) -> None:
-    """Replace an API key by a new one of the same name, scopes and lifetime; its secret is shown this once."""
+    """Replace an API key by a new one with the same name, scopes and lifetime. Its secret is shown only once."""
     _show(invocation, invocation.client.api_keys.rotate(key_id, overlap))
 
 
 @app.command()
 @connected
 def revoke(invocation: Invocation, key_id: _KeyId) -> None:
-    """Disable an API key at once, but keep its record."""
+    """Revoke an API key: it stops working at once, its record is kept."""
     invocation.client.api_keys.revoke(key_id)
     invocation.output.done({"key_id": key_id, "revoked": True}, f"revoked {key_id}")
 
@@ -70,7 +72,7 @@ def revoke(invocation: Invocation, key_id: _KeyId) -> None:
 @app.command()
 @connected
 def delete(invocation: Invocation, key_id: _KeyId) -> None:
-    """Remove an API key and its record; it stops working at once."""
+    """Delete an API key and its record; it stops working at once."""
     invocation.client.api_keys.delete(key_id)
     invocation.output.done({"key_id": key_id, "deleted": True}, f"deleted {key_id}")
 

@@ -32,26 +32,32 @@ def _option(name: str, help: str, *more: str, variable: str | None = None) -> An
     return typer.Option(name, *more, help=shown, show_default=False, rich_help_panel=_PANEL)
 
 
-_NO_CREDENTIALS = "this needs credentials"
-_SEEN = "Others on this machine can see it here; rather use the next."
+_NO_CREDENTIALS = "this command needs credentials"
+_SEEN = "Other users of this machine can see it; prefer the next option."
 
-_BaseUrl = _option("--base-url", "Where the server is; else http://localhost:8000.", variable="NEUROGRAPH_BASE_URL")
-_Username = _option("--username", "Log in as; asks for the password.", "-u", variable="NEUROGRAPH_USERNAME")
+_BaseUrl = _option("--base-url", "URL of the server. Default: http://localhost:8000.", variable="NEUROGRAPH_BASE_URL")
+_Username = _option("--username", "User to log in as; prompts for the password.", "-u", variable="NEUROGRAPH_USERNAME")
 _Password = _option("--password", _SEEN, variable="NEUROGRAPH_PASSWORD")
 _PasswordFile = _option(
-    "--password-file", "Its first line is the password; - reads standard input.", variable="NEUROGRAPH_PASSWORD_FILE"
+    "--password-file",
+    "File whose first line is the password; - reads standard input.",
+    variable="NEUROGRAPH_PASSWORD_FILE",
 )
 _ApiKey = _option("--api-key", _SEEN, variable="NEUROGRAPH_API_KEY")
 _ApiKeyFile = _option(
-    "--api-key-file", "Its first line is the key; - reads standard input.", variable="NEUROGRAPH_API_KEY_FILE"
+    "--api-key-file", "File whose first line is the key; - reads standard input.", variable="NEUROGRAPH_API_KEY_FILE"
 )
-_Timeout = _option("--timeout", "Seconds for a call, repeats included; else 30.", variable="NEUROGRAPH_TIMEOUT")
-_Retries = _option("--retries", "Repeats of a call that failed in a passing way; else 2.")
+_Timeout = _option(
+    "--timeout", "Timeout of a call in seconds, including retries. Default: 30.", variable="NEUROGRAPH_TIMEOUT"
+)
+_Retries = _option("--retries", "Number of retries after a temporary failure. Default: 2.")
 _CaFile = _option("--ca-file", "Trust the certificate authorities in this file.", variable="NEUROGRAPH_CA_FILE")
 _Insecure = _option("--insecure", "Do not check the server's certificate.")
-_Format = _option("--output", "auto: tables on a terminal, JSON elsewhere.", "-o", variable="NEUROGRAPH_OUTPUT")
+_Format = _option(
+    "--output", "Output format. auto: tables on a terminal, JSON otherwise.", "-o", variable="NEUROGRAPH_OUTPUT"
+)
 _Json = _option("--json", "Short for --output json.")
-_Debug = _option("--debug", "Tell on standard error what happens on the wire.")
+_Debug = _option("--debug", "Log requests and responses to standard error.")
 
 
 @dataclass(frozen=True, repr=False)
@@ -142,12 +148,12 @@ class Invocation:
 
 def _hint(error: NeuroGraphError, code: ExitCode) -> str | None:
     if code is ExitCode.NOT_AUTHENTICATED and error.error_code == "MISSING_CREDENTIALS":
-        return "pass --username (the password is asked for) or --api-key-file, or set NEUROGRAPH_API_KEY"
+        return "pass --username (prompts for the password) or --api-key-file, or set NEUROGRAPH_API_KEY"
     if code is ExitCode.NOT_ALLOWED:
         scope = error.details.get("required_scope")
-        return f"needed is the scope {scope}" if scope else error.hint
+        return f"required scope: {scope}" if scope else error.hint
     if code is ExitCode.NO_CONNECTION:
-        return "see --base-url, and start a server with: vectrograph serve --data ./data"
+        return "check --base-url, or start a server with: vectrograph serve --data ./data"
     if code is ExitCode.TIMED_OUT:
         return "allow more time with --timeout SECONDS"
     if isinstance(error, (ValidationError, ConfigurationError)):
@@ -278,7 +284,7 @@ def _password(chosen: Chosen, username: str) -> str:
         return secret_line(os.environ["NEUROGRAPH_PASSWORD_FILE"], "NEUROGRAPH_PASSWORD_FILE")
     if not sys.stderr.isatty():
         raise ConfigurationError(
-            f"a password for {username} is needed and there is no terminal to ask on; "
+            f"a password for {username} is needed, but there is no terminal for a prompt; "
             "pass --password-file, or set NEUROGRAPH_PASSWORD or NEUROGRAPH_PASSWORD_FILE"
         )
     try:

@@ -51,8 +51,8 @@ class Row(dict[str, Any]):
     def encoded(self) -> bytes:
         """Return the row as a line of JSON; one that is no token as an object of its line, its problem and its content.
 
-        >>> Row(3, {}, "is no JSON", "{").encoded()
-        b'{"line": 3, "problem": "is no JSON", "raw": "{"}\\n'
+        >>> Row(3, {}, "is not JSON", "{").encoded()
+        b'{"line": 3, "problem": "is not JSON", "raw": "{"}\\n'
         """
         whole = dict(self) if self.problem is None else {"line": self.line, "problem": self.problem, "raw": self.raw}
         try:
@@ -80,7 +80,9 @@ def format_of(name: str, chosen: RowFormat | None) -> RowFormat:
         return RowFormat.JSONL
     known = _SUFFIXES.get(Path(name).suffix.lower())
     if known is None:
-        raise ConfigurationError(f"{name}: the name does not tell the format; pass --format jsonl, csv, tsv or text")
+        raise ConfigurationError(
+            f"{name}: the format is not clear from the file extension; pass --format jsonl, csv, tsv or text"
+        )
     return RowFormat(known)
 
 
@@ -144,11 +146,11 @@ def _json_row(number: int, text: str) -> Row:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        return Row(number, {}, f"is no JSON ({error}); plain lines need --format text", text)
+        return Row(number, {}, f"is not JSON ({error}); plain lines need --format text", text)
     if isinstance(value, str):
         return Row(number, {"text": value})
     if not isinstance(value, dict):
-        return Row(number, {}, f"is {type(value).__name__}; needed is an object with text, or a string", value)
+        return Row(number, {}, f"is {type(value).__name__}; expected an object with text, or a string", value)
     return Row(
         number,
         {name: member for name, member in value.items() if name not in _IGNORED and not _is_left_out(name, member)},
@@ -175,7 +177,7 @@ def _table(file: BinaryIO, delimiter: str, text_column: str) -> Iterator[Row]:
     except csv.Error as error:
         if begun == 1:
             raise ConfigurationError(f"the header of the table cannot be read: {error}") from error
-        raise BrokenTable.of(f"line {begun}", f"and all after it cannot be read as a table: {error}") from error
+        raise BrokenTable.of(f"line {begun}", f"and all later lines cannot be read as a table: {error}") from error
     finally:
         text.detach()  # whoever opened the file closes it
 
@@ -190,7 +192,7 @@ def _check_header(names: list[str], text_column: str) -> None:
         raise ConfigurationError("the table is UTF-16; save it as UTF-8")
     if text_column not in names:
         shown = ", ".join(map(_visible, names)) or "none"
-        raise ConfigurationError(f"the table has no column {text_column}, but {shown}; see --text-column")
+        raise ConfigurationError(f"the table has no column {text_column}; its columns are: {shown}; see --text-column")
     for place, name in enumerate(names, 1):
         if not name:
             raise ConfigurationError(f"column {place} of the table has no name; name it in the first line or remove it")
@@ -215,16 +217,16 @@ def _judged(line: int, cells: dict[str, Any], text_column: str) -> Row:
         if type(cell) is str and not cell.isascii() and any("\ud800" <= character <= "\udfff" for character in cell):
             return Row(line, {}, f"is not UTF-8 in the column {name}")
     if "" in cells or None in cells.values():
-        return Row(line, {}, "has another number of cells than the header")
+        return Row(line, {}, "has a different number of cells than the header")
     fields: dict[str, Any] = {"text": cells.pop(text_column)}
     try:
         metadata = json.loads(cells.pop("metadata", None) or "null")
         embedding = json.loads(cells.pop("embedding", None) or "null")
     except (ValueError, RecursionError) as error:
-        return Row(line, {}, f"has a cell that should be JSON and is not: {error}")
+        return Row(line, {}, f"has a cell with invalid JSON: {error}")
     rest = {name: cell for name, cell in cells.items() if name not in _IGNORED}
     if rest and not isinstance(metadata, (dict, type(None))):
-        return Row(line, {}, "has metadata that is no object")
+        return Row(line, {}, "has metadata that is not an object")
     joined = {**(metadata or {}), **rest} if rest else metadata
     if joined is not None:
         fields["metadata"] = joined
@@ -235,4 +237,4 @@ def _judged(line: int, cells: dict[str, Any], text_column: str) -> Row:
 
 def problem_of(row: Row) -> ValidationError:
     """Return the error of a row that is no token."""
-    return ValidationError.of(f"line {row.line}", row.problem or "is no token")
+    return ValidationError.of(f"line {row.line}", row.problem or "is not a token")

@@ -9,7 +9,7 @@ from neurograph.cli._output import fields_of
 
 @connected
 def health(invocation: Invocation) -> None:
-    """Ask whether the server is well. Needs no credentials; exit code 9 when it is not."""
+    """Check the health of the server. Needs no credentials; exit code 9 if it is not healthy."""
     found = invocation.client.health.check()
     invocation.output.thing(fields_of(found))
     if found.status != "healthy":
@@ -18,5 +18,5 @@ def health(invocation: Invocation) -> None:
 
 @connected
 def status(invocation: Invocation) -> None:
-    """Show what the server holds and uses."""
+    """Show the status and counters of the server."""
     invocation.output.thing(fields_of(invocation.client.health.status()))

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Tokens: texts with their vectors.", no_args_is_help=True, add_completion=False)
 
 _JSON = "or @file, or - for standard input"
-_TokenId = Annotated[int, typer.Argument(metavar="ID", help="A token's id.")]
+_TokenId = Annotated[int, typer.Argument(metavar="ID", help="Id of the token.")]
 _Metadata = Annotated[str | None, typer.Option("--metadata", help=f"A JSON object, {_JSON}.")]
 _Embedding = Annotated[str | None, typer.Option("--embedding", help=f"A vector as a JSON array, {_JSON}.")]
-_ShowEmbedding = Annotated[bool, typer.Option("--show-embedding", help="Show vectors too.")]
+_ShowEmbedding = Annotated[bool, typer.Option("--show-embedding", help="Also show vectors.")]
 _Filter = Annotated[
     str | None,
     typer.Option(
@@ -37,12 +37,12 @@ _COLUMNS = ("id", "text", "metadata", "created_at")
 @connected
 def create(
     invocation: Invocation,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What it says; - reads standard input.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Text of the token; - reads standard input.")],
     metadata: _Metadata = None,
     embedding: _Embedding = None,
     show_embedding: _ShowEmbedding = False,
 ) -> None:
-    """Create a token. The server makes the vector, unless one is given."""
+    """Create a token. The server computes the vector, unless you pass one."""
     _one_stdin(text, metadata, embedding)
     token = invocation.client.tokens.create(
         text=text_argument(text, "TEXT"),
@@ -63,13 +63,13 @@ def get(invocation: Invocation, token_id: _TokenId, show_embedding: _ShowEmbeddi
 @connected
 def list_tokens(
     invocation: Invocation,
-    limit: Annotated[int, typer.Option("--limit", help="Most tokens to show.")] = 10,
-    offset: Annotated[int, typer.Option("--offset", help="Tokens to leave out first.")] = 0,
-    every: Annotated[bool, typer.Option("--all", help="Show all there are, whatever --limit says.")] = False,
+    limit: Annotated[int, typer.Option("--limit", help="Maximum number of tokens.")] = 10,
+    offset: Annotated[int, typer.Option("--offset", help="Number of tokens to skip.")] = 0,
+    every: Annotated[bool, typer.Option("--all", help="Show all tokens; ignores --limit.")] = False,
     filter: _Filter = None,
     show_embedding: _ShowEmbedding = False,
 ) -> None:
-    """Show tokens, by rising id."""
+    """List tokens in ascending order of id."""
     chosen: dict[str, Any] = {"filter": json_argument(filter, "--filter", dict), "include": _parts(show_embedding)}
     tokens = invocation.client.tokens
     if every:
@@ -78,7 +78,7 @@ def list_tokens(
         return
     page = tokens.list(limit=limit, offset=offset, **chosen)
     rows = (_fields(token, show_embedding) for token in page)
-    invocation.output.things(rows, _columns(show_embedding), "There are no tokens here.")
+    invocation.output.things(rows, _columns(show_embedding), "There are no tokens at this offset.")
     if not invocation.output.is_json and page.has_more and page.total is not None:
         shown = f"{offset + 1} to {offset + len(page)}"
         print(f"tokens {shown} of {page.total}; next: --offset {offset + len(page)}", file=sys.stderr)
@@ -94,13 +94,13 @@ def update(
         str | None, typer.Option("--metadata", help=f"New metadata, replacing the old: a JSON object, {_JSON}.")
     ] = None,
     embedding: Annotated[str | None, typer.Option("--embedding", help=f"New vector as a JSON array, {_JSON}.")] = None,
-    clear_text: Annotated[bool, typer.Option("--clear-text", help="Remove the text, keep the vector.")] = False,
+    clear_text: Annotated[bool, typer.Option("--clear-text", help="Remove the text and keep the vector.")] = False,
     clear_metadata: Annotated[bool, typer.Option("--clear-metadata", help="Remove the metadata.")] = False,
     show_embedding: _ShowEmbedding = False,
 ) -> None:
-    """Change what is given of a token, and leave the rest."""
+    """Update the given parts of a token; the others stay unchanged."""
     if (clear_text and text is not None) or (clear_metadata and metadata is not None):
-        raise ConfigurationError("a part is to be set and cleared at once; pass one of the two")
+        raise ConfigurationError("a part cannot be set and cleared at the same time; pass one of the two options")
     if text is None and metadata is None and embedding is None and not clear_text and not clear_metadata:
         raise ConfigurationError(
             "nothing to change; pass --text, --metadata, --embedding, --clear-text, --clear-metadata"
@@ -124,7 +124,7 @@ def delete(
     filter: _Filter = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting by filter.")] = False,
 ) -> None:
-    """Delete tokens by their ids, or all that match a filter. A missing id does not save the others."""
+    """Delete tokens by their ids, or all that match a filter. Missing ids do not prevent the deletion of the others."""
     condition = json_argument(filter, "--filter", dict)
     if bool(token_ids) == (condition is not None):
         raise ConfigurationError("pass either ids or --filter")
@@ -149,13 +149,17 @@ def delete(
 @connected
 def query(
     invocation: Invocation,
-    words: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="A text; - reads standard input.")] = None,
-    text: Annotated[str | None, typer.Option("--text", help="The same as TEXT.")] = None,
-    token_id: Annotated[int | None, typer.Option("--id", help="A token; it is not among its own hits.")] = None,
+    words: Annotated[
+        str | None, typer.Argument(metavar="[TEXT]", help="Text to search with; - reads standard input.")
+    ] = None,
+    text: Annotated[str | None, typer.Option("--text", help="Same as TEXT.")] = None,
+    token_id: Annotated[
+        int | None, typer.Option("--id", help="Id of a token to search with; it is not among the hits.")
+    ] = None,
     vector: Annotated[str | None, typer.Option("--vector", help=f"A vector as a JSON array, {_JSON}.")] = None,
-    top_k: Annotated[int, typer.Option("--top-k", "-k", help="Most hits to show.")] = 10,
-    threshold: Annotated[float | None, typer.Option("--threshold", help="Least similarity, from -1 to 1.")] = None,
-    offset: Annotated[int, typer.Option("--offset", help="Hits to leave out first.")] = 0,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", help="Maximum number of hits.")] = 10,
+    threshold: Annotated[float | None, typer.Option("--threshold", help="Minimum similarity, from -1 to 1.")] = None,
+    offset: Annotated[int, typer.Option("--offset", help="Number of hits to skip.")] = 0,
     filter: _Filter = None,
     show_embedding: _ShowEmbedding = False,
 ) -> None:
@@ -178,7 +182,7 @@ def query(
         rows = ({**fields_of(hit, without=["token"]), "token": _fields(hit.token, show_embedding)} for hit in hits)
     else:
         rows = ({"similarity": hit.similarity, **_fields(hit.token, show_embedding)} for hit in hits)
-    invocation.output.things(rows, ("similarity", *_columns(show_embedding)), "Nothing is near enough.")
+    invocation.output.things(rows, ("similarity", *_columns(show_embedding)), "No hits.")
 
 
 def _fields(token: "Token", show_embedding: bool) -> dict[str, Any]:
@@ -204,7 +208,7 @@ def _one_stdin(*arguments: str | None) -> None:
 
 def _confirm(question: str) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise ConfigurationError("deleting by filter needs --yes where nobody can be asked")
+        raise ConfigurationError("deleting by filter needs --yes if there is no terminal for a prompt")
     if not typer.confirm(question, err=True):
         print("Nothing was deleted.", file=sys.stderr)
         raise typer.Exit(ExitCode.FAILED)

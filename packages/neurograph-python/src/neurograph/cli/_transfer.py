@@ -55,22 +55,26 @@ class _Tally:
 @connected
 def import_tokens(
     invocation: Invocation,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="What to read; - reads standard input.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="File to read; - reads standard input.")],
     format: Annotated[
         RowFormat | None,
-        typer.Option("--format", help="Else as the name ends; jsonl on standard input.", show_default=False),
+        typer.Option(
+            "--format", help="Format. Default: from the file extension; jsonl for standard input.", show_default=False
+        ),
     ] = None,
-    text_column: Annotated[str, typer.Option("--text-column", help="Column of a table that holds the text.")] = "text",
-    skip: Annotated[int, typer.Option("--skip", help="Leave out so many rows, stored by an earlier run.")] = 0,
+    text_column: Annotated[str, typer.Option("--text-column", help="Column with the text, in CSV and TSV.")] = "text",
+    skip: Annotated[
+        int, typer.Option("--skip", help="Number of rows to skip, such as those stored by an earlier run.")
+    ] = 0,
     failed: Annotated[
-        Path | None, typer.Option("--failed", help="Write the rows that were left out to this file, as JSON lines.")
+        Path | None, typer.Option("--failed", help="Write the refused rows to this file, as JSON lines.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Create a token for each row of a file: JSON lines, CSV, TSV, or a text per line.
+    """Create a token for each row of a file: JSON lines, CSV, TSV, or one text per line.
 
-    Rows that cannot be tokens are told and left out (exit code 12). When the server stops answering, or at Ctrl-C, the
-    import ends after the rows under way, and says how to go on.
+    Invalid rows are reported and skipped (exit code 12). If the server stops responding, or after Ctrl-C, the import
+    ends after the rows in progress, and prints how to continue.
     """
     kind = format_of(file, format)
     with opened(file) as source:
@@ -147,7 +151,7 @@ def _store(invocation: Invocation, group: list[Row], tally: _Tally, kept: Binary
             kept.flush()
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            tally.stopped = tally.stopped or NeuroGraphError(f"the file of --failed cannot be written: {reason}")
+            tally.stopped = tally.stopped or NeuroGraphError(f"the file for --failed cannot be written: {reason}")
     meter(tally.rows)
 
 
@@ -173,18 +177,18 @@ def _report(invocation: Invocation, tally: _Tally, failed: Path | None) -> None:
     facts = {"created": tally.created, "refused": tally.refused, "rows": tally.rows}
     sentence = f"created {tally.created} tokens"
     if tally.refused:
-        sentence += f", left out {tally.refused} rows"
+        sentence += f", refused {tally.refused} rows"
     invocation.output.done(facts, sentence)
     for line, reason in tally.shown:
         print(f"  line {line}: {printable(reason)}", file=sys.stderr)
     if tally.refused > len(tally.shown):
         print(f"  and {tally.refused - len(tally.shown)} more", file=sys.stderr)
     if failed is not None and (tally.refused or tally.stopped):
-        print(f"The rows left out are in {failed}.", file=sys.stderr)
+        print(f"The refused rows are in {failed}.", file=sys.stderr)
     if tally.torn:
-        print(f"Up to {_GROUP} rows after these may be stored as well.", file=sys.stderr)
+        print(f"Up to {_GROUP} later rows may be stored as well.", file=sys.stderr)
     if tally.stopped is not None or tally.interrupted:
-        print(f"Stopped after {tally.rows} rows; go on with --skip {tally.rows}", file=sys.stderr)
+        print(f"Stopped after {tally.rows} rows; continue with --skip {tally.rows}", file=sys.stderr)
     if tally.stopped is not None:
         raise tally.stopped
     if tally.interrupted:
@@ -227,23 +231,24 @@ class _Interruption:
         if self.asked or not self._busy:
             raise KeyboardInterrupt
         self.asked = True
-        print("\nfinishing the rows under way; Ctrl-C again stops at once", file=sys.stderr)
+        print("\nfinishing the rows in progress; press Ctrl-C again to stop at once", file=sys.stderr)
 
 
 @connected
 def export_tokens(
     invocation: Invocation,
-    file: Annotated[str, typer.Argument(metavar="[FILE]", help="What to write; - is standard output.")] = "-",
+    file: Annotated[str, typer.Argument(metavar="[FILE]", help="File to write; - is standard output.")] = "-",
     format: Annotated[
-        RowFormat | None, typer.Option("--format", help="jsonl or csv; else told by the name.", show_default=False)
+        RowFormat | None,
+        typer.Option("--format", help="jsonl or csv. Default: from the file extension.", show_default=False),
     ] = None,
     filter: Annotated[
         str | None, typer.Option("--filter", help="Only tokens whose metadata match (JSON, or @file).")
     ] = None,
-    without_embedding: Annotated[bool, typer.Option("--without-embedding", help="Leave the vectors out.")] = False,
+    without_embedding: Annotated[bool, typer.Option("--without-embedding", help="Do not export vectors.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
-    """Write all tokens, by rising id, so that `token import` can read them. A file appears when everything is in it."""
+    """Export all tokens in ascending order of id, for `token import`. The file appears when it is complete."""
     kind = format_of(file, format)
     if kind not in (RowFormat.JSONL, RowFormat.CSV):
         raise ConfigurationError(f"an export cannot be {kind.value}; pass --format jsonl or csv")

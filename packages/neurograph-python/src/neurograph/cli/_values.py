@@ -45,7 +45,7 @@ def json_argument(value: str | None, what: str, kind: type) -> Any:
         parsed = json.loads(text)
     except (ValueError, RecursionError) as error:
         example = '{"lang": "fr"}' if kind is dict else "[0.1, 0.2]"
-        raise ConfigurationError(f"{what} is no JSON ({error}); pass for example '{example}', or @file") from error
+        raise ConfigurationError(f"{what} is not JSON ({error}); pass for example '{example}', or @file") from error
     if not isinstance(parsed, kind):
         wanted = "an object {…}" if kind is dict else "an array […]"
         raise ConfigurationError(f"{what} must be {wanted}, not {type(parsed).__name__}")
