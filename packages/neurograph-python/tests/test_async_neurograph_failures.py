@@ -268,7 +268,7 @@ class TestClosing:
         await client.tokens.get(7)
         await client.close()
         await client.close()
-        with pytest.raises(ClientClosedError, match="make a new one"):
+        with pytest.raises(ClientClosedError, match="create a new one"):
             await client.tokens.get(7)
         with pytest.raises(RuntimeError):
             await client.health.check()

@@ -261,7 +261,7 @@ class TestClosing:
         client.tokens.get(7)
         client.close()
         client.close()
-        with pytest.raises(ClientClosedError, match="make a new one"):
+        with pytest.raises(ClientClosedError, match="create a new one"):
             client.tokens.get(7)
         with pytest.raises(RuntimeError):
             client.health.check()

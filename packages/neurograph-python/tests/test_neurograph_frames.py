@@ -84,7 +84,7 @@ def test_a_stream_may_be_cut_anywhere(shapes: list[tuple[bytes, int, int]], cuts
 def test_a_stream_that_ends_inside_of_a_frame_says_so() -> None:
     pieces = decoding.Pieces(answer(b""), 1_000)
     assert list(pieces.feed(write_frame(b"[]", ROWS)[:-1])) == []
-    with pytest.raises(InvalidResponseError, match="inside of a vector frame"):
+    with pytest.raises(InvalidResponseError, match="inside a vector frame"):
         list(pieces.flush())
     with pytest.raises(InvalidResponseError, match="NGV1"):
         list(decoding.Pieces(answer(b""), 1_000).feed(b"{}\n"))

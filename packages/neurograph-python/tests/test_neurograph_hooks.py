@@ -221,7 +221,7 @@ class TestTelling:
                 client.auth.change_password("pass-word-1", "pass-word-2")
         lines = [record.getMessage() for record in caplog.records if record.name == "neurograph"]
         assert any("GET /api/v1/tokens/7 answered 200" in line for line in lines)
-        assert any(line.startswith("repeating GET /api/v1/tokens/7") for line in lines)
+        assert any(line.startswith("retrying GET /api/v1/tokens/7") for line in lines)
         assert not any(secret in "".join(lines) for secret in ("pass-word", "access-1"))
 
     def test_errors_name_their_request_and_say_what_to_try(self, server: ScriptedServer) -> None:

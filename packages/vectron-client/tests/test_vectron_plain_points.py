@@ -67,7 +67,7 @@ def test_plain_points_take_the_shorter_way(monkeypatch: pytest.MonkeyPatch) -> N
         (Point("bad", np.ones(4, dtype=np.float32)), "4 components; the points before it have 3"),
         (Point("bad", np.ones((3, 1), dtype=np.float32)), "2 dimensions"),
         (Point("", _ROWS[0]), "id must not be empty"),
-        (Point(7, _ROWS[0]), "id must be text, not int"),  # type: ignore[arg-type]
+        (Point(7, _ROWS[0]), "id must be a string, not int"),  # type: ignore[arg-type]
         (Point("\ud800", _ROWS[0]), "surrogate pair"),
         (Point("bad", _ROWS[0], []), "payload is list"),  # type: ignore[arg-type]
         ("no point", "pass a vectron_client.Point"),

@@ -108,9 +108,9 @@ def test_doubles_whose_sum_overflows_are_fine() -> None:
 def test_the_dimension_is_checked(kind: str) -> None:
     vector = KINDS[kind]([1.0, 2.0])
     assert len(pack(vector, dimension=2)) == 8
-    with pytest.raises(VectorError, match="has 2 components; 3 are needed"):
+    with pytest.raises(VectorError, match="has 2 components; 3 are required"):
         pack(vector, dimension=3)
-    with pytest.raises(VectorError, match="has 2 components; 3 are needed"):
+    with pytest.raises(VectorError, match="has 2 components; 3 are required"):
         floats(vector, dimension=3)
 
 

@@ -157,7 +157,7 @@ class TestJournals:
     async def test_other_files_are_left_alone(self, server: ScriptedServer, tmp_path: Path, text: str) -> None:
         (tmp_path / "j").write_text(text)
         async with with_key(server) as client:
-            with pytest.raises(ConfigurationError, match="no journal"):
+            with pytest.raises(ConfigurationError, match="not a journal"):
                 await client.tokens.create_many(["a"], journal=tmp_path / "j")
         assert (tmp_path / "j").read_text() == text
 

@@ -104,7 +104,7 @@ def running_loop() -> "asyncio.AbstractEventLoop":
 
 
 def _waited_too_long() -> TimeoutError:
-    return TimeoutError("Waited too long for the login that another call is making", request_sent=False)
+    return TimeoutError("The timeout passed while waiting for the login of another call", request_sent=False)
 
 
 T = TypeVar("T")

@@ -151,7 +151,7 @@ class AsyncNeuroGraphClient(Uncopied):
         """
         fixed = sorted(changes.keys() - {"timeout", "max_retries", "on_retry", "middleware"})
         if fixed:
-            raise ConfigurationError(f"{fixed[0]} cannot be changed on a client that exists; make a new one")
+            raise ConfigurationError(f"{fixed[0]} cannot be changed on an existing client; create a new one")
         options = self._options.changed(**changes)
         other = twin(self)
         other._build(options, self._executor.derived(options))

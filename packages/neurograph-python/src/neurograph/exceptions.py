@@ -313,7 +313,7 @@ class ClientClosedError(NeuroGraphError, RuntimeError):
     >>> closed.close()
     >>> closed.health.check()
     Traceback (most recent call last):
-    neurograph.exceptions.ClientClosedError: [CLIENT_CLOSED] This client is closed; make a new one
+    neurograph.exceptions.ClientClosedError: [CLIENT_CLOSED] This client is closed; create a new one
     """
 
     _error_code = "CLIENT_CLOSED"

@@ -141,5 +141,5 @@ class BaseClient(Uncopied):
             if not page.cursor:
                 return
             if page.cursor == cursor:
-                raise InternalServerError("the server gives the same page of points again and again")
+                raise InternalServerError("the server returns the same page of points again and again")
             cursor = page.cursor

@@ -98,7 +98,7 @@ def test_a_payload_that_cannot_be_read_is_an_error_when_looked_at(server: "Scrip
     server.answers("SearchBatch", batch([hit("a", payload_json=b"{")]))
     [hits] = connect().search_many("docs", MATRIX[:1])
     assert hits.ids == ["a"]
-    with pytest.raises(InternalServerError, match="SearchBatch cannot be read"):
+    with pytest.raises(InternalServerError, match="SearchBatch cannot be decoded"):
         list(hits)
 
 

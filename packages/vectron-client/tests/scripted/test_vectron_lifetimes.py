@@ -55,7 +55,7 @@ def test_closing_twice_and_calling_afterwards(server: "ScriptedServer", connect:
         lambda: client.upsert_batch("docs", [Point("a", [1.0])]),
         lambda: client.upsert_batch("docs", [Point("a", [1.0])], 1, 2),
     ):
-        with pytest.raises(VectronError, match="this client is closed; make a new one") as caught:
+        with pytest.raises(VectronError, match="this client is closed; create a new one") as caught:
             call()
         assert not caught.value.retryable
     assert len(server.seen) == 1
@@ -85,7 +85,7 @@ def test_closing_ends_calls_of_other_threads(server: "ScriptedServer") -> None:
     client.close()
     thread.join(5)
     release.set()
-    assert [str(error) for error in raised] == ["this client is closed; make a new one"]
+    assert [str(error) for error in raised] == ["this client is closed; create a new one"]
 
 
 def test_closing_ends_calls_of_other_tasks_without_cancelling_them(server: "ScriptedServer") -> None:

@@ -233,7 +233,7 @@ def test_an_answer_that_makes_no_sense_is_a_server_error(
     server: "ScriptedServer", connect: "Connect", answer: bytes
 ) -> None:
     server.answers("Get", answer)
-    with pytest.raises(InternalServerError, match="the answer to Get cannot be read"):
+    with pytest.raises(InternalServerError, match="the response to Get cannot be decoded"):
         connect().get("docs", "a")
 
 

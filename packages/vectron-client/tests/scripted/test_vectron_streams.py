@@ -84,7 +84,7 @@ def test_errors_are_those_of_every_call(server: "ScriptedServer", connect: "Conn
 
 def test_an_answer_that_cannot_be_read(server: "ScriptedServer", connect: "Connect") -> None:
     server.script("SearchStream", lambda _request, _context: iter([b"\xff"]))
-    with pytest.raises(InternalServerError, match="the answer to SearchStream cannot be read"):
+    with pytest.raises(InternalServerError, match="the response to SearchStream cannot be decoded"):
         list(connect().search_stream("docs", [1.0]))
 
 

@@ -25,7 +25,7 @@ class Batcher(Generic[T]):
 
     def __init__(self, *, max_count: int, max_bytes: int) -> None:
         if max_count < 1 or max_bytes < 1:
-            raise ValueError(f"a batch needs room: max_count={max_count}, max_bytes={max_bytes}")
+            raise ValueError(f"a batch needs positive limits: max_count={max_count}, max_bytes={max_bytes}")
         self._max_count = max_count
         self._max_bytes = max_bytes
         self._items: list[T] = []

@@ -192,9 +192,9 @@ def _checked_numpy(numpy: Any, vector: Any, dimension: int | None, label: str, d
     except (TypeError, ValueError) as error:
         raise VectorError(label, f"is not a vector of numbers: {error}") from error
     if values.ndim != 1:
-        raise VectorError(label, f"has {values.ndim} dimensions; one vector has one")
+        raise VectorError(label, f"has {values.ndim} dimensions; a vector has one")
     if values.dtype.kind not in "fiu":
-        raise VectorError(label, f"has components of type {values.dtype}; real numbers are needed")
+        raise VectorError(label, f"has components of type {values.dtype}; real numbers are required")
     if dtype is not None and values.dtype != dtype:
         with numpy.errstate(over="ignore"):  # an overflow to infinity is found and named below
             values = values.astype(dtype)
@@ -230,7 +230,7 @@ def _view(vector: Any, label: str) -> memoryview | None:
     except TypeError:
         return None
     if view.ndim != 1:
-        raise VectorError(label, f"has {view.ndim} dimensions; one vector has one")
+        raise VectorError(label, f"has {view.ndim} dimensions; a vector has one")
     return view
 
 
@@ -282,7 +282,7 @@ def _check(values: "array[float]", dimension: int | None, label: str) -> None:
 
 
 def _wrong_dimension(label: str, found: int, dimension: int) -> VectorError:
-    return VectorError(label, f"has {found} components; {dimension} are needed")
+    return VectorError(label, f"has {found} components; {dimension} are required")
 
 
 def _not_finite(label: str, position: int, component: float) -> VectorError:

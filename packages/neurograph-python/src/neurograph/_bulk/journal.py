@@ -167,7 +167,7 @@ class Journal:
                 raise ValueError(head)
             plans = _plans(entries)
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError(f"{self._path} is no journal of create_many; pass another path") from error
+            raise ConfigurationError(f"{self._path} is not a journal of create_many; pass another path") from error
         if head["server"] != server:
             raise ConfigurationError(f"The journal {self._path} belongs to a load into {head['server']}, not {server}")
         self._refuse_old(plans.values())

@@ -42,6 +42,6 @@ class Observation:
         """Note that a failed attempt will be repeated after a pause."""
         self._metrics.retried()
         reason = error.error_code if isinstance(error, NeuroGraphError) else None
-        logger.info("repeating %s in %.2f s after %s", request, pause, reason or type(error).__name__)
+        logger.info("retrying %s in %.2f s after %s", request, pause, reason or type(error).__name__)
         if self._on_retry is not None:
             self._on_retry(Retry(request, error, attempt, pause))

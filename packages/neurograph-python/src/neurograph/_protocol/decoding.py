@@ -384,7 +384,7 @@ def _kind(value: Any) -> str:
 def too_large(response: Response, most_bytes: int) -> InvalidResponseError:
     """Return the error for an answer, or a piece of a stream, above the limit of the client."""
     return InvalidResponseError(
-        f"The answer to {response.request} is larger than {most_bytes} bytes, the max_response_bytes of this client. "
+        f"The response to {response.request} is larger than {most_bytes} bytes, the max_response_bytes of this client. "
         "Ask for less (limit, top_k, include), or stream it; or allow more with max_response_bytes",
         status_code=response.status,
         error_code=RESPONSE_TOO_LARGE,

@@ -92,7 +92,7 @@ def secret_text(value: Any, field: str) -> str:
     Raises:
         ValidationError: no text, or half of a surrogate pair in it.
     """
-    problem = None if isinstance(value, str) else f"must be text, not {type(value).__name__}"
+    problem = None if isinstance(value, str) else f"must be a string, not {type(value).__name__}"
     if problem is None and any("\ud800" <= character <= "\udfff" for character in value):
         problem = "contains half of a surrogate pair"
     if problem is not None:
@@ -112,7 +112,7 @@ def request_key(value: Any, field: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ValidationError.of(field, f"must be text, not {type(value).__name__}")
+        raise ValidationError.of(field, f"must be a string, not {type(value).__name__}")
     if not value or value != value.strip() or not (value.isascii() and value.isprintable()):
         raise ValidationError.of(
             field, "must be printable ASCII text, not empty, without line breaks and without blanks at its ends"

@@ -71,7 +71,7 @@ def read_frame(body: bytes) -> tuple[bytes, Rows]:
     """
     size = _size(body)
     if size is None or size != len(body):
-        raise ValueError(f"a vector frame of {size} bytes was announced and {len(body)} bytes came")
+        raise ValueError(f"a vector frame of {size} bytes was announced, but {len(body)} bytes arrived")
     _, length, count, dimension = _HEADER.unpack_from(body)
     start = _HEADER.size + length
     return body[_HEADER.size : start], Rows(body, start, count, dimension)
@@ -102,7 +102,7 @@ class FrameSplitter:
             ValueError: the stream ended inside of a frame.
         """
         if self._held:
-            raise ValueError("the stream ended inside of a vector frame")
+            raise ValueError("the stream ended inside a vector frame")
         return iter(())
 
 

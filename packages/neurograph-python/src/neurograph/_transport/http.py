@@ -437,13 +437,13 @@ def _translated(
         late = TimeoutError(_late(request, options, deadline), request_sent=sent)
         return late.without_server() if isinstance(error, httpx2.PoolTimeout) else late
     if isinstance(error, httpx2.DecodingError):
-        return InvalidResponseError(f"The answer to {request} cannot be decompressed: {error}")
+        return InvalidResponseError(f"The response to {request} cannot be decompressed: {error}")
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         message = f"The certificate of {options.base_url} cannot be trusted: {error}"
         return ConnectionError(message, retryable=False, request_sent=False)
     if sent:
         why = hide(_why(error), options.secrets())
-        return ConnectionError(f"The connection to {options.base_url} broke during {request}: {why}")
+        return ConnectionError(f"The connection to {options.base_url} was lost during {request}: {why}")
     why = hide(_why(error), options.secrets())
     message = f"Cannot connect to {options.base_url}: {why}. Is the server running, and is base_url right?"
     return ConnectionError(message, request_sent=False)
@@ -458,7 +458,7 @@ def _why(error: Exception) -> str:
 
 
 def _closed_error() -> ClientClosedError:
-    return ClientClosedError("This client is closed; make a new one", request_sent=False)
+    return ClientClosedError("This client is closed; create a new one", request_sent=False)
 
 
 def _refuse() -> NoReturn:

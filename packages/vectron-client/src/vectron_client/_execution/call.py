@@ -83,11 +83,11 @@ class Call(Generic[T]):
             InternalServerError: it makes no sense.
         """
         if type(answer) is not bytes:  # gRPC passes on an end without a message, and a status OK, as None
-            raise InternalServerError(f"the server ended {self.method.name} without an error but without an answer")
+            raise InternalServerError(f"the server ended {self.method.name} without an error but without a response")
         try:
             return self.read(answer)
         except _UNREADABLE as error:
-            raise InternalServerError(f"the answer to {self.method.name} cannot be read: {error}") from error
+            raise InternalServerError(f"the response to {self.method.name} cannot be decoded: {error}") from error
 
 
 def confirm(method: str, success: bool) -> None:

@@ -124,7 +124,7 @@ class SearchHits(Sequence[SearchResult]):
             try:
                 made = self._made[place] = _result(self._results[place], self._dimension)
             except (ValueError, RecursionError) as error:
-                raise InternalServerError(f"the answer to SearchBatch cannot be read: {error}") from error
+                raise InternalServerError(f"the response to SearchBatch cannot be decoded: {error}") from error
         return made
 
     def __eq__(self, other: object) -> bool:

@@ -109,7 +109,7 @@ class SearchMany:
     def _left(self) -> float | None:
         if self._deadline.expired:
             raise DeadlineExceededError(
-                f"search_many did not finish within {self._deadline.seconds:g} s; give it more with timeout=… or "
+                f"search_many did not finish within {self._deadline.seconds:g} s; allow more with timeout=… or "
                 "ClientOptions.timeout_seconds"
             )
         return self._deadline.timeout()

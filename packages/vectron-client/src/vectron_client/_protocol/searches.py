@@ -143,7 +143,7 @@ class Pieces:
         self._size += len(answer)
         if self._size > self._limit:
             raise MessageTooLargeError(
-                f"Search: the answer is longer than {self._limit} bytes, {_MAX_PIECES} times "
+                f"Search: the response is longer than {self._limit} bytes, {_MAX_PIECES} times "
                 "ClientOptions.max_recv_message_length; ask for less, or raise that",
                 code="RESOURCE_EXHAUSTED",
             )

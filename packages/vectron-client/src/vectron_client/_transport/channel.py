@@ -303,7 +303,7 @@ def _may_be_cancelled() -> bool:
 
 
 def _closed_error() -> VectronError:
-    return VectronError("this client is closed; make a new one", code="FAILED_PRECONDITION")
+    return VectronError("this client is closed; create a new one", code="FAILED_PRECONDITION")
 
 
 def _raise(error: Exception, request: Request, endpoint: Endpoint, closed: bool) -> NoReturn:

@@ -109,11 +109,11 @@ def credentials(api_key: Any) -> tuple[tuple[str, str], ...]:
     if api_key is None or api_key == "":
         return ()
     if not isinstance(api_key, str):
-        raise invalid("api_key", f"must be text, not {type(api_key).__name__}")
+        raise invalid("api_key", f"must be a string, not {type(api_key).__name__}")
     if not all(" " < character < "\x7f" for character in api_key):
         # The key itself stays out of the message.
         raise InvalidArgumentError(
-            "api_key must be text of visible ASCII characters; is there a blank or a line break at its end?",
+            "api_key must be text of visible ASCII characters; is there a space or a line break at its end?",
             details={"field": "api_key"},
         )
     return (("authorization", f"Bearer {api_key}"),)

@@ -111,7 +111,7 @@ def _explained(
     if kind is DeadlineExceededError:
         within = "in time" if timeout is None else f"within {timeout:g} s"
         return (
-            f"{method} did not finish {within} on {address}; give it more with timeout=… or "
+            f"{method} did not finish {within} on {address}; allow more with timeout=… or "
             f"ClientOptions.timeout_seconds ({message})"
         )
     if kind is UnavailableError:

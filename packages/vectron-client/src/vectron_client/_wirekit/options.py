@@ -135,11 +135,11 @@ def text(name: str, value: Any) -> str:
     'developer'
     """
     if not isinstance(value, str):
-        raise OptionError(name, f"must be a text, not {type(value).__name__}")
+        raise OptionError(name, f"must be a string, not {type(value).__name__}")
     if not value:
         raise OptionError(name, "is empty; pass a value or leave it out")
     if _unfit(value):
-        raise OptionError(name, "contains a control character or half of a surrogate pair")
+        raise OptionError(name, "contains a control character or an unpaired surrogate")
     return value
 
 
@@ -153,11 +153,11 @@ def password(name: str, value: Any) -> str:
     'p w'
     """
     if not isinstance(value, str):
-        raise OptionError(name, f"must be a text, not {described(value)}")
+        raise OptionError(name, f"must be a string, not {described(value)}")
     if not value:
         raise OptionError(name, "is empty; pass a value or leave it out")
     if any("\ud800" <= character <= "\udfff" for character in value):
-        raise OptionError(name, "contains half of a surrogate pair, which cannot be sent")
+        raise OptionError(name, "contains an unpaired surrogate, which cannot be sent")
     return value
 
 
@@ -171,13 +171,13 @@ def header_secret(name: str, value: Any) -> str:
     'ng_key'
     """
     if not isinstance(value, str):
-        raise OptionError(name, f"must be a text, not {described(value)}")
+        raise OptionError(name, f"must be a string, not {described(value)}")
     if not value:
         raise OptionError(name, "is empty; pass a value or leave it out")
     if not all("!" <= character <= "~" for character in value):
         raise OptionError(
             name,
-            "contains blanks, line breaks or characters that no header can carry; is there a line break at its end?",
+            "contains spaces, line breaks or characters not allowed in a header; is there a line break at its end?",
         )
     return value
 
@@ -205,13 +205,13 @@ def url(name: str, value: Any, schemes: Collection[str], example: str, *, creden
     telling = "://" in value or _HOST_AND_PORT.fullmatch(value) is not None
     place = repr(shown_url(value)) if telling else described(value)
     if _unfit(value) or any(character.isspace() for character in value):
-        raise OptionError(name, f"{place} contains a blank, a line break or a control character")
+        raise OptionError(name, f"{place} contains a space, a line break or a control character")
     problem = _problem(value, schemes, example)
     if problem is not None:
         raise OptionError(name, f"{place} {problem}")
     parts = urlsplit(value)
     if "@" in value.removeprefix(f"{parts.scheme}://{parts.netloc}"):
-        raise OptionError(name, f"{place} has an @ behind the host; write it as %40, and / in a password as %2F")
+        raise OptionError(name, f"{place} has an @ after the host; write it as %40, and / in a password as %2F")
     if not credentials and "@" in parts.netloc:
         raise OptionError(name, f"{place} contains credentials; pass username and password instead")
     if parts.query or parts.fragment or "?" in value or "#" in value:

@@ -59,11 +59,11 @@ def text(value: Any, label: str, *, empty: bool = False) -> str:
     'docs'
     >>> text(b"docs", "name")
     Traceback (most recent call last):
-    vectron_client._wirekit.values.WrongValueError: name must be text, not bytes; decode it first
+    vectron_client._wirekit.values.WrongValueError: name must be a string, not bytes; decode it first
     """
     if not isinstance(value, str):
         hint = "; decode it first" if isinstance(value, (bytes, bytearray, memoryview)) else ""
-        raise WrongValueError(label, f"must be text, not {type(value).__name__}{hint}")
+        raise WrongValueError(label, f"must be a string, not {type(value).__name__}{hint}")
     if not value and not empty:
         raise WrongValueError(label, "must not be empty")
     reason = _text_fault(value)
