@@ -61,7 +61,9 @@ _EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
     requests.Refresh(refresh_token="eyJhbGciOi…"),  # noqa: S106
     requests.Logout(),
     requests.PasswordChange(old_password="developer123", new_password="a longer one"),  # noqa: S106
-    requests.TokenCreate(text="hello world", metadata={"category": "greeting"}),
+    requests.TokenCreate(
+        text="hello world", metadata={"category": "greeting"}, coordinates={"L4Emotional": [0.8, 0.4, 0.1]}
+    ),
     requests.TokenBatch(tokens=[requests.TokenCreate(text="hello"), requests.TokenCreate(text="world")]),
     requests.TokenUpdate(text="hello again", metadata=None),
     requests.TokenQuery(query_vector=_EMBEDDING, top_k=10, threshold=0.8),

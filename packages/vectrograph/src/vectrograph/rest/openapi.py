@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from apispec import APISpec
+from msgspec import UNSET
 
 from vectrograph.domain import errors
 from vectrograph.http.context import NDJSON
@@ -105,8 +106,10 @@ def _schemas(operations: Iterable[Operation]) -> dict[str, dict[str, Any]]:
     for name, schema in schemas.items():
         schema["description"] = inspect.cleandoc(schema.get("description", ""))  # python -OO keeps none
         if hasattr(responses, name) and name != responses.ErrorDetails.__name__:
-            # A default only saves handlers from writing it: what is in an answer's struct is always sent.
-            schema["required"] = list(schema["properties"])
+            # A default only saves handlers from writing it: what is in an answer's struct is always sent, unless the
+            # default is that it is absent.
+            optional = {f.encode_name for f in msgspec.structs.fields(getattr(responses, name)) if f.default is UNSET}
+            schema["required"] = [field for field in schema["properties"] if field not in optional]
     # Which details an error has depends on its code: the struct names those that have a fixed shape, and more may come.
     schemas[responses.ErrorDetails.__name__]["additionalProperties"] = True
     return dict(sorted(schemas.items()))

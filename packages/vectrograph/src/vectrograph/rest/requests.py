@@ -26,8 +26,25 @@ Secret = Annotated[str, Meta(min_length=1, max_length=4096)]
 FilterDocument = Annotated[
     dict[str, Any], Meta(description="Which tokens, by their metadata: one operator per object.")
 ]
-Part = Literal["text", "metadata", "embedding"]
-Parts = Annotated[list[Part], Meta(description="Parts of each token to send, others are null or empty; all if absent.")]
+Part = Literal["text", "metadata", "embedding", "coordinates"]
+Parts = Annotated[
+    list[Part],
+    Meta(
+        description="Parts of each token to send, others are null, empty or absent. If absent: text, metadata and "
+        "embedding."
+    ),
+]
+Axes = Annotated[list[float], Meta(description="x, y and z.")]
+Coordinates = Annotated[
+    dict[str, Axes | None],
+    Meta(
+        description="Name of a level, L1Physical to L8Abstract, to its axes. Levels that are absent or null are "
+        "derived from the embedding."
+    ),
+]
+Weight = Annotated[float, Meta(description="From 0 to 1; 0.5 unless given.")]
+FieldRadius = Annotated[float, Meta(description="Distance at which the token's influence ends; 1 unless given.")]
+FieldStrength = Annotated[float, Meta(description="Influence at the token's own place, from 0 to 1; 1 unless given.")]
 TopK = Annotated[int, Meta(description="How many hits; 0 means `default_top_k`.")]
 Threshold = Annotated[float, Meta(description="Least similarity of a hit, itself included.")]
 Offset = Annotated[int, Meta(description="How many hits to skip, nearest first.")]
@@ -73,6 +90,10 @@ class TokenCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     text: Text | None = None
     metadata: Metadata | None = None
     embedding: Embedding | None = None
+    coordinates: Coordinates | None = None
+    weight: Weight | None = None
+    field_radius: FieldRadius | None = None
+    field_strength: FieldStrength | None = None
 
 
 class TokenBatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,12 +106,17 @@ class TokenBatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class TokenUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An absent field stays as it is; null clears text and metadata, and has the text embedded again.
 
-    New text is embedded unless an embedding comes with it.
+    New text is embedded unless an embedding comes with it. Null takes coordinates, or those of a level, back to what
+    the embedding says, and weight, radius and strength to their defaults.
     """
 
     text: Text | UnsetType | None = UNSET
     embedding: Embedding | UnsetType | None = UNSET
     metadata: Metadata | UnsetType | None = UNSET
+    coordinates: Coordinates | UnsetType | None = UNSET
+    weight: Weight | UnsetType | None = UNSET
+    field_radius: FieldRadius | UnsetType | None = UNSET
+    field_strength: FieldStrength | UnsetType | None = UNSET
 
 
 class TokenQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -191,6 +217,12 @@ class Page(Struct, frozen=True, kw_only=True):
     offset: Annotated[int, Meta(description="How many items to skip.")] = 0
     filter: Annotated[str, Meta(description="Which tokens, by their metadata: a filter as JSON text.")] | None = None
     include: Annotated[str, Meta(description="Parts of each token to send, separated by commas.")] | None = None
+
+
+class TokenParts(Struct, frozen=True, kw_only=True):
+    """Parts of one token to send, from the query string."""
+
+    include: Annotated[str, Meta(description="Parts of the token to send, separated by commas.")] | None = None
 
 
 class Export(Struct, frozen=True, kw_only=True):

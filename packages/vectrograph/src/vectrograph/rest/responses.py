@@ -6,12 +6,12 @@ Times are UTC, written as ISO 8601 with a Z.
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from vectrograph.control.records import ApiKeyRecord, AuditRecord, UserRecord
-from vectrograph.domain.points import Point, Vector
-from vectrograph.domain.queries import Include
-from vectrograph.services.points.token_queries import WHOLE
+from vectrograph.domain.points import Vector
+from vectrograph.services.points.stored_tokens import WHOLE, Parts
+from vectrograph.services.points.stored_tokens import Token as StoredToken
 
 Moment = Annotated[datetime, Meta(tz=True)]
 
@@ -135,6 +135,13 @@ class Success(Struct, frozen=True, kw_only=True):
     success: Literal[True] = True
 
 
+class LevelPosition(Struct, frozen=True, kw_only=True):
+    """Place of a token in one level."""
+
+    position: Annotated[list[float], Meta(description="x, y and z.")]
+    derived: Annotated[bool, Meta(description="Whether it was derived from the embedding; else it was given.")]
+
+
 class Token(Struct, frozen=True, kw_only=True):
     """A text with its vector."""
 
@@ -144,17 +151,35 @@ class Token(Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any]
     created_at: Moment
     updated_at: Moment
+    coordinates: (
+        Annotated[dict[str, LevelPosition], Meta(description="Only if asked for with `include`.")] | UnsetType
+    ) = UNSET
+    weight: Annotated[float, Meta(description="Only with the coordinates.")] | UnsetType = UNSET
+    field_radius: Annotated[float, Meta(description="Only with the coordinates.")] | UnsetType = UNSET
+    field_strength: Annotated[float, Meta(description="Only with the coordinates.")] | UnsetType = UNSET
 
     @classmethod
-    def of(cls, point: Point, include: Include = WHOLE) -> "Token":
-        """Build from a point of the collection `tokens`, as far as these parts are wanted and were read."""
+    def of(cls, token: StoredToken, include: Parts = WHOLE) -> "Token":
+        """Build from a stored token, as far as these parts are wanted and were read."""
+        placement: dict[str, Any] = {}
+        if include.coordinates:
+            placement = {
+                "coordinates": {
+                    name: LevelPosition(position=[*axes], derived=derived)
+                    for name, (axes, derived) in token.coordinates.items()
+                },
+                "weight": token.placement.weight,
+                "field_radius": token.placement.field_radius,
+                "field_strength": token.placement.field_strength,
+            }
         return cls(
-            id=int(point.id),
-            text=point.text if include.text else None,
-            embedding=point.vector if include.vector and point.vector is not None else [],
-            metadata=dict(point.payload or {}) if include.payload else {},
-            created_at=moment(point.created_at),
-            updated_at=moment(point.updated_at),
+            id=int(token.id),
+            text=token.text if include.text else None,
+            embedding=token.vector if include.embedding and token.vector is not None else [],
+            metadata=dict(token.payload or {}) if include.metadata else {},
+            created_at=moment(token.created_at),
+            updated_at=moment(token.updated_at),
+            **placement,
         )
 
 

@@ -117,6 +117,7 @@ _TOKENS: Final = (
         summary="Get a token",
         tag="tokens",
         access=Scope.TOKENS_READ,
+        query=requests.TokenParts,
         answer=responses.Token,
         raises=(errors.PointNotFound,),
         vectors=True,

@@ -1,7 +1,7 @@
 """Handlers that find, stream and delete tokens by what they are like."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -9,13 +9,13 @@ from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters.evaluation import Filter
 from vectrograph.domain.filters.json_form import parse
 from vectrograph.domain.points import Vector
-from vectrograph.domain.queries import Include
 from vectrograph.http.context import Context, Lines
 from vectrograph.rest import requests, responses
 from vectrograph.services.points.filter_text import filter_of
-from vectrograph.services.points.token_queries import WHOLE, TokenHit, TokenQuestion
+from vectrograph.services.points.stored_tokens import WHOLE, Parts, Token
+from vectrograph.services.points.token_queries import TokenHit, TokenQuestion
 
-_PARTS: Final = ("text", "metadata", "embedding")
+_PARTS: Final = Parts._fields
 
 
 def query(context: Context, body: requests.TokenQuery) -> responses.QueryResults | Lines:
@@ -31,7 +31,7 @@ def query(context: Context, body: requests.TokenQuery) -> responses.QueryResults
     else:
         vector = context.vector("query_vector", [] if body.query_vector is None else body.query_vector)
         hits = queries.by_vectors(context.call, vector[np.newaxis], question)[0]
-    shown = [_shown(hit) for hit in hits]
+    shown = [_shown(hit, question.include) for hit in hits]
     return Lines(iter([shown])) if context.wants_lines else responses.QueryResults(results=shown)
 
 
@@ -46,14 +46,14 @@ def query_many(context: Context, body: requests.TokenQueryMany) -> responses.Que
     else:
         matrix = _matrix(context, body.query_vectors or [])
         found = queries.by_vectors(context.call, matrix, question, field="query_vectors")
-    return responses.QueryManyResults(results=[[_shown(hit) for hit in hits] for hits in found])
+    return responses.QueryManyResults(results=[[_shown(hit, question.include) for hit in hits] for hits in found])
 
 
 def export(context: Context, query: requests.Export) -> Lines:
     """Answer GET /api/v1/tokens/export."""
     include = include_of_text(query.include)
     pages = context.services.tokens.walk(context.call, filter=filter_of_text(query.filter), include=include)
-    return Lines(_tokens(page) for page in pages)
+    return Lines(_tokens(page, include) for page in pages)
 
 
 def delete_many(context: Context, body: requests.TokenDelete) -> responses.TokensDeleted:
@@ -83,25 +83,26 @@ def filter_of_text(text: str | None) -> Filter | None:
     return found
 
 
-def include_of_text(text: str | None) -> Include:
-    """Return the parts of a token that a query string names, separated by commas; all when it says nothing.
+def include_of_text(text: str | None) -> Parts:
+    """Return the parts of a token that a query string names, separated by commas; all but the coordinates when it
+    says nothing.
 
     Raises:
         InvalidArgument: there is no such part.
 
-    >>> include_of_text("text").vector
+    >>> include_of_text("text").embedding
     False
     """
     return WHOLE if text is None else include_of_parts([part.strip() for part in text.split(",") if part.strip()])
 
 
-def include_of_parts(parts: Sequence[str] | None) -> Include:
-    """Return the parts of a token that a body names; all when it says nothing.
+def include_of_parts(parts: Sequence[str] | None) -> Parts:
+    """Return the parts of a token that a body names; all but the coordinates when it says nothing.
 
     Raises:
         InvalidArgument: there is no such part.
 
-    >>> include_of_parts(["metadata"]).payload
+    >>> include_of_parts(["metadata"]).metadata
     True
     """
     if parts is None:
@@ -109,7 +110,7 @@ def include_of_parts(parts: Sequence[str] | None) -> Include:
     for part in parts:
         if part not in _PARTS:
             raise InvalidArgument.of("include", f"names {part!r}; the parts are {', '.join(_PARTS)}", "enum")
-    return Include(vector="embedding" in parts, payload="metadata" in parts, text="text" in parts)
+    return Parts(*(name in parts for name in _PARTS))
 
 
 def _question(body: requests.TokenQuery | requests.TokenQueryMany) -> TokenQuestion:
@@ -140,9 +141,11 @@ def _matrix(context: Context, given: list[requests.Embedding]) -> Vector:
         return np.array(rows, dtype=np.float32)
 
 
-def _shown(hit: TokenHit) -> responses.QueryHit:
-    return responses.QueryHit(token=responses.Token.of(hit.token), similarity=hit.similarity, distance=hit.distance)
+def _shown(hit: TokenHit, include: Parts) -> responses.QueryHit:
+    return responses.QueryHit(
+        token=responses.Token.of(hit.token, include), similarity=hit.similarity, distance=hit.distance
+    )
 
 
-def _tokens(page: Sequence[Any]) -> Iterator[responses.Token]:
-    return (responses.Token.of(point) for point in page)
+def _tokens(page: Sequence[Token], include: Parts) -> Iterator[responses.Token]:
+    return (responses.Token.of(token, include) for token in page)

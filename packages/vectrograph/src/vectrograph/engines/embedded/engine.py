@@ -22,6 +22,7 @@ from vectrograph.domain.capabilities import Capabilities, EngineLimits, Maintena
 from vectrograph.domain.collections import CollectionInfo, CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.errors import InvalidArgument, StartupError, StorageReadOnly, Unavailable
 from vectrograph.domain.filters.evaluation import NODES, Filter
+from vectrograph.domain.grid import PLACEMENT_BYTES
 from vectrograph.domain.points import (
     ChangePage,
     Delete,
@@ -75,7 +76,8 @@ CAPABILITIES: Final = Capabilities(
     limits=EngineLimits(
         max_dimension=8192,
         max_id_bytes=512,
-        max_payload_bytes=1 << 20,
+        # Metadata of the largest size that services allow by default, and a placement beside them.
+        max_payload_bytes=(1 << 20) + PLACEMENT_BYTES,
         max_text_bytes=1 << 20,
         max_batch=10_000,
         max_k=10_000,

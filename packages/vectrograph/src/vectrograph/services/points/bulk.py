@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from vectrograph.domain.collections import TOKENS_COLLECTION
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters.evaluation import Filter, refuse_unconditional
 from vectrograph.domain.limits import Limits
@@ -13,6 +14,7 @@ from vectrograph.services.call import Call
 from vectrograph.services.limits.cost import check_filter_cost
 from vectrograph.services.limits.filter_turns import FilterTurns
 from vectrograph.services.points.field_names import renaming_fields
+from vectrograph.services.points.placed_writes import with_placements
 
 # Points of a page when the request names no limit.
 DEFAULT_PAGE = 100
@@ -120,6 +122,8 @@ class Bulk:
         ref = call.require_collection(collection, "write")
         if not points:
             raise InvalidArgument.of("points", "at least one point is required", "too_short")
+        if collection == TOKENS_COLLECTION:
+            points = with_placements(points)
         cost = check_filter_cost(condition.if_match, self._engine, ref, self._limits, points=len(points))
         with self._turns.turn(call, cost), renaming_fields(sequence="points"):
             written = self._engine.write(

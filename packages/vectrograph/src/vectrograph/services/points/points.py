@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from vectrograph.domain.collections import TOKENS_COLLECTION
 from vectrograph.domain.errors import InvalidArgument, PointNotFound
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.points import KEEP, Delete, IdempotencyKey, Point, Put
@@ -11,6 +12,7 @@ from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.call import Call
 from vectrograph.services.limits.validation import validate_text
 from vectrograph.services.points.field_names import renaming_fields
+from vectrograph.services.points.placed_writes import with_placements
 
 
 class Points:
@@ -46,6 +48,8 @@ class Points:
         for position, point in enumerate(points):
             if point.text is not None and point.text is not KEEP:
                 validate_text(point.text, ("points", position, "text"), self._limits)
+        if collection == TOKENS_COLLECTION:
+            points = with_placements(points)
         if points:
             with renaming_fields(sequence="points"):
                 self._engine.write(

@@ -12,7 +12,7 @@ from vectrograph.domain.embedder import Embedder
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters.evaluation import Filter
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.points import MAX_SERIAL_ID, Point, Vector
+from vectrograph.domain.points import MAX_SERIAL_ID, Vector
 from vectrograph.domain.queries import DenseLeg, Include, SearchRequest
 from vectrograph.engines.base import Engine
 from vectrograph.services.call import Call
@@ -20,9 +20,9 @@ from vectrograph.services.limits.cost import answer_limit, check_answer_size, ch
 from vectrograph.services.limits.filter_turns import FilterTurns
 from vectrograph.services.limits.validation import validate_batch, validate_texts, validate_top_k
 from vectrograph.services.points.field_names import renaming_fields
+from vectrograph.services.points.stored_tokens import WHOLE, Parts, Token
 from vectrograph.services.points.token_changes import missing_token
 
-WHOLE: Final = Include(vector=True, payload=True, text=True)
 _VECTOR_ONLY: Final = Include(vector=True, payload=False, text=False)
 # Room for the rounding of 1 − (1 − score); the exact comparison with the threshold follows.
 _ROUNDING: Final = 1e-12
@@ -32,7 +32,7 @@ _ROUNDING: Final = 1e-12
 class TokenHit:
     """A token near a query: `distance` is 1 − cosine, `similarity` is 1 − distance."""
 
-    token: Point
+    token: Token
     similarity: float
     distance: float
 
@@ -53,7 +53,7 @@ class TokenQuestion:
     offset: int = 0
     threshold: float | None = None
     filter: Filter | None = None
-    include: Include = WHOLE
+    include: Parts = WHOLE
 
 
 class TokenQueries:
@@ -120,7 +120,7 @@ class TokenQueries:
         if threshold is not None and not math.isfinite(threshold):
             raise InvalidArgument.of("threshold", "must be a finite number", "finite_number")
         top_k = validate_top_k(question.top_k, self._limits, queries=len(vectors))
-        asked = question.include
+        asked = question.include.include
         dimension = vectors.shape[-1] if asked.vector else 0
         check_answer_size(top_k * len(vectors), dimension, self._limits)
         whole = question.filter is not None
@@ -142,14 +142,18 @@ class TokenQueries:
             offset=0 if spare else question.offset,
             filter=question.filter,
             max_score=None if threshold is None else 1.0 - threshold + _ROUNDING,
-            include=question.include,
+            include=asked,
             max_bytes=answer_limit(k * len(vectors), dimension, self._limits),
         )
         with self._turns.turn(call, filter_cost):
             results = self._engine.search(ref, request, deadline=call.deadline)
         answers = []
         for result in results:
-            hits = [TokenHit(hit.point, 1.0 - hit.score, hit.score) for hit in result.hits if hit.point.id != without]
+            hits = [
+                TokenHit(Token.of(hit.point), 1.0 - hit.score, hit.score)
+                for hit in result.hits
+                if hit.point.id != without
+            ]
             if spare:
                 hits = hits[question.offset : question.offset + top_k]
             answers.append(hits if threshold is None else [hit for hit in hits if hit.similarity >= threshold])

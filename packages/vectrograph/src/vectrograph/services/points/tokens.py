@@ -12,6 +12,7 @@ from vectrograph.domain.collections import DEFAULT_TENANT, TOKENS_COLLECTION, Co
 from vectrograph.domain.embedder import Embedder
 from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters.evaluation import Filter, refuse_unconditional
+from vectrograph.domain.grid import UNCHANGED, PlacementChange
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.points import (
     KEEP,
@@ -22,11 +23,10 @@ from vectrograph.domain.points import (
     Keep,
     OutcomeStatus,
     Payload,
-    Point,
     Put,
     Vector,
 )
-from vectrograph.domain.queries import Include, Order, ScrollRequest
+from vectrograph.domain.queries import Order, ScrollRequest
 from vectrograph.engines.base import Engine
 from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.call import Call
@@ -34,8 +34,10 @@ from vectrograph.services.limits.cost import check_filter_cost
 from vectrograph.services.limits.filter_turns import FilterTurns
 from vectrograph.services.limits.validation import validate_batch, validate_text
 from vectrograph.services.points.field_names import renaming_fields
+from vectrograph.services.points.placed_writes import new_placement, payloads_to_write
+from vectrograph.services.points.stored_tokens import WHOLE, Parts, Token, tokens_of
 from vectrograph.services.points.token_changes import TokenChange, TokenChanges, missing_token
-from vectrograph.services.points.token_queries import WHOLE, TokenHit, TokenQueries, TokenQuestion
+from vectrograph.services.points.token_queries import TokenHit, TokenQueries, TokenQuestion
 from vectrograph.services.points.tokens_collection import ensure_tokens
 
 _RENAMED: Final = {"vector": "embedding", "payload": "metadata"}
@@ -43,18 +45,23 @@ _RENAMED: Final = {"vector": "embedding", "payload": "metadata"}
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """A token to be made: a text, or an embedding, or both (then the embedding is taken as it is)."""
+    """A token to be made: a text, or an embedding, or both (then the embedding is taken as it is).
+
+    Attributes:
+        placement: its place in the levels of Grid, as far as it is given.
+    """
 
     text: str | None
     metadata: Payload | None = None
     embedding: Vector | None = None
+    placement: PlacementChange = UNCHANGED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenPage:
     """One page of all tokens, ascending by id."""
 
-    tokens: list[Point]
+    tokens: list[Token]
     total: int
     limit: int
     offset: int
@@ -101,8 +108,9 @@ class Tokens:
         metadata: Payload | None = None,
         embedding: Vector | None = None,
         *,
+        placement: PlacementChange = UNCHANGED,
         idempotency: IdempotencyKey | None = None,
-    ) -> Point:
+    ) -> Token:
         """Store one token under the next number, embedding its text unless an embedding is given.
 
         Args:
@@ -110,21 +118,22 @@ class Tokens:
             text: what the token says.
             metadata: any JSON object.
             embedding: float32, shape (dimension,).
+            placement: its place in the levels of Grid, as far as it is given.
             idempotency: the request's own name; a repeat under it gives the first answer again and stores nothing.
 
         Raises:
             PermissionDenied: tokens:write is missing.
-            InvalidArgument: the text is empty or too long, or the embedding is not acceptable.
+            InvalidArgument: the text is empty or too long, or the embedding or placement is not acceptable.
             TooLarge: the metadata is over its limit.
             IdempotencyConflict: the name was used for another request.
         """
         ref = call.require_collection(TOKENS_COLLECTION, "write")
         with renaming_fields(_RENAMED):
-            return self._create(call, ref, [NewToken(text, metadata, embedding)], idempotency)[0]
+            return self._create(call, ref, [NewToken(text, metadata, embedding, placement)], idempotency)[0]
 
     def create_many(
         self, call: Call, items: Sequence[NewToken], *, idempotency: IdempotencyKey | None = None
-    ) -> list[Point]:
+    ) -> list[Token]:
         """Store all of the tokens or none, in one write, under rising numbers in the order given.
 
         Raises:
@@ -140,18 +149,18 @@ class Tokens:
         with renaming_fields(_RENAMED, sequence="tokens"):
             return self._create(call, ref, items, idempotency)
 
-    def get(self, call: Call, token_id: int) -> Point:
-        """Return one token, whole.
+    def get(self, call: Call, token_id: int, *, include: Parts = WHOLE) -> Token:
+        """Return one token, with these parts.
 
         Raises:
             PermissionDenied: tokens:read is missing.
             PointNotFound: there is none of that number.
         """
         ref = call.require_collection(TOKENS_COLLECTION, "read")
-        return self._read(ref, _point_id(token_id))
+        return self._read(ref, _point_id(token_id), include)
 
     def list(
-        self, call: Call, limit: int, offset: int, *, filter: Filter | None = None, include: Include = WHOLE
+        self, call: Call, limit: int, offset: int, *, filter: Filter | None = None, include: Parts = WHOLE
     ) -> TokenPage:
         """Return one page of the tokens, ascending by id; past the end it is empty.
 
@@ -175,7 +184,7 @@ class Tokens:
             raise InvalidArgument.of("offset", f"is {offset} and must be from 0 to {MAX_SERIAL_ID}", "out_of_range")
         most = self._limits.max_answer_bytes
         request = ScrollRequest(
-            limit=limit, offset=offset, order=Order(key="id"), filter=filter, include=include, max_bytes=most
+            limit=limit, offset=offset, order=Order(key="id"), filter=filter, include=include.include, max_bytes=most
         )
         with self._turns.turn(call, check_filter_cost(filter, self._engine, ref, self._limits)):
             page = self._engine.scroll(ref, request, deadline=call.deadline)
@@ -183,7 +192,7 @@ class Tokens:
                 # Who steps by offsets would lose what a shorter page leaves out.
                 raise answer_too_large("limit", most, most)
             total = self._engine.count(ref, filter, deadline=call.deadline)
-        return TokenPage(tokens=[*page.points], total=total, limit=limit, offset=offset)
+        return TokenPage(tokens=tokens_of(page.points), total=total, limit=limit, offset=offset)
 
     def update(
         self,
@@ -193,8 +202,9 @@ class Tokens:
         text: str | Keep | None = KEEP,
         embedding: Vector | Keep | None = KEEP,
         metadata: Payload | Keep | None = KEEP,
-    ) -> Point:
-        """Change parts of a token; KEEP leaves a part alone, and all three KEEP changes nothing.
+        placement: PlacementChange = UNCHANGED,
+    ) -> Token:
+        """Change parts of a token; KEEP leaves a part alone, and a change of nothing only reads.
 
         New text is embedded again unless an embedding is given. `text=None` clears the text and keeps the embedding,
         `metadata` replaces the metadata whole and None clears it. `embedding=None` gives up an embedding that was set
@@ -208,12 +218,14 @@ class Tokens:
             Conflict: others kept changing the token while this change was tried.
         """
         ref = call.require_collection(TOKENS_COLLECTION, "write")
-        change = TokenChange(text=text, embedding=embedding, payload={} if metadata is None else metadata)
+        change = TokenChange(
+            text=text, embedding=embedding, metadata={} if metadata is None else metadata, placement=placement
+        )
         if change.text is not KEEP and change.text is not None:
             validate_text(change.text, "text", self._limits)
         point_id = _point_id(token_id)
         if change.is_empty:
-            return self._read(ref, point_id)
+            return self._read(ref, point_id, WHOLE)
         with renaming_fields(_RENAMED):
             return self._changes.apply(ref, point_id, change, call.deadline)
 
@@ -272,8 +284,8 @@ class Tokens:
         return DeletedTokens(deleted, ())
 
     def walk(
-        self, call: Call, *, filter: Filter | None = None, include: Include = WHOLE, page_size: int = 500
-    ) -> Iterator[builtins.list[Point]]:
+        self, call: Call, *, filter: Filter | None = None, include: Parts = WHOLE, page_size: int = 500
+    ) -> Iterator[builtins.list[Token]]:
         """Yield all tokens in ascending id, a page at a time; one present throughout comes exactly once.
 
         Raises:
@@ -287,8 +299,8 @@ class Tokens:
             return self._pages(call, ref, filter, include, page_size, cost)
 
     def _pages(
-        self, call: Call, ref: CollectionRef, filter: Filter | None, include: Include, page_size: int, cost: int
-    ) -> Iterator[builtins.list[Point]]:
+        self, call: Call, ref: CollectionRef, filter: Filter | None, include: Parts, page_size: int, cost: int
+    ) -> Iterator[builtins.list[Token]]:
         cursor: str | None = None
         while True:
             request = ScrollRequest(
@@ -296,13 +308,13 @@ class Tokens:
                 order=Order(key="id"),
                 cursor=cursor,
                 filter=filter,
-                include=include,
+                include=include.include,
                 max_bytes=self._limits.max_answer_bytes,
             )
             with self._turns.turn(call, cost):
                 page = self._engine.scroll(ref, request, deadline=call.deadline)
             if page.points:
-                yield [*page.points]
+                yield tokens_of(page.points)
             cursor = page.cursor
             if cursor is None:
                 return
@@ -331,7 +343,7 @@ class Tokens:
         ref: CollectionRef,
         items: Sequence[NewToken],
         idempotency: IdempotencyKey | None,
-    ) -> builtins.list[Point]:
+    ) -> builtins.list[Token]:
         # Before the texts are embedded; the engine looks at the rest.
         for position, item in enumerate(items):
             if item.text is not None:
@@ -340,15 +352,15 @@ class Tokens:
                 raise InvalidArgument.of(
                     ("ops", position, "text"), "is missing; send a text, or an embedding, or both", "missing"
                 )
+        placements = [new_placement(item.metadata, item.placement, ("ops", n)) for n, item in enumerate(items)]
+        payloads, limits = payloads_to_write([item.metadata or {} for item in items], placements, self._limits)
         puts = [
-            Put(id=None, vector=vector, payload=item.metadata or {}, text=item.text)
-            for item, vector in zip(items, self._vectors(items), strict=True)
+            Put(id=None, vector=vector, payload=payload, text=item.text)
+            for item, payload, vector in zip(items, payloads, self._vectors(items), strict=True)
         ]
-        written = self._engine.write(
-            ref, puts, idempotency=idempotency, deadline=call.deadline, limits=self._limits.write
-        )
+        written = self._engine.write(ref, puts, idempotency=idempotency, deadline=call.deadline, limits=limits)
         return [
-            Point(
+            Token(
                 id=outcome.id,
                 vector=put.vector,
                 payload=item.metadata or {},
@@ -357,8 +369,9 @@ class Tokens:
                 updated_at=written.at,
                 version=outcome.version,
                 created_seq=outcome.version,
+                placement=placement,
             )
-            for item, put, outcome in zip(items, puts, written.outcomes, strict=True)
+            for item, put, placement, outcome in zip(items, puts, placements, written.outcomes, strict=True)
         ]
 
     def _vectors(self, items: Sequence[NewToken]) -> builtins.list[Vector]:
@@ -366,11 +379,11 @@ class Tokens:
         embedded = iter(self._embedder.embed(texts) if texts else ())
         return [next(embedded) if item.embedding is None else item.embedding for item in items]
 
-    def _read(self, ref: CollectionRef, point_id: str) -> Point:
-        point = self._engine.get(ref, [point_id], include=WHOLE)[0]
+    def _read(self, ref: CollectionRef, point_id: str, include: Parts) -> Token:
+        point = self._engine.get(ref, [point_id], include=include.include)[0]
         if point is None:
             raise missing_token(point_id)
-        return point
+        return Token.of(point)
 
 
 def _point_id(token_id: int) -> str:
