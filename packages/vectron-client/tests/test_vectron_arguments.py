@@ -167,7 +167,7 @@ def test_a_point_that_fits_no_message_is_named() -> None:
         (None, None, "host must be an address"),
         ("http://localhost:8081", None, "without a scheme"),
         ("local host:8081", None, "without a scheme"),
-        ("localhost:8081", 7, "api_key must be text"),
+        ("localhost:8081", 7, "api_key must be a string"),
         ("localhost:8081", "key\n", "api_key must be text of visible ASCII characters"),
         ("localhost:8081", "schlüssel", "api_key must be text of visible ASCII characters"),
     ],
