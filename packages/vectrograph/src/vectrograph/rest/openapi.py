@@ -40,7 +40,7 @@ _TAGS: Final = (
     ("system", "What the server says about itself."),
 )
 _PATH_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "token_id": {"schema": {"type": "integer"}, "description": "Number of a token.", "example": 7},
+    "token_id": {"schema": {"type": "integer"}, "description": "Id of a token.", "example": 7},
     "key_id": {
         "schema": {"type": "string", "minLength": 1},
         "description": "Id of an API key.",

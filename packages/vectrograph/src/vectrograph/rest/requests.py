@@ -12,25 +12,25 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 if TYPE_CHECKING:
     Embedding = list[float] | int  # a number of a row in the structs of `vector_bodies`
 else:
-    Embedding = Annotated[list[float], Meta(description="Finite numbers, as many as the collection has dimensions.")]
+    Embedding = Annotated[list[float], Meta(description="Finite numbers; as many as the dimension of the collection.")]
 Metadata = Annotated[dict[str, Any], Meta(description="Any JSON object.")]
 Text = Annotated[str, Meta(description="The text; at most `max_text_bytes` of UTF-8.")]
 Scopes = Annotated[
     list[str],
-    Meta(description="Null: the creator's, less key and administration scopes; never wider than the creator's."),
+    Meta(description="Null: the creator's, except key and administration scopes. Never more than the creator's."),
 ]
-Limit = Annotated[int, Meta(description="How many items; 100, or `max_page` if that is less, unless given.")]
+Limit = Annotated[int, Meta(description="Maximum number of items. Default: 100, or `max_page` if that is less.")]
 Secret = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 
 FilterDocument = Annotated[
-    dict[str, Any], Meta(description="Which tokens, by their metadata: one operator per object.")
+    dict[str, Any], Meta(description="Filter on the metadata of tokens: one operator per object.")
 ]
 Part = Literal["text", "metadata", "embedding", "coordinates"]
 Parts = Annotated[
     list[Part],
     Meta(
-        description="Parts of each token to send, others are null, empty or absent. If absent: text, metadata and "
+        description="Parts of each token to return; the others are null, empty or absent. Default: text, metadata and "
         "embedding."
     ),
 ]
@@ -42,12 +42,12 @@ Coordinates = Annotated[
         "derived from the embedding."
     ),
 ]
-Weight = Annotated[float, Meta(description="From 0 to 1; 0.5 unless given.")]
-FieldRadius = Annotated[float, Meta(description="Distance at which the token's influence ends; 1 unless given.")]
-FieldStrength = Annotated[float, Meta(description="Influence at the token's own place, from 0 to 1; 1 unless given.")]
-TopK = Annotated[int, Meta(description="How many hits; 0 means `default_top_k`.")]
-Threshold = Annotated[float, Meta(description="Least similarity of a hit, itself included.")]
-Offset = Annotated[int, Meta(description="How many hits to skip, nearest first.")]
+Weight = Annotated[float, Meta(description="From 0 to 1. Default: 0.5.")]
+FieldRadius = Annotated[float, Meta(description="Distance at which the token's influence ends. Default: 1.")]
+FieldStrength = Annotated[float, Meta(description="Influence at the token's own position, from 0 to 1. Default: 1.")]
+TopK = Annotated[int, Meta(description="Maximum number of hits; 0 means `default_top_k`.")]
+Threshold = Annotated[float, Meta(description="Minimum similarity of a hit (inclusive).")]
+Offset = Annotated[int, Meta(description="Number of nearest hits to skip.")]
 
 
 class _Credentials(Struct, frozen=True, kw_only=True):
@@ -127,7 +127,7 @@ class TokenQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     query_vector: Embedding | None = None
     text: Text | None = None
-    token_id: Annotated[int, Meta(description="Number of a token.")] | None = None
+    token_id: Annotated[int, Meta(description="Id of a token.")] | None = None
     top_k: TopK | None = None
     threshold: Threshold | None = None
     filter: FilterDocument | None = None
@@ -150,7 +150,7 @@ class TokenQueryMany(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class TokenDelete(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Tokens to delete: by their ids, or all that a filter matches."""
 
-    ids: Annotated[list[int], Meta(description="At most `max_batch` numbers of tokens.")] | None = None
+    ids: Annotated[list[int], Meta(description="At most `max_batch` ids of tokens.")] | None = None
     filter: FilterDocument | None = None
 
 
@@ -166,15 +166,17 @@ class ApiKeyCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     name: str
     scopes: Scopes | None = None
     expires_in_days: Annotated[int, Meta(description="Null: never expires.")] | None = None
-    collections: Annotated[list[str], Meta(description="The only ones it reaches. Null: all.")] | None = None
-    rate_limit: Annotated[int, Meta(description="Requests a second. Null: what everyone may.")] | None = None
+    collections: Annotated[list[str], Meta(description="Collections that the key can access. Null: all.")] | None = None
+    rate_limit: Annotated[int, Meta(description="Requests per second. Null: the limit of the server.")] | None = None
 
 
 class ApiKeyRotate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rotation of a key: the old one ends at once, or after a time in seconds or in hours."""
 
-    overlap_seconds: Annotated[int, Meta(description="How long the old key works on; 0 to 604800.")] | None = None
-    overlap_hours: Annotated[int, Meta(description="The same in hours; 0 to 720.")] | None = None
+    overlap_seconds: (
+        Annotated[int, Meta(description="Seconds for which the old key stays valid; 0 to 604800.")] | None
+    ) = None
+    overlap_hours: Annotated[int, Meta(description="Hours for which the old key stays valid; 0 to 720.")] | None = None
 
 
 class UserCreate(_Credentials, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -185,7 +187,7 @@ class UserCreate(_Credentials, frozen=True, kw_only=True, forbid_unknown_fields=
     role: Annotated[str, Meta(description="admin, developer, viewer or bot.")]
     email: str | None = None
     full_name: str | None = None
-    tenant: Annotated[str, Meta(description="Null: the creator's.")] | None = None
+    tenant: Annotated[str, Meta(description="Null: the tenant of the creator.")] | None = None
 
 
 class UserRole(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -204,32 +206,32 @@ class AuditPage(Struct, frozen=True, kw_only=True):
     """Part of the audit record, from the query string."""
 
     before: Annotated[int, Meta(description="Only entries with a smaller number.")] | None = None
-    limit: Annotated[int, Meta(description="How many entries, 1 to 1,000.")] = 100
+    limit: Annotated[int, Meta(description="Maximum number of entries, 1 to 1,000.")] = 100
 
 
 class Page(Struct, frozen=True, kw_only=True):
     """Part of a list, from the query string."""
 
     limit: (
-        Annotated[int, Meta(description="How many items; 100, or `max_page` if that is less, unless given.")]
+        Annotated[int, Meta(description="Maximum number of items. Default: 100, or `max_page` if that is less.")]
         | UnsetType
     ) = UNSET
-    offset: Annotated[int, Meta(description="How many items to skip.")] = 0
-    filter: Annotated[str, Meta(description="Which tokens, by their metadata: a filter as JSON text.")] | None = None
-    include: Annotated[str, Meta(description="Parts of each token to send, separated by commas.")] | None = None
+    offset: Annotated[int, Meta(description="Number of items to skip.")] = 0
+    filter: Annotated[str, Meta(description="Filter on the metadata of tokens, as a JSON string.")] | None = None
+    include: Annotated[str, Meta(description="Parts of each token to return, separated by commas.")] | None = None
 
 
 class TokenParts(Struct, frozen=True, kw_only=True):
     """Parts of one token to send, from the query string."""
 
-    include: Annotated[str, Meta(description="Parts of the token to send, separated by commas.")] | None = None
+    include: Annotated[str, Meta(description="Parts of the token to return, separated by commas.")] | None = None
 
 
 class Export(Struct, frozen=True, kw_only=True):
     """Tokens to send, and parts of each, from the query string."""
 
-    filter: Annotated[str, Meta(description="Which tokens, by their metadata: a filter as JSON text.")] | None = None
-    include: Annotated[str, Meta(description="Parts of each token to send, separated by commas.")] | None = None
+    filter: Annotated[str, Meta(description="Filter on the metadata of tokens, as a JSON string.")] | None = None
+    include: Annotated[str, Meta(description="Parts of each token to return, separated by commas.")] | None = None
 
 
 Row = Annotated[int, Meta(ge=0, description="Number of a row of the frame.")]

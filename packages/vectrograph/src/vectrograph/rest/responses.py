@@ -47,7 +47,7 @@ class User(Struct, frozen=True, kw_only=True):
     role: str
     scopes: list[str]
     disabled: bool
-    tenant: Annotated[str, Meta(description="Whose collections the account sees.")]
+    tenant: Annotated[str, Meta(description="Tenant whose collections the account can access.")]
     created_at: Moment
 
     @classmethod
@@ -80,7 +80,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
     at: Moment
     tenant: str
     actor: Annotated[str, Meta(description="Id of the account; empty for an anonymous caller.")]
-    key_id: Annotated[str, Meta(description="The API key that was used; null for a login.")] | None
+    key_id: Annotated[str, Meta(description="Id of the API key that was used; null for a login.")] | None
     action: str
     target: str
     outcome: Annotated[str, Meta(description="ok, or the code of the error.")]
@@ -202,7 +202,7 @@ class QueryHit(Struct, frozen=True, kw_only=True):
     """A token and how near it is."""
 
     token: Token
-    similarity: Annotated[float, Meta(description="Cosine similarity, 1 for the same direction.")]
+    similarity: Annotated[float, Meta(description="Cosine similarity; 1 for the same direction.")]
     distance: Annotated[float, Meta(description="1 - similarity; lower is closer.")]
 
 
@@ -221,8 +221,8 @@ class QueryManyResults(Struct, frozen=True, kw_only=True):
 class TokensDeleted(Struct, frozen=True, kw_only=True):
     """Outcome of a request to delete many."""
 
-    deleted: Annotated[int, Meta(description="Tokens that existed and are gone now.")]
-    missing: Annotated[list[int], Meta(description="Numbers asked for that no token has.")]
+    deleted: Annotated[int, Meta(description="Number of deleted tokens.")]
+    missing: Annotated[list[int], Meta(description="Requested ids that do not exist.")]
 
 
 class Embeddings(Struct, frozen=True, kw_only=True):
@@ -243,9 +243,9 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     created_at: Moment
     expires_at: Moment | None
     last_used_at: Moment | None
-    is_active: Annotated[bool, Meta(description="Neither revoked nor expired.")]
-    collections: Annotated[list[str], Meta(description="The only ones it reaches; null means all.")] | None
-    rate_limit: Annotated[int, Meta(description="Requests a second; null means what everyone may.")] | None
+    is_active: Annotated[bool, Meta(description="True if the key is neither revoked nor expired.")]
+    collections: Annotated[list[str], Meta(description="Collections that the key can access; null means all.")] | None
+    rate_limit: Annotated[int, Meta(description="Requests per second; null means the limit of the server.")] | None
 
     @classmethod
     def of(cls, record: ApiKeyRecord) -> "ApiKey":
@@ -288,7 +288,9 @@ class Health(Struct, frozen=True, kw_only=True):
     version: str
     uptime_seconds: float
     timestamp: Moment
-    quarantined: Annotated[int, Meta(description="Collections set aside because of damage; status names them.")]
+    quarantined: Annotated[
+        int, Meta(description="Number of collections quarantined because of damage; status names them.")
+    ]
 
 
 class Status(Struct, frozen=True, kw_only=True):
@@ -296,16 +298,16 @@ class Status(Struct, frozen=True, kw_only=True):
 
     status: str
     api_version: Annotated[str, Meta(description="Version of the server.")]
-    runtime_version: Annotated[str, Meta(description="Version of Python under it.")]
+    runtime_version: Annotated[str, Meta(description="Version of Python.")]
     tokens_count: int
     collections_count: int
     uptime_seconds: float
     memory_usage_mb: Annotated[float, Meta(description="Resident memory in MiB.")]
-    requests_total: Annotated[int, Meta(description="Since the start, over all transports.")]
+    requests_total: Annotated[int, Meta(description="Number of requests since the start, over all transports.")]
     engine: str
     engine_versions: dict[str, str]
-    quarantined: Annotated[dict[str, str], Meta(description="Damaged collection to what is wrong with it.")]
-    unchecked: Annotated[int, Meta(description="Collections not yet looked through for damage since the start.")]
+    quarantined: Annotated[dict[str, str], Meta(description="Damaged collections, each with the reason.")]
+    unchecked: Annotated[int, Meta(description="Number of collections not checked for damage since the start.")]
 
 
 class LimitsAdvertised(Struct, frozen=True, kw_only=True):
@@ -331,7 +333,10 @@ class LimitsAdvertised(Struct, frozen=True, kw_only=True):
     max_tenant_collections: int
     embedding_model: str
     embedding_dimension: int
-    vector_media_type: Annotated[str, Meta(description="What bodies with vectors can be besides JSON; see the docs.")]
+    vector_media_type: Annotated[
+        str,
+        Meta(description="Media type of vector frames, an alternative to JSON for bodies with vectors; see the docs."),
+    ]
 
 
 class Liveness(Struct, frozen=True, kw_only=True):

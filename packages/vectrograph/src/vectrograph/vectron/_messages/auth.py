@@ -40,14 +40,14 @@ class UserProfile(Message, frozen=True, kw_only=True):
 class APIKey(Message, frozen=True, kw_only=True):
     """An API key without its secret."""
 
-    key_prefix: Annotated[str, Meta(description="The first characters of the key; names it wherever a key's id is asked for.")]
+    key_prefix: Annotated[str, Meta(description="The first characters of the key; used wherever an id of a key is needed.")]
     user_id: str
     created_at: Annotated[SentInt64, Meta(description="Unix seconds.")]
     name: str
 
 
 class RegisterUserRequest(Secret, frozen=True, kw_only=True):
-    """The email and password of an account to be made."""
+    """The email and password of a new account."""
 
     email: str = ""
     password: Annotated[str, Meta(description="8 to 128 bytes with three of: upper case, lower case, digit, other.")] = ""
@@ -67,7 +67,7 @@ class LoginRequest(Secret, frozen=True, kw_only=True):
 
 
 class LoginResponse(Secret, frozen=True, kw_only=True):
-    """A JWT for 24 hours, and the account that it stands for."""
+    """A JWT for 24 hours, and its account."""
 
     jwt_token: str
     user: UserProfile
@@ -93,17 +93,17 @@ class UpdateUserProfileResponse(Secret, frozen=True, kw_only=True):
     """The account after the change."""
 
     user: UserProfile
-    jwt_token: Annotated[str, Meta(description="A new JWT when the call came with one from Login, else empty.")]
+    jwt_token: Annotated[str, Meta(description="A new JWT if the call was made with one from Login, otherwise empty.")]
 
 
 class DeleteUserRequest(Secret, frozen=True, kw_only=True):
-    """The caller's password, which confirms the removal."""
+    """The caller's password, to confirm the deletion."""
 
     password: str = ""
 
 
 class DeleteUserResponse(Message, frozen=True, kw_only=True):
-    """Confirmation that the account was removed."""
+    """Confirmation that the account was deleted."""
 
     success: bool
 
@@ -120,13 +120,13 @@ class RefreshTokenResponse(Secret, frozen=True, kw_only=True):
 
 
 class CreateAPIKeyRequest(Message, frozen=True, kw_only=True):
-    """The API key to make."""
+    """The API key to create."""
 
     name: Annotated[str, Meta(description="1 to 50 letters, digits, spaces, hyphens and underscores.")] = ""
 
 
 class CreateAPIKeyResponse(Secret, frozen=True, kw_only=True):
-    """The whole key, shown here and nowhere else."""
+    """The whole key, which is only in this response."""
 
     full_key: str
     key_info: APIKey
@@ -137,19 +137,19 @@ class ListAPIKeysRequest(Message, frozen=True, kw_only=True):
 
 
 class ListAPIKeysResponse(Message, frozen=True, kw_only=True):
-    """API keys in force, newest first."""
+    """Valid API keys, newest first."""
 
     keys: list[APIKey]
 
 
 class DeleteAPIKeyRequest(Message, frozen=True, kw_only=True):
-    """The API key to remove."""
+    """The API key to delete."""
 
     key_prefix: str = ""
 
 
 class DeleteAPIKeyResponse(Message, frozen=True, kw_only=True):
-    """Confirmation that the key was removed."""
+    """Confirmation that the key was deleted."""
 
     success: bool
 
@@ -161,7 +161,7 @@ class ValidateAPIKeyRequest(Secret, frozen=True, kw_only=True):
 
 
 class ValidateAPIKeyResponse(Message, frozen=True, kw_only=True):
-    """The account and the prefix of a key that holds; empty for one that does not."""
+    """The account and the prefix of a valid key; empty for an invalid one."""
 
     valid: bool
     user_id: str
@@ -176,13 +176,13 @@ class CreateSDKJWTRequest(Message, frozen=True, kw_only=True):
 
 
 class CreateSDKJWTResponse(Secret, frozen=True, kw_only=True):
-    """A JWT for 7 days that stands for the key."""
+    """A JWT for 7 days that represents the key."""
 
     sdk_jwt: str
 
 
 class GetAuthDetailsForSDKRequest(Message, frozen=True, kw_only=True):
-    """The API key that is asked about."""
+    """The API key to look up."""
 
     api_key_id: Annotated[str, Meta(description="The key's prefix.")] = ""
 
@@ -192,4 +192,4 @@ class GetAuthDetailsForSDKResponse(Message, frozen=True, kw_only=True):
 
     user_id: str
     plan: Plan
-    success: Annotated[bool, Meta(description="False, and nothing else set, for a key that does not exist and for one that is not the caller's.")]
+    success: Annotated[bool, Meta(description="False, with no other field set, for a key that does not exist or is not the caller's.")]

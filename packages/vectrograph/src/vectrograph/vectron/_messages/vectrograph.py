@@ -15,7 +15,7 @@ class SearchBatchRequest(Message, frozen=True, kw_only=True):
 
     collection: str = ""
     vectors: Annotated[Bytes, Meta(description="All query vectors one after the other, little-endian 32-bit floats.")] = b""
-    queries: Annotated[UInt32, Meta(description="How many query vectors there are.")] = 0
+    queries: Annotated[UInt32, Meta(description="Number of query vectors.")] = 0
     top_k: Annotated[UInt32, Meta(description="Per query; 0 means 10.")] = 0
     include_vectors: bool = False
     omit_payload: bool = False
@@ -23,13 +23,13 @@ class SearchBatchRequest(Message, frozen=True, kw_only=True):
     exact: bool = False
     ef: UInt32 = 0
     timeout_ms: UInt32 = 0
-    json_payload: Annotated[bool, Meta(description="Sends payloads as payload_json alone.")] = False
+    json_payload: Annotated[bool, Meta(description="Returns payloads only as payload_json.")] = False
 
 
 class SearchBatchResponse(Message, frozen=True, kw_only=True):
-    """The answers to a batch of searches."""
+    """The results of a batch of searches."""
 
-    responses: Annotated[list[vectron.SearchResponse], Meta(description="One for each query, in their order.")]
+    responses: Annotated[list[vectron.SearchResponse], Meta(description="One for each query, in the same order.")]
 
 
 class ScrollRequest(Message, frozen=True, kw_only=True):
@@ -37,20 +37,20 @@ class ScrollRequest(Message, frozen=True, kw_only=True):
 
     collection: str = ""
     limit: Annotated[UInt32, Meta(description="0 means 100.")] = 0
-    cursor: Annotated[str, Meta(description="Of the page before; empty for the first.")] = ""
+    cursor: Annotated[str, Meta(description="Cursor of the previous page; empty for the first page.")] = ""
     filter_json: str = ""
     order_by: Annotated[str, Meta(description="id, created or updated; empty means id.")] = ""
     descending: bool = False
     include_vectors: bool = False
     omit_payload: bool = False
-    json_payload: Annotated[bool, Meta(description="Sends payloads as payload_json alone.")] = False
+    json_payload: Annotated[bool, Meta(description="Returns payloads only as payload_json.")] = False
 
 
 class ScrollResponse(Message, frozen=True, kw_only=True):
     """A page of points."""
 
-    points: Annotated[list[vectron.PointResponse], Meta(description="May be fewer than asked for although there are more: points are added while they fit into max_answer_bytes.")]
-    cursor: Annotated[str, Meta(description="Empty when there is nothing more.")]
+    points: Annotated[list[vectron.PointResponse], Meta(description="May be fewer than `limit` although there are more: a page ends before it exceeds max_answer_bytes.")]
+    cursor: Annotated[str, Meta(description="Empty after the last page.")]
 
 
 class CountRequest(Message, frozen=True, kw_only=True):
@@ -67,25 +67,25 @@ class CountResponse(Message, frozen=True, kw_only=True):
 
 
 class DeleteWhereRequest(Message, frozen=True, kw_only=True):
-    """The points to remove."""
+    """The points to delete."""
 
     collection: str = ""
-    filter_json: Annotated[str, Meta(description="Required, so that forgetting it does not empty the collection.")] = ""
+    filter_json: Annotated[str, Meta(description="Required, so that a missing filter cannot delete all points.")] = ""
 
 
 class DeleteWhereResponse(Message, frozen=True, kw_only=True):
-    """The number of points that were removed."""
+    """The number of deleted points."""
 
     deleted: SentInt64
 
 
 class UpsertIfRequest(Message, frozen=True, kw_only=True):
-    """Points to store where a condition holds."""
+    """Points to store if a condition holds."""
 
     collection: str = ""
     points: list[vectron.Point] = []
-    if_absent: Annotated[bool, Meta(description="No point of that id may exist.")] = False
-    if_version: Annotated[dict[str, UInt64], Meta(description="Id to the version that the stored point must have.")] = {}
+    if_absent: Annotated[bool, Meta(description="No point with this id may exist.")] = False
+    if_version: Annotated[dict[str, UInt64], Meta(description="Maps an id to the version that the stored point must have.")] = {}
     if_match_json: Annotated[str, Meta(description="The stored point must match this filter.")] = ""
 
 
@@ -93,34 +93,34 @@ class PointOutcome(Message, frozen=True, kw_only=True):
     """The outcome for one point."""
 
     id: str
-    status: Annotated[str, Meta(description="created, updated, or skipped where the condition did not hold.")]
-    version: Annotated[SentInt64, Meta(description="Of the point as it is stored now.")]
+    status: Annotated[str, Meta(description="created, updated, or skipped if the condition did not hold.")]
+    version: Annotated[SentInt64, Meta(description="Version of the point as stored now.")]
 
 
 class UpsertIfResponse(Message, frozen=True, kw_only=True):
     """The outcomes of a conditional write."""
 
-    outcomes: Annotated[list[PointOutcome], Meta(description="One for each point, in their order.")]
+    outcomes: Annotated[list[PointOutcome], Meta(description="One for each point, in the same order.")]
 
 
 class GetCollectionInfoRequest(Message, frozen=True, kw_only=True):
-    """The collection that is asked about."""
+    """The collection to describe."""
 
     name: str = ""
 
 
 class GetCollectionInfoResponse(Message, frozen=True, kw_only=True):
-    """A collection in numbers."""
+    """The size and settings of a collection."""
 
     name: str
     dimension: UInt32
     distance: str
     count: SentInt64
-    indexed: Annotated[SentInt64, Meta(description="How many points the index covers; the others are searched exactly.")]
+    indexed: Annotated[SentInt64, Meta(description="Number of points in the index; the others are compared exactly.")]
     bytes_on_disk: SentInt64
     state: Annotated[str, Meta(description="creating, ready, dropping or quarantined.")]
     created_at: Annotated[SentInt64, Meta(description="Unix seconds.")]
-    owner: Annotated[str, Meta(description="Id of the account that made it, which may be gone; empty for the server's own.")]
+    owner: Annotated[str, Meta(description="Id of the account that created it, which may be deleted; empty for collections of the server.")]
     tenant: str
     quantization: Annotated[str, Meta(description="How the index stores a component: int8, float16 or float32.")]
 
@@ -130,7 +130,7 @@ class GetLimitsRequest(Message, frozen=True, kw_only=True):
 
 
 class GetLimitsResponse(Message, frozen=True, kw_only=True):
-    """The largest things this server takes."""
+    """The limits of this server."""
 
     max_message_bytes: SentInt64
     max_batch: UInt32
@@ -143,26 +143,26 @@ class GetLimitsResponse(Message, frozen=True, kw_only=True):
     max_name_bytes: UInt32
     max_page: UInt32
     max_id_bytes: UInt32
-    max_answer_bytes: Annotated[SentInt64, Meta(description="Vectors (4 bytes a component) and payloads (compact JSON) in one answer; a page of Scroll ends before it.")]
-    max_search_work: Annotated[SentInt64, Meta(description="Multiplications of one search: queries times points looked at times components.")]
-    max_collections: Annotated[UInt32, Meta(description="Collections of the server, and of one tenant; those named tokens are not counted.")]
+    max_answer_bytes: Annotated[SentInt64, Meta(description="Bytes of vectors (4 per component) and payloads (compact JSON) in one response; a page of Scroll ends earlier.")]
+    max_search_work: Annotated[SentInt64, Meta(description="Multiplications of one search: queries times compared points times components.")]
+    max_collections: Annotated[UInt32, Meta(description="Number of collections of the server, and of one tenant, not counting those named tokens.")]
     max_tenant_collections: UInt32
     max_filter_conditions: UInt32
     max_filter_paths: UInt32
-    max_filter_work: Annotated[SentInt64, Meta(description="Tests of one filter: points times conditions and paths, more for long texts.")]
+    max_filter_work: Annotated[SentInt64, Meta(description="Tests of one filter: points times conditions and paths, more for long strings.")]
 
 
 class ListFeedbackRequest(Message, frozen=True, kw_only=True):
     """The page of feedback to return."""
 
     collection: str = ""
-    query: Annotated[str, Meta(description="Only feedback on exactly this query text. Empty: on any.")] = ""
+    query: Annotated[str, Meta(description="Only feedback on exactly this query text; empty means all feedback.")] = ""
     limit: Annotated[UInt32, Meta(description="0 means 100.")] = 0
-    cursor: Annotated[str, Meta(description="Of the page before; empty for the first.")] = ""
+    cursor: Annotated[str, Meta(description="Cursor of the previous page; empty for the first page.")] = ""
 
 
 class Feedback(Message, frozen=True, kw_only=True):
-    """One submission."""
+    """The feedback of one submission."""
 
     feedback_id: str
     collection: str
@@ -174,7 +174,7 @@ class Feedback(Message, frozen=True, kw_only=True):
 
 
 class ListFeedbackResponse(Message, frozen=True, kw_only=True):
-    """Submissions, newest first."""
+    """Submitted feedback, newest first."""
 
     feedback: list[Feedback]
-    cursor: Annotated[str, Meta(description="Empty when there is nothing more.")]
+    cursor: Annotated[str, Meta(description="Empty after the last page.")]

@@ -16,24 +16,24 @@ class CreateCollectionRequest(Message, frozen=True, kw_only=True):
     name: str = ""
     dimension: Int32 = 0
     distance: Annotated[str, Meta(description="cosine, euclidean or dot; empty means euclidean.")] = ""
-    quantization: Annotated[str, Meta(description="How an index stores a component: int8, float16 or float32; empty leaves it to the server. Vectors are kept as sent.")] = ""
+    quantization: Annotated[str, Meta(description="Type of components in the index: int8, float16 or float32; empty means the server's default. Vectors are stored as sent.")] = ""
 
 
 class CreateCollectionResponse(Message, frozen=True, kw_only=True):
     """Confirmation that the collection was created."""
 
     success: bool
-    quantization: Annotated[str, Meta(description="How the index stores a component; sent when the request said how.")] | UnsetType = UNSET
+    quantization: Annotated[str, Meta(description="Type of components in the index; set if the request had one.")] | UnsetType = UNSET
 
 
 class DeleteCollectionRequest(Message, frozen=True, kw_only=True):
-    """The collection to remove."""
+    """The collection to delete."""
 
     name: str = ""
 
 
 class DeleteCollectionResponse(Message, frozen=True, kw_only=True):
-    """Confirmation that the collection was removed."""
+    """Confirmation that the collection was deleted."""
 
     success: bool
 
@@ -44,7 +44,7 @@ class Point(Message, frozen=True, kw_only=True):
     id: str = ""
     vector: list[float] = []
     payload: dict[str, str] = {}
-    payload_json: Annotated[Bytes, Meta(description="The payload as one JSON object; wins over `payload` when present.")] = b""
+    payload_json: Annotated[Bytes, Meta(description="The payload as one JSON object; takes precedence over `payload`.")] = b""
 
 
 class PointResponse(Message, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ class PointResponse(Message, frozen=True, kw_only=True):
     id: str
     vector: list[float]
     payload: dict[str, str]
-    payload_json: Annotated[Bytes, Meta(description="The payload as one JSON object; wins over `payload` when present.")] | UnsetType = UNSET
+    payload_json: Annotated[Bytes, Meta(description="The payload as one JSON object; takes precedence over `payload`.")] | UnsetType = UNSET
 
 
 class UpsertRequest(Message, frozen=True, kw_only=True):
@@ -67,18 +67,18 @@ class UpsertResponse(Message, frozen=True, kw_only=True):
     """The number of points that were sent."""
 
     upserted: Int32
-    json_payload: Annotated[bool, Meta(description="Tells that payload_json was read, so that a client may leave `payload` out from now on; sent when a point had it.")] | UnsetType = UNSET
+    json_payload: Annotated[bool, Meta(description="True if the server read payload_json, so that a client may omit `payload` from now on; set if a point had it.")] | UnsetType = UNSET
 
 
 class Rerank(Message, frozen=True, kw_only=True):
-    """The wish to order hits anew. A point's bonus, in shares of the distance between the nearest and the farthest
-    candidate, is taken off its distance.
+    """Options of reranking. The bonus of a point is subtracted from its distance; 1 is the difference between the
+    nearest and the farthest candidate.
     """
 
-    keyword_weight: Annotated[float, Meta(description="Bonus of a point that has every word of the query. Both weights 0 means 0.3 each.")] = 0.0
-    feedback_weight: Annotated[float, Meta(description="Bonus of a point that all feedback on the same query text praises, taken away where all of it damns the point.")] = 0.0
-    field_boosts: Annotated[dict[str, float], Meta(description="Payload keys that are looked through, and how much a word counts there. Empty: the text and every string, alike.")] = {}
-    candidates: Annotated[UInt32, Meta(description="Number of nearest points that are ranked anew; 0 means four times top_k.")] = 0
+    keyword_weight: Annotated[float, Meta(description="Bonus of a point that contains all words of the query. If both weights are 0, both become 0.3.")] = 0.0
+    feedback_weight: Annotated[float, Meta(description="Bonus of a point whose feedback on the same query text is entirely positive; the negative of it if entirely negative.")] = 0.0
+    field_boosts: Annotated[dict[str, float], Meta(description="Payload keys to search for words, each with the weight of a word there. Empty: the text and all strings, with equal weight.")] = {}
+    candidates: Annotated[UInt32, Meta(description="Number of nearest points to rerank; 0 means four times top_k.")] = 0
 
 
 class SearchRequest(Message, frozen=True, kw_only=True):
@@ -87,38 +87,38 @@ class SearchRequest(Message, frozen=True, kw_only=True):
     collection: str = ""
     vector: list[float] = []
     top_k: Annotated[UInt32, Meta(description="0 means 10.")] = 0
-    query: Annotated[str, Meta(description="Text for reranking, which `rerank` asks for.")] = ""
-    timeout_ms: Annotated[UInt32, Meta(description="Budget for the search in milliseconds, 0 for none.")] = 0
+    query: Annotated[str, Meta(description="Query text for reranking; used only with `rerank`.")] = ""
+    timeout_ms: Annotated[UInt32, Meta(description="Timeout of the search in milliseconds; 0 for none.")] = 0
     include_vectors: bool = False
-    include_metadata: Annotated[bool, Meta(description="Kept for official clients: payload is sent whatever this says.")] = False
-    omit_payload: Annotated[bool, Meta(description="Leaves the payload out of the results.")] = False
+    include_metadata: Annotated[bool, Meta(description="For compatibility with official clients: the payload is returned whatever the value is.")] = False
+    omit_payload: Annotated[bool, Meta(description="Omits the payload from the results.")] = False
     filter_json: Annotated[str, Meta(description="Only points whose payload matches: a filter as a JSON object, such as {\"path\": \"year\", \"range\": {\"gte\": 1990}}.")] = ""
-    exact: Annotated[bool, Meta(description="Scans everything instead of using an index.")] = False
-    ef: Annotated[UInt32, Meta(description="Breadth of the graph search; 0 leaves it to the server.")] = 0
-    explain: Annotated[bool, Meta(description="Tells how the search was answered.")] = False
+    exact: Annotated[bool, Meta(description="Compares all points instead of using an index.")] = False
+    ef: Annotated[UInt32, Meta(description="Beam width of the graph search; 0 means the server's default.")] = 0
+    explain: Annotated[bool, Meta(description="Returns an explanation of the search.")] = False
     rerank: Rerank | None = None
-    json_payload: Annotated[bool, Meta(description="Sends payloads as payload_json alone, so that none travels twice; for clients that read it.")] = False
-    piece_bytes: Annotated[UInt32, Meta(description="Of SearchStream: sends the answer of Search, in messages of about so many bytes that belong together; 0 sends snapshots. For answers beyond the largest message of a client.")] = 0
+    json_payload: Annotated[bool, Meta(description="Returns payloads only as payload_json, so that none is sent twice; for clients that read it.")] = False
+    piece_bytes: Annotated[UInt32, Meta(description="For SearchStream: returns the result of Search, split into messages of about this many bytes; 0 returns snapshots. For results larger than the maximum message of a client.")] = 0
 
 
 class SearchResult(Message, frozen=True, kw_only=True):
     """One hit of a search."""
 
     id: str
-    score: Annotated[Float, Meta(description="A distance: lower is closer. Reranked, it is the distance less the bonus, and lower is better still.")]
-    payload: Annotated[dict[str, str], Meta(description="Non-string values appear as their JSON text; payload_json has them whole.")]
+    score: Annotated[Float, Meta(description="A distance: lower is closer. After reranking, the distance minus the bonus: lower is better.")]
+    payload: Annotated[dict[str, str], Meta(description="Values other than strings are JSON text; payload_json has the original values.")]
     vector: list[float]
-    payload_json: Annotated[Bytes, Meta(description="The payload as JSON, sent when a value is not a string; alone when the request has json_payload.")] | UnsetType = UNSET
-    distance: Annotated[Float, Meta(description="The distance itself, sent when the hits were reranked.")] | UnsetType = UNSET
+    payload_json: Annotated[Bytes, Meta(description="The payload as JSON, set if a value is not a string; the only form if the request has json_payload.")] | UnsetType = UNSET
+    distance: Annotated[Float, Meta(description="The original distance; set if the hits were reranked.")] | UnsetType = UNSET
 
 
 class SearchPlan(Message, frozen=True, kw_only=True):
-    """An account of how a search was answered."""
+    """Explanation of a search."""
 
-    strategy: Annotated[str, Meta(description="The way it was answered: an exact scan or a graph, either under a filter.")]
-    index: Annotated[str, Meta(description="The index that was used, empty for none.")]
+    strategy: Annotated[str, Meta(description="Strategy of the search, such as an exact scan or a graph walk.")]
+    index: Annotated[str, Meta(description="The index that was used; empty for none.")]
     rows_scanned: SentInt64
-    matches: Annotated[SentInt64, Meta(description="Number of points that match the filter; 0 when there is none or they were not counted.")]
+    matches: Annotated[SentInt64, Meta(description="Number of points that match the filter; 0 without a filter, or if they were not counted.")]
     milliseconds: float
 
 
@@ -126,9 +126,9 @@ class SearchResponse(Message, frozen=True, kw_only=True):
     """Hits, closest first."""
 
     results: list[SearchResult]
-    complete: Annotated[bool, Meta(description="Whether as many hits were found as there are matches, up to top_k; sent when asked to explain.")] | UnsetType = UNSET
+    complete: Annotated[bool, Meta(description="True if the number of hits is the number of matches, up to top_k; set with explain.")] | UnsetType = UNSET
     plan: SearchPlan | UnsetType = UNSET
-    piece: Annotated[bool, Meta(description="Tells that the results are some of the answer, in their order; sent when asked for with piece_bytes.")] | UnsetType = UNSET
+    piece: Annotated[bool, Meta(description="True if this message has only a part of the results, in order; set with piece_bytes.")] | UnsetType = UNSET
 
 
 class GetRequest(Message, frozen=True, kw_only=True):
@@ -136,7 +136,7 @@ class GetRequest(Message, frozen=True, kw_only=True):
 
     collection: str = ""
     id: str = ""
-    json_payload: Annotated[bool, Meta(description="Sends the payload as payload_json alone.")] = False
+    json_payload: Annotated[bool, Meta(description="Returns the payload only as payload_json.")] = False
 
 
 class GetResponse(Message, frozen=True, kw_only=True):
@@ -146,14 +146,14 @@ class GetResponse(Message, frozen=True, kw_only=True):
 
 
 class DeleteRequest(Message, frozen=True, kw_only=True):
-    """The point to remove."""
+    """The point to delete."""
 
     collection: str = ""
     id: str = ""
 
 
 class DeleteResponse(Message, frozen=True, kw_only=True):
-    """Confirmation that the point is gone."""
+    """Confirmation that the point was deleted."""
 
 
 class ListCollectionsRequest(Message, frozen=True, kw_only=True):
@@ -167,13 +167,15 @@ class ListCollectionsResponse(Message, frozen=True, kw_only=True):
 
 
 class GetCollectionStatusRequest(Message, frozen=True, kw_only=True):
-    """The collection that is asked about."""
+    """The collection to describe."""
 
     name: str = ""
 
 
 class ShardStatus(Message, frozen=True, kw_only=True):
-    """A partition of a collection. A collection has one here, which is ready when the collection can answer."""
+    """A partition of a collection. A collection of this server has one shard, which is ready if the collection can
+    be used.
+    """
 
     shard_id: UInt32
     replicas: list[SentInt64]
@@ -203,27 +205,27 @@ class UpdateUserProfileResponse(Message, frozen=True, kw_only=True):
 
 
 class FeedbackItem(Message, frozen=True, kw_only=True):
-    """A judgement of one hit."""
+    """Relevance feedback on one hit."""
 
     result_id: str = ""
     relevance_score: Annotated[Int32, Meta(description="1 (useless) to 5 (perfect).")] = 0
     clicked: bool = False
-    position: Annotated[Int32, Meta(description="Place in the result list, from 0.")] = 0
+    position: Annotated[Int32, Meta(description="Position in the result list, from 0.")] = 0
     comment: str = ""
 
 
 class FeedbackItemResponse(Message, frozen=True, kw_only=True):
-    """A judgement of one hit."""
+    """Relevance feedback on one hit."""
 
     result_id: str
     relevance_score: Annotated[Int32, Meta(description="1 (useless) to 5 (perfect).")]
     clicked: bool
-    position: Annotated[Int32, Meta(description="Place in the result list, from 0.")]
+    position: Annotated[Int32, Meta(description="Position in the result list, from 0.")]
     comment: str
 
 
 class SubmitFeedbackRequest(Message, frozen=True, kw_only=True):
-    """Judgements of the hits of one query."""
+    """Relevance feedback on the hits of one query."""
 
     collection: str = ""
     query: str = ""
@@ -233,7 +235,7 @@ class SubmitFeedbackRequest(Message, frozen=True, kw_only=True):
 
 
 class SubmitFeedbackResponse(Message, frozen=True, kw_only=True):
-    """The id under which the feedback is kept."""
+    """The id of the stored feedback."""
 
     success: bool
     feedback_id: str
