@@ -141,8 +141,8 @@ def test_what_was_exported_is_imported_the_same(cli: Emptied, kind: str, piped: 
         (b"text,n,n\na,1,2\n", "two columns n"),
         (b"text,text\na,b\n", "two columns text"),
         ("text\na\n".encode("utf-16"), "UTF-16"),
-        (MARK, "no column text, but none"),
-        (b"caf\xe9\na\n", "but caf\\xe9"),
+        (MARK, "no column text; its columns are: none"),
+        (b"caf\xe9\na\n", "are: caf\\xe9"),
     ],
 )
 def test_a_header_under_which_cells_would_be_lost_is_refused(table: bytes, words: str) -> None:
