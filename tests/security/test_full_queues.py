@@ -16,8 +16,8 @@ from vectrograph import http_app as app
 from vectrograph.http.workers import Workers
 from vectrograph.rpc import server as grpc_server
 from vectrograph.rpc.methods import Unary, method_of
-from vectrograph.rpc.pool import Pool
 from vectrograph.services import Services
+from vectrograph.services.limits.thread_pool import Pool
 from vectrograph.services.points.collections import Catalog
 from vectrograph.services.points.tokens import Tokens
 from vectrograph.vectron.procedures import Procedure

@@ -16,11 +16,11 @@ from vectrograph.domain.access import Role
 from vectrograph.domain.limits import Limits
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE, VECTRON_SERVICE_METHODS
 from vectrograph.rpc.load_shedding import OwnQueue
-from vectrograph.rpc.pool import Pool
 from vectrograph.rpc.server import MAX_UNSEEN_CALLS, build_grpc_server
 from vectrograph.services.call import Principal
 from vectrograph.services.limits.concurrency import Concurrency
 from vectrograph.services.limits.rate_limits import RateLimits
+from vectrograph.services.limits.thread_pool import Pool
 
 WATCH = "/grpc.health.v1.Health/Watch"
 REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import grpc
 
 from vectrograph.domain.errors import RateLimited
+from vectrograph.rpc.behaviour import OnThreads
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.rpc.exchange import request_id_of
-from vectrograph.rpc.pool import OnThreads, Pool
 from vectrograph.services.limits.refusal_log import RefusalLog
+from vectrograph.services.limits.thread_pool import Pool
 
 R = TypeVar("R")
 _REFUSED: Final = RateLimited(

@@ -11,12 +11,12 @@ import grpc
 from vectrograph.domain.addresses import Network, address_group
 from vectrograph.domain.cancellation import CancelledWhen
 from vectrograph.domain.threads import ThreadPlacement
+from vectrograph.rpc.behaviour import OnThreads
 from vectrograph.rpc.exchange import Exchange
 from vectrograph.rpc.health import SERVICE as HEALTH_SERVICE
 from vectrograph.rpc.health import Health
 from vectrograph.rpc.load_shedding import with_own_queues
 from vectrograph.rpc.methods import Public, Streaming, Unary, method_of, public_method_of
-from vectrograph.rpc.pool import OnThreads, Pool
 from vectrograph.rpc.reflection import SERVICE as REFLECTION_SERVICE
 from vectrograph.rpc.reflection import Reflection
 from vectrograph.rpc.slow_bodies import SlowBodies
@@ -24,6 +24,7 @@ from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.services import Services
 from vectrograph.services.limits.queueing import long_reading_threads
 from vectrograph.services.limits.refusal_log import RefusalLog
+from vectrograph.services.limits.thread_pool import Pool
 from vectrograph.vectron.procedures import ACCOUNTS, EXTENSIONS, PROCEDURES, VECTRON
 
 # Shortest interval of keepalive pings that is accepted, in milliseconds. Clients in Go send none below 10 s.

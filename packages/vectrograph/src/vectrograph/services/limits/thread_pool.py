@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from vectrograph.services.limits.queueing import Queue
@@ -189,20 +188,3 @@ class Pool(ThreadPoolExecutor):
     def began_in_time(self) -> bool:
         """Tell whether what this thread does now had not waited too long."""
         return bool(getattr(self._mine, "in_time", True))
-
-
-@dataclass(frozen=True, slots=True)
-class OnThreads:
-    """A method's behaviour that grpc runs on the given pool instead of the server's.
-
-    The two `experimental_…` names are grpc's own (`grpc/_server.py`): it looks for them on the behaviour. Non-blocking
-    behaviours get a function to send each response with, as a third argument, and hold no thread between responses.
-    """
-
-    behaviour: Callable[..., Any]
-    experimental_thread_pool: ThreadPoolExecutor
-    experimental_non_blocking: bool = False
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Run the behaviour."""
-        return self.behaviour(*arguments)

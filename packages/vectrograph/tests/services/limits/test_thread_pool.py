@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from vectrograph.rpc.pool import Pool, Task
+from vectrograph.services.limits.thread_pool import Pool, Task
 
 
 @pytest.fixture
