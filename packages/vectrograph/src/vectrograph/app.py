@@ -258,6 +258,7 @@ def _open_services(
         concurrency=Concurrency(requests=settings.max_concurrent, streams=settings.max_streams),
         turns=FilterTurns.beside(long_reading_threads(settings.grpc_threads or worker_threads())),
         quantisation=settings.quantization,
+        grid_memory_bytes=settings.grid_memory_bytes,
     )
     closing.add("last uses of API keys", services.close, until=settings.shutdown_seconds + 2.5)
     try:

@@ -106,6 +106,12 @@ class Settings(BaseSettings):
         description="Memory limit of indexes and payload columns, in bytes; writes beyond it fail. 0: no limit. "
         "Default: half of the memory of the machine or container.",
     )
+    grid_memory_bytes: int = Field(
+        default=256 << 20,
+        ge=1 << 20,
+        description="Memory of all grids together, in bytes: about 270 for each token. The grid asked the longest ago "
+        "leaves first.",
+    )
     ballast_bytes: int = Field(
         default=16 << 20,
         ge=0,

@@ -76,6 +76,10 @@ def test_the_routes_are_those_of_the_contract() -> None:
         POST api-keys/{key_id}/rotate
         POST users  GET users  GET users/{user_id}  DELETE users/{user_id}  POST users/{user_id}/role
         POST users/{user_id}/password  POST users/{user_id}/disable  POST users/{user_id}/enable  GET audit
+        GET grid/status  POST grid/create  GET grid/{grid_id}  DELETE grid/{grid_id}  POST grid/{grid_id}/tokens
+        POST grid/{grid_id}/tokens/{token_id}  DELETE grid/{grid_id}/tokens/{token_id}
+        GET grid/{grid_id}/neighbors/{token_id}  GET grid/{grid_id}/range  GET grid/{grid_id}/influence
+        GET grid/{grid_id}/density
         GET health  GET status  GET limits
     """
     api = {f"{method} /api/v1/{path}" for method, path in re.findall(r"(\w+) (\S+)", expected)}

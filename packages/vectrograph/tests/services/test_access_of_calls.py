@@ -11,6 +11,7 @@ from vectrograph.domain.points import Put
 from vectrograph.domain.queries import Include
 from vectrograph.services import Services
 from vectrograph.services.call import Call
+from vectrograph.services.grid.grids import Ball
 from vectrograph.services.points.tokens import NewToken
 
 V = np.ones(DIMENSION, np.float32)
@@ -50,6 +51,17 @@ NEEDS: list[tuple[str, Callable[[Services, Call], object]]] = [
     ("collections:read", lambda s, c: s.feedback.submit(c, "docs", "q", [ITEM], {})),
     ("tokens:read", lambda s, c: s.feedback.submit(c, "tokens", "q", [ITEM], {})),
     ("status:read", lambda s, c: s.health.status(c)),
+    ("grid:read", lambda s, c: s.grids.numbers(c)),
+    ("grid:write", lambda s, c: s.grids.create(c)),
+    ("grid:read", lambda s, c: s.grids.get(c, 1)),
+    ("grid:write", lambda s, c: s.grids.delete(c, 1)),
+    ("grid:write", lambda s, c: s.grids.add(c, 1, 1)),
+    ("grid:write", lambda s, c: s.grids.add_many(c, 1, [1])),
+    ("grid:write", lambda s, c: s.grids.remove(c, 1, 1)),
+    ("grid:read", lambda s, c: s.grids.neighbors(c, 1, 1, "0", 10, 10)),
+    ("grid:read", lambda s, c: s.grids.range(c, 1, Ball())),
+    ("grid:read", lambda s, c: s.grids.influence(c, 1, Ball())),
+    ("grid:read", lambda s, c: s.grids.density(c, 1, Ball())),
 ]
 
 

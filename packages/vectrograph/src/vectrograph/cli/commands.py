@@ -82,6 +82,7 @@ def serve(
     address_rate_limit: Annotated[int | None, _option("address_rate_limit")] = None,
     rate_limit_storage: Annotated[str | None, _option("rate_limit_storage")] = None,
     memory_bytes: Annotated[int | None, _option("memory_bytes")] = None,
+    grid_memory_bytes: Annotated[int | None, _option("grid_memory_bytes")] = None,
     ballast_bytes: Annotated[int | None, _option("ballast_bytes")] = None,
     quantization: Annotated[Quantisation | None, _option("quantization")] = None,
     grpc_threads: Annotated[int | None, _option("grpc_threads")] = None,

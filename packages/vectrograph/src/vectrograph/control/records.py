@@ -150,3 +150,27 @@ class AuditRecord:
     outcome: str
     address: str
     request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridRecord:
+    """A grid of tokens.
+
+    Attributes:
+        key: names it in the database.
+        grid_id: its number in the tenant, from 1; never given again.
+        bucket_size, density_threshold, min_field_nodes: as its creator set them.
+        members: how many tokens were added and not removed.
+        revision: rises with each change of the members.
+        created_at: microseconds.
+    """
+
+    key: int
+    tenant: str
+    grid_id: int
+    bucket_size: float
+    density_threshold: float
+    min_field_nodes: int
+    members: int
+    revision: int
+    created_at: int

@@ -16,6 +16,7 @@ from vectrograph.control.database.copies import Safekeeping
 from vectrograph.control.database.schema import bring_to_head
 from vectrograph.control.development import DevelopmentStore
 from vectrograph.control.feedback import FeedbackLog
+from vectrograph.control.grids import GridStore
 from vectrograph.control.owners import CollectionOwners
 from vectrograph.control.sessions import LoginSessions
 from vectrograph.domain.errors import StartupError
@@ -34,6 +35,7 @@ class ControlStore:
         feedback: what was said about search results.
         audit: what was done, by whom; only grows.
         owners: who made which collection.
+        grids: which grids there are, and which tokens are in them.
         development: whether development mode is on.
     """
 
@@ -53,6 +55,7 @@ class ControlStore:
         self.feedback = FeedbackLog(database, clock, quotas)
         self.audit = audit
         self.owners = CollectionOwners(database, clock)
+        self.grids = GridStore(database, clock)
         self.development = DevelopmentStore(database, clock)
 
     @classmethod

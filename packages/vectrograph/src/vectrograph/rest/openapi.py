@@ -33,6 +33,7 @@ _DESCRIPTION: Final = (
 )
 _TAGS: Final = (
     ("tokens", "Texts with vectors, and the search for the nearest."),
+    ("grid", "Tokens in eight spaces of three dimensions: who is near, influence and density."),
     ("auth", "Sessions and the account behind them."),
     ("api-keys", "Keys for programs, never wider than their creator."),
     ("users", "Accounts, for administrators."),
@@ -41,6 +42,7 @@ _TAGS: Final = (
 )
 _PATH_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
     "token_id": {"schema": {"type": "integer"}, "description": "Id of a token.", "example": 7},
+    "grid_id": {"schema": {"type": "integer"}, "description": "Id of a grid.", "example": 1},
     "key_id": {
         "schema": {"type": "string", "minLength": 1},
         "description": "Id of an API key.",

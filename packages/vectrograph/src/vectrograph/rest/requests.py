@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from vectrograph.services.grid.grids import (
+    DEFAULT_BUCKET_SIZE,
+    DEFAULT_DENSITY_THRESHOLD,
+    DEFAULT_LIMIT,
+    DEFAULT_MIN_FIELD_NODES,
+    DEFAULT_NEIGHBORS,
+    DEFAULT_RADIUS,
+)
+
 if TYPE_CHECKING:
     Embedding = list[float] | int  # a number of a row in the structs of `vector_bodies`
 else:
@@ -232,6 +241,63 @@ class Export(Struct, frozen=True, kw_only=True):
 
     filter: Annotated[str, Meta(description="Filter on the metadata of tokens, as a JSON string.")] | None = None
     include: Annotated[str, Meta(description="Parts of each token to return, separated by commas.")] | None = None
+
+
+class GridCreate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a grid to be."""
+
+    bucket_size: Annotated[float, Meta(description="Edge of a cell, 0.1 to 1,000.")] = DEFAULT_BUCKET_SIZE
+    density_threshold: Annotated[float, Meta(description="Kept, 0 to 1; no answer depends on it.")] = (
+        DEFAULT_DENSITY_THRESHOLD
+    )
+    min_field_nodes: Annotated[int, Meta(description="Kept, 1 to 100; no answer depends on it.")] = (
+        DEFAULT_MIN_FIELD_NODES
+    )
+
+
+class GridTokens(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tokens to add to a grid."""
+
+    ids: Annotated[list[int], Meta(description="At most `max_batch` ids of tokens.")]
+
+
+Space = Annotated[str, Meta(description="Level of the distance, 0 to 7, or `all` for the scaled distance across all.")]
+Radius = Annotated[float, Meta(description="Largest distance, at least 0.1.")]
+
+
+class GridNeighbors(Struct, frozen=True, kw_only=True):
+    """Largest distance and number of neighbours, from the query string."""
+
+    space: Space = "0"
+    radius: Radius = DEFAULT_RADIUS
+    max_results: Annotated[int, Meta(description="How many, 1 to 1,000.")] = DEFAULT_NEIGHBORS
+
+
+class GridPlace(Struct, frozen=True, kw_only=True):
+    """A region, from the query string."""
+
+    space: Space = "0"
+    x: float = 0.0
+    y: float = 0.0
+    z: float = 0.0
+    center: (
+        Annotated[
+            str,
+            Meta(
+                description="With space=all: 24 numbers separated by commas, three a level, instead of x, y and z. "
+                "Without it, x, y and z are the place in each level."
+            ),
+        ]
+        | None
+    ) = None
+    radius: Radius = DEFAULT_RADIUS
+
+
+class GridRange(GridPlace, frozen=True, kw_only=True):
+    """A region, and the part of its tokens to send, from the query string."""
+
+    limit: Annotated[int, Meta(description="How many tokens, 1 to 10,000.")] = DEFAULT_LIMIT
+    offset: Annotated[int, Meta(description="How many tokens to skip, nearest first.")] = 0
 
 
 Row = Annotated[int, Meta(ge=0, description="Number of a row of the frame.")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from vectrograph.control.records import ApiKeyRecord, AuditRecord, UserRecord
+from vectrograph.control.records import ApiKeyRecord, AuditRecord, GridRecord, UserRecord
 from vectrograph.domain.points import Vector
 from vectrograph.services.points.stored_tokens import WHOLE, Parts
 from vectrograph.services.points.stored_tokens import Token as StoredToken
@@ -231,6 +231,123 @@ class Embeddings(Struct, frozen=True, kw_only=True):
     embeddings: list[Embedding]
     model: str
     dimension: int
+
+
+class GridConfig(Struct, frozen=True, kw_only=True):
+    """Settings of a grid."""
+
+    bucket_size: float
+    density_threshold: float
+    min_field_nodes: int
+
+    @classmethod
+    def of(cls, record: GridRecord) -> "GridConfig":
+        """Build from the record of the grid."""
+        return cls(
+            bucket_size=record.bucket_size,
+            density_threshold=record.density_threshold,
+            min_field_nodes=record.min_field_nodes,
+        )
+
+
+class GridStatus(Struct, frozen=True, kw_only=True):
+    """The grids of the caller's tenant."""
+
+    grids_count: int
+    grid_ids: Annotated[list[int], Meta(description="Ascending.")]
+    message: str
+    available: Literal[True] = True
+
+
+class GridCreated(Struct, frozen=True, kw_only=True):
+    """A new grid."""
+
+    grid_id: int
+    config: GridConfig
+    status: Literal["created"] = "created"
+
+
+class Grid(Struct, frozen=True, kw_only=True):
+    """A grid, and how many tokens it has now."""
+
+    grid_id: int
+    token_count: int
+    config: GridConfig
+
+
+class GridTokenAdded(Struct, frozen=True, kw_only=True):
+    """The token is in the grid."""
+
+    grid_id: int
+    token_id: int
+    grid_size: int
+    status: Literal["added"] = "added"
+
+
+class GridTokensAdded(Struct, frozen=True, kw_only=True):
+    """Outcome of a request to add many."""
+
+    grid_id: int
+    added: Annotated[int, Meta(description="Tokens that were not in the grid and are now.")]
+    present: Annotated[list[int], Meta(description="Ids of tokens that were in it already.")]
+    missing: Annotated[list[int], Meta(description="Ids that no token has.")]
+    grid_size: int
+
+
+class GridNeighbor(Struct, frozen=True, kw_only=True):
+    """A token and how far it is."""
+
+    token_id: int
+    distance: float
+
+
+class GridNeighborList(Struct, frozen=True, kw_only=True):
+    """The members nearest to one of them, nearest first; equals by id."""
+
+    center_token_id: int
+    space: int | Literal["all"]
+    radius: float
+    neighbors: list[GridNeighbor]
+    count: int
+
+
+class GridRangeItem(Struct, frozen=True, kw_only=True):
+    """A token of a region."""
+
+    token_id: int
+    distance: float
+    position: Annotated[list[float], Meta(description="x, y and z in the space asked about; null for all.")] | None
+
+
+class GridRangeList(Struct, frozen=True, kw_only=True):
+    """Part of the members of a region, nearest first; equals by id."""
+
+    center: Annotated[list[float], Meta(description="x, y and z; 24 numbers for all spaces.")]
+    radius: float
+    space: int | Literal["all"]
+    results: list[GridRangeItem]
+    count: Annotated[int, Meta(description="Tokens in this answer.")]
+    total: Annotated[int, Meta(description="Tokens in the region.")]
+    limit: int
+    offset: int
+    bucket_size: Annotated[float, Meta(description="Of the grid, for those who group the tokens by cells.")]
+
+
+class GridInfluence(Struct, frozen=True, kw_only=True):
+    """Influence of the members of a region on its center."""
+
+    position: list[float]
+    radius: float
+    influence: Annotated[float, Meta(description="Σ strength · (1 − distance / field radius).")]
+
+
+class GridDensity(Struct, frozen=True, kw_only=True):
+    """Density of the members in a region."""
+
+    position: list[float]
+    radius: float
+    density: Annotated[float, Meta(description="Tokens per volume of the ball.")]
+    tokens_in_range: int
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from vectrograph.services.accounts.logins import Logins
 from vectrograph.services.accounts.registration import Registration
 from vectrograph.services.accounts.sessions import Sessions
 from vectrograph.services.accounts.users import Users
+from vectrograph.services.grid.grids import Grids
 from vectrograph.services.health import Health
 from vectrograph.services.limits.concurrency import Concurrency
 from vectrograph.services.limits.rate_limits import RateLimits
@@ -33,6 +34,7 @@ class Services:
     bulk: Bulk
     tokens: Tokens
     embeddings: Embeddings
+    grids: Grids
     sessions: Sessions
     logins: Logins
     registration: Registration

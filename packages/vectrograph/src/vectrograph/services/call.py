@@ -119,6 +119,14 @@ class Call(NamedTuple):
         """
         subject = "tokens" if name == TOKENS_COLLECTION else "collections"
         self.require(f"{subject}:{action}")
+        return self.require_reach(name)
+
+    def require_reach(self, name: str) -> CollectionRef:
+        """Go on only when the caller's key reaches the collection, whatever it may do there; returns it.
+
+        Raises:
+            PermissionDenied: the key is one for other collections.
+        """
         if self.principal.collections is not None and name not in self.principal.collections:
             raise PermissionDenied(
                 f"This API key cannot access the collection {name!r}; use another key.",

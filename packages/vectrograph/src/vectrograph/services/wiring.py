@@ -23,6 +23,7 @@ from vectrograph.services.accounts.password_login import PasswordLogin
 from vectrograph.services.accounts.registration import Registration
 from vectrograph.services.accounts.sessions import Sessions
 from vectrograph.services.accounts.users import Users
+from vectrograph.services.grid.grids import GRID_MEMORY_BYTES, Grids
 from vectrograph.services.health import Health
 from vectrograph.services.limits.concurrency import Concurrency
 from vectrograph.services.limits.filter_turns import FilterTurns
@@ -49,6 +50,7 @@ def build_services(
     concurrency: Concurrency | None = None,
     turns: FilterTurns | None = None,
     quantisation: Quantisation = Quantisation.INT8,
+    grid_memory_bytes: int = GRID_MEMORY_BYTES,
     clock: Clock = now,
 ) -> Services:
     """Return the services of one server.
@@ -65,6 +67,7 @@ def build_services(
         concurrency: requests and streams of one caller at once; None is no limit but 16 streams.
         turns: for costly filters; None for as many as the usual number of threads allows.
         quantisation: how indexes of new collections store components, unless their makers say.
+        grid_memory_bytes: memory of all grids together.
         clock: microseconds since 1970-01-01 UTC, for tokens and keys.
 
     Raises:
@@ -88,6 +91,7 @@ def build_services(
         bulk=Bulk(engine, limits, audit, turns),
         tokens=tokens,
         embeddings=Embeddings(embedder, limits),
+        grids=Grids(engine, store.grids, limits, audit, grid_memory_bytes, shared=store.shared),
         sessions=Sessions(store, signer, credentials, passwords, audit, lockout, development, password_login),
         logins=Logins(store, signer, credentials, audit, development, password_login, clock),
         registration=Registration(store, passwords, audit, lockout, development),

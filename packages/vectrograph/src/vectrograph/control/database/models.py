@@ -6,7 +6,7 @@ that a copy of the database forges no token.
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Index, Integer, MetaData, String, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Double, ForeignKey, Index, Integer, MetaData, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -142,6 +142,46 @@ class CollectionOwner(Base):
     name: Mapped[str] = mapped_column(String(255), primary_key=True)
     owner_id: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class Grid(Base):
+    """A grid of tokens. `members` counts its rows in `grid_members`; `revision` rises with each change of them."""
+
+    __tablename__ = "grids"
+    __table_args__ = (Index("ix_grids_tenant_grid_id", "tenant", "grid_id", unique=True),)
+
+    grid_key: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64))
+    grid_id: Mapped[int]
+    bucket_size: Mapped[float] = mapped_column(Double)
+    density_threshold: Mapped[float] = mapped_column(Double)
+    min_field_nodes: Mapped[int]
+    members: Mapped[int]
+    revision: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class GridMember(Base):
+    """A token of a grid, by its number; the token itself is in the engine."""
+
+    __tablename__ = "grid_members"
+
+    grid_key: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer(), "sqlite"),
+        ForeignKey("grids.grid_key", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    token_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+
+
+class GridNumbers(Base):
+    """The last number that was given to a grid of a tenant: no number is given twice."""
+
+    __tablename__ = "grid_numbers"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    last_id: Mapped[int]
 
 
 class Development(Base):
