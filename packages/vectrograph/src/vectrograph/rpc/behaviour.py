@@ -1,4 +1,4 @@
-"""How grpc is told on which threads a method runs."""
+"""Hints to grpc about the threads that a method runs on."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
