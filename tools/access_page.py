@@ -33,7 +33,7 @@ _WITH_CORRECT_SECRETS: Final = {
     "vectron.auth.v1.AuthService/DeleteAPIKey": "developer",
     "vectron.auth.v1.AuthService/CreateSDKJWT": "developer",
 }
-_SECRETS: Final = ("/login", "/Login", "/auth/refresh", "/validate", "/ValidateAPIKey")
+_SECRETS: Final = ("/login", "/Login", "/auth/refresh", "/keys/validate", "/ValidateAPIKey")
 _OWN: Final = ("/auth/", "/api-keys", "/v1/keys", "/v1/user/", "/v1/sdk-jwt", "AuthService/", "UserProfile")
 
 

@@ -261,6 +261,7 @@ def _open_services(
         grid_memory_bytes=settings.grid_memory_bytes,
     )
     closing.add("last uses of API keys", services.close, until=settings.shutdown_seconds + 2.5)
+    services.cdna.resume()
     try:
         for tenant in {DEFAULT_TENANT, *(user.tenant for user in store.accounts.list())}:
             services.tokens.ensure(tenant)

@@ -74,7 +74,7 @@ def build_http_app(
     app = HostAllowList(app, allowed_hosts)
     refusals = RefusalLog("http")
     app = Failures(app, refusals, write_error)
-    app = AccessLog(_for_browsers(app, cors_origins), services.health.count_request)
+    app = AccessLog(_for_browsers(app, cors_origins), services.health.count_request, services.traffic)
     app = Forwarded(app, trusted_proxies, services.development)
     refusal = _for_browsers(Refusal(refusals, services.health.count_request, write_error), cors_origins)
     app = LoadShedder(app, refusal, (*OPERATIONS, *GATEWAY_OPERATIONS), workers)

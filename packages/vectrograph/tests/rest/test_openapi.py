@@ -81,6 +81,9 @@ def test_the_routes_are_those_of_the_contract() -> None:
         GET grid/{grid_id}/neighbors/{token_id}  GET grid/{grid_id}/range  GET grid/{grid_id}/influence
         GET grid/{grid_id}/density
         GET health  GET status  GET limits
+        GET cdna/status  PUT cdna/config  GET cdna/profiles  GET cdna/profiles/{profile_id}
+        POST cdna/profiles/{profile_id}/switch  POST cdna/validate  GET cdna/history  POST cdna/export  POST cdna/reset
+        GET cdna/quarantine/status  POST cdna/quarantine/start  POST cdna/quarantine/stop
     """
     api = {f"{method} /api/v1/{path}" for method, path in re.findall(r"(\w+) (\S+)", expected)}
     assert {name_of(operation) for operation in OPERATIONS} == api | {

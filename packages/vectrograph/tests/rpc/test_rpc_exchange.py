@@ -14,9 +14,11 @@ import pytest
 
 from vectrograph.domain import errors
 from vectrograph.domain.access import ROLE_SCOPES, Role
+from vectrograph.domain.cancellation import current
 from vectrograph.domain.errors import DomainError, InternalError
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.queries import SearchResult
+from vectrograph.rest.errors import status_of as http_status
 from vectrograph.rpc._pb import vectron_pb as pb
 from vectrograph.rpc._pb.methods import VECTRON_SERVICE_METHODS
 from vectrograph.rpc.errors import status_of
@@ -24,6 +26,7 @@ from vectrograph.rpc.exchange import Exchange
 from vectrograph.services.call import Call, Principal
 from vectrograph.services.limits.concurrency import Concurrency
 from vectrograph.services.limits.rate_limits import RateLimits
+from vectrograph.services.traffic import Counts, Traffic
 
 SECRET = "what nobody outside should read"
 GOOD = ("authorization", "Bearer good")
@@ -37,6 +40,7 @@ class Script:
     act: Callable[[Call], None] = lambda call: None
     calls: list[Call] = field(default_factory=list)
     requests: int = 0
+    traffic: Traffic = field(default_factory=Traffic)
 
     def authenticate(self, credential: str) -> Principal:
         if credential != "good":
@@ -63,6 +67,7 @@ class Script:
             limits=Limits(),
             rate_limits=RateLimits(),
             concurrency=Concurrency(),
+            traffic=self.traffic,
         )
 
 
@@ -265,6 +270,65 @@ def test_a_client_that_went_away_is_no_error_of_ours(log_lines: Logs, how: type[
     with pytest.raises(how), Exchange("Search", context):
         raise how
     assert [(line["event"], line["code"]) for line in log_lines] == [("rpc", "CANCELLED")]
+
+
+# ---------------------------------------------------------------- counts of tenants that are watched
+
+
+@pytest.fixture
+def watched(script: Script) -> Iterator[Traffic]:
+    script.traffic.watch("default", 1)
+    yield script.traffic
+    script.traffic.forget("default")
+
+
+@pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
+def test_only_the_errors_that_http_answers_with_500_are_failures(
+    script: Script, wire: Any, watched: Traffic, kind: type[DomainError]
+) -> None:
+    def fail(_: Call) -> None:
+        raise kind("it is so")
+
+    script.act = fail
+    ask(wire)
+    broken = kind is errors.Cancelled
+    assert watched.of("default") == Counts(since=1, requests=1, failed=int(http_status(kind) >= 500), broken=broken)
+
+
+def test_good_calls_defects_and_strangers(script: Script, wire: Any, watched: Traffic) -> None:
+    ask(wire)
+    ask(wire, ("authorization", "Bearer bad"))
+    assert watched.of("default") == Counts(since=1, requests=1)
+
+    def fail(_: Call) -> None:
+        raise KeyError("a defect")
+
+    script.act = fail
+    ask(wire)
+    assert watched.of("default") == Counts(since=1, requests=2, failed=1)
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_caller_that_left_before_its_answer_is_a_broken_connection(
+    script: Script, wire: Any, watched: Traffic, raises: bool
+) -> None:
+    reached = threading.Event()
+
+    def wait(_: Call) -> None:
+        gone = current()
+        assert gone is not None
+        reached.set()
+        wait_for(gone)
+        if raises:
+            raise errors.Unavailable("busy")
+
+    script.act = wait
+    body = pb.SearchRequest(collection="c", vector=[1]).SerializeToString()
+    call = wire.unary_unary(VECTRON_SERVICE_METHODS["Search"].path).future(body, metadata=(GOOD,), timeout=20)
+    assert reached.wait(20)
+    call.cancel()
+    wait_for(lambda: watched.of("default").requests == 1)
+    assert watched.of("default") == Counts(since=1, requests=1, broken=1)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:

@@ -21,6 +21,7 @@ from vectrograph.services.call import Principal
 from vectrograph.services.limits.concurrency import Concurrency
 from vectrograph.services.limits.rate_limits import RateLimits
 from vectrograph.services.limits.thread_pool import Pool
+from vectrograph.services.traffic import Traffic
 
 WATCH = "/grpc.health.v1.Health/Watch"
 REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
@@ -71,6 +72,7 @@ def busy(serve: Callable[..., tuple[grpc.Server, Any]]) -> Iterator[tuple[Any, l
             limits=Limits(),
             rate_limits=RateLimits(),
             concurrency=Concurrency(),
+            traffic=Traffic(),
         ),
         threads=2,
     )

@@ -16,6 +16,7 @@ from vectrograph.rpc.server import build_grpc_server
 from vectrograph.services.call import Principal
 from vectrograph.services.limits.concurrency import Concurrency
 from vectrograph.services.limits.rate_limits import RateLimits
+from vectrograph.services.traffic import Traffic
 
 LIST = VECTRON_SERVICE_METHODS["ListCollections"].path
 KEY = (("x-api-key", "k"),)
@@ -61,6 +62,7 @@ def running(serve: Callable[..., tuple[grpc.Server, Any]], gate: Gate) -> tuple[
             limits=Limits(),
             rate_limits=RateLimits(),
             concurrency=Concurrency(),
+            traffic=Traffic(),
         ),
         threads=2,
     )
@@ -118,7 +120,9 @@ def test_stopping_twice_is_fine_and_leaves_no_threads(running: tuple[grpc.Server
 
 
 def test_a_port_in_use_is_refused_rather_than_shared(gate: Gate) -> None:
-    services: Any = SimpleNamespace(sessions=gate, health=gate, limits=Limits(), concurrency=Concurrency())
+    services: Any = SimpleNamespace(
+        sessions=gate, health=gate, limits=Limits(), concurrency=Concurrency(), traffic=Traffic()
+    )
     first, second = (build_grpc_server(services, threads=1) for _ in range(2))
     port = first.add_insecure_port("127.0.0.1:0")
     with pytest.raises(RuntimeError):

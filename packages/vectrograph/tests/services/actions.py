@@ -12,6 +12,7 @@ from services.house import LIMITS, WordEmbedder, call_as
 from vectrograph.control.records import FeedbackItem
 from vectrograph.control.store import ControlStore, sqlite_url
 from vectrograph.domain.access import Role
+from vectrograph.domain.cdna import CdnaState, Wish
 from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import DomainError, NotFound
 from vectrograph.domain.filters.evaluation import Exists
@@ -84,6 +85,28 @@ class Action:
     act: Callable[[Place, Any], Any]
     done: Callable[[Place, Any], bool] | None
     adds: bool = False
+
+
+def _cdna(place: Place, second: float) -> list[str]:
+    """Return the actions of the history, if the scale of L2 is this one, else nothing."""
+    entries, total = place.store.cdna.history("default", 100)
+    assert len(entries) == total
+    changed = place.store.cdna.get("default").scales[1] == second
+    return [entry.action for entry in entries] if changed else []
+
+
+def _quarantine(place: Place) -> None:
+    place.services.cdna.start(DEVELOPER)
+    place.services.cdna.configure(DEVELOPER, Wish(factors={"curiosity_scale": 1.1}))
+
+
+def _quarantined(place: Place) -> bool:
+    """Return whether there is a quarantine; the history says the same, and without one all is as it was before."""
+    state = place.store.cdna.get("default")
+    last = place.store.cdna.history("default", 1)[0]
+    assert (state.quarantine is None) is (not last or last[0].action == "quarantine_stop")
+    assert (state.scales == CdnaState().scales) is (state.quarantine is None or not state.is_modified)
+    return state.quarantine is not None
 
 
 def nothing(_: Place) -> None:
@@ -385,6 +408,45 @@ ACTIONS: Final = [
         tokens,
         lambda p, _: p.services.tokens.delete_where(DEVELOPER, EVERYTHING),
         lambda p, _: _count(p, "tokens") == 0,
+    ),
+    Action(
+        "cdna.configure",
+        "cdna.configure",
+        nothing,
+        lambda p, _: p.services.cdna.configure(DEVELOPER, Wish(factors={"curiosity_scale": 2.0})),
+        lambda p, _: _cdna(p, 3.0) == ["config_update"],
+        adds=True,
+    ),
+    Action(
+        "cdna.switch",
+        "cdna.switch",
+        nothing,
+        lambda p, _: p.services.cdna.switch(DEVELOPER, "creative"),
+        lambda p, _: _cdna(p, 2.0) == ["profile_switch"],
+        adds=True,
+    ),
+    Action(
+        "cdna.quarantine",
+        "cdna.quarantine",
+        nothing,
+        lambda p, _: p.services.cdna.start(DEVELOPER),
+        lambda p, _: _quarantined(p),
+        adds=True,
+    ),
+    Action(
+        "cdna.release",
+        "cdna.release",
+        _quarantine,
+        lambda p, _: p.services.cdna.stop(DEVELOPER, apply=False),
+        lambda p, _: not _quarantined(p),
+    ),
+    Action(
+        "cdna.reset",
+        "cdna.reset",
+        lambda p: p.services.cdna.switch(DEVELOPER, "creative"),
+        lambda p, _: p.services.cdna.reset(ADMIN),
+        lambda p, _: _cdna(p, 1.5) == ["reset"],
+        adds=True,
     ),
     Action(
         "feedback",

@@ -6,6 +6,7 @@ from services.house import DIMENSION, House, call_as
 
 from vectrograph.control.records import FeedbackItem
 from vectrograph.domain.access import ALL_SCOPES, ROLE_SCOPES, Role, Scope, without_keys_and_administration
+from vectrograph.domain.cdna import Wish
 from vectrograph.domain.errors import DomainError, PermissionDenied
 from vectrograph.domain.points import Put
 from vectrograph.domain.queries import Include
@@ -62,6 +63,18 @@ NEEDS: list[tuple[str, Callable[[Services, Call], object]]] = [
     ("grid:read", lambda s, c: s.grids.range(c, 1, Ball())),
     ("grid:read", lambda s, c: s.grids.influence(c, 1, Ball())),
     ("grid:read", lambda s, c: s.grids.density(c, 1, Ball())),
+    ("cdna:read", lambda s, c: s.cdna.status(c)),
+    ("cdna:read", lambda s, c: s.cdna.profiles(c)),
+    ("cdna:read", lambda s, c: s.cdna.profile(c, "explorer")),
+    ("cdna:read", lambda s, c: s.cdna.validate(c, [1.0])),
+    ("cdna:read", lambda s, c: s.cdna.quarantine(c)),
+    ("cdna:read", lambda s, c: s.cdna.history(c)),
+    ("cdna:read", lambda s, c: s.cdna.export(c)),
+    ("cdna:write", lambda s, c: s.cdna.configure(c, Wish(profile="analyzer"))),
+    ("cdna:write", lambda s, c: s.cdna.switch(c, "analyzer")),
+    ("cdna:write", lambda s, c: s.cdna.start(c)),
+    ("cdna:write", lambda s, c: s.cdna.stop(c, apply=True)),
+    ("config:admin", lambda s, c: s.cdna.reset(c)),
 ]
 
 

@@ -1,6 +1,7 @@
 """Records that the control store returns, plain and immutable. Times are integer microseconds since 1970-01-01 UTC."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from vectrograph.domain.access import Role
 from vectrograph.domain.collections import DEFAULT_TENANT
@@ -174,3 +175,12 @@ class GridRecord:
     members: int
     revision: int
     created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CdnaEntry:
+    """One action on the CDNA of a tenant, at a time in microseconds. `details` depend on the action."""
+
+    action: str
+    at: int
+    details: dict[str, Any]

@@ -10,6 +10,7 @@ from sqlalchemy import URL, exc, make_url
 from vectrograph.control.accounts import Accounts
 from vectrograph.control.api_keys import ApiKeys
 from vectrograph.control.audit import AuditLog
+from vectrograph.control.cdna import CdnaStates
 from vectrograph.control.clock import Clock, now
 from vectrograph.control.database.connection import Database
 from vectrograph.control.database.copies import Safekeeping
@@ -37,6 +38,7 @@ class ControlStore:
         owners: who made which collection.
         grids: which grids there are, and which tokens are in them.
         development: whether development mode is on.
+        cdna: scales of each tenant, with their history.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class ControlStore:
         self.owners = CollectionOwners(database, clock)
         self.grids = GridStore(database, clock)
         self.development = DevelopmentStore(database, clock)
+        self.cdna = CdnaStates(database, clock)
 
     @classmethod
     def open(

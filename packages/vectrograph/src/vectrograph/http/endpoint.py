@@ -36,7 +36,7 @@ from vectrograph.http.errors import (
     body_too_large,
 )
 from vectrograph.http.operation import Answer, Operation, Workload
-from vectrograph.http.scope import request_id_of
+from vectrograph.http.scope import TENANT, request_id_of
 from vectrograph.http.vector_frames import (
     VECTORS,
     Rows,
@@ -86,6 +86,7 @@ class Request:
     accept: str = ""
     idempotency_key: str | None = None
     offered: str | None = field(default=None, repr=False)
+    scope: Scope = field(default_factory=dict, repr=False)
 
 
 class Endpoint:
@@ -117,7 +118,7 @@ class Endpoint:
         if self._limited:
             await self._charge_address(origin.address)
         credential = None if self._operation.public else credential_of(headers)
-        body = await self._receive_body(headers, credential, deadline, receive)
+        body = await self._receive_body(headers, credential, deadline, scope, receive)
         request = Request(
             origin=origin,
             credential=credential,
@@ -129,6 +130,7 @@ class Endpoint:
             framed=framed,
             accept=headers.get("accept", ""),
             idempotency_key=headers.get(IDEMPOTENCY_HEADER) if self._operation.idempotent_by_key else None,
+            scope=scope,
         )
         rendered = await self._workers.run(self._pool, deadline, partial(self._work, request))
         try:
@@ -193,7 +195,7 @@ class Endpoint:
             rate_limits.charge_address(address)
 
     async def _receive_body(
-        self, headers: Headers, credential: str | None, deadline: float | None, receive: Receive
+        self, headers: Headers, credential: str | None, deadline: float | None, scope: Scope, receive: Receive
     ) -> bytes:
         """Return the body, where the operation has one. Only callers with valid credentials may send a large one."""
         if self._operation.body is None:
@@ -202,7 +204,8 @@ class Endpoint:
             return await _read(receive, _SMALL_BODY_BYTES)
         if int(headers.get("content-length", _SMALL_BODY_BYTES + 1)) > _SMALL_BODY_BYTES:
             authenticate = partial(self._application.services.sessions.authenticate, credential)
-            await self._workers.run(Workload.THREADED, deadline, authenticate)
+            caller = await self._workers.run(Workload.THREADED, deadline, authenticate)
+            scope[TENANT] = caller.tenant
         return await _read(receive)
 
     def _work(self, request: Request) -> Rendered:
@@ -247,6 +250,7 @@ class Endpoint:
         if request.credential is None:
             return None
         principal = self._application.services.sessions.authenticate(request.credential)
+        request.scope[TENANT] = principal.tenant
         call = Call(principal, request.origin.request_id, request.deadline, origin=request.origin)
         if self._operation.scope is not None:
             call.require(self._operation.scope)

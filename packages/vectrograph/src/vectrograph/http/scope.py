@@ -8,6 +8,8 @@ FAULTS: Final = "vectrograph.faults"
 """Key of the list that the connection puts a `FramingRefused` into, before or while the request is served."""
 REQUEST_ID: Final = "vectrograph.request_id"
 """Key of the id that the request goes by in its answer and in log lines."""
+TENANT: Final = "vectrograph.tenant"
+"""Key of the tenant that the caller of the request belongs to, once the caller is known."""
 
 
 def request_id_of(scope: Scope) -> str:

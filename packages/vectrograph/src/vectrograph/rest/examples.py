@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
+from vectrograph.control.records import CdnaEntry
+from vectrograph.domain.cdna import PROFILES
 from vectrograph.rest import requests, responses
 
 _MORNING: Final = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
@@ -56,6 +58,31 @@ _KEY: Final[dict[str, Any]] = {
     "collections": None,
     "rate_limit": 100,
 }
+
+_CDNA: Final[dict[str, Any]] = {
+    "version": "2.1.0",
+    "profile": "explorer",
+    "dimension_scales": [1.0, 3.0, 1.2, 2.0, 6.0, 2.5, 2.0, 5.0],
+    "timestamp": _NOON,
+    "changed_at": _MORNING,
+    "modified": True,
+    "curiosity_scale": 2.0,
+    "novelty_scale": 1.0,
+    "affinity_scale": 1.0,
+}
+_QUARANTINE: Final = responses.CdnaQuarantine(
+    active=True,
+    time_left=280,
+    metrics=responses.CdnaMeasures(
+        memory_growth=0.02, memory_growth_mb=4.0, connection_breaks=0.0, error_rate=0.0, token_churn=0.1, requests=42
+    ),
+    started_at=_NOON,
+    ends_at=datetime(2026, 3, 1, 12, 5, tzinfo=UTC),
+)
+_PROFILE: Final = responses.CdnaProfile.of(PROFILES["analyzer"])
+_SWITCH: Final = responses.CdnaHistoryEntry.of(
+    CdnaEntry(action="profile_switch", at=1_772_366_400_000_000, details={"from": "explorer", "to": "analyzer"})
+)
 
 _EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
     requests.Login(username="developer", password="developer123"),  # noqa: S106  (the documented account)
@@ -120,6 +147,25 @@ _EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
     responses.ApiKey(**_KEY),
     responses.ApiKeyCreated(**_KEY, api_key="ng_live_Zk3vQ9xT…"),
     responses.ApiKeyList(api_keys=[responses.ApiKey(**_KEY)], total=1),
+    requests.CdnaConfig(curiosity_scale=2.0),
+    requests.CdnaScales(scales=[1.0, 1.5, 1.2, 2.0, 3.0, 2.5, 2.0, 5.0]),
+    responses.CdnaStatus(cdna=responses.CdnaObject(**_CDNA), quarantine=_QUARANTINE, history_count=3),
+    responses.CdnaConfigured(**_CDNA, warnings=[]),
+    responses.CdnaProfiles(profiles={"analyzer": _PROFILE}, current="explorer"),
+    _PROFILE,
+    responses.CdnaSwitched(old_profile="explorer", new_profile="analyzer", scales=_PROFILE.scales),
+    responses.CdnaVerdict(valid=True, warnings=["L5 is 16, above 50 % of its bound 30: caution"], errors=[]),
+    _QUARANTINE,
+    responses.CdnaQuarantineStarted(
+        message="The quarantine ends in 300 seconds.", duration=300, ends_at=_QUARANTINE.ends_at
+    ),
+    responses.CdnaQuarantineStopped(message="The changes are kept.", applied=True),
+    responses.CdnaHistory(history=[_SWITCH], total=1),
+    responses.CdnaExport(
+        data=responses.CdnaExportData(cdna=responses.CdnaObject(**_CDNA), history=[_SWITCH], exported_at=_NOON),
+        filename="cdna-20260301T120000Z.json",
+    ),
+    responses.CdnaReset(message="The CDNA is that of the beginning.", cdna=responses.CdnaObject(**_CDNA)),
     responses.ApiKeyRevoked(key_id="3f9c2a7b51d0e846"),
     responses.Health(status="healthy", version="0.60.0", uptime_seconds=42.5, timestamp=_NOON, quarantined=0),
     responses.Status(

@@ -34,6 +34,7 @@ _DESCRIPTION: Final = (
 _TAGS: Final = (
     ("tokens", "Texts with vectors, and the search for the nearest."),
     ("grid", "Tokens in eight spaces of three dimensions: who is near, influence and density."),
+    ("cdna", "Scales that weight the levels of the Grid, their profiles, and trials of changes."),
     ("auth", "Sessions and the account behind them."),
     ("api-keys", "Keys for programs, never wider than their creator."),
     ("users", "Accounts, for administrators."),
@@ -47,6 +48,11 @@ _PATH_PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {
         "schema": {"type": "string", "minLength": 1},
         "description": "Id of an API key.",
         "example": "3f9c2a7b51d0e846",
+    },
+    "profile_id": {
+        "schema": {"type": "string", "minLength": 1},
+        "description": "Id of a profile: explorer, analyzer, creative or quarantine.",
+        "example": "analyzer",
     },
     "user_id": {
         "schema": {"type": "string", "minLength": 1},

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from vectrograph.domain.cdna import DEFAULT_DURATION
+from vectrograph.services.cdna.cdna import DEFAULT_ENTRIES
 from vectrograph.services.grid.grids import (
     DEFAULT_BUCKET_SIZE,
     DEFAULT_DENSITY_THRESHOLD,
@@ -209,6 +211,44 @@ class UserPassword(_Credentials, frozen=True, kw_only=True, forbid_unknown_field
     """A password for someone else."""
 
     password: Secret
+
+
+Factor = Annotated[float, Meta(description="Multiplies the scales of the profile at two levels; see docs/cdna.md.")]
+
+
+class CdnaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A change of the CDNA; what is absent or null stays as it is."""
+
+    profile: Annotated[str, Meta(description="Begins with the scales of this profile.")] | None = None
+    dimension_scales: Annotated[list[float], Meta(description="All eight, L1 to L8.")] | None = None
+    curiosity_scale: Factor | None = None
+    novelty_scale: Factor | None = None
+    affinity_scale: Factor | None = None
+    should_validate: Annotated[bool, Meta(description="False leaves the warnings out; the bounds always hold.")] = True
+
+
+class CdnaScales(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Scales to check."""
+
+    scales: Annotated[list[float], Meta(description="All eight, L1 to L8.")]
+
+
+class CdnaQuarantineStart(Struct, frozen=True, kw_only=True):
+    """Length of a quarantine, from the query string."""
+
+    duration: Annotated[int, Meta(description="Seconds, 30 to 3,600.")] = DEFAULT_DURATION
+
+
+class CdnaQuarantineStop(Struct, frozen=True, kw_only=True):
+    """End of a quarantine, from the query string."""
+
+    apply: Annotated[bool, Meta(description="Keep the changes; else the state from before is restored.")] = False
+
+
+class CdnaHistoryPage(Struct, frozen=True, kw_only=True):
+    """Part of the history, from the query string."""
+
+    limit: Annotated[int, Meta(description="How many entries, 1 to 100.")] = DEFAULT_ENTRIES
 
 
 class AuditPage(Struct, frozen=True, kw_only=True):

@@ -6,10 +6,12 @@ Times are UTC, written as ISO 8601 with a Z.
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from vectrograph.control.records import ApiKeyRecord, AuditRecord, GridRecord, UserRecord
+from vectrograph.control.records import ApiKeyRecord, AuditRecord, CdnaEntry, GridRecord, UserRecord
+from vectrograph.domain.cdna import CDNA_VERSION, CdnaState, Measures, Profile
 from vectrograph.domain.points import Vector
+from vectrograph.services.cdna.cdna import QuarantineReport
 from vectrograph.services.points.stored_tokens import WHOLE, Parts
 from vectrograph.services.points.stored_tokens import Token as StoredToken
 
@@ -398,6 +400,220 @@ class ApiKeyRevoked(Struct, frozen=True, kw_only=True):
     status: Literal["revoked"] = "revoked"
 
 
+_FACTOR = "By what it multiplies the scales of the profile; null where its two levels disagree."
+
+
+class CdnaObject(Struct, frozen=True, kw_only=True):
+    """CDNA of the caller's tenant."""
+
+    version: str
+    profile: Annotated[str, Meta(description="The profile that was chosen last.")]
+    dimension_scales: Annotated[list[float], Meta(description="In force, L1 to L8.")]
+    timestamp: Annotated[datetime, Meta(tz=True, description="When this was answered.")]
+    changed_at: Annotated[datetime, Meta(tz=True, description="Null while nothing was changed.")] | None
+    modified: Annotated[bool, Meta(description="The scales are not those of the profile.")]
+    curiosity_scale: Annotated[float, Meta(description=_FACTOR)] | None
+    novelty_scale: Annotated[float, Meta(description=_FACTOR)] | None
+    affinity_scale: Annotated[float, Meta(description=_FACTOR)] | None
+
+    @classmethod
+    def of(cls, state: CdnaState) -> "CdnaObject":
+        """Build from a state."""
+        return cls(**_cdna_fields(state))
+
+
+class CdnaConfigured(CdnaObject, frozen=True, kw_only=True):
+    """CDNA after a change."""
+
+    warnings: Annotated[list[str], Meta(description="What is unwise about the scales.")]
+
+    @classmethod
+    def with_warnings(cls, state: CdnaState, warnings: list[str]) -> "CdnaConfigured":
+        """Build from a state."""
+        return cls(warnings=warnings, **_cdna_fields(state))
+
+
+class CdnaMeasures(Struct, frozen=True, kw_only=True):
+    """Measures since the quarantine began, or since the server started if that was later. Shares, not per cent."""
+
+    memory_growth: Annotated[
+        float, Meta(description="Of the resident memory of the server; above 0.5, and 256 MiB or more, is a rollback.")
+    ]
+    memory_growth_mb: Annotated[float, Meta(description="The same in MiB.")]
+    connection_breaks: Annotated[
+        float, Meta(description="Callers who left before the answer; above 0.1 is a rollback.")
+    ]
+    error_rate: Annotated[float, Meta(description="Requests that failed on the server; above 0.05 is a rollback.")]
+    token_churn: Annotated[float, Meta(description="Tokens created and deleted per token there is; only reported.")]
+    requests: Annotated[int, Meta(description="Requests counted; shares of fewer than 20 are not judged.")]
+
+    @classmethod
+    def of(cls, measures: Measures) -> "CdnaMeasures":
+        """Build from measures."""
+        return cls(
+            memory_growth=measures.memory_growth,
+            memory_growth_mb=measures.memory_growth_mb,
+            connection_breaks=measures.connection_breaks,
+            error_rate=measures.error_rate,
+            token_churn=measures.token_churn,
+            requests=measures.requests,
+        )
+
+
+class CdnaQuarantine(Struct, frozen=True, kw_only=True):
+    """Quarantine of the caller's tenant."""
+
+    active: bool
+    time_left: Annotated[int, Meta(description="Whole seconds, rounded up; 0 without a quarantine.")]
+    metrics: Annotated[CdnaMeasures, Meta(description="Null without a quarantine.")] | None
+    started_at: Moment | None
+    ends_at: Moment | None
+
+    @classmethod
+    def of(cls, report: QuarantineReport) -> "CdnaQuarantine":
+        """Build from a report."""
+        return cls(
+            active=report.active,
+            time_left=report.seconds_left,
+            metrics=None if report.measures is None else CdnaMeasures.of(report.measures),
+            started_at=moment_or_none(report.started_at),
+            ends_at=moment_or_none(report.ends_at),
+        )
+
+
+class CdnaStatus(Struct, frozen=True, kw_only=True):
+    """CDNA, quarantine, and the length of the history."""
+
+    cdna: CdnaObject
+    quarantine: CdnaQuarantine
+    history_count: Annotated[int, Meta(description="At most 1,000 entries are kept.")]
+
+
+class CdnaProfile(Struct, frozen=True, kw_only=True):
+    """A named set of scales."""
+
+    id: str
+    name: str
+    scales: list[float]
+    description: str
+    plasticity: float
+    evolution_rate: float
+    restricted: Annotated[bool, Meta(description="Scales may differ from the profile's by `max_change` at most.")]
+    max_change: float | None
+
+    @classmethod
+    def of(cls, profile: Profile) -> "CdnaProfile":
+        """Build from a profile."""
+        return cls(
+            id=profile.profile_id,
+            name=profile.name,
+            scales=list(profile.scales),
+            description=profile.description,
+            plasticity=profile.plasticity,
+            evolution_rate=profile.evolution_rate,
+            restricted=profile.restricted,
+            max_change=profile.max_change,
+        )
+
+
+class CdnaProfiles(Struct, frozen=True, kw_only=True):
+    """All profiles by id, and the one in force."""
+
+    profiles: dict[str, CdnaProfile]
+    current: str
+
+
+class CdnaSwitched(Struct, frozen=True, kw_only=True):
+    """The profile in force is another one."""
+
+    old_profile: str
+    new_profile: str
+    scales: list[float]
+    success: Literal[True] = True
+
+
+class CdnaVerdict(Struct, frozen=True, kw_only=True):
+    """Check of scales."""
+
+    valid: bool
+    warnings: list[str]
+    errors: list[str]
+
+
+class CdnaQuarantineStarted(Success, frozen=True, kw_only=True):
+    """The quarantine has begun."""
+
+    duration: Annotated[int, Meta(description="Seconds.")]
+    ends_at: Moment | None
+
+
+class CdnaQuarantineStopped(Success, frozen=True, kw_only=True):
+    """The quarantine is over."""
+
+    applied: bool
+
+
+class CdnaHistoryEntry(Struct, frozen=True, kw_only=True):
+    """One action; the other fields depend on it and are null elsewhere."""
+
+    action: str
+    timestamp: Moment
+    changes: (
+        Annotated[dict[str, Any], Meta(description="config_update: by `profile` and level, `from` and `to`.")] | None
+    )
+    from_: Annotated[str, Meta(description="profile_switch: the profile before.")] | None = field(name="from")
+    to: Annotated[str, Meta(description="profile_switch: the profile after.")] | None
+    duration: Annotated[int, Meta(description="quarantine_start: seconds.")] | None
+    applied: Annotated[bool, Meta(description="quarantine_stop: whether the changes were kept.")] | None
+    reason: Annotated[str, Meta(description="quarantine_rollback and quarantine_expired.")] | None
+    metrics: Annotated[dict[str, float], Meta(description="Measures at the end of a quarantine.")] | None
+
+    @classmethod
+    def of(cls, entry: CdnaEntry) -> "CdnaHistoryEntry":
+        """Build from an entry."""
+        details = entry.details
+        return cls(
+            action=entry.action,
+            timestamp=moment(entry.at),
+            changes=details.get("changes"),
+            from_=details.get("from"),
+            to=details.get("to"),
+            duration=details.get("duration"),
+            applied=details.get("applied"),
+            reason=details.get("reason"),
+            metrics=details.get("metrics"),
+        )
+
+
+class CdnaHistory(Struct, frozen=True, kw_only=True):
+    """The newest entries, newest first, and how many there are."""
+
+    history: list[CdnaHistoryEntry]
+    total: int
+
+
+class CdnaExportData(Struct, frozen=True, kw_only=True):
+    """CDNA with the newest 100 entries of its history."""
+
+    cdna: CdnaObject
+    history: list[CdnaHistoryEntry]
+    exported_at: Moment
+
+
+class CdnaExport(Struct, frozen=True, kw_only=True):
+    """CDNA to keep elsewhere, with a name for its file."""
+
+    data: CdnaExportData
+    filename: str
+    success: Literal[True] = True
+
+
+class CdnaReset(Success, frozen=True, kw_only=True):
+    """The CDNA is that of the beginning."""
+
+    cdna: CdnaObject
+
+
 class Health(Struct, frozen=True, kw_only=True):
     """healthy: everything serves. degraded: some collection is set aside. unhealthy: storage does not answer."""
 
@@ -522,4 +738,18 @@ def _key_fields(record: ApiKeyRecord) -> dict[str, Any]:
         "is_active": record.is_active,
         "collections": None if record.collections is None else list(record.collections),
         "rate_limit": record.rate_limit,
+    }
+
+
+def _cdna_fields(state: CdnaState) -> dict[str, Any]:
+    return {
+        "version": CDNA_VERSION,
+        "profile": state.profile,
+        "dimension_scales": list(state.scales),
+        "timestamp": datetime.now(UTC),
+        "changed_at": moment_or_none(state.changed_at),
+        "modified": state.is_modified,
+        "curiosity_scale": state.factor("curiosity_scale"),
+        "novelty_scale": state.factor("novelty_scale"),
+        "affinity_scale": state.factor("affinity_scale"),
     }

@@ -8,6 +8,7 @@ from vectrograph.http.context import NDJSON
 from vectrograph.http.operation import Access, Operation, Workload
 from vectrograph.rest import auth, keys, requests, responses, system, token_queries, tokens
 from vectrograph.rest.administration import ADMINISTRATION
+from vectrograph.rest.cdna import CDNA
 from vectrograph.rest.docs import documentation_page
 from vectrograph.rest.grid import GRID
 
@@ -375,5 +376,5 @@ _SYSTEM: Final = (
     ),
 )
 
-OPERATIONS: Final = (*_TOKENS, *GRID, *_AUTH, *_KEYS, *ADMINISTRATION, *_SYSTEM)
+OPERATIONS: Final = (*_TOKENS, *GRID, *CDNA, *_AUTH, *_KEYS, *ADMINISTRATION, *_SYSTEM)
 """Every route of the API. A path of fixed parts stands before one with a varying part in the same place."""

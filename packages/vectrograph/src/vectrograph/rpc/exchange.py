@@ -11,7 +11,15 @@ import grpc
 import structlog
 
 from vectrograph.domain.addresses import Network, client_address
-from vectrograph.domain.errors import DomainError, InternalError, InvalidArgument, TooLarge, Unauthenticated
+from vectrograph.domain.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    DomainError,
+    InternalError,
+    InvalidArgument,
+    TooLarge,
+    Unauthenticated,
+)
 from vectrograph.domain.limits import Limits
 from vectrograph.rpc.codec.framing import limit_fields, max_fields
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
@@ -24,6 +32,7 @@ from vectrograph.services.request_metadata import (
     require_idempotency_key,
     usable_request_id,
 )
+from vectrograph.services.traffic import Traffic, is_server_failure
 
 _SCHEME: Final = "bearer"
 _HOW: Final = "send `authorization: Bearer <API key or JWT>`, or `x-api-key`"
@@ -38,7 +47,7 @@ class Exchange:
     let alone parsed, before the credentials hold.
     """
 
-    __slots__ = ("_context", "_given", "_leave", "_method", "_started", "request_id")
+    __slots__ = ("_context", "_given", "_leave", "_method", "_started", "_tenant", "_traffic", "request_id")
 
     def __init__(self, method: str, context: grpc.ServicerContext) -> None:
         self._method = method
@@ -48,6 +57,8 @@ class Exchange:
         self._given = dict(reversed(context.invocation_metadata()))
         self.request_id = request_id_of(self._given)
         self._leave: Callable[[], None] | None = None
+        self._traffic: Traffic | None = None
+        self._tenant = ""
 
     def __enter__(self) -> Self:
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
@@ -72,6 +83,7 @@ class Exchange:
         services.development.look(address, self._given)
         services.rate_limits.charge_address(address)
         principal = services.sessions.authenticate(credential_of(self._given))
+        self._traffic, self._tenant = services.traffic, principal.tenant
         services.rate_limits.charge_caller(principal)
         self._leave = services.concurrency.enter_request(principal)
         return Call(
@@ -126,6 +138,8 @@ class Exchange:
     ) -> None:
         if self._leave is not None:
             self._leave()
+        if self._traffic is not None and self._traffic.is_watched(self._tenant):
+            self._count(self._traffic, error)
         if error is None:
             self._record(grpc.StatusCode.OK)
         elif isinstance(error, DomainError) and not isinstance(error, InternalError):
@@ -137,6 +151,13 @@ class Exchange:
             # Also for an InternalError that an engine raises: its words are for the log, not for the caller.
             log.error("unexpected error", method=self._method, exc_info=error)
             self._fail(InternalError(f"internal error; see request {self.request_id} in the server's log"))
+
+    def _count(self, traffic: Traffic, error: BaseException | None) -> None:
+        """Count the call for the tenant of its caller. A caller that has left fails nothing on the server's side."""
+        gone = not isinstance(error, DeadlineExceeded) and not self._context.is_active()
+        broken = gone or isinstance(error, grpc.RpcError | GeneratorExit | Cancelled)
+        failed = error is not None and not broken and is_server_failure(error)
+        traffic.count_request(self._tenant, failed=failed, broken=broken)
 
     def _fail(self, error: DomainError) -> None:
         status = status_of(error)

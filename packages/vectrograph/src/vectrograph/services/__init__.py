@@ -11,6 +11,7 @@ from vectrograph.services.accounts.logins import Logins
 from vectrograph.services.accounts.registration import Registration
 from vectrograph.services.accounts.sessions import Sessions
 from vectrograph.services.accounts.users import Users
+from vectrograph.services.cdna.cdna import Cdna
 from vectrograph.services.grid.grids import Grids
 from vectrograph.services.health import Health
 from vectrograph.services.limits.concurrency import Concurrency
@@ -22,6 +23,7 @@ from vectrograph.services.points.feedback import Feedback
 from vectrograph.services.points.points import Points
 from vectrograph.services.points.search import Search
 from vectrograph.services.points.tokens import Tokens
+from vectrograph.services.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,8 @@ class Services:
     audit: Audit
     feedback: Feedback
     health: Health
+    cdna: Cdna
+    traffic: Traffic
     development: Development
     limits: Limits
     rate_limits: RateLimits = field(default_factory=RateLimits)

@@ -23,6 +23,7 @@ from vectrograph.services.accounts.password_login import PasswordLogin
 from vectrograph.services.accounts.registration import Registration
 from vectrograph.services.accounts.sessions import Sessions
 from vectrograph.services.accounts.users import Users
+from vectrograph.services.cdna.cdna import Cdna
 from vectrograph.services.grid.grids import GRID_MEMORY_BYTES, Grids
 from vectrograph.services.health import Health
 from vectrograph.services.limits.concurrency import Concurrency
@@ -35,6 +36,7 @@ from vectrograph.services.points.feedback import Feedback
 from vectrograph.services.points.points import Points
 from vectrograph.services.points.search import Search
 from vectrograph.services.points.tokens import Tokens
+from vectrograph.services.traffic import Traffic
 
 
 def build_services(
@@ -83,15 +85,17 @@ def build_services(
     development = development or Development(store)
     password_login = PasswordLogin(store, passwords, audit, lockout, development)
     turns = turns or FilterTurns()
-    tokens = Tokens(engine, embedder, limits, audit, turns)
+    traffic = Traffic()
+    tokens = Tokens(engine, embedder, limits, audit, turns, traffic)
+    cdna = Cdna(store.cdna, engine, audit, traffic, clock, shared=store.shared)
     return Services(
         catalog=Catalog(engine, limits, audit, store.owners, quantisation),
-        points=Points(engine, limits, audit),
+        points=Points(engine, limits, audit, traffic),
         search=Search(engine, limits, store.feedback, turns),
-        bulk=Bulk(engine, limits, audit, turns),
+        bulk=Bulk(engine, limits, audit, turns, traffic),
         tokens=tokens,
         embeddings=Embeddings(embedder, limits),
-        grids=Grids(engine, store.grids, limits, audit, grid_memory_bytes, shared=store.shared),
+        grids=Grids(engine, store.grids, limits, audit, grid_memory_bytes, cdna.scales, shared=store.shared),
         sessions=Sessions(store, signer, credentials, passwords, audit, lockout, development, password_login),
         logins=Logins(store, signer, credentials, audit, development, password_login, clock),
         registration=Registration(store, passwords, audit, lockout, development),
@@ -100,14 +104,17 @@ def build_services(
         audit=audit,
         feedback=Feedback(store.feedback, engine, limits),
         health=Health(engine, version),
+        cdna=cdna,
+        traffic=traffic,
         development=development,
         limits=limits,
         rate_limits=rate_limits or RateLimits(),
         concurrency=concurrency or Concurrency(),
-        close=partial(_close, usage, development),
+        close=partial(_close, usage, development, cdna),
     )
 
 
-def _close(usage: KeyUsage, development: Development) -> None:
+def _close(usage: KeyUsage, development: Development, cdna: Cdna) -> None:
+    cdna.close()
     development.close()
     usage.close()

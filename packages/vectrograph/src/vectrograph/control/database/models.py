@@ -195,6 +195,35 @@ class Development(Base):
     changed_at: Mapped[int] = mapped_column(BigInteger)
 
 
+class CdnaRow(Base):
+    """CDNA of one tenant. The columns from `quarantine_started_at` on are null while there is no quarantine."""
+
+    __tablename__ = "cdna_states"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    profile: Mapped[str] = mapped_column(String(16))
+    scales: Mapped[list[float]] = mapped_column(JSON)
+    changed_at: Mapped[int | None] = mapped_column(BigInteger)
+    quarantine_started_at: Mapped[int | None] = mapped_column(BigInteger)
+    quarantine_ends_at: Mapped[int | None] = mapped_column(BigInteger)
+    profile_before: Mapped[str | None] = mapped_column(String(16))
+    scales_before: Mapped[list[float] | None] = mapped_column(JSON(none_as_null=True))
+    memory_before: Mapped[float | None] = mapped_column(Double)
+
+
+class CdnaHistoryRow(Base):
+    """One action on the CDNA of a tenant."""
+
+    __tablename__ = "cdna_history"
+    __table_args__ = (Index("ix_cdna_history_tenant_entry_id", "tenant", "entry_id"),)
+
+    entry_id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64))
+    action: Mapped[str] = mapped_column(String(32))
+    at: Mapped[int] = mapped_column(BigInteger)
+    details: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
 class Epoch(Base):
     """One row: a number that rises whenever credentials that were good may have ceased to be."""
 

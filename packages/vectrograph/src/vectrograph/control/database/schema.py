@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 from vectrograph.control.database.connection import Database
 from vectrograph.domain.errors import UnsupportedFormat
 
-HEAD: Final = "0006"
+HEAD: Final = "0007"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 

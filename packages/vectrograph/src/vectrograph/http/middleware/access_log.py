@@ -1,4 +1,4 @@
-"""One log line and one count per request.
+"""One log line and one count per request, and one more count for tenants that are watched.
 
 Of the request itself only the pattern of its route is written, no path, query string, body or credential.
 """
@@ -10,19 +10,29 @@ from typing import Final
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vectrograph.domain.cancellation import GONE
+from vectrograph.http.scope import TENANT
 from vectrograph.services.access_log import is_worth_a_line
+from vectrograph.services.traffic import Traffic
 
 log = structlog.get_logger("vectrograph.rest")
 # Smallest HTTP status that is an error.
 _MIN_ERROR_STATUS: Final = 400
+# Smallest HTTP status that is the server's fault.
+_MIN_FAILURE_STATUS: Final = 500
 
 
 class AccessLog:
-    """Logs method, route, status and milliseconds, and calls `count` once per request."""
+    """Logs method, route, status and milliseconds, and calls `count` once per request.
 
-    def __init__(self, app: ASGIApp, count: Callable[[], None]) -> None:
+    A request whose caller is known is counted for its tenant too, with its failure on the server's side, or as broken
+    when the connection was closed before the whole answer was handed to it.
+    """
+
+    def __init__(self, app: ASGIApp, count: Callable[[], None], traffic: Traffic) -> None:
         self._app = app
         self._count = count
+        self._traffic = traffic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, and note it when it is over."""
@@ -32,16 +42,26 @@ class AccessLog:
         self._count()
         started = time.perf_counter()
         status: int | None = None
+        is_sent = has_raised = False
 
         async def send_noted(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_sent
             if message["type"] == "http.response.start":
                 status = message["status"]
+            elif not message.get("more_body", False):
+                # Asked before the last part: the server itself may close the connection after it.
+                is_sent = not ((gone := scope.get(GONE)) is not None and gone())
             await send(message)
 
         try:
             await self._app(scope, receive, send_noted)
+        except Exception:
+            has_raised = True
+            raise
         finally:
+            if (tenant := scope.get(TENANT)) is not None and self._traffic.is_watched(tenant):
+                failure = has_raised or (status is not None and status >= _MIN_FAILURE_STATUS)
+                self._traffic.count_request(tenant, failed=failure, broken=not (is_sent or has_raised))
             milliseconds = round((time.perf_counter() - started) * 1000, 3)
             failed = status is None or status >= _MIN_ERROR_STATUS
             note = log.info if is_worth_a_line(failed=failed, milliseconds=milliseconds) else log.debug

@@ -15,6 +15,7 @@ from vectrograph.services.limits.cost import check_filter_cost
 from vectrograph.services.limits.filter_turns import FilterTurns
 from vectrograph.services.points.field_names import renaming_fields
 from vectrograph.services.points.placed_writes import with_placements
+from vectrograph.services.traffic import Traffic
 
 # Points of a page when the request names no limit.
 DEFAULT_PAGE = 100
@@ -23,11 +24,19 @@ DEFAULT_PAGE = 100
 class Bulk:
     """Points of any collection, many at a time."""
 
-    def __init__(self, engine: Engine, limits: Limits, audit: Audit, turns: FilterTurns | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        limits: Limits,
+        audit: Audit,
+        turns: FilterTurns | None = None,
+        traffic: Traffic | None = None,
+    ) -> None:
         self._engine = engine
         self._audit = audit
         self._limits = limits
         self._turns = turns or FilterTurns()
+        self._traffic = traffic or Traffic()
 
     def scroll(
         self,
@@ -97,6 +106,7 @@ class Bulk:
             ops = [DeleteWhere(filter=filter)]
             with self._turns.turn(call, cost):
                 written = self._engine.write(ref, ops, idempotency=idempotency, deadline=call.deadline)
+            self._traffic.count_write(ref, written)
             return len(written.outcomes)
 
     def upsert_if(
@@ -134,4 +144,5 @@ class Bulk:
                 deadline=call.deadline,
                 limits=self._limits.write,
             )
+        self._traffic.count_write(ref, written)
         return written.outcomes

@@ -13,15 +13,17 @@ from vectrograph.services.call import Call
 from vectrograph.services.limits.validation import validate_text
 from vectrograph.services.points.field_names import renaming_fields
 from vectrograph.services.points.placed_writes import with_placements
+from vectrograph.services.traffic import Traffic
 
 
 class Points:
     """Points of any collection, the tokens included (under `tokens:*` instead of `collections:*`)."""
 
-    def __init__(self, engine: Engine, limits: Limits, audit: Audit) -> None:
+    def __init__(self, engine: Engine, limits: Limits, audit: Audit, traffic: Traffic | None = None) -> None:
         self._engine = engine
         self._audit = audit
         self._limits = limits
+        self._traffic = traffic or Traffic()
 
     def upsert(
         self, call: Call, collection: str, points: Sequence[Put], *, idempotency: IdempotencyKey | None = None
@@ -52,9 +54,10 @@ class Points:
             points = with_placements(points)
         if points:
             with renaming_fields(sequence="points"):
-                self._engine.write(
+                written = self._engine.write(
                     ref, points, idempotency=idempotency, deadline=call.deadline, limits=self._limits.write
                 )
+            self._traffic.count_write(ref, written)
         else:
             self._engine.describe(ref)
         return len(points)
@@ -86,7 +89,8 @@ class Points:
         with self._audit.deleting(call, f"{collection}/{id}"), renaming_fields():
             ref = call.require_collection(collection, "delete")
             _refuse_empty(id)
-            self._engine.write(ref, [Delete(id=id)], idempotency=idempotency, deadline=call.deadline)
+            written = self._engine.write(ref, [Delete(id=id)], idempotency=idempotency, deadline=call.deadline)
+            self._traffic.count_write(ref, written)
 
 
 def _refuse_empty(id: str) -> None:

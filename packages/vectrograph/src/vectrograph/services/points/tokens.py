@@ -39,6 +39,7 @@ from vectrograph.services.points.stored_tokens import WHOLE, Parts, Token, token
 from vectrograph.services.points.token_changes import TokenChange, TokenChanges, missing_token
 from vectrograph.services.points.token_queries import TokenHit, TokenQueries, TokenQuestion
 from vectrograph.services.points.tokens_collection import ensure_tokens
+from vectrograph.services.traffic import Traffic
 
 _RENAMED: Final = {"vector": "embedding", "payload": "metadata"}
 
@@ -83,13 +84,20 @@ class Tokens:
     """
 
     def __init__(
-        self, engine: Engine, embedder: Embedder, limits: Limits, audit: Audit, turns: FilterTurns | None = None
+        self,
+        engine: Engine,
+        embedder: Embedder,
+        limits: Limits,
+        audit: Audit,
+        turns: FilterTurns | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         self._engine = engine
         self._audit = audit
         self._embedder = embedder
         self._limits = limits
         self._turns = turns or FilterTurns()
+        self._traffic = traffic or Traffic()
         self._changes = TokenChanges(engine, embedder, limits)
         self.queries = TokenQueries(engine, embedder, limits, self._turns)
 
@@ -239,8 +247,9 @@ class Tokens:
         with self._audit.deleting(call, f"{TOKENS_COLLECTION}/{token_id}"):
             ref = call.require_collection(TOKENS_COLLECTION, "delete")
             point_id = _point_id(token_id)
-            outcomes = self._engine.write(ref, [Delete(id=point_id)], deadline=call.deadline).outcomes
-            if outcomes[0].status is not OutcomeStatus.DELETED:
+            written = self._engine.write(ref, [Delete(id=point_id)], deadline=call.deadline)
+            self._traffic.count_write(ref, written)
+            if written.outcomes[0].status is not OutcomeStatus.DELETED:
                 raise missing_token(point_id)
 
     def delete_many(
@@ -262,6 +271,7 @@ class Tokens:
             validate_batch(token_ids, "ids", self._limits)
             if deletes:
                 written = self._engine.write(ref, deletes, idempotency=idempotency, deadline=call.deadline)
+                self._traffic.count_write(ref, written)
                 found = {int(outcome.id) for outcome in written.outcomes if outcome.status is OutcomeStatus.DELETED}
         return DeletedTokens(len(found), tuple(number for number in wanted if number not in found))
 
@@ -280,6 +290,7 @@ class Tokens:
             deletes = [DeleteWhere(filter=filter)]
             with self._turns.turn(call, cost):
                 written = self._engine.write(ref, deletes, idempotency=idempotency, deadline=call.deadline)
+        self._traffic.count_write(ref, written)
         deleted = sum(outcome.status is OutcomeStatus.DELETED for outcome in written.outcomes)
         return DeletedTokens(deleted, ())
 
@@ -359,6 +370,7 @@ class Tokens:
             for item, payload, vector in zip(items, payloads, self._vectors(items), strict=True)
         ]
         written = self._engine.write(ref, puts, idempotency=idempotency, deadline=call.deadline, limits=limits)
+        self._traffic.count_write(ref, written)
         return [
             Token(
                 id=outcome.id,

@@ -1,0 +1,1 @@
+"""CDNA of tenants: scales, profiles, history, and quarantines that end by themselves."""
