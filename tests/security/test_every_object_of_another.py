@@ -50,6 +50,11 @@ class Scene:
         said = {"collection": "of-default", "query": MARK, "feedbackItems": [item]}
         assert httpx2.post(f"{server.http_url}/v1/feedback", json=said, headers=owner).status_code == 200
 
+        scales = {"dimension_scales": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]}
+        assert httpx2.put(f"{self.api}/cdna/config", json=scales, headers=owner).status_code == 200
+        started = httpx2.post(f"{self.api}/cdna/quarantine/start?duration=3600", headers=owner)
+        assert started.status_code == 200
+
     def log_in(self, username: str, password: str) -> str:
         answer = httpx2.post(f"{self.api}/auth/login", json={"username": username, "password": password})
         return str(answer.json()["access_token"])
@@ -63,13 +68,14 @@ class Scene:
         return str(made.json()["user_id"])
 
     def things_of_default(self) -> tuple[Any, ...]:
-        """Accounts, keys, collections, points and grid of the tenant."""
+        """Accounts, keys, collections, points, grid and CDNA of the tenant."""
         inside = self.server.server
         engine, store = inside.engine, inside._store
         points = [(info.spec.ref.name, info.count, info.seq) for info in engine.list("default")]
         keys = store.api_keys.list(self.owner_id)
         grid = store.grids.get("default", self.grid)
-        return store.accounts.list("default"), [(key.key_id, key.is_active) for key in keys], points, grid
+        cdna = (store.cdna.get("default"), store.cdna.count("default"))
+        return store.accounts.list("default"), [(key.key_id, key.is_active) for key in keys], points, grid, cdna
 
     @property
     def names(self) -> dict[str, str]:
@@ -84,6 +90,8 @@ class Scene:
             "collection": "of-default",
             "name": "of-default",
             "id": "p",
+            # Profiles belong to no tenant.
+            "profile_id": "unknown",
         }
 
 
@@ -99,6 +107,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/tokens/query/many": {"texts": [MARK]},
     "POST /api/v1/tokens/delete": {"filter": {"path": "a", "exists": True}},
     "POST /api/v1/grid/{grid_id}/tokens": {"ids": [1]},
+    "PUT /api/v1/cdna/config": {"profile": "analyzer"},
     "POST /api/v1/users/{user_id}/role": {"role": "viewer"},
     "POST /api/v1/users/{user_id}/password": {"password": "a stolen phrase of mine"},
     "POST /v1/collections/{collection}/points": {"points": [{"id": "p", "vector": [0, 1]}]},

@@ -13,6 +13,7 @@ from vectrograph.services.accounts.development import PROXY_HEADERS, Development
 
 EARLIER = """
     DROP INDEX ix_feedback_sessions_user_id_size; ALTER TABLE feedback_sessions DROP COLUMN size;
+    DROP TABLE cdna_states; DROP TABLE cdna_history; DROP TABLE grid_members; DROP TABLE grid_numbers; DROP TABLE grids;
     DROP TABLE development; UPDATE alembic_version SET version_num = '0003'
 """
 CHANGES = {

@@ -154,7 +154,7 @@ def test_a_quarantine_counts_down_and_expires(ward: Ward) -> None:
 
 
 def test_a_change_after_the_end_is_one_without_limits(ward: Ward) -> None:
-    """Whoever changes first after the end finds the quarantine over, before any thread has looked."""
+    """The first change after the end finds the quarantine over, before any thread has looked."""
     ward.cdna.start(call_as(), 30)
     ward.cdna.configure(call_as(), TRIAL)
     ward.house.clock.advance(31)
