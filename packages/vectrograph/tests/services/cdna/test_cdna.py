@@ -17,6 +17,7 @@ from vectrograph.domain.access import Role
 from vectrograph.domain.cdna import PROFILES, CdnaState, Wish
 from vectrograph.domain.errors import Conflict, InvalidArgument, OutOfSpace, QuotaExceeded
 from vectrograph.domain.filters.evaluation import Everything
+from vectrograph.domain.grid import LEVELS, PlacementChange
 from vectrograph.domain.points import Delete, Precondition, Put
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services import Services
@@ -523,3 +524,27 @@ def test_stores_open_without_any_cdna(tmp_path: Path) -> None:
     store = ControlStore.open(f"sqlite:///{tmp_path / 'c.sqlite'}")
     assert store.cdna.quarantined() == []
     store.close()
+
+
+def test_scales_decide_distances_across_all_levels_of_a_grid(house: House) -> None:
+    call, services = call_as(), house.services
+    places: list[dict[str, list[float]]] = [
+        {"L1Physical": [0, 0, 0]},
+        {"L1Physical": [1, 0, 0]},
+        {"L8Abstract": [1, 0, 0]},
+    ]
+    flat = {level: [0.0, 0.0, 0.0] for level in LEVELS}
+    for place in places:
+        services.tokens.create(call, "same text", placement=PlacementChange(coordinates={**flat, **place}))
+    grid = services.grids.create(call).grid_id
+    services.grids.add_many(call, grid, [1, 2, 3])
+
+    def distances() -> dict[int, float]:
+        found = services.grids.neighbors(call, grid, 1, "all", 100.0, 10)
+        return {each.token_id: each.distance for each in found}
+
+    assert distances() == {2: 1.0, 3: 5.0}
+    services.cdna.configure(call, Wish(factors={"novelty_scale": 2.0}))
+    assert distances() == {2: 1.0, 3: 10.0}
+    services.cdna.switch(call, "quarantine")
+    assert distances() == {2: 1.0, 3: 3.0}
