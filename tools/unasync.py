@@ -83,6 +83,7 @@ PAIRS: tuple[Pair, ...] = (
     Pair(f"{_NEUROGRAPH}/_execution/async_executor.py", f"{_NEUROGRAPH}/_execution/executor.py"),
     Pair(f"{_NEUROGRAPH}/_resources/async_auth.py", f"{_NEUROGRAPH}/_resources/auth.py"),
     Pair(f"{_NEUROGRAPH}/_bulk/async_load.py", f"{_NEUROGRAPH}/_bulk/load.py"),
+    Pair(f"{_NEUROGRAPH}/_resources/async_grid.py", f"{_NEUROGRAPH}/_resources/grid.py"),
     Pair(f"{_NEUROGRAPH}/_resources/async_api_keys.py", f"{_NEUROGRAPH}/_resources/api_keys.py"),
     Pair(f"{_NEUROGRAPH}/_resources/async_embeddings.py", f"{_NEUROGRAPH}/_resources/embeddings.py"),
     Pair(f"{_NEUROGRAPH}/_resources/async_health.py", f"{_NEUROGRAPH}/_resources/health.py"),
@@ -97,6 +98,7 @@ PAIRS: tuple[Pair, ...] = (
     Pair(
         f"{_NEUROGRAPH_TESTS}/test_async_neurograph_telemetry.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_telemetry.py"
     ),
+    Pair(f"{_SERVED_TESTS}/test_async_neurograph_grid.py", f"{_SERVED_TESTS}/test_neurograph_grid.py"),
     Pair(f"{_SERVED_TESTS}/test_async_neurograph_surface.py", f"{_SERVED_TESTS}/test_neurograph_surface.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_client.py", f"{_NEUROGRAPH_TESTS}/test_client.py"),
     Pair(f"{_VECTRON}/_async_auth_client.py", f"{_VECTRON}/_auth_client.py"),

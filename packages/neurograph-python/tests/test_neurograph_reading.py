@@ -54,6 +54,9 @@ def wrapped(data: Any) -> dict[str, Any]:
     return {"success": True, "data": data, "meta": {"request_id": "x", "version": "1.0.0"}, "error": None}
 
 
+PLACES = {"L1": [1, 2, 3], "L2": None}
+
+
 class TestTokens:
     @pytest.mark.parametrize("body", [TOKEN, wrapped(TOKEN), {**wrapped(None), **TOKEN}])
     def test_flat_wrapped_and_both(self, body: dict[str, Any]) -> None:
@@ -62,12 +65,16 @@ class TestTokens:
         assert token.created_at == datetime(2025, 12, 28, 10, tzinfo=timezone.utc)
 
     def test_fields_of_the_official_server(self) -> None:
-        body = wrapped({"token_id": "7", "timestamp": 1735380000, "weight": 0.5, "coordinates": {"L1": [1, 2, 3]}})
+        body = wrapped({"token_id": "7", "timestamp": 1735380000, "weight": 0.5, "coordinates": PLACES})
         token = decoding.token(answer(body))
         assert (token.id, token.embedding, token.text) == (7, [], None)
         assert token.created_at is not None
         assert token.created_at.year == 2024
-        assert token.model_extra == {"weight": 0.5, "coordinates": {"L1": [1, 2, 3]}}
+        assert token.weight == 0.5
+        assert token.coordinates is not None
+        assert {name: (level.position, level.derived) for name, level in token.coordinates.items()} == {
+            "L1": ([1, 2, 3], False)
+        }
 
     @pytest.mark.parametrize(
         ("body", "total"),

@@ -64,6 +64,36 @@ class TestTokens:
         assert [row["id"] for row in cli("token", "list", "--all").lines] == [1, 2, 3]  # a question leaves no token
         assert cli("token", "create", "next").json["id"] == 4  # nor did it make one that is gone
 
+    def test_grids(self, cli: CommandLine) -> None:
+        for n in range(3):
+            place = json.dumps({"L4Emotional": [3 * n, 0, 0]})
+            cli("token", "create", f"at {3 * n}", "--coordinates", place)
+        shown = cli("token", "get", "2", "--show-coordinates").json
+        assert shown["coordinates"]["L4Emotional"] == {"position": [3.0, 0.0, 0.0], "derived": False}
+        assert cli("grid", "create", "--bucket-size", "2").json["grid_id"] == 1
+        assert cli("grid", "add", "1", "1", "2", "3").json["added"] == 3
+        missing = cli("grid", "add", "1", "1", "9")
+        assert missing.code == ExitCode.NOT_FOUND
+        assert cli("grid", "get", "1").json["token_count"] == 3
+        assert cli("grid", "status").json["grid_ids"] == [1]
+        near = cli("grid", "neighbors", "1", "1", "--space", "3").lines
+        assert [(row["token_id"], row["distance"]) for row in near] == [(2, 3.0), (3, 6.0)]
+        found = cli("grid", "range", "1", "--center", "3,0,0", "--space", "3", "--radius", "1").lines
+        assert [(row["token_id"], row["position"]) for row in found] == [(2, [3.0, 0.0, 0.0])]
+        assert len(cli("grid", "range", "1", "--space", "all", "--radius", "1e6").lines) == 3
+        assert cli("grid", "influence", "1", "--center", "3,0,0", "--space", "3").json == {"influence": 1.0}
+        assert cli("grid", "density", "1", "--space", "3").json["tokens_in_range"] == 3
+        cells = cli("grid", "cells", "1", "--space", "3").lines
+        assert [(cell["x"], cell["token_ids"]) for cell in cells] == [(0, [1]), (1, [2]), (3, [3])]
+        moved = cli("token", "update", "2", "--coordinates", '{"L4Emotional": [50, 0, 0]}')
+        assert moved.code == 0
+        assert [row["token_id"] for row in cli("grid", "neighbors", "1", "1", "--space", "3").lines] == [3]
+        assert cli("grid", "remove", "1", "3").json["removed"] is True
+        assert cli("grid", "range", "1", "--center", "here").code == ExitCode.USAGE
+        assert cli("grid", "neighbors", "1", "1", "--space", "every").code == ExitCode.USAGE
+        assert cli("grid", "delete", "1").json == {"grid_id": 1, "deleted": True}
+        assert cli("grid", "get", "1").code == ExitCode.NOT_FOUND
+
     def test_filters(self, cli: CommandLine) -> None:
         rows = "".join(json.dumps({"text": f"t{n}", "metadata": {"n": n}}) + "\n" for n in range(6))
         cli("token", "import", "-", stdin=rows)

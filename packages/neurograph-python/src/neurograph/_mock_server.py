@@ -4,11 +4,13 @@ import json
 import math
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, unquote
 
+from neurograph._mock_grid import FIELD_DEFAULTS, LEVELS, Grids, coordinates
 from neurograph.wire import Request, Response
 
 _Fields: TypeAlias = "dict[str, Any]"
@@ -39,6 +41,7 @@ class Memory:
         self._keys: dict[str, _Fields] = {}
         self._last_token = self._last_key = 0
         self._answered: dict[str, Response] = {}
+        self._grids = Grids(self._tokens)
 
     def answer(self, request: Request) -> Response:
         """Answer as a server would; an idempotency key gets its first answer again."""
@@ -77,10 +80,10 @@ class Memory:
         raise _Refused(404, "ROUTE_NOT_FOUND", f"The mock does not know {request}")
 
     def _create(self, body: _Fields) -> tuple[int, Any]:
-        return 201, self._new_token(body)
+        return 201, _shown(self._new_token(body), body)
 
     def _create_many(self, body: _Fields) -> tuple[int, Any]:
-        return 201, {"tokens": [self._new_token(fields) for fields in body["tokens"]]}
+        return 201, {"tokens": [_shown(self._new_token(fields), body) for fields in body["tokens"]]}
 
     def _list(self, asked: _Fields) -> tuple[int, Any]:
         offset, limit = int(asked.get("offset", 0)), int(asked.get("limit", 100))
@@ -91,15 +94,17 @@ class Memory:
     def _export(self, asked: _Fields) -> tuple[int, Any]:
         return 200, {"tokens": [_shown(self._tokens[number], asked) for number in sorted(self._tokens)]}
 
-    def _get(self, _: _Fields, number: str) -> tuple[int, Any]:
-        return 200, self._token(number)
+    def _get(self, asked: _Fields, number: str) -> tuple[int, Any]:
+        return 200, _shown(self._token(number), asked)
 
     def _update(self, body: _Fields, number: str) -> tuple[int, Any]:
         token = self._token(number)
         if body.get("embedding") is None and (body.get("text") is not None or "embedding" in body):
             body["embedding"] = self._embedding(body.get("text") or token["text"])
-        token.update({name: {} if name == "metadata" and value is None else value for name, value in body.items()})
-        return 200, token
+        _place(token, body)
+        changed = {name: value for name, value in body.items() if name not in _PLACEMENT}
+        token.update({name: {} if name == "metadata" and value is None else value for name, value in changed.items()})
+        return 200, _shown(token, {})
 
     def _delete(self, _: _Fields, number: str) -> tuple[int, Any]:
         del self._tokens[self._token(number)["id"]]
@@ -171,8 +176,56 @@ class Memory:
         self._last_token += 1
         embedding = body.get("embedding") or self._embedding(body["text"])
         fields = {"id": self._last_token, "text": body["text"], "embedding": embedding, "created_at": _now()}
-        self._tokens[self._last_token] = {**fields, "metadata": body.get("metadata") or {}}
-        return self._tokens[self._last_token]
+        token = {**fields, "metadata": body.get("metadata") or {}, "given_coordinates": {}, "placement": {}}
+        _place(token, body)
+        self._tokens[self._last_token] = token
+        return token
+
+    def _grid_status(self, _: _Fields) -> tuple[int, Any]:
+        return 200, self._grids.status()
+
+    def _grid_create(self, body: _Fields) -> tuple[int, Any]:
+        return 201, self._grids.create(body)
+
+    def _grid_get(self, _: _Fields, grid: str) -> tuple[int, Any]:
+        with _known_grid(grid):
+            return 200, self._grids.get(int(grid))
+
+    def _grid_delete(self, _: _Fields, grid: str) -> tuple[int, Any]:
+        with _known_grid(grid):
+            self._grids.delete(int(grid))
+        return 204, None
+
+    def _grid_add_many(self, body: _Fields, grid: str) -> tuple[int, Any]:
+        with _known_grid(grid):
+            return 200, self._grids.add(int(grid), body["ids"])
+
+    def _grid_add(self, _: _Fields, grid: str, number: str) -> tuple[int, Any]:
+        token_id = self._token(number)["id"]
+        with _known_grid(grid):
+            outcome = self._grids.add(int(grid), [token_id])
+        if outcome["present"]:
+            raise _Refused(409, "RESOURCE_ALREADY_EXISTS", f"Token {number} is in grid {grid} already")
+        size = outcome["grid_size"]
+        return 200, {"grid_id": int(grid), "token_id": token_id, "status": "added", "grid_size": size}
+
+    def _grid_remove(self, _: _Fields, grid: str, number: str) -> tuple[int, Any]:
+        with _known_grid(grid):
+            there = self._grids.remove(int(grid), int(number))
+        if not there:
+            raise _Refused(404, "POINT_NOT_FOUND", f"Token {number} is not in grid {grid}")
+        return 204, None
+
+    def _grid_neighbors(self, asked: _Fields, grid: str, number: str) -> tuple[int, Any]:
+        with _known_grid(grid):
+            found = self._grids.neighbors(int(grid), int(number), asked)
+        if found is None:
+            raise _Refused(404, "POINT_NOT_FOUND", f"Token {number} is not in grid {grid}")
+        return 200, {"center_token_id": int(number), "neighbors": found, "count": len(found)}
+
+    def _grid_question(self, asked: _Fields, grid: str, what: str) -> tuple[int, Any]:
+        with _known_grid(grid):
+            return 200, getattr(self._grids, what)(int(grid), asked)
 
     def _nearest(self, asked: _Fields, vector: Any, text: str | None, token_id: int | None) -> list[_Fields]:
         if token_id is not None:
@@ -211,11 +264,40 @@ class Memory:
 def _shown(token: _Fields, asked: _Fields) -> _Fields:
     """Return a token with the parts that were asked for."""
     include = asked.get("include")
+    plain = {name: value for name, value in token.items() if name not in ("given_coordinates", "placement")}
     if include is None:
-        return token
+        return plain
     parts = include.split(",") if isinstance(include, str) else include
     empty: _Fields = {"text": None, "metadata": {}, "embedding": []}
-    return {**token, **{name: nothing for name, nothing in empty.items() if name not in parts}}
+    shown = {**plain, **{name: nothing for name, nothing in empty.items() if name not in parts}}
+    if "coordinates" in parts:
+        shown.update(coordinates=coordinates(token), **{**FIELD_DEFAULTS, **token["placement"]})
+    return shown
+
+
+def _place(token: _Fields, body: _Fields) -> None:
+    """Take over what a body says about the place and the field of a token; None takes it back."""
+    if "coordinates" in body:
+        given = body["coordinates"]
+        unknown = [name for name in given or () if name not in LEVELS]
+        if unknown or any(axes is not None and len(axes) != 3 for axes in (given or {}).values()):
+            raise _Refused(422, "VALIDATION_ERROR", "coordinates need known levels with three axes each")
+        merged = {} if given is None else {**token["given_coordinates"], **given}
+        token["given_coordinates"] = {name: axes for name, axes in merged.items() if axes is not None}
+    for name in FIELD_DEFAULTS:
+        if name in body:
+            token["placement"].pop(name, None)
+            if body[name] is not None:
+                token["placement"][name] = body[name]
+
+
+@contextmanager
+def _known_grid(grid: str) -> Generator[None, None, None]:
+    """Turn a grid that is not there into a refusal."""
+    try:
+        yield
+    except KeyError as error:
+        raise _Refused(404, "RESOURCE_NOT_FOUND", f"Grid {grid} does not exist") from error
 
 
 def _cosine(one: list[float], other: list[float]) -> float:
@@ -230,6 +312,7 @@ def _now() -> str:
 
 
 _API = "/api/v1"
+_PLACEMENT = ("coordinates", *FIELD_DEFAULTS)
 _ROUTES: tuple[tuple[str, str, Callable[..., tuple[int, Any]]], ...] = (
     ("POST", f"{_API}/tokens", Memory._create),
     ("GET", f"{_API}/tokens", Memory._list),
@@ -242,6 +325,15 @@ _ROUTES: tuple[tuple[str, str, Callable[..., tuple[int, Any]]], ...] = (
     ("PUT", f"{_API}/tokens/(-?[0-9]+)", Memory._update),
     ("DELETE", f"{_API}/tokens/(-?[0-9]+)", Memory._delete),
     ("POST", f"{_API}/embeddings", Memory._embed),
+    ("GET", f"{_API}/grid/status", Memory._grid_status),
+    ("POST", f"{_API}/grid/create", Memory._grid_create),
+    ("GET", f"{_API}/grid/(-?[0-9]+)", Memory._grid_get),
+    ("DELETE", f"{_API}/grid/(-?[0-9]+)", Memory._grid_delete),
+    ("POST", f"{_API}/grid/(-?[0-9]+)/tokens", Memory._grid_add_many),
+    ("POST", f"{_API}/grid/(-?[0-9]+)/tokens/(-?[0-9]+)", Memory._grid_add),
+    ("DELETE", f"{_API}/grid/(-?[0-9]+)/tokens/(-?[0-9]+)", Memory._grid_remove),
+    ("GET", f"{_API}/grid/(-?[0-9]+)/neighbors/(-?[0-9]+)", Memory._grid_neighbors),
+    ("GET", f"{_API}/grid/(-?[0-9]+)/(range|influence|density)", Memory._grid_question),
     ("POST", f"{_API}/api-keys", Memory._create_key),
     ("GET", f"{_API}/api-keys", Memory._list_keys),
     ("GET", f"{_API}/api-keys/([^/]+)", Memory._get_key),

@@ -10,6 +10,7 @@ from neurograph._options import DEFAULT_MAX_RESPONSE_BYTES, ApiKey, Options, Pas
 from neurograph._resources.async_api_keys import AsyncAPIKeys
 from neurograph._resources.async_auth import AsyncAuth
 from neurograph._resources.async_embeddings import AsyncEmbeddings
+from neurograph._resources.async_grid import AsyncGrid
 from neurograph._resources.async_health import AsyncHealth
 from neurograph._resources.async_tokens import AsyncTokens
 from neurograph.exceptions import ConfigurationError
@@ -65,6 +66,7 @@ class AsyncNeuroGraphClient(Uncopied):
         api_keys: create, list, iterate, get, rotate, revoke and delete API keys.
         auth: who the caller is, logout, change of password.
         embeddings: turn texts into vectors.
+        grid: tokens in eight spaces of three dimensions: who is near, influence and density.
         health: ask how the server is.
         metrics: `metrics.snapshot()` counts requests, repeats, statuses, errors, seconds and bytes.
 
@@ -81,6 +83,7 @@ class AsyncNeuroGraphClient(Uncopied):
     api_keys: AsyncAPIKeys
     auth: AsyncAuth
     embeddings: AsyncEmbeddings
+    grid: AsyncGrid
     health: AsyncHealth
 
     def __init__(
@@ -133,6 +136,7 @@ class AsyncNeuroGraphClient(Uncopied):
         self.api_keys = AsyncAPIKeys(self._executor)
         self.auth = AsyncAuth(self._executor)
         self.embeddings = AsyncEmbeddings(self._executor)
+        self.grid = AsyncGrid(self._executor)
         self.health = AsyncHealth(self._executor)
 
     def with_options(self, **changes: Any) -> "AsyncNeuroGraphClient":

@@ -11,6 +11,7 @@ from neurograph._options import DEFAULT_MAX_RESPONSE_BYTES, ApiKey, Options, Pas
 from neurograph._resources.api_keys import APIKeys
 from neurograph._resources.auth import Auth
 from neurograph._resources.embeddings import Embeddings
+from neurograph._resources.grid import Grid
 from neurograph._resources.health import Health
 from neurograph._resources.tokens import Tokens
 from neurograph.exceptions import ConfigurationError
@@ -66,6 +67,7 @@ class NeuroGraphClient(Uncopied):
         api_keys: create, list, iterate, get, rotate, revoke and delete API keys.
         auth: who the caller is, logout, change of password.
         embeddings: turn texts into vectors.
+        grid: tokens in eight spaces of three dimensions: who is near, influence and density.
         health: ask how the server is.
         metrics: `metrics.snapshot()` counts requests, repeats, statuses, errors, seconds and bytes.
 
@@ -82,6 +84,7 @@ class NeuroGraphClient(Uncopied):
     api_keys: APIKeys
     auth: Auth
     embeddings: Embeddings
+    grid: Grid
     health: Health
 
     def __init__(
@@ -134,6 +137,7 @@ class NeuroGraphClient(Uncopied):
         self.api_keys = APIKeys(self._executor)
         self.auth = Auth(self._executor)
         self.embeddings = Embeddings(self._executor)
+        self.grid = Grid(self._executor)
         self.health = Health(self._executor)
 
     def with_options(self, **changes: Any) -> "NeuroGraphClient":

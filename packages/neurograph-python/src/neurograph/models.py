@@ -20,7 +20,19 @@ __all__ = [
     "APIKeyCreate",
     "APIKeyCreated",
     "DeletedTokens",
+    "GridCell",
+    "GridConfig",
+    "GridDensity",
+    "GridInfo",
+    "GridNeighbor",
+    "GridQuery",
+    "GridQueryResult",
+    "GridRange",
+    "GridStatus",
+    "GridTokenAdded",
+    "GridTokensAdded",
     "HealthStatus",
+    "LevelPosition",
     "LoginResponse",
     "ServerLimits",
     "SystemStatus",
@@ -34,6 +46,8 @@ __all__ = [
 
 # Components of an embedding that its repr shows.
 _SHOWN_COMPONENTS = 3
+# Parts of a token that are left out of its JSON and its repr where the server sent none.
+_PLACEMENT = ("coordinates", "weight", "field_radius", "field_strength")
 _PACKED = "_packed"  # where a token keeps an embedding that nobody has looked at yet
 
 
@@ -50,6 +64,21 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True, defer_build=True)
 
 
+class LevelPosition(Answer):
+    """The place of a token in one level of Grid.
+
+    Attributes:
+        position: x, y and z.
+        derived: whether the server derived it from the embedding; else it was given.
+
+    >>> LevelPosition(position=[1.0, 2.0, 3.0], derived=False).position
+    [1.0, 2.0, 3.0]
+    """
+
+    position: list[float]
+    derived: bool = False
+
+
 class Token(Answer):  # noqa: PLW1641 - equal by content, which changes: it has no hash
     """A text with its vector.
 
@@ -60,6 +89,11 @@ class Token(Answer):  # noqa: PLW1641 - equal by content, which changes: it has 
         metadata: any JSON object.
         created_at: with time zone.
         updated_at: with time zone; None when the server does not tell.
+        coordinates: name of a level of Grid to the place in it; None unless they were asked for with `include`, and so
+            are the next three.
+        weight: from 0 to 1.
+        field_radius: distance at which the influence of the token ends.
+        field_strength: influence at its own place, from 0 to 1.
 
     >>> Token(id=7, text="hello", embedding=[0.5, -1.0]).embedding
     [0.5, -1.0]
@@ -71,6 +105,10 @@ class Token(Answer):  # noqa: PLW1641 - equal by content, which changes: it has 
     metadata: dict[str, Any] | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    coordinates: dict[str, LevelPosition] | None = None
+    weight: float | None = None
+    field_radius: float | None = None
+    field_strength: float | None = None
 
     @property
     def vector(self) -> "NDArray[np.float32]":
@@ -125,7 +163,7 @@ class Token(Answer):  # noqa: PLW1641 - equal by content, which changes: it has 
     def _whole(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         self._unpack()
         fields: dict[str, Any] = handler(self)
-        return fields
+        return {name: value for name, value in fields.items() if value is not None or name not in _PLACEMENT}
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:  # type: ignore[override]
         self._unpack()
@@ -140,7 +178,9 @@ class Token(Answer):  # noqa: PLW1641 - equal by content, which changes: it has 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         self._unpack()
         for name, value in super().__repr_args__():
-            yield name, _Shortened(value) if name == "embedding" else value
+            if value is None and name in _PLACEMENT:
+                continue
+            yield name, _Shortened(self.embedding) if name == "embedding" else value
 
 
 class _Shortened:
@@ -201,6 +241,10 @@ class TokenCreate(Question):
         text: what the token says.
         metadata: any JSON object.
         embedding: its vector; the server embeds the text when absent.
+        coordinates: name of a level of Grid, such as `L4Emotional`, to x, y and z; other levels are derived.
+        weight: from 0 to 1.
+        field_radius: distance at which the influence of the token ends.
+        field_strength: influence at its own place, from 0 to 1.
 
     >>> TokenCreate(text="hello", metadata={"lang": "en"}).text
     'hello'
@@ -209,6 +253,10 @@ class TokenCreate(Question):
     text: str
     metadata: dict[str, Any] | None = None
     embedding: list[float] | None = None
+    coordinates: dict[str, list[float] | None] | None = None
+    weight: float | None = None
+    field_radius: float | None = None
+    field_strength: float | None = None
 
 
 class TokenQuery(Question):
@@ -259,6 +307,208 @@ class DeletedTokens(Answer):
 
     deleted: int
     missing: list[int] = Field(default_factory=list)
+
+
+class GridConfig(Answer):
+    """Settings of a grid.
+
+    Attributes:
+        bucket_size: edge of a cell.
+        density_threshold: kept by the server; no answer depends on it.
+        min_field_nodes: kept by the server; no answer depends on it.
+
+    >>> GridConfig(bucket_size=10.0).bucket_size
+    10.0
+    """
+
+    bucket_size: float = 10.0
+    density_threshold: float = 0.5
+    min_field_nodes: int = 3
+
+
+class GridStatus(Answer):
+    """The grids of the caller's tenant.
+
+    Attributes:
+        available: whether the server has grids.
+        grids_count: how many there are.
+        grid_ids: their ids, ascending; empty when the server does not tell.
+        message: for people.
+
+    >>> GridStatus(grids_count=2, grid_ids=[1, 3]).grid_ids
+    [1, 3]
+    """
+
+    available: bool = True
+    grids_count: int
+    grid_ids: list[int] = Field(default_factory=list)
+    message: str | None = None
+
+
+class GridInfo(Answer):
+    """A grid.
+
+    Attributes:
+        grid_id: small positive integer, never reused.
+        token_count: tokens in it.
+        config: its settings.
+
+    >>> GridInfo(grid_id=1, token_count=5).config.bucket_size
+    10.0
+    """
+
+    grid_id: int
+    token_count: int = 0
+    config: GridConfig = Field(default_factory=GridConfig)
+
+
+class GridTokenAdded(Answer):
+    """A token that was added to a grid.
+
+    Attributes:
+        grid_id: the grid.
+        token_id: the token.
+        grid_size: tokens in the grid now.
+
+    >>> GridTokenAdded(grid_id=1, token_id=7, grid_size=2).grid_size
+    2
+    """
+
+    grid_id: int
+    token_id: int
+    grid_size: int | None = None
+
+
+class GridTokensAdded(Answer):
+    """Outcome of adding many tokens to a grid.
+
+    Attributes:
+        grid_id: the grid.
+        added: tokens that were not in the grid and are now.
+        present: ids of tokens that were in it already.
+        missing: ids that no token has.
+        grid_size: tokens in the grid now.
+
+    >>> GridTokensAdded(grid_id=1, added=1, missing=[9]).missing
+    [9]
+    """
+
+    grid_id: int
+    added: int
+    present: list[int] = Field(default_factory=list)
+    missing: list[int] = Field(default_factory=list)
+    grid_size: int | None = None
+
+
+class GridNeighbor(Answer):
+    """A token near a place.
+
+    Attributes:
+        token_id: the token.
+        distance: from the place.
+        position: x, y and z of the token in the space that was asked about; None in a list of neighbours, and for all
+            spaces.
+
+    >>> GridNeighbor(token_id=7, distance=1.5).distance
+    1.5
+    """
+
+    token_id: int
+    distance: float
+    position: list[float] | None = None
+
+
+class GridRange(Answer):
+    """Part of the tokens around a place, nearest first.
+
+    Attributes:
+        center: the place: x, y and z, or 24 numbers for all spaces.
+        radius: largest distance.
+        results: the tokens.
+        total: tokens in the region altogether.
+        limit: tokens asked for.
+        offset: tokens before these.
+        bucket_size: edge of a cell of the grid.
+
+    >>> GridRange(center=[0.0, 0.0, 0.0], radius=10.0, total=0).results
+    []
+    """
+
+    center: list[float]
+    radius: float
+    results: list[GridNeighbor] = Field(default_factory=list)
+    total: int | None = None
+    limit: int | None = None
+    offset: int = 0
+    bucket_size: float | None = None
+
+
+class GridDensity(Answer):
+    """Density around a place.
+
+    Attributes:
+        density: tokens per volume of the ball.
+        tokens_in_range: tokens in the ball.
+
+    >>> GridDensity(density=0.5, tokens_in_range=2).tokens_in_range
+    2
+    """
+
+    density: float
+    tokens_in_range: int
+
+
+class GridCell(Answer):
+    """A cell of a grid: a cube with the edge `bucket_size`, and the tokens in it.
+
+    Attributes:
+        x, y, z: indexes of the cell: it begins at `x * bucket_size`, and likewise for y and z.
+        token_ids: tokens in it that were found, nearest to the center of the query first.
+        density: these tokens per volume of the cell.
+
+    >>> GridCell(x=0, y=-1, z=2, token_ids=[7]).density
+    0.0
+    """
+
+    x: int
+    y: int
+    z: int
+    token_ids: list[int] = Field(default_factory=list)
+    density: float = 0.0
+
+
+class GridQuery(Question):
+    """A question for the cells around a place.
+
+    Attributes:
+        center: x, y and z.
+        radius: largest distance of a token.
+        max_results: most tokens to return, 1 to 10,000.
+
+    >>> GridQuery(center=[0.0, 0.0, 0.0], radius=10.0).max_results
+    100
+    """
+
+    center: list[float]
+    radius: float
+    max_results: int = 100
+
+
+class GridQueryResult(Answer):
+    """The cells around a place, in the order of their nearest token.
+
+    Attributes:
+        cells: cells with tokens in the region.
+        total_count: tokens in the region altogether, also those beyond `max_results`.
+        query_time_ms: duration of the call as the client saw it, in milliseconds.
+
+    >>> GridQueryResult(cells=[], total_count=0, query_time_ms=1.5).total_count
+    0
+    """
+
+    cells: list[GridCell] = Field(default_factory=list)
+    total_count: int = 0
+    query_time_ms: float = 0.0
 
 
 class APIKey(Answer):

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 
 from neurograph._protocol.encoding import encode, packed, vector
-from neurograph._protocol.operations import NewToken, new_token, token_fields
+from neurograph._protocol.operations import NewToken, new_token, placement_fields, token_fields
 from neurograph._wirekit.vectors import VectorError, pack, settled
 
+_PLAIN_FIELDS = 1  # text; any other may be a part of a placement
 _JSON_PER_BYTE = 5  # a float32 takes 4 bytes in a frame and some 20 in JSON
 
 
@@ -54,6 +55,8 @@ def encoded(item: NewToken, index: int, *, pack_lists: bool) -> Encoded:
     text, metadata, embedding = fields["text"], fields.get("metadata"), fields.get("embedding")
     plain = metadata is None and type(text) is str and text.isascii()
     document = {"text": text} if plain else new_token(text, metadata, f"tokens.{index}.")
+    if len(fields) > _PLAIN_FIELDS:
+        document.update(placement_fields(fields, f"tokens.{index}."))
     if embedding is None:
         return Encoded(index, item, encode(document))
     if hasattr(embedding, "__next__"):

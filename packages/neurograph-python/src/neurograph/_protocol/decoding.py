@@ -21,6 +21,13 @@ from neurograph.models import (
     APIKey,
     APIKeyCreated,
     DeletedTokens,
+    GridDensity,
+    GridInfo,
+    GridNeighbor,
+    GridRange,
+    GridStatus,
+    GridTokenAdded,
+    GridTokensAdded,
     HealthStatus,
     LoginResponse,
     ServerLimits,
@@ -198,6 +205,52 @@ def vectors(response: Response) -> Vectors:
     return Vectors(lists=rows)
 
 
+def grid_status(response: Response) -> GridStatus:
+    """Return the grids there are."""
+    return _model(response, GridStatus, _object(response, "grids_count"))
+
+
+def grid(response: Response) -> GridInfo:
+    """Return one grid."""
+    return _model(response, GridInfo, _object(response, "grid_id"))
+
+
+def grid_token(response: Response) -> GridTokenAdded:
+    """Return the token that was added to a grid."""
+    return _model(response, GridTokenAdded, _object(response, "grid_id"))
+
+
+def grid_tokens(response: Response) -> GridTokensAdded:
+    """Return the outcome of adding many tokens to a grid."""
+    return _model(response, GridTokensAdded, _object(response, "added"))
+
+
+def grid_neighbors(response: Response) -> list[GridNeighbor]:
+    """Return neighbours, nearest first as sent."""
+    _, rows = _rows(response, "neighbors")
+    return [_model(response, GridNeighbor, row) for row in rows]
+
+
+def grid_range(response: Response) -> GridRange:
+    """Return the tokens around a place; a server that sends all of them at once tells their number as `count`."""
+    fields = _object(response, "results")
+    fields.setdefault("total", fields.get("count"))
+    return _model(response, GridRange, fields)
+
+
+def grid_influence(response: Response) -> float:
+    """Return the influence on a place."""
+    value = _object(response, "influence").get("influence")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _invalid(response, f"the influence is {_kind(value)}")
+    return float(value)
+
+
+def grid_density(response: Response) -> GridDensity:
+    """Return the density around a place."""
+    return _model(response, GridDensity, _object(response, "density"))
+
+
 def api_key(response: Response) -> APIKey:
     """Return one API key without its secret."""
     return _model(response, APIKey, _key_fields(_object(response, "key_id")))
@@ -328,7 +381,18 @@ def _token_fields(row: Any) -> Any:
     _rename(fields, "timestamp", "created_at")
     if fields.get("embedding") is None:
         fields["embedding"] = []
+    if isinstance(fields.get("coordinates"), dict):
+        fields["coordinates"] = _levels(fields["coordinates"])
     return fields
+
+
+def _levels(coordinates: dict[str, Any]) -> dict[str, Any]:
+    """Return the place in each level; the official server sends bare lists, and null for a level without a place."""
+    return {
+        name: {"position": place, "derived": False} if isinstance(place, list) else place
+        for name, place in coordinates.items()
+        if place is not None
+    }
 
 
 def _hit_fields(row: Any) -> Any:

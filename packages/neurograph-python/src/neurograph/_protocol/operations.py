@@ -1,9 +1,10 @@
 """Every operation of the API as a call: its request, and the way its response is read. No I/O."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
+from urllib.parse import urlencode
 
 from pydantic import BaseModel
 
@@ -11,6 +12,7 @@ from neurograph._arguments import UNSET, Unset
 from neurograph._protocol import decoding
 from neurograph._protocol.call import Body, Call
 from neurograph._protocol.encoding import (
+    checked,
     encode,
     json_object,
     plain_text,
@@ -23,6 +25,7 @@ from neurograph._protocol.encoding import (
 from neurograph._protocol.frames import ACCEPT
 from neurograph._protocol.vector_bodies import VectorBody
 from neurograph._protocol.vectors import Vectors
+from neurograph._wirekit import values
 from neurograph._wirekit.batching import batches
 from neurograph._wirekit.vectors import settled
 from neurograph.exceptions import ValidationError
@@ -69,13 +72,15 @@ def create_token(
     metadata: Mapping[str, Any] | None = None,
     embedding: Any = None,
     idempotency_key: str | None = None,
+    placement: Mapping[str, Any] | None = None,
 ) -> Call[Token]:
     """Create one token, once however often it is sent."""
     name = request_key(idempotency_key, "idempotency_key")
     request = Request("POST", TOKENS, accept=ACCEPT, idempotency_key=name or new_key())
     call = Call(request, decoding.token)
     stable = idempotency_key is not None
-    return with_vector(call, new_token(text, metadata), "embedding", embedding, stable=stable)
+    document = {**new_token(text, metadata), **placement_fields(placement or {})}
+    return with_vector(call, document, "embedding", embedding, stable=stable)
 
 
 def with_vector(call: Call[T], document: dict[str, Any], name: str, value: Any, *, stable: bool = False) -> Call[T]:
@@ -101,9 +106,10 @@ def _creating(body: Body, idempotency_key: str | None, decode: Callable[[Respons
     return Call(request, decode, body=body)
 
 
-def get_token(token_id: int) -> Call[Token]:
+def get_token(token_id: int, include: Sequence[str] | None = None) -> Call[Token]:
     """Read one token."""
-    return Call(Request("GET", _token_path(token_id), accept=ACCEPT), decoding.token)
+    query = "" if include is None else "?" + urlencode({"include": ",".join(texts(include, "include"))})
+    return Call(Request("GET", f"{_token_path(token_id)}{query}", accept=ACCEPT), decoding.token)
 
 
 def update_token(
@@ -111,6 +117,7 @@ def update_token(
     text: str | Unset | None,
     embedding: Any,
     metadata: Mapping[str, Any] | Unset | None,
+    placement: Mapping[str, Any] | None = None,
 ) -> Call[Token]:
     """Change what is given of a token; None clears, UNSET leaves."""
     body: dict[str, Any] = {}
@@ -120,8 +127,13 @@ def update_token(
         body["embedding"] = None
     if metadata is not UNSET:
         body["metadata"] = json_object(metadata, "metadata")
+    given = {name: value for name, value in (placement or {}).items() if value is not UNSET}
+    body.update({name: None for name, value in given.items() if value is None})
+    body.update(placement_fields(given))
     if not body and embedding is UNSET:
-        raise ValidationError.of("update", "changes nothing; pass text, embedding or metadata (None clears)")
+        raise ValidationError.of(
+            "update", "changes nothing; pass text, embedding, metadata or coordinates (None clears)"
+        )
     call = Call(Request("PUT", _token_path(token_id), accept=ACCEPT), decoding.token)
     return with_vector(call, body, "embedding", None if embedding is UNSET else embedding)
 
@@ -131,9 +143,9 @@ def delete_token(token_id: int) -> Call[bool]:
     return Call(Request("DELETE", _token_path(token_id)), decoding.nothing)
 
 
-def embed(values: Sequence[str]) -> Iterator[Call[Vectors]]:
+def embed(given: Sequence[str]) -> Iterator[Call[Vectors]]:
     """Turn texts into vectors: one call per batch."""
-    encoded = (encode(text) for text in texts(values, "texts"))
+    encoded = (encode(text) for text in texts(given, "texts"))
     for batch in batches(encoded, max_count=MAX_BATCH_COUNT, max_bytes=MAX_BATCH_BYTES, size=len):
         body = b'{"texts":[' + b",".join(batch) + b"]}"
         yield Call(Request("POST", "/api/v1/embeddings", body, accept=ACCEPT), decoding.vectors)
@@ -226,6 +238,39 @@ def _key_path(key_id: str) -> str:
     return f"{_API_KEYS}/{segment(key_id, 'key_id')}"
 
 
+def placement_fields(given: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return coordinates, weight, field radius and field strength, as far as they are given.
+
+    Raises:
+        ValidationError: one is no number, or no object of three numbers a level; errors put the prefix before the name.
+
+    >>> placement_fields({"coordinates": {"L4Emotional": (1, 2, 3)}, "weight": None})
+    {'coordinates': {'L4Emotional': [1.0, 2.0, 3.0]}}
+    """
+    fields: dict[str, Any] = {}
+    coordinates = given.get("coordinates")
+    if coordinates is not None:
+        fields["coordinates"] = _levels(coordinates, f"{prefix}coordinates")
+    for name in ("weight", "field_radius", "field_strength"):
+        if given.get(name) is not None:
+            fields[name] = checked(values.real, given[name], f"{prefix}{name}")
+    return fields
+
+
+def _levels(coordinates: Any, place: str) -> dict[str, list[float] | None]:
+    if not isinstance(coordinates, Mapping):
+        raise ValidationError.of(place, f"is {type(coordinates).__name__}; pass a dictionary of levels")
+    return {plain_text(name, place): _axes(axes, f"{place}.{name}") for name, axes in coordinates.items()}
+
+
+def _axes(axes: Any, place: str) -> list[float] | None:
+    if axes is None:
+        return None
+    if isinstance(axes, (str, bytes, Mapping)) or not isinstance(axes, Iterable):
+        raise ValidationError.of(place, f"is {type(axes).__name__}; pass a list of three numbers")
+    return [checked(values.real, axis, f"{place}.{n}") for n, axis in enumerate(axes)]
+
+
 def token_fields(item: NewToken, index: int) -> Mapping[str, Any]:
     """Return the token that an item of many describes.
 
@@ -244,7 +289,9 @@ def token_fields(item: NewToken, index: int) -> Mapping[str, Any]:
     unknown = [name for name in item if name not in _TOKEN_FIELDS]
     if unknown or "text" not in item:
         raise ValidationError.of(
-            place, f"has the keys {', '.join(map(str, item))}; needed is text, allowed are metadata and embedding"
+            place,
+            f"has the keys {', '.join(map(str, item))}; needed is text, allowed are metadata, embedding, "
+            "coordinates, weight, field_radius and field_strength",
         )
     return item
 
@@ -255,6 +302,6 @@ def new_token(text: str | None, metadata: Mapping[str, Any] | None, prefix: str 
     Raises:
         ValidationError: metadata that JSON cannot carry; errors put the prefix before the name.
     """
-    checked = json_object(metadata, f"{prefix}metadata")
+    described = json_object(metadata, f"{prefix}metadata")
     said = None if text is None else plain_text(text, f"{prefix}text")
-    return {"text": said} if checked is None else {"text": said, "metadata": checked}
+    return {"text": said} if described is None else {"text": said, "metadata": described}

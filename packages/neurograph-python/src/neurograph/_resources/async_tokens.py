@@ -90,6 +90,10 @@ class AsyncTokens:
         metadata: Mapping[str, Any] | None = None,
         embedding: Any = None,
         *,
+        coordinates: Mapping[str, Sequence[float] | None] | None = None,
+        weight: float | None = None,
+        field_radius: float | None = None,
+        field_strength: float | None = None,
         idempotency_key: str | None = None,
         timeout: Timeout = UNSET,
     ) -> Token:
@@ -99,6 +103,10 @@ class AsyncTokens:
             text: what it says.
             metadata: any JSON object.
             embedding: its vector; the server embeds the text when absent.
+            coordinates: name of a level of Grid, such as `L4Emotional`, to x, y and z; the server derives the others.
+            weight: from 0 to 1; the server's default is 0.5.
+            field_radius: distance at which the influence of the token ends; the server's default is 1.
+            field_strength: influence at its own place, from 0 to 1; the server's default is 1.
             idempotency_key: a name of your own for this creation, so that it also happens once when your
                 program repeats it within 24 hours; made up when absent.
             timeout: seconds for this call; else the client's.
@@ -111,7 +119,14 @@ class AsyncTokens:
         >>> token.text, token.metadata, len(token.embedding)
         ('hello world', {'lang': 'en'}, 256)
         """
-        return await self._executor.run(operations.create_token(text, metadata, embedding, idempotency_key), timeout)
+        placement = {
+            "coordinates": coordinates,
+            "weight": weight,
+            "field_radius": field_radius,
+            "field_strength": field_strength,
+        }
+        call = operations.create_token(text, metadata, embedding, idempotency_key, placement)
+        return await self._executor.run(call, timeout)
 
     async def create_many(
         self,
@@ -131,7 +146,7 @@ class AsyncTokens:
         once, however often it has to be sent.
 
         Args:
-            items: texts, dictionaries with `text` and optionally `metadata` and `embedding`, or TokenCreate
+            items: texts, dictionaries with `text` and optionally the other arguments of `create`, or TokenCreate
                 models; any iterable, also an endless file. The asynchronous client takes asynchronous ones too.
             on_error: `raise` stops at the first error; `collect` goes on without the items at fault and returns
                 them in `failed`. Refused credentials always stop.
@@ -175,11 +190,13 @@ class AsyncTokens:
             timeout=timeout,
         )
 
-    async def get(self, token_id: int, *, timeout: Timeout = UNSET) -> Token:
+    async def get(self, token_id: int, *, include: Sequence[str] | None = None, timeout: Timeout = UNSET) -> Token:
         """Read one token.
 
         Args:
             token_id: which token.
+            include: parts of the token to return, of `text`, `metadata`, `embedding` and `coordinates`; all but the
+                coordinates when absent.
             timeout: seconds for this call; else the client's.
 
         Raises:
@@ -190,7 +207,7 @@ class AsyncTokens:
         >>> token.text
         'hello'
         """
-        return await self._executor.run(operations.get_token(token_id), timeout)
+        return await self._executor.run(operations.get_token(token_id, include), timeout)
 
     async def list(
         self,
@@ -207,7 +224,8 @@ class AsyncTokens:
             limit: most tokens to return.
             offset: tokens to skip.
             filter: only tokens whose metadata match: a dictionary, or made with `neurograph.field`.
-            include: parts of the tokens to return, of `text`, `metadata` and `embedding`; all when absent.
+            include: parts of the tokens to return, of `text`, `metadata`, `embedding` and `coordinates`; all but
+                the coordinates when absent.
             timeout: seconds for this call; else the client's.
 
         Returns:
@@ -270,6 +288,10 @@ class AsyncTokens:
         embedding: Any = UNSET,
         metadata: Mapping[str, Any] | Unset | None = UNSET,
         *,
+        coordinates: Mapping[str, Sequence[float] | None] | Unset | None = UNSET,
+        weight: float | Unset | None = UNSET,
+        field_radius: float | Unset | None = UNSET,
+        field_strength: float | Unset | None = UNSET,
         timeout: Timeout = UNSET,
     ) -> Token:
         """Change what is given of a token and leaves the rest.
@@ -280,6 +302,11 @@ class AsyncTokens:
                 embedding.
             embedding: new vector; None has the server embed the text again.
             metadata: replaces the metadata; None clears it.
+            coordinates: name of a level of Grid to its new x, y and z, or to None, which derives it from the embedding
+                again; other levels stay. None derives all levels again.
+            weight: from 0 to 1; None is the server's default, and so for the next two.
+            field_radius: distance at which the influence of the token ends.
+            field_strength: influence at its own place, from 0 to 1.
             timeout: seconds for this call; else the client's.
 
         Returns:
@@ -294,7 +321,14 @@ class AsyncTokens:
         >>> token.text, token.metadata
         ('final', {})
         """
-        return await self._executor.run(operations.update_token(token_id, text, embedding, metadata), timeout)
+        placement = {
+            "coordinates": coordinates,
+            "weight": weight,
+            "field_radius": field_radius,
+            "field_strength": field_strength,
+        }
+        call = operations.update_token(token_id, text, embedding, metadata, placement)
+        return await self._executor.run(call, timeout)
 
     async def delete(self, token_id: int, *, timeout: Timeout = UNSET) -> bool:
         """Remove one token; its id is never used again.
@@ -453,7 +487,8 @@ class AsyncTokens:
             token_id: instead of a vector; that token is itself not among the hits.
             filter: only tokens whose metadata match: a dictionary, or made with `neurograph.field`.
             offset: hits to skip, nearest first.
-            include: parts of the tokens to return, of `text`, `metadata` and `embedding`; all when absent.
+            include: parts of the tokens to return, of `text`, `metadata`, `embedding` and `coordinates`; all but
+                the coordinates when absent.
                 Others are empty.
             timeout: seconds for this call; else the client's.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from neurograph._version import __version__
-from neurograph.cli import _api_keys, _server, _tokens, _transfer
+from neurograph.cli import _api_keys, _grid, _server, _tokens, _transfer
 from neurograph.cli._exits import ExitCode
 from neurograph.cli._invocation import rooted
 
@@ -22,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(_tokens.app, name="token")
+app.add_typer(_grid.app, name="grid")
 app.add_typer(_api_keys.app, name="apikey")
 app.command("health")(_server.health)
 app.command("status")(_server.status)

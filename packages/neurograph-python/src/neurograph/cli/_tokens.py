@@ -22,6 +22,12 @@ _JSON = "or @file, or - for standard input"
 _TokenId = Annotated[int, typer.Argument(metavar="ID", help="Id of the token.")]
 _Metadata = Annotated[str | None, typer.Option("--metadata", help=f"A JSON object, {_JSON}.")]
 _Embedding = Annotated[str | None, typer.Option("--embedding", help=f"A vector as a JSON array, {_JSON}.")]
+_Coordinates = Annotated[
+    str | None,
+    typer.Option(
+        "--coordinates", help=f'Places in levels, such as {{"L4Emotional": [1, 0, 0]}}, as a JSON object, {_JSON}.'
+    ),
+]
 _ShowEmbedding = Annotated[bool, typer.Option("--show-embedding", help="Also show vectors.")]
 _Filter = Annotated[
     str | None,
@@ -40,23 +46,33 @@ def create(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="Text of the token; - reads standard input.")],
     metadata: _Metadata = None,
     embedding: _Embedding = None,
+    coordinates: _Coordinates = None,
     show_embedding: _ShowEmbedding = False,
 ) -> None:
     """Create a token. The server computes the vector, unless you pass one."""
-    _one_stdin(text, metadata, embedding)
+    _one_stdin(text, metadata, embedding, coordinates)
     token = invocation.client.tokens.create(
         text=text_argument(text, "TEXT"),
         metadata=json_argument(metadata, "--metadata", dict),
         embedding=json_argument(embedding, "--embedding", list),
+        coordinates=json_argument(coordinates, "--coordinates", dict),
     )
     invocation.output.thing(_fields(token, show_embedding))
 
 
 @app.command()
 @connected
-def get(invocation: Invocation, token_id: _TokenId, show_embedding: _ShowEmbedding = False) -> None:
+def get(
+    invocation: Invocation,
+    token_id: _TokenId,
+    show_embedding: _ShowEmbedding = False,
+    show_coordinates: Annotated[
+        bool, typer.Option("--show-coordinates", help="Show the place in each level, weight and field too.")
+    ] = False,
+) -> None:
     """Show one token."""
-    invocation.output.thing(_fields(invocation.client.tokens.get(token_id), show_embedding))
+    include = ("text", "metadata", "embedding", "coordinates") if show_coordinates else None
+    invocation.output.thing(_fields(invocation.client.tokens.get(token_id, include=include), show_embedding))
 
 
 @app.command("list")
@@ -96,20 +112,23 @@ def update(
     embedding: Annotated[str | None, typer.Option("--embedding", help=f"New vector as a JSON array, {_JSON}.")] = None,
     clear_text: Annotated[bool, typer.Option("--clear-text", help="Remove the text and keep the vector.")] = False,
     clear_metadata: Annotated[bool, typer.Option("--clear-metadata", help="Remove the metadata.")] = False,
+    coordinates: _Coordinates = None,
     show_embedding: _ShowEmbedding = False,
 ) -> None:
     """Update the given parts of a token; the others stay unchanged."""
     if (clear_text and text is not None) or (clear_metadata and metadata is not None):
         raise ConfigurationError("a part cannot be set and cleared at the same time; pass one of the two options")
-    if text is None and metadata is None and embedding is None and not clear_text and not clear_metadata:
+    given = (text, metadata, embedding, coordinates)
+    if given == (None,) * len(given) and not clear_text and not clear_metadata:
         raise ConfigurationError(
-            "nothing to change; pass --text, --metadata, --embedding, --clear-text, --clear-metadata"
+            "nothing to change; pass --text, --metadata, --embedding, --coordinates, --clear-text, --clear-metadata"
         )
-    _one_stdin(text, metadata, embedding)
+    _one_stdin(*given)
     changes: dict[str, Any] = {
         "text": None if clear_text else UNSET if text is None else text_argument(text, "--text"),
         "metadata": None if clear_metadata else _or_unset(json_argument(metadata, "--metadata", dict)),
         "embedding": _or_unset(json_argument(embedding, "--embedding", list)),
+        "coordinates": _or_unset(json_argument(coordinates, "--coordinates", dict)),
     }
     invocation.output.thing(_fields(invocation.client.tokens.update(token_id, **changes), show_embedding))
 
