@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import apsw
 import numpy as np
@@ -29,10 +30,18 @@ HELD_UP = 0.05
 
 @pytest.fixture
 def handovers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Note each statement and each row of the connections that are opened from now on."""
+    """Note each statement and each row of the connections that are opened from now on.
+
+    The statements of triggers are left out: SQLite runs them within the one that fires them.
+    """
     noted: list[int] = []
     kinds = apsw.SQLITE_TRACE_STMT | apsw.SQLITE_TRACE_ROW
-    hook = lambda connection: connection.trace_v2(kinds, lambda event: noted.append(event["code"]), id="handovers")  # noqa: E731
+
+    def note(event: dict[str, Any]) -> None:
+        if not event.get("trigger"):
+            noted.append(event["code"])
+
+    hook = lambda connection: connection.trace_v2(kinds, note, id="handovers")  # noqa: E731
     monkeypatch.setattr(apsw, "connection_hooks", [*apsw.connection_hooks, hook])
     return noted
 

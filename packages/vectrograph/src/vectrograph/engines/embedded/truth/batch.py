@@ -1,6 +1,6 @@
-"""One write as the statement that does it: see `schema`."""
+"""One write as the rows of the statement that does it: see `schema`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,11 +16,15 @@ from vectrograph.engines.embedded.truth.records import (
     state_checksum,
     vector_checksum,
 )
+from vectrograph.engines.embedded.truth.schema import MAX_ROWS, ROW_WIDTH, RowKind, insert_rows
 
 KINDS = (ChangeKind.PUT, ChangeKind.PATCH, ChangeKind.DELETE)
 """The log stores a kind as its place in here."""
 
 _encode: Final = msgspec.json.Encoder().encode
+# Members of an enumeration are slow to bind.
+_GONE_POINT, _GONE_VECTOR, _PUT, _POINT, _VECTOR, _CHANGE, _REPLY, _STATE, _EXPIRED = map(int, RowKind)
+_SEVEN, _EIGHT, _ELEVEN = (None,) * 7, (None,) * 8, (None,) * 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,76 +83,62 @@ class Batch:
         """The labels it makes dead in the View."""
         return np.array(self.gone_vectors, np.int64)
 
-    def bindings(self) -> tuple[object, ...]:
-        """Return the values of `schema.INSERT_BATCH`."""
-        parts: list[bytes] = []
-        points, end = self._point_rows(parts, 1)
-        changes, end = self._change_rows(parts, end)
-        vectors = self._vector_rows(parts, end)
-        return (
-            _encode(self.gone_points).decode(),
-            _encode(self.gone_vectors).decode(),
-            _encode(points).decode(),
-            _encode(vectors).decode(),
-            _encode(changes).decode(),
-            b"".join(parts),
-            4 * self.vectors.shape[1],
-            self.at,
-            self.seq,
-            self.next_serial,
-            self.count,
-            *_reply_columns(self.reply, self.at),
-            self.expired,
-            state_checksum(self.seq, self.next_serial, self.count),
-        )
+    def statements(self) -> Iterator[tuple[str, list[object]]]:
+        """Yield the statements that write it, each with its values; one, unless there are more rows than it takes.
 
-    def _point_rows(self, parts: list[bytes], end: int) -> tuple[list[tuple[int | None, ...]], int]:
-        """Return the rows of `points`, and where the bytes end that they add to `parts`.
-
-        All bytes of a write are bound as one blob, and rows point into it; `substr` of SQL counts from 1.
+        Each takes a power of two of rows, so that few different ones have to be prepared.
         """
-        rows: list[tuple[int | None, ...]] = []
+        values = self._rows()
+        for start in range(0, len(values), MAX_ROWS * ROW_WIDTH):
+            part = values[start : start + MAX_ROWS * ROW_WIDTH]
+            rows = 1 << (len(part) // ROW_WIDTH - 1).bit_length()
+            part += [None] * (rows * ROW_WIDTH - len(part))
+            yield insert_rows(rows), part
+
+    def _rows(self) -> list[object]:
+        """Return the values of all rows, one row after another, in the order of the columns of `batch_rows`."""
+        values: list[object] = []
+        for label in self.gone_points:
+            values += (_GONE_POINT, label, *_ELEVEN)
+        for label in self.gone_vectors:
+            values += (_GONE_VECTOR, label, *_ELEVEN)
+        self._add_points(values)
+        reply = self.reply
+        values += (_EXPIRED, None, None, None, None, self.expired, *_SEVEN)
+        if reply is not None:
+            key = reply.key
+            columns = (key.principal, key.operation, key.key, key.body_hash)
+            checksum = reply_checksum(*columns, reply.result, self.at)
+            values += (_REPLY, *columns, self.at, reply.result, None, None, checksum, None, None, None)
+        checksum = state_checksum(self.seq, self.next_serial, self.count)
+        numbers = (self.seq, self.next_serial, self.count)
+        values += (_STATE, *numbers, None, None, None, None, None, checksum, None, None, None)
+        return values
+
+    def _add_points(self, values: list[object]) -> None:
+        """Append the rows of points, vectors and changes."""
+        stored = memoryview(self.vectors.astype("<f4", copy=False).tobytes())
+        size = 4 * self.vectors.shape[1]
+        vectors = {label: stored[nth * size : (nth + 1) * size] for nth, label in enumerate(self.labels)}
+        at, put = self.at, ChangeKind.PUT
+        changes = {change.seq: change for change in self.changes}
         for record in self.records:
             label, version, created_seq, created_at, updated_at, name, payload, text, _ = record
-            payload = payload or b""
-            payload_at = end + len(name)
-            text_at = payload_at + len(payload)
-            numbers = (label, version, created_seq, created_at, updated_at, record.checksum())
-            if text is None:
-                parts += (name, payload)
-                rows.append((*numbers, end, len(name), payload_at, len(payload), None, None))
-                end = text_at
+            point = (label, version, created_seq, created_at, updated_at, name, payload or b"", text, record.checksum())
+            vector = vectors.pop(label, None)
+            if vector is None:
+                values += (_POINT, *point, None, None, None)
+                continue
+            change = changes.get(version)
+            # A put stores point and vector under its own number, and nothing else changes that point.
+            if label == version and updated_at == at and change is not None and change.kind is put:
+                del changes[version]
+                logged = change_checksum(version, 0, at, name)
+                values += (_PUT, *point, vector, vector_checksum(label, vector), logged)
             else:
-                parts += (name, payload, text)
-                rows.append((*numbers, end, len(name), payload_at, len(payload), text_at, len(text)))
-                end = text_at + len(text)
-        return rows, end
-
-    def _change_rows(self, parts: list[bytes], end: int) -> tuple[list[tuple[int, ...]], int]:
-        """Return the rows of `changes`, and where the bytes end that they add to `parts`."""
-        rows: list[tuple[int, ...]] = []
-        for change in self.changes:
-            seq, number, name = change.seq, KINDS.index(change.kind), change.id.encode()
-            parts.append(name)
-            rows.append((seq, number, end, len(name), change_checksum(seq, number, self.at, name)))
-            end += len(name)
-        return rows, end
-
-    def _vector_rows(self, parts: list[bytes], end: int) -> list[tuple[int, ...]]:
-        """Return the rows of `vectors`, whose bytes are added to `parts`."""
-        stored = self.vectors.astype("<f4", copy=False).tobytes()
-        size = 4 * self.vectors.shape[1]
-        parts.append(stored)
-        buffer = memoryview(stored)
-        return [
-            (label, end + nth * size, vector_checksum(label, buffer[nth * size : (nth + 1) * size]))
-            for nth, label in enumerate(self.labels)
-        ]
-
-
-def _reply_columns(reply: Reply | None, at: int) -> tuple[str | int | None, ...]:
-    if reply is None:
-        return (None,) * 6
-    key = reply.key
-    columns = (key.principal, key.operation, key.key, key.body_hash, reply.result)
-    return (*columns, reply_checksum(*columns, at))
+                values += (_POINT, *point, None, None, None)
+                values += (_VECTOR, label, *_EIGHT, vector, vector_checksum(label, vector), None)
+        for seq, change in changes.items():
+            number, name = KINDS.index(change.kind), change.id.encode()
+            logged = change_checksum(seq, number, at, name)
+            values += (_CHANGE, number, seq, None, None, at, name, None, None, None, None, None, logged)

@@ -45,7 +45,7 @@ class Record(NamedTuple):
         payload = payload or b""
         size = -1 if text is None else len(text)
         numbers = _EIGHT(label, version, created_seq, created_at, updated_at, len(name), len(payload), size)
-        return crc32(text or b"", crc32(payload, crc32(name, crc32(numbers))))
+        return crc32(b"".join((numbers, name, payload, text or b"")))
 
     @property
     def nbytes(self) -> int:
@@ -86,7 +86,7 @@ def vector_checksum(label: int, stored: bytes | memoryview) -> int:
 
 def change_checksum(seq: int, kind: int, at: int, id: bytes) -> int:
     """Return CRC-32 over an entry of the log of changes."""
-    return crc32(id, crc32(_THREE(seq, kind, at)))
+    return crc32(_THREE(seq, kind, at) + id)
 
 
 def reply_checksum(*columns: object) -> int:

@@ -1,8 +1,8 @@
-"""The SQLite file of one collection: tables, and the trigger that writes a whole batch in one statement.
+"""The SQLite file of one collection: its tables, and how a batch of any size is written by one statement.
 
-SQLite's bindings give the GIL back at every statement and every row, and next to one busy Python thread each costs 5 ms
-to get again. So a batch is one INSERT into the view `batch`: its trigger takes the rows as JSON arrays of integers and
-the bytes as one blob into which they point, and the statement is a transaction of its own.
+SQLite's bindings give the GIL back at every statement, and next to one busy Python thread each costs 5 ms to get again.
+So a batch is one INSERT of many rows into a temporary view of the writing connection, whose triggers write what each
+row says. The statement is a transaction of its own.
 
 - `label` is the seq of the Put that brought the vector: a new one for every vector, never reused, so that whoever holds
   a label holds exactly one vector. A Patch keeps the label and moves the version.
@@ -11,6 +11,8 @@ the bytes as one blob into which they point, and the statement is a transaction 
 """
 
 import struct
+from enum import IntEnum
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -52,32 +54,72 @@ CREATE TABLE replies (
 CREATE INDEX replies_at ON replies (at);
 """
 
-_BATCH: Final = """
-CREATE VIEW batch AS SELECT
-    NULL AS gone_points, NULL AS gone_vectors, NULL AS points, NULL AS vectors, NULL AS changes, NULL AS data,
-    NULL AS stride, NULL AS at, NULL AS seq, NULL AS next_serial, NULL AS count,
-    NULL AS principal, NULL AS operation, NULL AS key, NULL AS body_hash, NULL AS result,
-    NULL AS reply_checksum, NULL AS expired, NULL AS checksum;
-CREATE TRIGGER write_batch INSTEAD OF INSERT ON batch BEGIN
-    DELETE FROM points WHERE label IN (SELECT value FROM json_each(NEW.gone_points));
-    DELETE FROM vectors WHERE label IN (SELECT value FROM json_each(NEW.gone_vectors));
-    INSERT INTO points SELECT
-        value ->> 0, substr(NEW.data, value ->> 6, value ->> 7), value ->> 1, value ->> 2, value ->> 3, value ->> 4,
-        substr(NEW.data, value ->> 8, value ->> 9), substr(NEW.data, value ->> 10, value ->> 11), value ->> 5
-        FROM json_each(NEW.points);
-    INSERT INTO vectors SELECT value ->> 0, substr(NEW.data, value ->> 1, NEW.stride), value ->> 2
-        FROM json_each(NEW.vectors);
-    INSERT INTO changes SELECT value ->> 0, value ->> 1, substr(NEW.data, value ->> 2, value ->> 3), NEW.at,
-        value ->> 4 FROM json_each(NEW.changes);
-    DELETE FROM replies WHERE at <= NEW.expired;
-    INSERT INTO replies SELECT NEW.principal, NEW.operation, NEW.key, NEW.body_hash, NEW.result, NEW.at,
-        NEW.reply_checksum WHERE NEW.key IS NOT NULL;
-    UPDATE state SET seq = NEW.seq, next_serial = NEW.next_serial, count = NEW.count, checksum = NEW.checksum;
+WRITER_SCHEMA: Final = """
+PRAGMA temp_store = memory;
+CREATE TEMP VIEW batch_rows AS SELECT
+    NULL AS kind, NULL AS label, NULL AS version, NULL AS created_seq, NULL AS created_at, NULL AS at, NULL AS id,
+    NULL AS payload, NULL AS text, NULL AS checksum, NULL AS vector, NULL AS vector_checksum, NULL AS change_checksum;
+CREATE TEMP TRIGGER gone_point INSTEAD OF INSERT ON batch_rows WHEN NEW.kind = 1 BEGIN
+    DELETE FROM main.points WHERE label = NEW.label;
+END;
+CREATE TEMP TRIGGER gone_vector INSTEAD OF INSERT ON batch_rows WHEN NEW.kind = 2 BEGIN
+    DELETE FROM main.vectors WHERE label = NEW.label;
+END;
+CREATE TEMP TRIGGER put INSTEAD OF INSERT ON batch_rows WHEN NEW.kind = 3 BEGIN
+    INSERT INTO main.points VALUES (NEW.label, NEW.id, NEW.version, NEW.created_seq, NEW.created_at, NEW.at,
+        NEW.payload, NEW.text, NEW.checksum);
+    INSERT INTO main.vectors VALUES (NEW.label, NEW.vector, NEW.vector_checksum);
+    INSERT INTO main.changes VALUES (NEW.version, 0, NEW.id, NEW.at, NEW.change_checksum);
+END;
+CREATE TEMP TRIGGER point INSTEAD OF INSERT ON batch_rows WHEN NEW.kind = 4 BEGIN
+    INSERT INTO main.points VALUES (NEW.label, NEW.id, NEW.version, NEW.created_seq, NEW.created_at, NEW.at,
+        NEW.payload, NEW.text, NEW.checksum);
+END;
+CREATE TEMP TRIGGER vector INSTEAD OF INSERT ON batch_rows WHEN NEW.kind = 5 BEGIN
+    INSERT INTO main.vectors VALUES (NEW.label, NEW.vector, NEW.vector_checksum);
+END;
+CREATE TEMP TRIGGER change INSTEAD OF INSERT ON batch_rows WHEN NEW.kind = 6 BEGIN
+    INSERT INTO main.changes VALUES (NEW.version, NEW.label, NEW.id, NEW.at, NEW.change_checksum);
+END;
+CREATE TEMP TRIGGER reply INSTEAD OF INSERT ON batch_rows WHEN NEW.kind = 7 BEGIN
+    INSERT INTO main.replies VALUES (NEW.label, NEW.version, NEW.created_seq, NEW.created_at, NEW.id, NEW.at,
+        NEW.checksum);
+END;
+CREATE TEMP TRIGGER state INSTEAD OF INSERT ON batch_rows WHEN NEW.kind = 8 BEGIN
+    UPDATE main.state SET seq = NEW.label, next_serial = NEW.version, count = NEW.created_seq, checksum = NEW.checksum;
+END;
+CREATE TEMP TRIGGER expired INSTEAD OF INSERT ON batch_rows WHEN NEW.kind = 9 BEGIN
+    DELETE FROM main.replies WHERE at <= NEW.at;
 END;
 """
+"""View and triggers of a connection that writes batches; they are not in the file."""
 
-INSERT_BATCH: Final = f"INSERT INTO batch VALUES ({', '.join('?' * 19)})"  # noqa: S608 - question marks only
-"""One write; the columns in the order of the view."""
+
+class RowKind(IntEnum):
+    """Effect of a row of a batch; see the triggers. Rows of no kind fill up a statement and do nothing."""
+
+    GONE_POINT = 1
+    GONE_VECTOR = 2
+    PUT = 3
+    POINT = 4
+    VECTOR = 5
+    CHANGE = 6
+    REPLY = 7
+    STATE = 8
+    EXPIRED = 9
+
+
+ROW_WIDTH: Final = 13
+"""Columns of `batch_rows`."""
+MAX_ROWS: Final = 512
+"""Rows of one statement: its text stays under the 16 KiB up to which apsw keeps statements prepared."""
+
+
+@cache
+def insert_rows(count: int) -> str:
+    """Return the statement that writes so many rows."""
+    row = f"({','.join('?' * ROW_WIDTH)})"
+    return f"INSERT INTO batch_rows VALUES {','.join([row] * count)}"  # noqa: S608 - question marks only
 
 
 def stored_format(path: Path) -> int:
@@ -98,7 +140,7 @@ def creation_script(ids: IdKind, user_version: int) -> str:
     by_number = "CREATE INDEX points_number ON points (length(id), id);" if ids is IdKind.SERIAL else ""
     return (
         f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {user_version};"
-        f"BEGIN IMMEDIATE; {_TABLES} {by_number} {_BATCH} COMMIT;"
+        f"BEGIN IMMEDIATE; {_TABLES} {by_number} COMMIT;"
     )
 
 

@@ -36,7 +36,7 @@ from vectrograph.engines.embedded.truth.row_reader import read_by_ids
 from vectrograph.engines.embedded.truth.schema import (
     APPLICATION_ID,
     FILE_NAME,
-    INSERT_BATCH,
+    WRITER_SCHEMA,
     creation_script,
     require_content,
 )
@@ -154,7 +154,13 @@ class Store:
                 require_content(self._path)
             if self._read_only:
                 return open_still(self._path)
-            return open_writer(self._path, self._vfs, page_bytes=page_bytes)
+            connection = open_writer(self._path, self._vfs, page_bytes=page_bytes)
+            try:
+                connection.execute(WRITER_SCHEMA)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
 
         writer = self._open_files.open(self, _WRITER_FILES, connect)
         self._open_writer = writer
@@ -422,7 +428,13 @@ class Store:
 
     def apply(self, batch: Batch) -> None:
         """Commit a batch: when this returns it is on disk; when it raises, `header` tells whether it is."""
-        self.writer.execute(INSERT_BATCH, batch.bindings())
+        first, *others = batch.statements()
+        if not others:
+            self.writer.execute(*first)
+            return
+        with self.writer:
+            for statement, values in (first, *others):
+                self.writer.execute(statement, values)
 
     def recorded(self, batch: Batch) -> None:
         """Record a batch that is on disk as the last commit."""
