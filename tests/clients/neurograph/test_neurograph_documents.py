@@ -44,8 +44,11 @@ def test_an_example_runs(
     vectrograph_server: RunningServer,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("NEUROGRAPH_BASE_URL", vectrograph_server.http_url)
+    monkeypatch.setattr("sys.argv", [str(example)])
+    monkeypatch.chdir(tmp_path)
     runpy.run_path(str(example), run_name="__main__")
     printed = capsys.readouterr().out
     assert any(
@@ -54,9 +57,10 @@ def test_an_example_runs(
             "read a file line by line",
             "10 of 10 tokens found themselves first",
             "created 1000 tokens, 1 item was refused",
+            "drawn: grid.svg",
         )
     )
 
 
 def test_there_are_examples() -> None:
-    assert [example.stem for example in EXAMPLES] == ["async_usage", "basic_usage", "bulk_load"]
+    assert [example.stem for example in EXAMPLES] == ["async_usage", "basic_usage", "bulk_load", "grid_picture"]
