@@ -1,5 +1,6 @@
 """Derived files: what is read is what was written, or it is noticed."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vectrograph.domain.collections import Distance
+from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.distances import Norms, norms
 from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.disk.failures import DamagedIndex
 from vectrograph.engines.embedded.index.graph import Graph, ServedGraph
 from vectrograph.engines.embedded.index.refine import Query
 from vectrograph.engines.embedded.index.saving import SavedRows, load_rows, save_rows
+from vectrograph.engines.embedded.rows.derived_files import DerivedFiles
 from vectrograph.engines.embedded.rows.vector_file import HEADER_BYTES, VectorFile
 
 OWNER = "0123456789abcdef"
@@ -199,6 +201,30 @@ def test_spoilt_vectors_are_noticed(tmp_path: Path, data: st.DataObject) -> None
     path.write_bytes(content)
     with pytest.raises(DamagedIndex):
         VectorFile.open(path, OWNER, DIMENSION, 50).verify(checksum)
+
+
+def test_files_that_are_replaced_while_they_are_read_are_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by `make torture`: verify ended in FileNotFoundError beside the compaction that replaced the vectors."""
+    spec = CollectionSpec.dense(CollectionRef("default", "docs"), DIMENSION, Distance.EUCLIDEAN)
+    files = DerivedFiles(tmp_path / OWNER, spec)
+    (tmp_path / OWNER).mkdir()
+    vectors = files.create_vectors()
+    rows = originals(60)
+    vectors.append(rows.vectors)
+    saved = state(rows, Distance.EUCLIDEAN, checksum=vectors.sync(60))
+    files.save(saved)
+    assert files.load() is not None
+    opened = VectorFile._opened
+
+    def replaced(file: VectorFile) -> AbstractContextManager[int]:
+        file.path.unlink(missing_ok=True)
+        return opened(file)
+
+    monkeypatch.setattr(VectorFile, "_opened", replaced)
+    with pytest.raises(DamagedIndex, match=r"vectors-1\.f32 is missing"):
+        files.load()
 
 
 def test_room_to_grow_takes_no_blocks(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 
 from vectrograph.domain.cancellation import Cancellation, never_cancelled
 from vectrograph.domain.collections import CollectionSpec
+from vectrograph.engines.embedded.disk.failures import DamagedIndex
 from vectrograph.engines.embedded.index.saving import SavedRows, load_rows, save_rows
 from vectrograph.engines.embedded.rows.vector_file import VectorFile
 
@@ -55,6 +56,13 @@ class DerivedFiles:
         """
         if not self._index.exists():
             return None
+        try:
+            return self._load(check_cancelled)
+        except FileNotFoundError as error:
+            # It was replaced while it was read; files are opened by name more than once.
+            raise DamagedIndex(f"{error.filename} is missing") from error
+
+    def _load(self, check_cancelled: Cancellation) -> tuple[SavedRows, VectorFile]:
         saved = load_rows(self._index, self._directory.name, self._spec.dimension, self._spec.distance, check_cancelled)
         path = self._directory / Path(saved.vectors).name
         vectors = VectorFile.open(path, self._directory.name, self._spec.dimension, len(saved.labels))
