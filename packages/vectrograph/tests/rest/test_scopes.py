@@ -87,5 +87,6 @@ def test_roles_do_what_the_contract_says(served: Served) -> None:
     assert administration >= {"usersPOST", "auditGET", "rolePOST", "passwordPOST", "disablePOST", "enablePOST"}
     assert allowed["viewer"] == {
         "queryPOST", "manyPOST", "exportGET", "tokensGET", "{token_id}GET", "embeddingsPOST", "statusGET",
-        "profilesGET", "{profile_id}GET", "validatePOST", "historyGET", "exportPOST"
+        "profilesGET", "{profile_id}GET", "validatePOST", "historyGET", "exportPOST",
+        "{grid_id}GET", "densityGET", "influenceGET", "rangeGET"
     }  # fmt: skip

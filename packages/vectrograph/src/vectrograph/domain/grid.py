@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from vectrograph.domain.cdna import DEFAULT_PROFILE, PROFILES
 from vectrograph.domain.errors import InvalidArgument, Place
 from vectrograph.domain.points import KEEP, Keep, Payload, Vector
 
@@ -52,7 +53,7 @@ GRID_KEY: Final = "$grid"
 PLACEMENT_BYTES: Final = 2_048
 """Room for a stored placement beside the metadata, in bytes of JSON: 27 numbers of up to 25 characters, and names."""
 
-EXPLORER_SCALES: Final = (1.0, 1.5, 1.2, 2.0, 3.0, 2.5, 2.0, 5.0)
+EXPLORER_SCALES: Final = PROFILES[DEFAULT_PROFILE].scales
 """Scale of each level in distances across all levels: NeuroGraph's default profile, explorer."""
 
 Coordinates: TypeAlias = NDArray[np.float64]

@@ -528,14 +528,10 @@ def test_stores_open_without_any_cdna(tmp_path: Path) -> None:
 
 def test_scales_decide_distances_across_all_levels_of_a_grid(house: House) -> None:
     call, services = call_as(), house.services
-    places: list[dict[str, list[float]]] = [
-        {"L1Physical": [0, 0, 0]},
-        {"L1Physical": [1, 0, 0]},
-        {"L8Abstract": [1, 0, 0]},
-    ]
     flat = {level: [0.0, 0.0, 0.0] for level in LEVELS}
-    for place in places:
-        services.tokens.create(call, "same text", placement=PlacementChange(coordinates={**flat, **place}))
+    for level, axis in (("L1Physical", 0.0), ("L1Physical", 1.0), ("L8Abstract", 1.0)):
+        placed = PlacementChange(coordinates={**flat, level: [axis, 0.0, 0.0]})
+        services.tokens.create(call, "same text", placement=placed)
     grid = services.grids.create(call).grid_id
     services.grids.add_many(call, grid, [1, 2, 3])
 
