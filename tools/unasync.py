@@ -82,6 +82,7 @@ PAIRS: tuple[Pair, ...] = (
     Pair(f"{_NEUROGRAPH}/async_client.py", f"{_NEUROGRAPH}/client.py"),
     Pair(f"{_NEUROGRAPH}/_execution/async_executor.py", f"{_NEUROGRAPH}/_execution/executor.py"),
     Pair(f"{_NEUROGRAPH}/_resources/async_auth.py", f"{_NEUROGRAPH}/_resources/auth.py"),
+    Pair(f"{_NEUROGRAPH}/_resources/async_cdna.py", f"{_NEUROGRAPH}/_resources/cdna.py"),
     Pair(f"{_NEUROGRAPH}/_bulk/async_load.py", f"{_NEUROGRAPH}/_bulk/load.py"),
     Pair(f"{_NEUROGRAPH}/_resources/async_grid.py", f"{_NEUROGRAPH}/_resources/grid.py"),
     Pair(f"{_NEUROGRAPH}/_resources/async_api_keys.py", f"{_NEUROGRAPH}/_resources/api_keys.py"),

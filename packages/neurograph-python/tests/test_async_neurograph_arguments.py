@@ -11,7 +11,7 @@ import pytest
 from async_client_setup import QUERY, TOKEN, TOKENS, scripted, with_key
 from scripted_server import Arrived, Reply, ScriptedServer, token_body
 
-from neurograph import AsyncNeuroGraphClient, ValidationError, everything
+from neurograph import AsyncNeuroGraphClient, CDNAConfig, CDNAUpdate, ValidationError, everything
 
 pytestmark = pytest.mark.anyio
 server = pytest.fixture(scripted)
@@ -70,6 +70,18 @@ WRONG: dict[str, Call] = {
     "expires_in_days": lambda client: client.api_keys.create("k", expires_in_days="7"),  # type: ignore[arg-type]
     "key_id": lambda client: client.api_keys.get(b"k"),  # type: ignore[arg-type]
     "overlap_seconds": lambda client: client.api_keys.rotate("k", 1.5),  # type: ignore[arg-type]
+    "config": lambda client: client.cdna.configure({"profile": "explorer"}),  # type: ignore[arg-type]
+    "change": lambda client: client.cdna.update({"novelty_scale": 1}),  # type: ignore[arg-type]
+    "change ": lambda client: client.cdna.update(CDNAUpdate()),
+    "novelty_scale": lambda client: client.cdna.update(CDNAUpdate(novelty_scale=float("nan"))),
+    "affinity_scale": lambda client: client.cdna.configure(CDNAConfig(affinity_scale=float("inf"))),
+    "scales.1": lambda client: client.cdna.set_scales([1.0, float("nan")]),
+    "scales": lambda client: client.cdna.validate("1"),  # type: ignore[arg-type]
+    "profile_id": lambda client: client.cdna.switch(b"explorer"),  # type: ignore[arg-type]
+    "profile_id ": lambda client: client.cdna.profile(".."),
+    "duration": lambda client: client.cdna.start_quarantine("300"),  # type: ignore[arg-type]
+    "apply": lambda client: client.cdna.stop_quarantine("yes"),  # type: ignore[arg-type]
+    "limit ": lambda client: client.cdna.history(2.5),  # type: ignore[arg-type]
     "old_password": lambda client: client.auth.change_password(b"old-s3cret", "new"),  # type: ignore[arg-type]
     "new_password": lambda client: client.auth.change_password("old-s3cret", "\ud800"),
     "timeout": lambda client: client.tokens.get(7, timeout="5"),  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import pytest
 from async_client_setup import scripted
 from scripted_server import Arrived, Reply, ScriptedServer, Stall, token_body
 
-from neurograph import AsyncNeuroGraphClient, TimeoutError, ValidationError
+from neurograph import AsyncNeuroGraphClient, CDNAConfig, CDNAUpdate, TimeoutError, ValidationError
 from neurograph._resources.async_tokens import AsyncLinkedTokenPage
 from neurograph.models import TokenPage
 
@@ -52,6 +52,20 @@ CALLS: dict[str, Callable[[AsyncNeuroGraphClient], Any]] = {
     "api_keys.rotate": lambda client: client.api_keys.rotate("k", timeout=LIMIT),
     "api_keys.revoke": lambda client: client.api_keys.revoke("k", timeout=LIMIT),
     "api_keys.delete": lambda client: client.api_keys.delete("k", timeout=LIMIT),
+    "cdna.status": lambda client: client.cdna.status(timeout=LIMIT),
+    "cdna.configure": lambda client: client.cdna.configure(CDNAConfig(), timeout=LIMIT),
+    "cdna.update": lambda client: client.cdna.update(CDNAUpdate(novelty_scale=1.0), timeout=LIMIT),
+    "cdna.set_scales": lambda client: client.cdna.set_scales([1.0] * 8, timeout=LIMIT),
+    "cdna.profiles": lambda client: client.cdna.profiles(timeout=LIMIT),
+    "cdna.profile": lambda client: client.cdna.profile("p", timeout=LIMIT),
+    "cdna.switch": lambda client: client.cdna.switch("p", timeout=LIMIT),
+    "cdna.validate": lambda client: client.cdna.validate([1.0], timeout=LIMIT),
+    "cdna.quarantine": lambda client: client.cdna.quarantine(timeout=LIMIT),
+    "cdna.start_quarantine": lambda client: client.cdna.start_quarantine(timeout=LIMIT),
+    "cdna.stop_quarantine": lambda client: client.cdna.stop_quarantine(timeout=LIMIT),
+    "cdna.history": lambda client: client.cdna.history(timeout=LIMIT),
+    "cdna.export": lambda client: client.cdna.export(timeout=LIMIT),
+    "cdna.reset": lambda client: client.cdna.reset(timeout=LIMIT),
     "auth.me": lambda client: client.auth.me(timeout=LIMIT),
     "auth.logout": lambda client: client.auth.logout(timeout=LIMIT),
     "auth.change_password": lambda client: client.auth.change_password("a", "b", timeout=LIMIT),
@@ -63,7 +77,7 @@ CALLS: dict[str, Callable[[AsyncNeuroGraphClient], Any]] = {
 
 def test_every_method_is_here() -> None:
     client = AsyncNeuroGraphClient("http://localhost:1", api_key="k")
-    resources = ("tokens", "embeddings", "api_keys", "auth", "health")
+    resources = ("tokens", "embeddings", "api_keys", "cdna", "auth", "health")
     methods = {
         f"{resource}.{name}"
         for resource in resources

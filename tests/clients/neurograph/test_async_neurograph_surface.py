@@ -13,6 +13,9 @@ from neurograph import (
     AsyncNeuroGraphClient,
     AuthenticationError,
     AuthorizationError,
+    CDNAConfig,
+    CDNAUpdate,
+    ConflictError,
     ConnectionError,
     NotFoundError,
     ValidationError,
@@ -187,6 +190,58 @@ class TestAccount:
             assert (await client.auth.me()).username == "viewer"
             await client.auth.logout()
             assert (await client.auth.me()).username == "viewer"
+
+
+class TestCDNA:
+    async def test_from_the_beginning_to_a_reset(self) -> None:
+        with running() as server:
+            async with server.async_neurograph() as client:
+                status = await client.cdna.status()
+                assert (status.cdna.profile, status.cdna.modified, status.history_count) == ("explorer", False, 0)
+                cdna = await client.cdna.configure(CDNAConfig(profile="analyzer", affinity_scale=2))
+                assert cdna.dimension_scales == [1, 1, 1, 3, 10, 10, 3, 20]
+                assert (cdna.curiosity_scale, cdna.affinity_scale, cdna.modified) == (1.0, 2.0, True)
+                assert (await client.cdna.update(CDNAUpdate(novelty_scale=0.5))).affinity_scale == 2.0
+                assert (await client.cdna.set_scales(np.arange(1.0, 9.0).tolist())).novelty_scale is None
+                with pytest.raises(ValidationError, match="L1 is 21 and must be at most 20"):
+                    await client.cdna.set_scales([21.0] + [1.0] * 7)
+                with pytest.raises(NotFoundError, match="explorer, analyzer"):
+                    await client.cdna.switch("conservative")
+                switched = await client.cdna.switch("explorer")
+                assert (switched.old_profile, switched.new_profile) == ("analyzer", "explorer")
+                profiles = await client.cdna.profiles()
+                assert (profiles.current, profiles.profiles["quarantine"].max_change) == ("explorer", 0.5)
+                assert (await client.cdna.profile("creative")).scales[7] == 34.0
+                history = await client.cdna.history(2)
+                assert ([entry.action for entry in history.history], history.total) == (
+                    ["profile_switch", "config_update"],
+                    4,
+                )
+                assert (await client.cdna.export()).data["cdna"]["profile"] == "explorer"
+                with pytest.raises(AuthorizationError):
+                    await client.cdna.reset()
+            async with server.async_neurograph(username="admin", password="admin123") as admin:
+                assert (await admin.cdna.reset()).dimension_scales[7] == 5.0
+                assert [entry.action for entry in (await admin.cdna.history()).history] == ["reset"]
+
+    async def test_a_quarantine(self) -> None:
+        with running() as server:
+            async with server.async_neurograph() as client:
+                begun = await client.cdna.start_quarantine(30)
+                assert (begun.active, begun.time_left) == (True, 30)
+                assert begun.ends_at is not None
+                with pytest.raises(ConflictError):
+                    await client.cdna.start_quarantine()
+                with pytest.raises(ValidationError, match="may differ by at most"):
+                    await client.cdna.update(CDNAUpdate(curiosity_scale=2))
+                await client.cdna.update(CDNAUpdate(curiosity_scale=1.1))
+                held = await client.cdna.quarantine()
+                assert held.metrics is not None
+                assert held.metrics.requests >= 1
+                assert await client.cdna.stop_quarantine() is False
+                assert (await client.cdna.status()).cdna.curiosity_scale == 1.0
+                with pytest.raises(ConflictError, match="no quarantine"):
+                    await client.cdna.stop_quarantine()
 
 
 async def test_readiness(house: RunningServer) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import neurograph
-from neurograph import AsyncNeuroGraphClient, NeuroGraphClient, NeuroGraphError, exceptions
+from neurograph import AsyncNeuroGraphClient, CDNAConfig, NeuroGraphClient, NeuroGraphError, exceptions
 from neurograph._resources.async_tokens import AsyncLinkedTokenPage
 from neurograph._resources.tokens import LinkedTokenPage
 from vectrograph import RunningServer
@@ -151,6 +151,7 @@ def _empty(server: RunningServer) -> None:
             client.tokens.delete(token.id)
         for key in client.api_keys.list():
             client.api_keys.delete(key.key_id)
+        client.cdna.configure(CDNAConfig())
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -13,6 +13,9 @@ import pytest
 from neurograph import (
     AuthenticationError,
     AuthorizationError,
+    CDNAConfig,
+    CDNAUpdate,
+    ConflictError,
     ConnectionError,
     NeuroGraphClient,
     NotFoundError,
@@ -184,6 +187,58 @@ class TestAccount:
             assert (client.auth.me()).username == "viewer"
             client.auth.logout()
             assert (client.auth.me()).username == "viewer"
+
+
+class TestCDNA:
+    def test_from_the_beginning_to_a_reset(self) -> None:
+        with running() as server:
+            with server.neurograph() as client:
+                status = client.cdna.status()
+                assert (status.cdna.profile, status.cdna.modified, status.history_count) == ("explorer", False, 0)
+                cdna = client.cdna.configure(CDNAConfig(profile="analyzer", affinity_scale=2))
+                assert cdna.dimension_scales == [1, 1, 1, 3, 10, 10, 3, 20]
+                assert (cdna.curiosity_scale, cdna.affinity_scale, cdna.modified) == (1.0, 2.0, True)
+                assert (client.cdna.update(CDNAUpdate(novelty_scale=0.5))).affinity_scale == 2.0
+                assert (client.cdna.set_scales(np.arange(1.0, 9.0).tolist())).novelty_scale is None
+                with pytest.raises(ValidationError, match="L1 is 21 and must be at most 20"):
+                    client.cdna.set_scales([21.0] + [1.0] * 7)
+                with pytest.raises(NotFoundError, match="explorer, analyzer"):
+                    client.cdna.switch("conservative")
+                switched = client.cdna.switch("explorer")
+                assert (switched.old_profile, switched.new_profile) == ("analyzer", "explorer")
+                profiles = client.cdna.profiles()
+                assert (profiles.current, profiles.profiles["quarantine"].max_change) == ("explorer", 0.5)
+                assert (client.cdna.profile("creative")).scales[7] == 34.0
+                history = client.cdna.history(2)
+                assert ([entry.action for entry in history.history], history.total) == (
+                    ["profile_switch", "config_update"],
+                    4,
+                )
+                assert (client.cdna.export()).data["cdna"]["profile"] == "explorer"
+                with pytest.raises(AuthorizationError):
+                    client.cdna.reset()
+            with server.neurograph(username="admin", password="admin123") as admin:
+                assert (admin.cdna.reset()).dimension_scales[7] == 5.0
+                assert [entry.action for entry in (admin.cdna.history()).history] == ["reset"]
+
+    def test_a_quarantine(self) -> None:
+        with running() as server:
+            with server.neurograph() as client:
+                begun = client.cdna.start_quarantine(30)
+                assert (begun.active, begun.time_left) == (True, 30)
+                assert begun.ends_at is not None
+                with pytest.raises(ConflictError):
+                    client.cdna.start_quarantine()
+                with pytest.raises(ValidationError, match="may differ by at most"):
+                    client.cdna.update(CDNAUpdate(curiosity_scale=2))
+                client.cdna.update(CDNAUpdate(curiosity_scale=1.1))
+                held = client.cdna.quarantine()
+                assert held.metrics is not None
+                assert held.metrics.requests >= 1
+                assert client.cdna.stop_quarantine() is False
+                assert (client.cdna.status()).cdna.curiosity_scale == 1.0
+                with pytest.raises(ConflictError, match="no quarantine"):
+                    client.cdna.stop_quarantine()
 
 
 def test_readiness(house: RunningServer) -> None:

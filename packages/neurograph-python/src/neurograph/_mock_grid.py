@@ -3,6 +3,8 @@
 import math
 from typing import Any, TypeAlias
 
+from neurograph._mock_cdna import CDNAMemory
+
 _Fields: TypeAlias = "dict[str, Any]"
 
 LEVELS = (
@@ -17,8 +19,6 @@ LEVELS = (
 )
 # Parts of a token that stand beside its coordinates, with the values of a token that was given none.
 FIELD_DEFAULTS = {"weight": 0.5, "field_radius": 1.0, "field_strength": 1.0}
-# Scale of each level in distances across all: the server's default profile.
-_SCALES = (1.0, 1.5, 1.2, 2.0, 3.0, 2.5, 2.0, 5.0)
 # Factor of derived coordinates: the server's.
 _DERIVED_SCALE = 300.0
 
@@ -47,10 +47,12 @@ class Grids:
 
     Args:
         tokens: by id; the same dictionary that the memory changes.
+        cdna: has the scale of each level in distances across all.
     """
 
-    def __init__(self, tokens: dict[int, _Fields]) -> None:
+    def __init__(self, tokens: dict[int, _Fields], cdna: CDNAMemory) -> None:
         self._tokens = tokens
+        self._cdna = cdna
         self._grids: dict[int, _Fields] = {}
         self._last = 0
 
@@ -172,7 +174,7 @@ class Grids:
         for number in self._members(grid_id):
             differences = [x - y for x, y in zip(self._place(number, space), center, strict=True)]
             if space == "all":
-                differences = [_SCALES[n // 3] * each for n, each in enumerate(differences)]
+                differences = [self._cdna.scales[n // 3] * each for n, each in enumerate(differences)]
             distance = math.sqrt(sum(each * each for each in differences))
             if distance <= radius:
                 found.append((distance, number))

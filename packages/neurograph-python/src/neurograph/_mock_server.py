@@ -10,22 +10,15 @@ from datetime import datetime, timezone
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, unquote
 
+from neurograph._mock_cdna import CDNAMemory, Refused
 from neurograph._mock_grid import FIELD_DEFAULTS, LEVELS, Grids, coordinates
 from neurograph.wire import Request, Response
 
 _Fields: TypeAlias = "dict[str, Any]"
 
 
-class _Refused(Exception):
-    """The request is answered with an error."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(status, code, message)
-        self.status, self.code, self.message = status, code, message
-
-
 class Memory:
-    """Tokens and API keys without a server.
+    """Tokens, API keys and CDNA without a server.
 
     Filters are refused, not ignored: what they mean is for the server to decide.
 
@@ -41,7 +34,8 @@ class Memory:
         self._keys: dict[str, _Fields] = {}
         self._last_token = self._last_key = 0
         self._answered: dict[str, Response] = {}
-        self._grids = Grids(self._tokens)
+        self._cdna = CDNAMemory()
+        self._grids = Grids(self._tokens, self._cdna)
 
     def answer(self, request: Request) -> Response:
         """Answer as a server would; an idempotency key gets its first answer again."""
@@ -51,7 +45,7 @@ class Memory:
         body: Any
         try:
             status, body = self._handle(request)
-        except _Refused as refused:
+        except Refused as refused:
             error = {"code": refused.code, "message": refused.message, "details": {}}
             status, body = refused.status, {"success": False, "error": error}
         in_lines = request.streamed and status < 300
@@ -65,19 +59,18 @@ class Memory:
 
     def _handle(self, request: Request) -> tuple[int, Any]:
         if request.content_type != "application/json":
-            raise _Refused(415, "UNSUPPORTED_MEDIA_TYPE", "The mock reads JSON only")
+            raise Refused(415, "UNSUPPORTED_MEDIA_TYPE", "The mock reads JSON only")
         path, _, query = request.target.partition("?")
         asked = {name: values[-1] for name, values in parse_qs(query).items()}
         body = json.loads(request.body) if request.body else {}
         if "filter" in asked or "filter" in body:
-            raise _Refused(
-                422, "MOCK_HAS_NO_FILTERS", "The mock does not know filters; test them against a real server"
-            )
-        for method, pattern, handler in _ROUTES:
-            match = re.fullmatch(pattern, path)
-            if match is not None and method == request.method:
-                return handler(self, {**asked, **body}, *map(unquote, match.groups()))
-        raise _Refused(404, "ROUTE_NOT_FOUND", f"The mock does not know {request}")
+            raise Refused(422, "MOCK_HAS_NO_FILTERS", "The mock does not know filters; test them against a real server")
+        for routes, holder in ((_ROUTES, self), (_CDNA_ROUTES, self._cdna)):
+            for method, pattern, handler in routes:
+                match = re.fullmatch(pattern, path)
+                if match is not None and method == request.method:
+                    return handler(holder, {**asked, **body}, *map(unquote, match.groups()))
+        raise Refused(404, "ROUTE_NOT_FOUND", f"The mock does not know {request}")
 
     def _create(self, body: _Fields) -> tuple[int, Any]:
         return 201, _shown(self._new_token(body), body)
@@ -146,7 +139,7 @@ class Memory:
     def _rotate_key(self, _: _Fields, key_id: str) -> tuple[int, Any]:
         old = self._key(key_id)
         if not old["is_active"]:
-            raise _Refused(409, "CONFLICT", f"API key {key_id!r} is revoked")
+            raise Refused(409, "CONFLICT", f"API key {key_id!r} is revoked")
         old["is_active"] = False
         return self._create_key({"name": old["name"], "scopes": old["scopes"]})
 
@@ -205,7 +198,7 @@ class Memory:
         with _known_grid(grid):
             outcome = self._grids.add(int(grid), [token_id])
         if outcome["present"]:
-            raise _Refused(409, "RESOURCE_ALREADY_EXISTS", f"Token {number} is in grid {grid} already")
+            raise Refused(409, "RESOURCE_ALREADY_EXISTS", f"Token {number} is in grid {grid} already")
         size = outcome["grid_size"]
         return 200, {"grid_id": int(grid), "token_id": token_id, "status": "added", "grid_size": size}
 
@@ -213,14 +206,14 @@ class Memory:
         with _known_grid(grid):
             there = self._grids.remove(int(grid), int(number))
         if not there:
-            raise _Refused(404, "POINT_NOT_FOUND", f"Token {number} is not in grid {grid}")
+            raise Refused(404, "POINT_NOT_FOUND", f"Token {number} is not in grid {grid}")
         return 204, None
 
     def _grid_neighbors(self, asked: _Fields, grid: str, number: str) -> tuple[int, Any]:
         with _known_grid(grid):
             found = self._grids.neighbors(int(grid), int(number), asked)
         if found is None:
-            raise _Refused(404, "POINT_NOT_FOUND", f"Token {number} is not in grid {grid}")
+            raise Refused(404, "POINT_NOT_FOUND", f"Token {number} is not in grid {grid}")
         return 200, {"center_token_id": int(number), "neighbors": found, "count": len(found)}
 
     def _grid_question(self, asked: _Fields, grid: str, what: str) -> tuple[int, Any]:
@@ -233,7 +226,7 @@ class Memory:
         near = vector if vector is not None else self._embedding(text or "")
         if len(near) != self._dimension:
             message = f"query_vector has {len(near)} components and this mock takes {self._dimension}"
-            raise _Refused(422, "VALIDATION_ERROR", message)
+            raise Refused(422, "VALIDATION_ERROR", message)
         hits: list[_Fields] = [
             {"token": _shown(token, asked), "similarity": similarity, "distance": 1 - similarity}
             for token in self._tokens.values()
@@ -251,13 +244,13 @@ class Memory:
     def _token(self, number: str) -> _Fields:
         token = self._tokens.get(int(number))
         if token is None:
-            raise _Refused(404, "POINT_NOT_FOUND", f"Token {number} does not exist")
+            raise Refused(404, "POINT_NOT_FOUND", f"Token {number} does not exist")
         return token
 
     def _key(self, key_id: str) -> _Fields:
         key = self._keys.get(key_id)
         if key is None:
-            raise _Refused(404, "API_KEY_NOT_FOUND", f"API key {key_id!r} does not exist")
+            raise Refused(404, "API_KEY_NOT_FOUND", f"API key {key_id!r} does not exist")
         return key
 
 
@@ -281,7 +274,7 @@ def _place(token: _Fields, body: _Fields) -> None:
         given = body["coordinates"]
         unknown = [name for name in given or () if name not in LEVELS]
         if unknown or any(axes is not None and len(axes) != 3 for axes in (given or {}).values()):
-            raise _Refused(422, "VALIDATION_ERROR", "coordinates need known levels with three axes each")
+            raise Refused(422, "VALIDATION_ERROR", "coordinates need known levels with three axes each")
         merged = {} if given is None else {**token["given_coordinates"], **given}
         token["given_coordinates"] = {name: axes for name, axes in merged.items() if axes is not None}
     for name in FIELD_DEFAULTS:
@@ -297,7 +290,7 @@ def _known_grid(grid: str) -> Generator[None, None, None]:
     try:
         yield
     except KeyError as error:
-        raise _Refused(404, "RESOURCE_NOT_FOUND", f"Grid {grid} does not exist") from error
+        raise Refused(404, "RESOURCE_NOT_FOUND", f"Grid {grid} does not exist") from error
 
 
 def _cosine(one: list[float], other: list[float]) -> float:
@@ -344,4 +337,18 @@ _ROUTES: tuple[tuple[str, str, Callable[..., tuple[int, Any]]], ...] = (
     ("GET", "/readyz", Memory._ready),
     ("GET", f"{_API}/health", Memory._health),
     ("GET", f"{_API}/status", Memory._status),
+)
+_CDNA_ROUTES: tuple[tuple[str, str, Callable[..., tuple[int, Any]]], ...] = (
+    ("GET", f"{_API}/cdna/status", CDNAMemory.status),
+    ("PUT", f"{_API}/cdna/config", CDNAMemory.configure),
+    ("GET", f"{_API}/cdna/profiles", CDNAMemory.profiles),
+    ("GET", f"{_API}/cdna/profiles/([^/]+)", CDNAMemory.profile),
+    ("POST", f"{_API}/cdna/profiles/([^/]+)/switch", CDNAMemory.switch),
+    ("POST", f"{_API}/cdna/validate", CDNAMemory.validate),
+    ("GET", f"{_API}/cdna/quarantine/status", CDNAMemory.quarantine),
+    ("POST", f"{_API}/cdna/quarantine/start", CDNAMemory.start),
+    ("POST", f"{_API}/cdna/quarantine/stop", CDNAMemory.stop),
+    ("GET", f"{_API}/cdna/history", CDNAMemory.history),
+    ("POST", f"{_API}/cdna/export", CDNAMemory.export),
+    ("POST", f"{_API}/cdna/reset", CDNAMemory.reset),
 )

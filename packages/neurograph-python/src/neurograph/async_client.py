@@ -9,6 +9,7 @@ from neurograph._forks_and_copies import Uncopied, twin
 from neurograph._options import DEFAULT_MAX_RESPONSE_BYTES, ApiKey, Options, Password, resolve
 from neurograph._resources.async_api_keys import AsyncAPIKeys
 from neurograph._resources.async_auth import AsyncAuth
+from neurograph._resources.async_cdna import AsyncCDNA
 from neurograph._resources.async_embeddings import AsyncEmbeddings
 from neurograph._resources.async_grid import AsyncGrid
 from neurograph._resources.async_health import AsyncHealth
@@ -67,6 +68,7 @@ class AsyncNeuroGraphClient(Uncopied):
         auth: who the caller is, logout, change of password.
         embeddings: turn texts into vectors.
         grid: tokens in eight spaces of three dimensions: who is near, influence and density.
+        cdna: read and change the scales of the levels of a grid.
         health: ask how the server is.
         metrics: `metrics.snapshot()` counts requests, repeats, statuses, errors, seconds and bytes.
 
@@ -84,6 +86,7 @@ class AsyncNeuroGraphClient(Uncopied):
     auth: AsyncAuth
     embeddings: AsyncEmbeddings
     grid: AsyncGrid
+    cdna: AsyncCDNA
     health: AsyncHealth
 
     def __init__(
@@ -137,6 +140,7 @@ class AsyncNeuroGraphClient(Uncopied):
         self.auth = AsyncAuth(self._executor)
         self.embeddings = AsyncEmbeddings(self._executor)
         self.grid = AsyncGrid(self._executor)
+        self.cdna = AsyncCDNA(self._executor)
         self.health = AsyncHealth(self._executor)
 
     def with_options(self, **changes: Any) -> "AsyncNeuroGraphClient":

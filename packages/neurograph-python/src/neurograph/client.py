@@ -10,6 +10,7 @@ from neurograph._forks_and_copies import Uncopied, twin
 from neurograph._options import DEFAULT_MAX_RESPONSE_BYTES, ApiKey, Options, Password, resolve
 from neurograph._resources.api_keys import APIKeys
 from neurograph._resources.auth import Auth
+from neurograph._resources.cdna import CDNA
 from neurograph._resources.embeddings import Embeddings
 from neurograph._resources.grid import Grid
 from neurograph._resources.health import Health
@@ -68,6 +69,7 @@ class NeuroGraphClient(Uncopied):
         auth: who the caller is, logout, change of password.
         embeddings: turn texts into vectors.
         grid: tokens in eight spaces of three dimensions: who is near, influence and density.
+        cdna: read and change the scales of the levels of a grid.
         health: ask how the server is.
         metrics: `metrics.snapshot()` counts requests, repeats, statuses, errors, seconds and bytes.
 
@@ -85,6 +87,7 @@ class NeuroGraphClient(Uncopied):
     auth: Auth
     embeddings: Embeddings
     grid: Grid
+    cdna: CDNA
     health: Health
 
     def __init__(
@@ -138,6 +141,7 @@ class NeuroGraphClient(Uncopied):
         self.auth = Auth(self._executor)
         self.embeddings = Embeddings(self._executor)
         self.grid = Grid(self._executor)
+        self.cdna = CDNA(self._executor)
         self.health = Health(self._executor)
 
     def with_options(self, **changes: Any) -> "NeuroGraphClient":

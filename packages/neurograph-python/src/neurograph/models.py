@@ -19,6 +19,19 @@ __all__ = [
     "APIKey",
     "APIKeyCreate",
     "APIKeyCreated",
+    "CDNAConfig",
+    "CDNAExport",
+    "CDNAHistory",
+    "CDNAHistoryEntry",
+    "CDNAMetrics",
+    "CDNAProfile",
+    "CDNAProfiles",
+    "CDNAQuarantine",
+    "CDNAState",
+    "CDNAStatus",
+    "CDNASwitch",
+    "CDNAUpdate",
+    "CDNAValidation",
     "DeletedTokens",
     "GridCell",
     "GridConfig",
@@ -678,3 +691,232 @@ class SystemStatus(Answer):
     uptime_seconds: float | None = None
     memory_usage_mb: float | None = None
     requests_total: int = 0
+
+
+class CDNAConfig(Question):
+    """A whole configuration of CDNA: a profile, and three factors on its scales.
+
+    Attributes:
+        profile: explorer, analyzer, creative or quarantine.
+        curiosity_scale: multiplies L2 (sensory) and L5 (cognitive) of the profile.
+        novelty_scale: multiplies L3 (motor) and L8 (abstract) of the profile.
+        affinity_scale: multiplies L4 (emotional) and L6 (social) of the profile.
+
+    >>> CDNAConfig(curiosity_scale=2.0).profile
+    'explorer'
+    """
+
+    profile: str = "explorer"
+    curiosity_scale: float = 1.0
+    novelty_scale: float = 1.0
+    affinity_scale: float = 1.0
+
+
+class CDNAUpdate(Question):
+    """A change of CDNA: factors on scales of the profile in force; None leaves the levels of a factor as they are.
+
+    Attributes:
+        curiosity_scale: multiplies L2 (sensory) and L5 (cognitive) of the profile.
+        novelty_scale: multiplies L3 (motor) and L8 (abstract) of the profile.
+        affinity_scale: multiplies L4 (emotional) and L6 (social) of the profile.
+
+    >>> CDNAUpdate(novelty_scale=0.5).curiosity_scale is None
+    True
+    """
+
+    curiosity_scale: float | None = None
+    novelty_scale: float | None = None
+    affinity_scale: float | None = None
+
+
+class CDNAState(Answer):
+    """Scales of the caller's tenant.
+
+    Attributes:
+        profile: the one chosen last.
+        dimension_scales: in force, L1 to L8.
+        version: of the meaning of scales.
+        timestamp: when the server answered.
+        changed_at: None while nothing was changed.
+        modified: whether the scales differ from those of the profile.
+        curiosity_scale, novelty_scale, affinity_scale: the factors; None where the two levels of one disagree.
+        warnings: what is unwise about the scales; in the answer to a change only.
+
+    >>> CDNAState(profile="explorer", dimension_scales=[1, 1.5, 1.2, 2, 3, 2.5, 2, 5]).dimension_scales[7]
+    5.0
+    """
+
+    profile: str
+    dimension_scales: list[float]
+    version: str | None = None
+    timestamp: datetime | None = None
+    changed_at: datetime | None = None
+    modified: bool | None = None
+    curiosity_scale: float | None = None
+    novelty_scale: float | None = None
+    affinity_scale: float | None = None
+    warnings: list[str] = Field(default_factory=list)
+
+
+class CDNAMetrics(Answer):
+    """Measures since a quarantine began. Shares, not per cent.
+
+    Attributes:
+        memory_growth: of the resident memory of the server.
+        memory_growth_mb: the same in MiB.
+        connection_breaks: requests whose caller left before the answer.
+        error_rate: requests that failed on the server.
+        token_churn: tokens created and deleted for each token there is.
+        requests: requests counted.
+
+    >>> CDNAMetrics(error_rate=0.02).requests
+    0
+    """
+
+    memory_growth: float = 0.0
+    memory_growth_mb: float = 0.0
+    connection_breaks: float = 0.0
+    error_rate: float = 0.0
+    token_churn: float = 0.0
+    requests: int = 0
+
+
+class CDNAQuarantine(Answer):
+    """A quarantine: a trial of changes that is taken back unless it is applied.
+
+    Attributes:
+        active: whether there is one.
+        time_left: seconds.
+        metrics: None without an active one.
+        started_at, ends_at: with time zone; None without an active one.
+
+    >>> CDNAQuarantine(active=False).metrics is None
+    True
+    """
+
+    active: bool
+    time_left: float = 0
+    metrics: CDNAMetrics | None = None
+    started_at: datetime | None = None
+    ends_at: datetime | None = None
+
+
+class CDNAStatus(Answer):
+    """CDNA with its quarantine.
+
+    Attributes:
+        cdna: scales and profile.
+        quarantine: the trial, if there is one.
+        history_count: entries of the history.
+
+    >>> cdna = {"profile": "explorer", "dimension_scales": [1.0] * 8}
+    >>> CDNAStatus(cdna=cdna, quarantine={"active": False}).history_count
+    0
+    """
+
+    cdna: CDNAState
+    quarantine: CDNAQuarantine
+    history_count: int = 0
+
+
+class CDNAProfile(Answer):
+    """A named set of scales.
+
+    Attributes:
+        id: its name in calls; None where the server does not repeat it.
+        name: for display.
+        scales: L1 to L8.
+        restricted: whether scales may differ from those of the profile by at most `max_change`.
+
+    >>> CDNAProfile(name="Flat", scales=[1.0] * 8).restricted
+    False
+    """
+
+    id: str | None = None
+    name: str
+    scales: list[float]
+    description: str = ""
+    plasticity: float | None = None
+    evolution_rate: float | None = None
+    restricted: bool = False
+    max_change: float | None = None
+
+
+class CDNAProfiles(Answer):
+    """All profiles by id, and the id of the one in force.
+
+    >>> CDNAProfiles(profiles={"flat": {"name": "Flat", "scales": [1.0] * 8}}, current="flat").profiles["flat"].name
+    'Flat'
+    """
+
+    profiles: dict[str, CDNAProfile]
+    current: str | None = None
+
+
+class CDNASwitch(Answer):
+    """A switch from one profile to another.
+
+    >>> CDNASwitch(old_profile="explorer", new_profile="flat", scales=[1.0] * 8).new_profile
+    'flat'
+    """
+
+    old_profile: str
+    new_profile: str
+    scales: list[float]
+
+
+class CDNAValidation(Answer):
+    """Result of checking scales: warnings of what is unwise, errors for what is refused.
+
+    >>> CDNAValidation(valid=False, errors=["L7 is 31 and must be at most 30"]).valid
+    False
+    """
+
+    valid: bool
+    warnings: list[str] = Field(default_factory=list)
+    errors: list[str] = Field(default_factory=list)
+
+
+class CDNAHistoryEntry(Answer):
+    """One action on the CDNA; its other fields depend on the action.
+
+    Attributes:
+        action: such as `config_update` or `quarantine_rollback`.
+        timestamp: with time zone.
+
+    >>> CDNAHistoryEntry(action="reset", timestamp="2026-01-01T00:00:00Z").action
+    'reset'
+    """
+
+    action: str
+    timestamp: datetime
+
+
+class CDNAHistory(Answer):
+    """The newest actions on the CDNA, newest first.
+
+    Attributes:
+        history: entries.
+        total: how many there are.
+
+    >>> CDNAHistory(history=[], total=0).history
+    []
+    """
+
+    history: list[CDNAHistoryEntry]
+    total: int | None = None
+
+
+class CDNAExport(Answer):
+    """CDNA with its newest actions, to keep elsewhere.
+
+    Attributes:
+        filename: a name for a file of it.
+        data: JSON: `cdna`, `history` and `exported_at`.
+
+    >>> CDNAExport(filename="cdna.json", data={}).filename
+    'cdna.json'
+    """
+
+    filename: str
+    data: dict[str, Any]

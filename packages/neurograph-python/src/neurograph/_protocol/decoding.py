@@ -20,6 +20,15 @@ from neurograph.exceptions import InvalidResponseError
 from neurograph.models import (
     APIKey,
     APIKeyCreated,
+    CDNAExport,
+    CDNAHistory,
+    CDNAProfile,
+    CDNAProfiles,
+    CDNAQuarantine,
+    CDNAState,
+    CDNAStatus,
+    CDNASwitch,
+    CDNAValidation,
     DeletedTokens,
     GridDensity,
     GridInfo,
@@ -290,6 +299,70 @@ def status(response: Response) -> SystemStatus:
     if isinstance(counted, dict):
         fields.setdefault("tokens_count", counted.get("total"))
     return _model(response, SystemStatus, {name: value for name, value in fields.items() if value is not None})
+
+
+def cdna_status(response: Response) -> CDNAStatus:
+    """Return scales and quarantine."""
+    return _model(response, CDNAStatus, _object(response, "cdna"))
+
+
+def cdna(response: Response) -> CDNAState:
+    """Return scales and profile."""
+    return _model(response, CDNAState, _object(response, "dimension_scales"))
+
+
+def cdna_reset(response: Response) -> CDNAState:
+    """Return the scales after a reset."""
+    return _model(response, CDNAState, _object(response, "cdna").get("cdna"))
+
+
+def cdna_profiles(response: Response) -> CDNAProfiles:
+    """Return all profiles."""
+    return _model(response, CDNAProfiles, _object(response, "profiles"))
+
+
+def cdna_profile(response: Response) -> CDNAProfile:
+    """Return one profile."""
+    return _model(response, CDNAProfile, _object(response, "scales"))
+
+
+def cdna_switch(response: Response) -> CDNASwitch:
+    """Return the profiles before and after a switch."""
+    return _model(response, CDNASwitch, _object(response, "new_profile"))
+
+
+def cdna_validation(response: Response) -> CDNAValidation:
+    """Return a check of scales."""
+    return _model(response, CDNAValidation, _object(response, "valid"))
+
+
+def cdna_quarantine(response: Response) -> CDNAQuarantine:
+    """Return the quarantine."""
+    return _model(response, CDNAQuarantine, _object(response, "active"))
+
+
+def cdna_quarantine_started(response: Response) -> CDNAQuarantine:
+    """Return the quarantine that has begun."""
+    fields = _object(response, "duration")
+    return _model(response, CDNAQuarantine, {**fields, "active": True, "time_left": fields.get("duration")})
+
+
+def cdna_quarantine_stopped(response: Response) -> bool:
+    """Return whether the changes of the quarantine were kept."""
+    applied = _object(response, "applied").get("applied")
+    if not isinstance(applied, bool):
+        raise _invalid(response, "it does not tell whether the changes were applied")
+    return applied
+
+
+def cdna_history(response: Response) -> CDNAHistory:
+    """Return the newest actions."""
+    return _model(response, CDNAHistory, _object(response, "history"))
+
+
+def cdna_export(response: Response) -> CDNAExport:
+    """Return scales and actions to keep elsewhere."""
+    return _model(response, CDNAExport, _object(response, "filename"))
 
 
 def nothing(response: Response) -> bool:

@@ -1,4 +1,4 @@
-"""The command `neurograph-cli`: tokens, API keys and health from a terminal. Needs the extra `cli`."""
+"""The command `neurograph-cli`: tokens, grids, CDNA, API keys and health from a terminal. Needs the extra `cli`."""
 
 import sys
 
