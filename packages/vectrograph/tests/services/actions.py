@@ -159,6 +159,22 @@ def tokens(place: Place) -> None:
     place.services.tokens.create_many(DEVELOPER, [NewToken(f"text {n}", {"n": n}) for n in range(5)])
 
 
+def grid(place: Place) -> None:
+    tokens(place)
+    place.services.grids.create(DEVELOPER)
+    place.services.grids.add_many(DEVELOPER, 1, [1, 2])
+
+
+def _members(place: Place) -> list[int]:
+    """Return the tokens of the grid; all of a change are there, or none."""
+    found = place.store.grids.get("default", 1)
+    assert found is not None
+    members: list[int] = place.store.grids.members(found)[1].tolist()
+    assert members in ([1], [1, 2], [1, 2, 3, 4, 5])
+    assert found.members == len(members)
+    return members
+
+
 def _caller(place: Place, credential: str) -> Call:
     return Call(place.services.sessions.authenticate(credential), "the-request", origin=ORIGIN)
 
@@ -447,6 +463,36 @@ ACTIONS: Final = [
         lambda p, _: p.services.cdna.reset(ADMIN),
         lambda p, _: _cdna(p, 1.5) == ["reset"],
         adds=True,
+    ),
+    Action(
+        "grid.create",
+        "",
+        nothing,
+        lambda p, _: p.services.grids.create(DEVELOPER),
+        lambda p, _: p.store.grids.numbers("default") == [1],
+        adds=True,
+    ),
+    Action(
+        "grid.add",
+        "",
+        grid,
+        lambda p, _: p.services.grids.add_many(DEVELOPER, 1, [3, 4, 5]),
+        lambda p, _: _members(p) == [1, 2, 3, 4, 5],
+        adds=True,
+    ),
+    Action(
+        "grid.remove",
+        "",
+        grid,
+        lambda p, _: p.services.grids.remove(DEVELOPER, 1, 2),
+        lambda p, _: _members(p) == [1],
+    ),
+    Action(
+        "grid.delete",
+        "grid.delete",
+        grid,
+        lambda p, _: p.services.grids.delete(DEVELOPER, 1),
+        lambda p, _: p.store.grids.numbers("default") == [],
     ),
     Action(
         "feedback",
