@@ -132,6 +132,7 @@ def starting(template: Path, directory: Path) -> Iterator[Start]:
                 limits=limits,
                 version=VERSION,
             )
+            stack.callback(services.close)
             if not development:
                 services.development.end("the test says so")
             services.tokens.ensure()

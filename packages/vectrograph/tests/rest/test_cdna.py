@@ -29,7 +29,6 @@ def alone(start: Start) -> Iterator[tuple[Served, httpx2.Client]]:
     served = start()
     with served.client(served.login("developer")) as client:
         yield served, client
-    served.services.close()
 
 
 @pytest.fixture

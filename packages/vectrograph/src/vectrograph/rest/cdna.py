@@ -74,7 +74,7 @@ def start_quarantine(context: Context, query: requests.CdnaQuarantineStart) -> r
 def stop_quarantine(context: Context, query: requests.CdnaQuarantineStop) -> responses.CdnaQuarantineStopped:
     """Answer POST /api/v1/cdna/quarantine/stop."""
     context.services.cdna.stop(context.call, apply=query.apply)
-    message = "The changes are kept." if query.apply else "The state from before is restored."
+    message = "The changes were applied." if query.apply else "The previous state was restored."
     return responses.CdnaQuarantineStopped(message=message, applied=query.apply)
 
 
@@ -100,7 +100,7 @@ def export(context: Context, _: None) -> responses.CdnaExport:
 def reset(context: Context, _: None) -> responses.CdnaReset:
     """Answer POST /api/v1/cdna/reset."""
     state = context.services.cdna.reset(context.call)
-    return responses.CdnaReset(message="The CDNA is that of the beginning.", cdna=responses.CdnaObject.of(state))
+    return responses.CdnaReset(message="The CDNA was reset.", cdna=responses.CdnaObject.of(state))
 
 
 CDNA: Final = (
@@ -180,8 +180,8 @@ CDNA: Final = (
         path=f"{_PATH}/quarantine/start",
         handler=start_quarantine,
         summary="Start a quarantine",
-        description="It ends by itself: when its time has passed, or when a measure is above its limit. Then the state "
-        "from before is restored.",
+        description="It ends automatically when its time has passed, or when a measure exceeds its limit. Then the "
+        "previous state is restored.",
         tag="cdna",
         access=Scope.CDNA_WRITE,
         query=requests.CdnaQuarantineStart,
@@ -193,7 +193,7 @@ CDNA: Final = (
         path=f"{_PATH}/quarantine/stop",
         handler=stop_quarantine,
         summary="Stop the quarantine",
-        description="Without `apply` the state from before is restored.",
+        description="Without `apply` the previous state is restored.",
         tag="cdna",
         access=Scope.CDNA_WRITE,
         query=requests.CdnaQuarantineStop,
@@ -204,7 +204,7 @@ CDNA: Final = (
         method="GET",
         path=f"{_PATH}/history",
         handler=history,
-        summary="List the changes",
+        summary="List changes",
         description="Newest first. At most 1,000 are kept.",
         tag="cdna",
         access=Scope.CDNA_READ,
@@ -224,8 +224,8 @@ CDNA: Final = (
         method="POST",
         path=f"{_PATH}/reset",
         handler=reset,
-        summary="Return to the scales of the beginning",
-        description="Forgets the history. Refused in a quarantine.",
+        summary="Reset scales and profile",
+        description="Clears the history. Refused in a quarantine.",
         tag="cdna",
         access=Scope.CONFIG_ADMIN,
         answer=responses.CdnaReset,

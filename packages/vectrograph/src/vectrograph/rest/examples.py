@@ -159,13 +159,13 @@ _EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
     responses.CdnaQuarantineStarted(
         message="The quarantine ends in 300 seconds.", duration=300, ends_at=_QUARANTINE.ends_at
     ),
-    responses.CdnaQuarantineStopped(message="The changes are kept.", applied=True),
+    responses.CdnaQuarantineStopped(message="The changes were applied.", applied=True),
     responses.CdnaHistory(history=[_SWITCH], total=1),
     responses.CdnaExport(
         data=responses.CdnaExportData(cdna=responses.CdnaObject(**_CDNA), history=[_SWITCH], exported_at=_NOON),
         filename="cdna-20260301T120000Z.json",
     ),
-    responses.CdnaReset(message="The CDNA is that of the beginning.", cdna=responses.CdnaObject(**_CDNA)),
+    responses.CdnaReset(message="The CDNA was reset.", cdna=responses.CdnaObject(**_CDNA)),
     responses.ApiKeyRevoked(key_id="3f9c2a7b51d0e846"),
     responses.Health(status="healthy", version="0.60.0", uptime_seconds=42.5, timestamp=_NOON, quarantined=0),
     responses.Status(

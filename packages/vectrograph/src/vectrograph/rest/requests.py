@@ -219,12 +219,14 @@ Factor = Annotated[float, Meta(description="Multiplies the scales of the profile
 class CdnaConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A change of the CDNA; what is absent or null stays as it is."""
 
-    profile: Annotated[str, Meta(description="Begins with the scales of this profile.")] | None = None
+    profile: Annotated[str, Meta(description="Start from the scales of this profile.")] | None = None
     dimension_scales: Annotated[list[float], Meta(description="All eight, L1 to L8.")] | None = None
     curiosity_scale: Factor | None = None
     novelty_scale: Factor | None = None
     affinity_scale: Factor | None = None
-    should_validate: Annotated[bool, Meta(description="False leaves the warnings out; the bounds always hold.")] = True
+    should_validate: Annotated[
+        bool, Meta(description="False: no warnings in the response. The bounds always apply.")
+    ] = True
 
 
 class CdnaScales(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -242,7 +244,7 @@ class CdnaQuarantineStart(Struct, frozen=True, kw_only=True):
 class CdnaQuarantineStop(Struct, frozen=True, kw_only=True):
     """End of a quarantine, from the query string."""
 
-    apply: Annotated[bool, Meta(description="Keep the changes; else the state from before is restored.")] = False
+    apply: Annotated[bool, Meta(description="Keep the changes; otherwise the previous state is restored.")] = False
 
 
 class CdnaHistoryPage(Struct, frozen=True, kw_only=True):

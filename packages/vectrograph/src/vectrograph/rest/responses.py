@@ -400,18 +400,18 @@ class ApiKeyRevoked(Struct, frozen=True, kw_only=True):
     status: Literal["revoked"] = "revoked"
 
 
-_FACTOR = "By what it multiplies the scales of the profile; null where its two levels disagree."
+_FACTOR = "Factor on the scales of the profile; null if its two levels have different factors."
 
 
 class CdnaObject(Struct, frozen=True, kw_only=True):
     """CDNA of the caller's tenant."""
 
     version: str
-    profile: Annotated[str, Meta(description="The profile that was chosen last.")]
-    dimension_scales: Annotated[list[float], Meta(description="In force, L1 to L8.")]
-    timestamp: Annotated[datetime, Meta(tz=True, description="When this was answered.")]
-    changed_at: Annotated[datetime, Meta(tz=True, description="Null while nothing was changed.")] | None
-    modified: Annotated[bool, Meta(description="The scales are not those of the profile.")]
+    profile: Annotated[str, Meta(description="The profile that was set last.")]
+    dimension_scales: Annotated[list[float], Meta(description="The current scales, L1 to L8.")]
+    timestamp: Annotated[datetime, Meta(tz=True, description="Time of the response.")]
+    changed_at: Annotated[datetime, Meta(tz=True, description="Time of the last change; null before the first.")] | None
+    modified: Annotated[bool, Meta(description="Whether the scales differ from those of the profile.")]
     curiosity_scale: Annotated[float, Meta(description=_FACTOR)] | None
     novelty_scale: Annotated[float, Meta(description=_FACTOR)] | None
     affinity_scale: Annotated[float, Meta(description=_FACTOR)] | None
@@ -425,7 +425,7 @@ class CdnaObject(Struct, frozen=True, kw_only=True):
 class CdnaConfigured(CdnaObject, frozen=True, kw_only=True):
     """CDNA after a change."""
 
-    warnings: Annotated[list[str], Meta(description="What is unwise about the scales.")]
+    warnings: Annotated[list[str], Meta(description="Warnings about the scales.")]
 
     @classmethod
     def with_warnings(cls, state: CdnaState, warnings: list[str]) -> "CdnaConfigured":
@@ -437,15 +437,15 @@ class CdnaMeasures(Struct, frozen=True, kw_only=True):
     """Measures since the quarantine began, or since the server started if that was later. Shares, not per cent."""
 
     memory_growth: Annotated[
-        float, Meta(description="Of the resident memory of the server; above 0.5, and 256 MiB or more, is a rollback.")
+        float, Meta(description="Growth of the server's resident memory; rolled back above 0.5 and 256 MiB.")
     ]
     memory_growth_mb: Annotated[float, Meta(description="The same in MiB.")]
     connection_breaks: Annotated[
-        float, Meta(description="Callers who left before the answer; above 0.1 is a rollback.")
+        float, Meta(description="Requests whose caller disconnected early; rolled back above 0.1.")
     ]
-    error_rate: Annotated[float, Meta(description="Requests that failed on the server; above 0.05 is a rollback.")]
-    token_churn: Annotated[float, Meta(description="Tokens created and deleted per token there is; only reported.")]
-    requests: Annotated[int, Meta(description="Requests counted; shares of fewer than 20 are not judged.")]
+    error_rate: Annotated[float, Meta(description="Requests that failed on the server; rolled back above 0.05.")]
+    token_churn: Annotated[float, Meta(description="Tokens created and deleted, per existing token; only reported.")]
+    requests: Annotated[int, Meta(description="Requests counted; shares of fewer than 20 are ignored.")]
 
     @classmethod
     def of(cls, measures: Measures) -> "CdnaMeasures":
@@ -517,14 +517,14 @@ class CdnaProfile(Struct, frozen=True, kw_only=True):
 
 
 class CdnaProfiles(Struct, frozen=True, kw_only=True):
-    """All profiles by id, and the one in force."""
+    """All profiles by id, and the current one."""
 
     profiles: dict[str, CdnaProfile]
     current: str
 
 
 class CdnaSwitched(Struct, frozen=True, kw_only=True):
-    """The profile in force is another one."""
+    """Result of switching the profile."""
 
     old_profile: str
     new_profile: str
@@ -541,7 +541,7 @@ class CdnaVerdict(Struct, frozen=True, kw_only=True):
 
 
 class CdnaQuarantineStarted(Success, frozen=True, kw_only=True):
-    """The quarantine has begun."""
+    """The quarantine has started."""
 
     duration: Annotated[int, Meta(description="Seconds.")]
     ends_at: Moment | None
@@ -601,7 +601,7 @@ class CdnaExportData(Struct, frozen=True, kw_only=True):
 
 
 class CdnaExport(Struct, frozen=True, kw_only=True):
-    """CDNA to keep elsewhere, with a name for its file."""
+    """Exported CDNA, with a name for its file."""
 
     data: CdnaExportData
     filename: str
@@ -609,7 +609,7 @@ class CdnaExport(Struct, frozen=True, kw_only=True):
 
 
 class CdnaReset(Success, frozen=True, kw_only=True):
-    """The CDNA is that of the beginning."""
+    """CDNA after a reset."""
 
     cdna: CdnaObject
 
