@@ -181,15 +181,26 @@ class WriteResult:
 
 
 class ChangeKind(StrEnum):
-    """put: created or replaced; patch: payload or text only; delete: gone."""
+    """Kind of a change: the status that the write reported for it, see OutcomeStatus.
 
-    PUT = "put"
-    PATCH = "patch"
-    DELETE = "delete"
+    CREATED: there was no point of this id before.
+    UPDATED: stored whole over an existing point. Also every put of a log written before CREATED was recorded, because
+        such a log does not say whether the point was new: store the point also when its id is unknown.
+    PATCHED: payload or text changed; the vector stayed.
+    DELETED: the point is gone.
+    """
+
+    CREATED = "created"
+    UPDATED = "updated"
+    PATCHED = "patched"
+    DELETED = "deleted"
 
 
 class Change(NamedTuple):
-    """One entry of the log of changes."""
+    """One entry of the log of changes.
+
+    seq: the number of the change, and the version of the point that it left behind; at: microseconds since 1970.
+    """
 
     seq: int
     kind: ChangeKind

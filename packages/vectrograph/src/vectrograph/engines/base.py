@@ -144,6 +144,8 @@ class Engine(Protocol):
     def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
         """Return the log of changes after an opaque position (None: from the beginning), oldest first.
 
+        The log alone tells whether a point was new: the kind of every change is the status that its write reported.
+
         Raises:
             CollectionNotFound, CollectionQuarantined.
             InvalidArgument: the position is not of this collection.

@@ -5,7 +5,8 @@ Each is the reference engine behind a wrapper that makes one mistake of those th
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -313,7 +314,30 @@ class LogHasGaps(Wrapper):
     def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
         """Do as `Engine.changes`, without deletes."""
         page = self.inner.changes(ref, since, limit=limit)
-        return replace(page, changes=tuple(each for each in page.changes if each.kind is not ChangeKind.DELETE))
+        return replace(page, changes=tuple(each for each in page.changes if each.kind is not ChangeKind.DELETED))
+
+
+class _OtherKinds(Wrapper):
+    """Its log of changes tells one kind for another."""
+
+    told: ClassVar[Mapping[ChangeKind, ChangeKind]] = {}
+
+    def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
+        """Do as `Engine.changes`, with other kinds."""
+        page = self.inner.changes(ref, since, limit=limit)
+        return replace(page, changes=tuple(c._replace(kind=self.told.get(c.kind, c.kind)) for c in page.changes))
+
+
+class EveryPutCreates(_OtherKinds):
+    """The log of changes tells every put as created."""
+
+    told = MappingProxyType({ChangeKind.UPDATED: ChangeKind.CREATED})
+
+
+class EveryPutUpdates(_OtherKinds):
+    """The log of changes tells every put as updated."""
+
+    told = MappingProxyType({ChangeKind.CREATED: ChangeKind.UPDATED})
 
 
 class IgnoresDeadlines(Wrapper):
@@ -348,7 +372,14 @@ def _rounded(vector: Any) -> Any:
 _BY_PART: Final[Mapping[str, Sequence[Callable[[Engine], Engine]]]] = {
     "bad_input": (IgnoresDeadlines, IgnoresTheCallersLimits, WritesHalfABatch),
     "collections": (TenantsShareNames,),
-    "log": (ForgetsKeys, LogHasGaps, ReplaysForAnotherBody, ReplaysTellAnotherTime),
+    "log": (
+        EveryPutCreates,
+        EveryPutUpdates,
+        ForgetsKeys,
+        LogHasGaps,
+        ReplaysForAnotherBody,
+        ReplaysTellAnotherTime,
+    ),
     "preconditions": (IgnoresVersions,),
     "scrolling": (PagesWithoutBounds, ScrollSkipsOne),
     "searching": (

@@ -6,10 +6,19 @@ import pytest
 
 from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import IdempotencyConflict, InvalidArgument
-from vectrograph.domain.points import ChangeKind, Delete, IdempotencyKey, OutcomeStatus, Patch, Put
+from vectrograph.domain.points import (
+    ChangeKind,
+    Delete,
+    IdempotencyKey,
+    Op,
+    OutcomeStatus,
+    Patch,
+    Precondition,
+    Put,
+)
 from vectrograph.domain.queries import Include
 from vectrograph.engines.base import Engine
-from vectrograph.engines.contract.subject import Subject, make, put, vector
+from vectrograph.engines.contract.subject import Subject, make, put, put_many, vector
 
 
 class ChangeLogContract(Subject):
@@ -26,14 +35,53 @@ class ChangeLogContract(Subject):
         engine.write(docs, [Patch(id="a", text="x"), Delete(id="missing"), Delete(id="ü\x00")])
         page = engine.changes(docs)
         assert [(c.seq, c.kind, c.id) for c in page.changes] == [
-            (1, ChangeKind.PUT, "a"),
-            (2, ChangeKind.PUT, "ü\x00"),
-            (3, ChangeKind.PATCH, "a"),
-            (4, ChangeKind.DELETE, "ü\x00"),
+            (1, ChangeKind.CREATED, "a"),
+            (2, ChangeKind.CREATED, "ü\x00"),
+            (3, ChangeKind.PATCHED, "a"),
+            (4, ChangeKind.DELETED, "ü\x00"),
         ]
         times = [change.at for change in page.changes]
         assert times == sorted(times)
         assert times[0] > 0
+
+    @pytest.mark.parametrize("together", [False, True], ids=["in writes of their own", "in one write"])
+    def test_the_log_tells_created_from_updated(self, engine: Engine, docs: CollectionRef, together: bool) -> None:
+        """A put creates a point that is not there, also one that was deleted; any other put updates it."""
+        ops: list[Op] = [
+            Put(id="a", vector=vector(0, 0)),
+            Put(id="a", vector=vector(1, 1)),
+            Patch(id="a", text="x"),
+            Put(id="a", vector=vector(2, 2)),
+            Put(id="b", vector=vector(0, 0)),
+            Delete(id="a"),
+            Put(id="a", vector=vector(3, 3)),
+            Put(id="a", vector=vector(4, 4)),
+        ]
+        for write in [ops] if together else [[op] for op in ops]:
+            engine.write(docs, write)
+        assert [(c.kind, c.id) for c in engine.changes(docs).changes] == [
+            (ChangeKind.CREATED, "a"),
+            (ChangeKind.UPDATED, "a"),
+            (ChangeKind.PATCHED, "a"),
+            (ChangeKind.UPDATED, "a"),
+            (ChangeKind.CREATED, "b"),
+            (ChangeKind.DELETED, "a"),
+            (ChangeKind.CREATED, "a"),
+            (ChangeKind.UPDATED, "a"),
+        ]
+
+    def test_the_log_tells_what_the_outcomes_told(self, engine: Engine, docs: CollectionRef) -> None:
+        """Kind and seq of a change are status and version of its outcome."""
+        outcomes = [
+            *put_many(engine, docs, [(name, (0, 0)) for name in "abc"]).outcomes,
+            *engine.write(docs, [Delete(id="b"), Patch(id="b", text="x"), Patch(id="c", text="x")]).outcomes,
+            *put_many(engine, docs, [(name, (1, 1)) for name in "abcd"]).outcomes,
+            *engine.write(docs, [Put(id="a", vector=vector(2, 2))], precondition=Precondition(if_absent=True)).outcomes,
+        ]
+        nothing = (OutcomeStatus.MISSING, OutcomeStatus.SKIPPED)
+        assert [(c.kind.value, c.id, c.seq) for c in engine.changes(docs).changes] == [
+            (each.status.value, each.id, each.version) for each in outcomes if each.status not in nothing
+        ]
 
     def test_the_log_is_read_in_pages(self, engine: Engine, docs: CollectionRef) -> None:
         """Each position leads to what comes after, also after more was written."""

@@ -88,7 +88,7 @@ class Draft:
 
     def _put(self, id: str, vector: Vector, payload: Payload | Keep, text: str | Keep | None) -> None:
         old = self.points.get(id)
-        seq = self._record(ChangeKind.PUT, id)
+        seq = self._record(ChangeKind.UPDATED if old else ChangeKind.CREATED, id)
         stored = vector.copy()
         stored.flags.writeable = False
         self.points[id] = Point(
@@ -108,7 +108,7 @@ class Draft:
         if old is None:
             self.outcomes.append(Outcome(op.id, OutcomeStatus.MISSING, 0))
             return
-        seq = self._record(ChangeKind.PATCH, op.id)
+        seq = self._record(ChangeKind.PATCHED, op.id)
         new = old._replace(version=seq, updated_at=self._now)
         if not isinstance(payload, Keep):
             new = new._replace(payload=payload)
@@ -121,7 +121,7 @@ class Draft:
         if self.points.pop(op.id, None) is None:
             self.outcomes.append(Outcome(op.id, OutcomeStatus.MISSING, 0))
         else:
-            self.outcomes.append(Outcome(op.id, OutcomeStatus.DELETED, self._record(ChangeKind.DELETE, op.id)))
+            self.outcomes.append(Outcome(op.id, OutcomeStatus.DELETED, self._record(ChangeKind.DELETED, op.id)))
 
     def _delete_where(self, op: DeleteWhere) -> None:
         oldest_first = sorted(self.points.values(), key=lambda point: point.created_seq)

@@ -67,7 +67,7 @@ def test_a_spoilt_point_is_lost_alone_and_named(data: Path, homes: dict[str, Pat
         assert whole(engine, DOCS) == before
         assert engine.count(DOCS) == 199
         last = engine.changes(DOCS, limit=1000).changes[-1]
-        assert (last.id, last.kind, last.seq) == ("120", ChangeKind.DELETE, seq + 1)
+        assert (last.id, last.kind, last.seq) == ("120", ChangeKind.DELETED, seq + 1)
         assert (homes["docs"] / "damaged-1" / "points.sqlite").read_bytes() == spoilt
         assert put(engine, DOCS, "120", [0.0] * 64).seq == seq + 2
         assert engine.count(OTHER) == 200

@@ -18,13 +18,18 @@ from vectrograph.engines.embedded.truth.records import (
 )
 from vectrograph.engines.embedded.truth.schema import MAX_ROWS, ROW_WIDTH, RowKind, insert_rows
 
-KINDS = (ChangeKind.PUT, ChangeKind.PATCH, ChangeKind.DELETE)
-"""The log stores a kind as its place in here."""
+KINDS: Final = (ChangeKind.UPDATED, ChangeKind.PATCHED, ChangeKind.DELETED, ChangeKind.CREATED)
+"""The log stores a kind as its index in this tuple, so append and never reorder. The trigger `put` writes 0 and 3.
+
+In logs written before CREATED was added, 0 is every put, also one that created its point.
+"""
 
 _encode: Final = msgspec.json.Encoder().encode
 # Members of an enumeration are slow to bind.
 _GONE_POINT, _GONE_VECTOR, _PUT, _POINT, _VECTOR, _CHANGE, _REPLY, _STATE, _EXPIRED = map(int, RowKind)
 _SEVEN, _EIGHT, _ELEVEN = (None,) * 7, (None,) * 8, (None,) * 11
+# Numbers of the kinds of a put.
+_PUT_KINDS: Final = {kind: KINDS.index(kind) for kind in (ChangeKind.CREATED, ChangeKind.UPDATED)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ class Batch:
         stored = memoryview(self.vectors.astype("<f4", copy=False).tobytes())
         size = 4 * self.vectors.shape[1]
         vectors = {label: stored[nth * size : (nth + 1) * size] for nth, label in enumerate(self.labels)}
-        at, put = self.at, ChangeKind.PUT
+        at, put_kinds = self.at, _PUT_KINDS
         changes = {change.seq: change for change in self.changes}
         for record in self.records:
             label, version, created_seq, created_at, updated_at, name, payload, text, _ = record
@@ -131,9 +136,9 @@ class Batch:
                 continue
             change = changes.get(version)
             # A put stores point and vector under its own number, and nothing else changes that point.
-            if label == version and updated_at == at and change is not None and change.kind is put:
+            if label == version and updated_at == at and change is not None and change.kind in put_kinds:
                 del changes[version]
-                logged = change_checksum(version, 0, at, name)
+                logged = change_checksum(version, put_kinds[change.kind], at, name)
                 values += (_PUT, *point, vector, vector_checksum(label, vector), logged)
             else:
                 values += (_POINT, *point, None, None, None)

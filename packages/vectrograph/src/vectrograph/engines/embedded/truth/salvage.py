@@ -171,7 +171,7 @@ def _copy(
                 highest = max(highest, record.version)
         gone = _lost(labels, log, taken)
         for seq, name in enumerate([name for name in gone if name is not None], highest + 1):
-            log[seq] = (KINDS.index(ChangeKind.DELETE), name.encode(), now)
+            log[seq] = (KINDS.index(ChangeKind.DELETED), name.encode(), now)
             highest = seq
         target.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?)", _log_rows(log))
         target.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?)", _replies(damaged))
@@ -280,7 +280,7 @@ def _lost(labels: Sequence[int], log: dict[int, tuple[int, bytes, int]], taken: 
     """Return ids of points that should be there and are not: put last and not deleted since, or named by some index."""
     state: dict[bytes, bool] = {}
     for kind, name, _ in log.values():
-        state[name] = KINDS[kind] is not ChangeKind.DELETE
+        state[name] = KINDS[kind] is not ChangeKind.DELETED
     lost = [name.decode(errors="replace") for name, there in state.items() if there and name not in taken]
     unknown = [label for label in labels if label not in log]
     missing = max(0, len(unknown) - sum(1 for name in taken if name not in state))

@@ -69,7 +69,8 @@ CREATE TEMP TRIGGER put INSTEAD OF INSERT ON batch_rows WHEN NEW.kind = 3 BEGIN
     INSERT INTO main.points VALUES (NEW.label, NEW.id, NEW.version, NEW.created_seq, NEW.created_at, NEW.at,
         NEW.payload, NEW.text, NEW.checksum);
     INSERT INTO main.vectors VALUES (NEW.label, NEW.vector, NEW.vector_checksum);
-    INSERT INTO main.changes VALUES (NEW.version, 0, NEW.id, NEW.at, NEW.change_checksum);
+    INSERT INTO main.changes VALUES (NEW.version, iif(NEW.created_seq = NEW.version, 3, 0), NEW.id, NEW.at,
+        NEW.change_checksum);
 END;
 CREATE TEMP TRIGGER point INSTEAD OF INSERT ON batch_rows WHEN NEW.kind = 4 BEGIN
     INSERT INTO main.points VALUES (NEW.label, NEW.id, NEW.version, NEW.created_seq, NEW.created_at, NEW.at,
@@ -92,7 +93,11 @@ CREATE TEMP TRIGGER expired INSTEAD OF INSERT ON batch_rows WHEN NEW.kind = 9 BE
     DELETE FROM main.replies WHERE at <= NEW.at;
 END;
 """
-"""View and triggers of a connection that writes batches; they are not in the file."""
+"""View and triggers of a connection that writes batches; they are not in the file.
+
+The put that created a point has the point's `created_seq` as its version: its kind is 3, of any other put 0, as in
+`batch.KINDS`.
+"""
 
 
 class RowKind(IntEnum):

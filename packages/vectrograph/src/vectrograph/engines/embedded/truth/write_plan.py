@@ -188,7 +188,8 @@ class Plan:
         """Store points whole, one after another."""
         # Most writes are many Puts and nothing else: the loop makes no call for a point with an id of its own.
         now, serial, stored, staged = self._now, self._ids is IdKind.SERIAL, self._stored, self._staged
-        put, created, updated = ChangeKind.PUT, OutcomeStatus.CREATED, OutcomeStatus.UPDATED
+        created, updated = OutcomeStatus.CREATED, OutcomeStatus.UPDATED
+        new, replaced = ChangeKind.CREATED, ChangeKind.UPDATED
         seq, count = self.counters.seq, self.counters.count
         for op, payload, text, row in puts:
             name = self._number(op.id) if serial else op.id or ""
@@ -208,7 +209,7 @@ class Plan:
                 text = old.text if isinstance(text, Keep) else text
                 record = Record(seq, seq, old.created_seq, old.created_at, now, old.id, payload, text)
             staged[name] = _Staged(record, row)
-            self._changes.append(Change(seq, put, name, now))
+            self._changes.append(Change(seq, new if old is None else replaced, name, now))
             self.outcomes.append(Outcome(name, created if old is None else updated, seq))
         self.counters.seq, self.counters.count = seq, count
 
@@ -216,7 +217,7 @@ class Plan:
         if old is None:
             self._report(op.id, OutcomeStatus.MISSING, 0)
             return
-        seq = self._record(ChangeKind.PATCH, op.id)
+        seq = self._record(ChangeKind.PATCHED, op.id)
         record = old._replace(
             version=seq,
             updated_at=self._now,
@@ -233,7 +234,7 @@ class Plan:
             return
         self._staged[id] = None
         self.counters.count -= 1
-        self._report(id, OutcomeStatus.DELETED, self._record(ChangeKind.DELETE, id))
+        self._report(id, OutcomeStatus.DELETED, self._record(ChangeKind.DELETED, id))
 
     def _delete_where(self, op: DeleteWhere) -> None:
         test = predicate(op.filter)
