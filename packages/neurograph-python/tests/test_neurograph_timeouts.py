@@ -11,7 +11,7 @@ import pytest
 from client_setup import scripted
 from scripted_server import Arrived, Reply, ScriptedServer, Stall, token_body
 
-from neurograph import CDNAConfig, CDNAUpdate, NeuroGraphClient, TimeoutError, ValidationError
+from neurograph import CDNAConfig, CDNAUpdate, GridQuery, NeuroGraphClient, TimeoutError, ValidationError
 from neurograph._resources.tokens import LinkedTokenPage
 from neurograph.models import TokenPage
 
@@ -65,6 +65,18 @@ CALLS: dict[str, Callable[[NeuroGraphClient], Any]] = {
     "cdna.history": lambda client: client.cdna.history(timeout=LIMIT),
     "cdna.export": lambda client: client.cdna.export(timeout=LIMIT),
     "cdna.reset": lambda client: client.cdna.reset(timeout=LIMIT),
+    "grid.status": lambda client: client.grid.status(timeout=LIMIT),
+    "grid.create": lambda client: client.grid.create(timeout=LIMIT),
+    "grid.get": lambda client: client.grid.get(1, timeout=LIMIT),
+    "grid.delete": lambda client: client.grid.delete(1, timeout=LIMIT),
+    "grid.add": lambda client: client.grid.add(1, 8, timeout=LIMIT),
+    "grid.add_many": lambda client: client.grid.add_many(1, [8], timeout=LIMIT),
+    "grid.remove": lambda client: client.grid.remove(1, 8, timeout=LIMIT),
+    "grid.neighbors": lambda client: client.grid.neighbors(1, 8, timeout=LIMIT),
+    "grid.range": lambda client: client.grid.range(1, [0, 0, 0], timeout=LIMIT),
+    "grid.influence": lambda client: client.grid.influence(1, [0, 0, 0], timeout=LIMIT),
+    "grid.density": lambda client: client.grid.density(1, [0, 0, 0], timeout=LIMIT),
+    "grid.query": lambda client: client.grid.query(1, GridQuery(center=[0, 0, 0], radius=1), timeout=LIMIT),
     "auth.me": lambda client: client.auth.me(timeout=LIMIT),
     "auth.logout": lambda client: client.auth.logout(timeout=LIMIT),
     "auth.change_password": lambda client: client.auth.change_password("a", "b", timeout=LIMIT),
@@ -76,11 +88,12 @@ CALLS: dict[str, Callable[[NeuroGraphClient], Any]] = {
 
 def test_every_method_is_here() -> None:
     client = NeuroGraphClient("http://localhost:1", api_key="k")
-    resources = ("tokens", "embeddings", "api_keys", "cdna", "auth", "health")
+    resources = {name: value for name, value in inspect.getmembers(client) if "._resources." in type(value).__module__}
+    assert {"tokens", "grid", "health"} <= resources.keys()
     methods = {
         f"{resource}.{name}"
-        for resource in resources
-        for name, _ in inspect.getmembers(getattr(client, resource), callable)
+        for resource, value in resources.items()
+        for name, _ in inspect.getmembers(value, callable)
         if not name.startswith("_")
     }
     assert methods == set(CALLS)

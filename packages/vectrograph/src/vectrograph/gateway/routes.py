@@ -68,7 +68,7 @@ GATEWAY_OPERATIONS: Final = (
     _vectron("POST", f"{_POINTS}/search", "Search", "Find the nearest points", *_MISSING),
     _vectron("GET", f"{_POINTS}/{{id}}", "Get", "Get a point", *_MISSING),
     _vectron("DELETE", f"{_POINTS}/{{id}}", "Delete", "Delete a point", *_MISSING),
-    _vectron("POST", "/v1/feedback", "SubmitFeedback", "Submit feedback on search results", *_DENIED),
+    _vectron("POST", "/v1/feedback", "SubmitFeedback", "Submit feedback on search results", *_MISSING),
     _account(
         "POST",
         "/v1/users/register",
