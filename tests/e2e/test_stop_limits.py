@@ -1,5 +1,6 @@
 """SIGTERM ends the process in time whatever hangs, and the log says what was given up on."""
 
+import ctypes
 import json
 import os
 import signal
@@ -8,6 +9,10 @@ import sys
 import time
 from pathlib import Path
 from typing import Any, Final
+
+import pytest
+
+from tests.e2e.processes import serve
 
 SHUTDOWN_SECONDS: Final = 0.2
 # Documented: five seconds more than `shutdown_seconds` at most. The rest is for a busy machine.
@@ -79,3 +84,15 @@ def test_whatever_hangs_the_process_ends_and_says_what_it_gave_up_on(tmp_path: P
         for process in processes.values():
             process.kill()
             process.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the threads of a process")
+def test_a_signal_that_another_thread_gets_ends_the_process(tmp_path: Path) -> None:
+    """The kernel may give it to any thread. The main one slept on, and the server ran for ever."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with serve(tmp_path / "data") as server:
+        server.serving()
+        pid = server.process.pid
+        others = [int(name) for name in os.listdir(f"/proc/{pid}/task") if int(name) != pid]
+        assert libc.tgkill(pid, others[len(others) // 2], signal.SIGTERM) == 0
+        assert server.process.wait(60) == 0

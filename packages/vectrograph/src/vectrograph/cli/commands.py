@@ -18,6 +18,9 @@ from vectrograph.version import VERSION
 
 # Descriptors: more than any server of this kind needs. Where the hard limit is a billion, tables of that size hurt.
 _MAX_OPEN_FILES: Final = 1 << 20
+# New objects between two collections of young garbage; Python's default is 700. An upsert of 256 points makes some
+# thousands that all go by themselves, and takes a fifteenth less of the engine's time.
+_YOUNG_OBJECTS: Final = 50_000
 app = typer.Typer(
     name="vectrograph",
     help="A vector database with two APIs: NeuroGraph's REST API and Vectron's gRPC API.",
@@ -138,13 +141,13 @@ def _serve(settings: Settings) -> None:
     stop = StopSignal(
         settings.shutdown_seconds + EXIT_SECONDS, lambda: "the start" if server is None else server.stopping
     )
-    signal.signal(signal.SIGTERM, stop.ask)
-    signal.signal(signal.SIGINT, stop.ask)
+    stop.listen(signal.SIGTERM, signal.SIGINT)
     server = Server.start(settings)
     # What is there by now stays to the end, a hundred thousand objects: to go through them again and again stopped all
     # threads for some 35 ms each time.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
     try:
         addresses = server.addresses
         log.info(

@@ -3,10 +3,12 @@
 import faulthandler
 import io
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -105,9 +107,10 @@ def _ends_within(seconds: float, step: _Step, defects: list[Exception]) -> bool:
 
 
 class StopSignal:
-    """The wish that this process ends, made by a signal handler, and the certainty that it does.
+    """The wish that this process ends, made by a signal, and the certainty that it does.
 
-    A handler runs in the middle of anything, so that it may neither take a lock nor start a thread: it writes a byte.
+    The kernel may give a signal to any thread, and Python's handlers run in the main one, which sleeps: it would not
+    wake up. So the signal itself writes a byte into a pipe (`signal.set_wakeup_fd`), from which a thread reads.
     """
 
     def __init__(self, seconds: float, under_way: Callable[[], str | None]) -> None:
@@ -121,11 +124,20 @@ class StopSignal:
         self._what = under_way
         self._asked = threading.Event()
         self._reading, self._writing = os.pipe()
+        os.set_blocking(self._writing, False)
         threading.Thread(target=self._see_to_it, name="vectrograph-stop", daemon=True).start()
 
-    def ask(self, *_: object) -> None:
-        """Ask the process to end; a signal handler."""
-        os.write(self._writing, b".")
+    def listen(self, *signals: signal.Signals) -> None:
+        """End the process when one of these signals comes; called by the main thread."""
+        for each in signals:
+            # Without a handler in Python, Python leaves the signal to the system, which ends the process at once.
+            signal.signal(each, lambda *_: None)
+        signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+
+    def ask(self) -> None:
+        """Ask the process to end; it was asked already when the pipe is full."""
+        with suppress(BlockingIOError):
+            os.write(self._writing, b".")
 
     def wait(self) -> None:
         """Wait until somebody asks."""
