@@ -1,6 +1,6 @@
 """`cdna`: status, configure, set, profiles, switch, validate, quarantine, history, export, reset."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,7 +19,7 @@ _Curiosity = Annotated[float | None, typer.Option("--curiosity", help="Multiplie
 _Novelty = Annotated[float | None, typer.Option("--novelty", help="Multiplies L3 and L8 of the profile.")]
 _Affinity = Annotated[float | None, typer.Option("--affinity", help="Multiplies L4 and L6 of the profile.")]
 _PROFILE_COLUMNS = ("id", "name", "scales", "restricted", "max_change", "current")
-_HISTORY_COLUMNS = ("timestamp", "action", "changes", "from", "to", "duration", "applied", "reason")
+_HISTORY_COLUMNS = ("timestamp", "action", "details")
 
 
 @app.command()
@@ -127,8 +127,11 @@ def history(
     invocation: Invocation, limit: Annotated[int, typer.Option("--limit", help="How many, 1 to 100.")] = 10
 ) -> None:
     """Show the newest actions, newest first."""
-    found = invocation.client.cdna.history(limit)
-    invocation.output.things(map(fields_of, found.history), _HISTORY_COLUMNS, "Nothing was changed yet.")
+    rows = map(fields_of, invocation.client.cdna.history(limit).history)
+    if not invocation.output.is_json:
+        # Each action has fields of its own: a column for each would leave no room for any.
+        rows = map(_summarised, rows)
+    invocation.output.things(rows, _HISTORY_COLUMNS, "Nothing was changed yet.")
 
 
 @app.command()
@@ -143,3 +146,9 @@ def export(invocation: Invocation) -> None:
 def reset(invocation: Invocation) -> None:
     """Return to the profile explorer, and forget the history; for administrators."""
     invocation.output.thing(fields_of(invocation.client.cdna.reset()))
+
+
+def _summarised(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry of the history with the fields of its action in one."""
+    timestamp, action = entry.pop("timestamp"), entry.pop("action")
+    return {"timestamp": timestamp, "action": action, "details": entry}
