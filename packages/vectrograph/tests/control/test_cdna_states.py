@@ -21,7 +21,7 @@ def store(store_on_either: ControlStore) -> ControlStore:
 def test_a_tenant_without_a_row_has_the_state_of_the_beginning(store: ControlStore) -> None:
     assert store.cdna.get("default") == CdnaState()
     assert store.cdna.history("default", 10) == ([], 0)
-    assert store.cdna.quarantined() == []
+    assert store.cdna.quarantined() == {}
 
 
 def test_states_come_back_bit_for_bit_and_apart(store: ControlStore, clock: HandClock) -> None:
@@ -34,7 +34,7 @@ def test_states_come_back_bit_for_bit_and_apart(store: ControlStore, clock: Hand
     assert held.quarantine is not None
     assert (held.quarantine.scales, held.quarantine.memory_mb) == (odd, 123.25)
     assert store.cdna.get("b").quarantine is None
-    assert store.cdna.quarantined() == ["a"]
+    assert store.cdna.quarantined() == {"a": store.cdna.get("a")}
     entries, total = store.cdna.history("a", 10)
     assert ([entry.action for entry in entries], total) == (["quarantine_start", "config_update"], 2)
     assert entries[0].at == clock()

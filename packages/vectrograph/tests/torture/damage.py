@@ -242,7 +242,7 @@ VALUES: Final = (
     b"[",
     b"null",
 )
-"""What a flipped bit of a header can make of a stored value, and more."""
+"""Values of other types, as a flipped bit in the header of a row makes them, and more."""
 
 
 def spoil_columns(victim: Victim, values: Callable[[str], Sequence[object]]) -> Outcomes:

@@ -25,11 +25,11 @@ class CdnaStates:
         with self._database.read() as session:
             return _state(session.get(CdnaRow, tenant))
 
-    def quarantined(self) -> list[str]:
-        """Return the tenants that are in a quarantine, also those whose time has passed."""
-        wanted = select(CdnaRow.tenant).where(CdnaRow.quarantine_ends_at.is_not(None))
+    def quarantined(self) -> dict[str, CdnaState]:
+        """Return the states of the tenants that are in a quarantine, also those whose time has passed."""
+        wanted = select(CdnaRow).where(CdnaRow.quarantine_ends_at.is_not(None))
         with self._database.read() as session:
-            return list(session.scalars(wanted))
+            return {row.tenant: _state(row) for row in session.scalars(wanted)}
 
     def change(self, tenant: str, act: Callable[[CdnaState], Step], *, frees: bool = False) -> CdnaState:
         """Apply an action in one transaction: read the state, store the next one and what the history gains.

@@ -16,10 +16,9 @@ from grpc_health.v1 import health_pb2
 from vectrograph.domain.addresses import Network, address_group
 from vectrograph.domain.errors import RateLimited
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
-from vectrograph.rpc.behaviour import OnThreads
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.rpc.exchange import caller_address, request_id_of
-from vectrograph.rpc.load_shedding import with_own_queues
+from vectrograph.rpc.load_shedding import OnThreads, with_own_queues
 from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.services.limits.refusal_log import RefusalLog
 from vectrograph.services.limits.thread_pool import Pool

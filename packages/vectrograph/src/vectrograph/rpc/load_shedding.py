@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import grpc
 
 from vectrograph.domain.errors import RateLimited
-from vectrograph.rpc.behaviour import OnThreads
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.rpc.exchange import request_id_of
 from vectrograph.services.limits.refusal_log import RefusalLog
@@ -22,6 +22,23 @@ _STATUS: Final = status_of(_REFUSED)
 _MESSAGE: Final = message_of(_REFUSED)
 _, *_TRAILERS = trailers_of(_REFUSED, "")
 _KINDS: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+
+
+@dataclass(frozen=True, slots=True)
+class OnThreads:
+    """A method's behaviour that grpc runs on the given pool instead of the server's.
+
+    The two `experimental_…` names are grpc's own (`grpc/_server.py`): it looks for them on the behaviour. Non-blocking
+    behaviours get a function to send each response with, as a third argument, and hold no thread between responses.
+    """
+
+    behaviour: Callable[..., Any]
+    experimental_thread_pool: ThreadPoolExecutor
+    experimental_non_blocking: bool = False
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run the behaviour."""
+        return self.behaviour(*arguments)
 
 
 class AtOnce(ThreadPoolExecutor):

@@ -13,9 +13,8 @@ from vectrograph.domain.addresses import Network, address_group
 from vectrograph.rpc import health
 from vectrograph.rpc._pb import auth_pb, vectrograph_pb, vectron_pb
 from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTRON_SERVICE
-from vectrograph.rpc.behaviour import OnThreads
 from vectrograph.rpc.exchange import caller_address
-from vectrograph.rpc.load_shedding import with_own_queues
+from vectrograph.rpc.load_shedding import OnThreads, with_own_queues
 from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.services.limits.refusal_log import RefusalLog
 from vectrograph.services.limits.thread_pool import Pool

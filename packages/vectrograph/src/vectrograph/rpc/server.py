@@ -11,11 +11,10 @@ import grpc
 from vectrograph.domain.addresses import Network, address_group
 from vectrograph.domain.cancellation import CancelledWhen
 from vectrograph.domain.threads import ThreadPlacement
-from vectrograph.rpc.behaviour import OnThreads
 from vectrograph.rpc.exchange import Exchange
 from vectrograph.rpc.health import SERVICE as HEALTH_SERVICE
 from vectrograph.rpc.health import Health
-from vectrograph.rpc.load_shedding import with_own_queues
+from vectrograph.rpc.load_shedding import OnThreads, with_own_queues
 from vectrograph.rpc.methods import Public, Streaming, Unary, method_of, public_method_of
 from vectrograph.rpc.reflection import SERVICE as REFLECTION_SERVICE
 from vectrograph.rpc.reflection import Reflection

@@ -333,6 +333,20 @@ def test_without_a_collection_of_tokens_measures_are_taken(ward: Ward) -> None:
     assert report.measures.token_churn == 0.0
 
 
+def test_a_look_counts_no_tokens_and_reads_all_states_at_once(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a thousand tenants it would open their files and read the database a thousand times a second."""
+    calls = [call_as(), other_tenant()]
+    for call in calls:
+        ward.cdna.start(call, 60)
+    with monkeypatch.context() as quiet:
+        quiet.setattr(ward.house.store.cdna, "get", None)
+        quiet.setattr(ward.house.engine, "describe", None)
+        assert ward.cdna._look()
+    ward.house.clock.advance(61)
+    assert not ward.cdna._look()
+    assert [ward.actions(call)[0] for call in calls] == ["quarantine_expired"] * 2
+
+
 class Restarts:
     """Houses one after the other over the same files."""
 
@@ -522,7 +536,7 @@ def test_deleting_nothing_is_no_churn(ward: Ward) -> None:
 
 def test_stores_open_without_any_cdna(tmp_path: Path) -> None:
     store = ControlStore.open(f"sqlite:///{tmp_path / 'c.sqlite'}")
-    assert store.cdna.quarantined() == []
+    assert store.cdna.quarantined() == {}
     store.close()
 
 

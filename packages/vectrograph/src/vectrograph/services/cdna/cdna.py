@@ -327,23 +327,25 @@ class Cdna:
             seconds_left=-(-max(0, held.ends_at - self._clock()) // SECOND),
             started_at=held.started_at,
             ends_at=held.ends_at,
-            measures=self._measures(tenant, held),
+            measures=self._measures(tenant, held, self._tokens(tenant)),
         )
 
     def _settled(self, tenant: str) -> CdnaState:
         """Return the state of a tenant, after ending a quarantine that has to end."""
-        state = self._states.get(tenant)
+        return self._judged(tenant, self._states.get(tenant))
+
+    def _judged(self, tenant: str, state: CdnaState) -> CdnaState:
         held = state.quarantine
         if held is None:
             self._traffic.forget(tenant)
             return state
         self._adopt(tenant, held)
-        measures = self._measures(tenant, held)
-        reason = Ending.EXPIRED if state.is_over(self._clock()) else measures.breach()
+        # Churn ends nothing, and to count tokens each second would keep the files of a thousand tenants open.
+        reason = Ending.EXPIRED if state.is_over(self._clock()) else self._measures(tenant, held, tokens=0).breach()
         if reason is None:
             return state
         try:
-            return self._end(tenant, held, reason, measures)
+            return self._end(tenant, held, reason, self._measures(tenant, held, self._tokens(tenant)))
         except DomainError as error:
             # A disk that takes no writes: what has expired is over all the same, and the next look tries again.
             log.warning("the end of a quarantine could not be stored", tenant=tenant, reason=error.message)
@@ -374,7 +376,7 @@ class Cdna:
             log.warning("a quarantine goes on without counts of its requests", tenant=tenant, reason=error.message)
         self._ticker.wake()
 
-    def _measures(self, tenant: str, held: Quarantine) -> Measures:
+    def _measures(self, tenant: str, held: Quarantine, tokens: int) -> Measures:
         counts = self._traffic.of(tenant)
         requests = max(1, counts.requests)
         growth = max(0.0, self._memory() - held.memory_mb) if held.memory_mb > 0 else 0.0
@@ -383,7 +385,7 @@ class Cdna:
             memory_growth_mb=growth,
             connection_breaks=counts.broken / requests,
             error_rate=counts.failed / requests,
-            token_churn=(counts.created + counts.deleted) / max(1, self._tokens(tenant)),
+            token_churn=(counts.created + counts.deleted) / max(1, tokens),
             requests=counts.requests,
         )
 
@@ -395,7 +397,14 @@ class Cdna:
 
     def _look(self) -> bool:
         """Judge every quarantine; returns whether one goes on."""
-        return sum(self._settled(tenant).quarantine is not None for tenant in self._states.quarantined()) > 0
+        goes_on = False
+        for tenant, state in self._states.quarantined().items():
+            held = state.quarantine
+            is_known = held is not None and self._traffic.of(tenant).since == held.started_at
+            # One that is not counted yet may also have ended since it was read: it is read again.
+            judged = self._judged(tenant, state) if is_known else self._settled(tenant)
+            goes_on = goes_on or judged.quarantine is not None
+        return goes_on
 
 
 def _shown(measures: Measures | None) -> dict[str, Any]:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from engines.indexed_rows import DIMENSION, DOCS, fill, rows
 
-from vectrograph.domain.points import Change, Delete, Op, Patch, Point, Put, Vector
+from vectrograph.domain.points import Change, ChangeKind, Delete, Op, Patch, Point, Put, Vector
 from vectrograph.domain.queries import Include
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.truth import batch
+from vectrograph.engines.embedded.truth.records import change_checksum
 from vectrograph.engines.embedded.truth.schema import MAX_ROWS, insert_rows
 
 POINTS = 200
@@ -80,12 +81,36 @@ def test_a_batch_whose_middle_fails_leaves_nothing(scratch: Path, monkeypatch: p
 def test_statements_are_few_and_stay_prepared() -> None:
     """Every size up to a power of two shares one, and apsw keeps texts of up to 16 KiB."""
     assert len(insert_rows(MAX_ROWS)) < 16_384
+    changes = [Change(seq, ChangeKind.DELETED, "a", 1) for seq in range(1, 600)]
+    nothing = np.empty((0, DIMENSION), np.float32)
     made = {
         statement
-        for count in range(1, 600)
+        for count in range(600)
         for statement, _ in batch.Batch(
-            at=1, seq=count, next_serial=1, count=0, vectors=np.empty((0, DIMENSION), np.float32),
-            gone_points=range(count),
+            at=1, seq=600, next_serial=1, count=0, vectors=nothing, changes=changes[:count]
         ).statements()
-    }  # fmt: skip
-    assert len(made) == 10
+    }
+    assert len(made) == MAX_ROWS.bit_length()
+
+
+def test_the_rows_of_a_large_delete_are_made_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A delete by filter may have a million: all of them at once would take hundreds of megabytes."""
+    made: list[int] = []
+
+    def noted(seq: int, *rest: Any) -> int:
+        made.append(seq)
+        return change_checksum(seq, *rest)
+
+    monkeypatch.setattr(batch, "change_checksum", noted)
+    count = 10 * MAX_ROWS
+    changes = [Change(seq, ChangeKind.DELETED, "a", 1) for seq in range(1, count + 1)]
+    labels, nothing = list(range(count)), np.empty((0, DIMENSION), np.float32)
+    statements = batch.Batch(
+        at=1, seq=count, next_serial=1, count=0, vectors=nothing, changes=changes, gone_points=labels,
+        gone_vectors=labels,
+    ).statements()  # fmt: skip
+    next(statements)
+    assert len(made) <= MAX_ROWS
+    # The labels that go are two rows, however many there are.
+    assert 1 + sum(1 for _ in statements) == 11
+    assert len(made) == count

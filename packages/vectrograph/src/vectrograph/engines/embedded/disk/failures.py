@@ -35,7 +35,7 @@ DAMAGE: Final = (
     json.JSONDecodeError,
     msgspec.DecodeError,
 )
-"""What stored bytes raise that are not what was written; whatever was written could be decoded."""
+"""Errors of stored bytes that are not what was written; whatever was written could be decoded."""
 
 
 UNDECODABLE: Final = (
@@ -47,8 +47,8 @@ UNDECODABLE: Final = (
     AttributeError,
     msgspec.DecodeError,
 )
-"""What decoding stored values raises that have another type or range than what was written: one flipped bit makes a
-number of a text, or NULL of either. Code that decodes turns it into `Damaged`."""
+"""Errors of decoding stored values whose type or range is not what was written: one flipped bit makes a number of a
+text, or NULL of either. Code that decodes turns them into `Damaged`."""
 
 
 @contextmanager

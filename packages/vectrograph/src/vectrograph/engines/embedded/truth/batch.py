@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Final
 
 import msgspec
@@ -26,7 +27,7 @@ In logs written before CREATED was added, 0 is every put, also one that created 
 
 _encode: Final = msgspec.json.Encoder().encode
 # Members of an enumeration are slow to bind.
-_GONE_POINT, _GONE_VECTOR, _PUT, _POINT, _VECTOR, _CHANGE, _REPLY, _STATE, _EXPIRED = map(int, RowKind)
+_GONE_POINTS, _GONE_VECTORS, _PUT, _POINT, _VECTOR, _CHANGE, _REPLY, _STATE, _EXPIRED = map(int, RowKind)
 _SEVEN, _EIGHT, _ELEVEN = (None,) * 7, (None,) * 8, (None,) * 11
 # Numbers of the kinds of a put.
 _PUT_KINDS: Final = {kind: KINDS.index(kind) for kind in (ChangeKind.CREATED, ChangeKind.UPDATED)}
@@ -91,37 +92,35 @@ class Batch:
     def statements(self) -> Iterator[tuple[str, list[object]]]:
         """Yield the statements that write it, each with its values; one, unless there are more rows than it takes.
 
-        Each takes a power of two of rows, so that few different ones have to be prepared.
+        Each takes a power of two of rows, so that few different ones have to be prepared. Rows are made as they are
+        needed: a delete by filter may have a million.
         """
-        values = self._rows()
-        for start in range(0, len(values), MAX_ROWS * ROW_WIDTH):
-            part = values[start : start + MAX_ROWS * ROW_WIDTH]
-            rows = 1 << (len(part) // ROW_WIDTH - 1).bit_length()
-            part += [None] * (rows * ROW_WIDTH - len(part))
-            yield insert_rows(rows), part
+        rows = self._rows()
+        while part := list(islice(rows, MAX_ROWS)):
+            count = 1 << (len(part) - 1).bit_length()
+            values = list(chain.from_iterable(part))
+            yield insert_rows(count), values + [None] * (count * ROW_WIDTH - len(values))
 
-    def _rows(self) -> list[object]:
-        """Return the values of all rows, one row after another, in the order of the columns of `batch_rows`."""
-        values: list[object] = []
-        for label in self.gone_points:
-            values += (_GONE_POINT, label, *_ELEVEN)
-        for label in self.gone_vectors:
-            values += (_GONE_VECTOR, label, *_ELEVEN)
-        self._add_points(values)
+    def _rows(self) -> Iterator[tuple[object, ...]]:
+        """Yield the rows in the order in which they are written, each with the columns of `batch_rows`."""
+        if self.gone_points:
+            yield (_GONE_POINTS, _encode(self.gone_points).decode(), *_ELEVEN)
+        if self.gone_vectors:
+            yield (_GONE_VECTORS, _encode(self.gone_vectors).decode(), *_ELEVEN)
+        yield from self._point_rows()
         reply = self.reply
-        values += (_EXPIRED, None, None, None, None, self.expired, *_SEVEN)
+        yield (_EXPIRED, None, None, None, None, self.expired, *_SEVEN)
         if reply is not None:
             key = reply.key
             columns = (key.principal, key.operation, key.key, key.body_hash)
             checksum = reply_checksum(*columns, reply.result, self.at)
-            values += (_REPLY, *columns, self.at, reply.result, None, None, checksum, None, None, None)
+            yield (_REPLY, *columns, self.at, reply.result, None, None, checksum, None, None, None)
         checksum = state_checksum(self.seq, self.next_serial, self.count)
         numbers = (self.seq, self.next_serial, self.count)
-        values += (_STATE, *numbers, None, None, None, None, None, checksum, None, None, None)
-        return values
+        yield (_STATE, *numbers, None, None, None, None, None, checksum, None, None, None)
 
-    def _add_points(self, values: list[object]) -> None:
-        """Append the rows of points, vectors and changes."""
+    def _point_rows(self) -> Iterator[tuple[object, ...]]:
+        """Yield the rows of points, vectors and changes."""
         stored = memoryview(self.vectors.astype("<f4", copy=False).tobytes())
         size = 4 * self.vectors.shape[1]
         vectors = {label: stored[nth * size : (nth + 1) * size] for nth, label in enumerate(self.labels)}
@@ -132,18 +131,18 @@ class Batch:
             point = (label, version, created_seq, created_at, updated_at, name, payload or b"", text, record.checksum())
             vector = vectors.pop(label, None)
             if vector is None:
-                values += (_POINT, *point, None, None, None)
+                yield (_POINT, *point, None, None, None)
                 continue
             change = changes.get(version)
             # A put stores point and vector under its own number, and nothing else changes that point.
             if label == version and updated_at == at and change is not None and change.kind in put_kinds:
                 del changes[version]
                 logged = change_checksum(version, put_kinds[change.kind], at, name)
-                values += (_PUT, *point, vector, vector_checksum(label, vector), logged)
+                yield (_PUT, *point, vector, vector_checksum(label, vector), logged)
             else:
-                values += (_POINT, *point, None, None, None)
-                values += (_VECTOR, label, *_EIGHT, vector, vector_checksum(label, vector), None)
+                yield (_POINT, *point, None, None, None)
+                yield (_VECTOR, label, *_EIGHT, vector, vector_checksum(label, vector), None)
         for seq, change in changes.items():
             number, name = KINDS.index(change.kind), change.id.encode()
             logged = change_checksum(seq, number, at, name)
-            values += (_CHANGE, number, seq, None, None, at, name, None, None, None, None, None, logged)
+            yield (_CHANGE, number, seq, None, None, at, name, None, None, None, None, None, logged)

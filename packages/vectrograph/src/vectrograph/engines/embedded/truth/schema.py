@@ -59,11 +59,11 @@ PRAGMA temp_store = memory;
 CREATE TEMP VIEW batch_rows AS SELECT
     NULL AS kind, NULL AS label, NULL AS version, NULL AS created_seq, NULL AS created_at, NULL AS at, NULL AS id,
     NULL AS payload, NULL AS text, NULL AS checksum, NULL AS vector, NULL AS vector_checksum, NULL AS change_checksum;
-CREATE TEMP TRIGGER gone_point INSTEAD OF INSERT ON batch_rows WHEN NEW.kind = 1 BEGIN
-    DELETE FROM main.points WHERE label = NEW.label;
+CREATE TEMP TRIGGER gone_points INSTEAD OF INSERT ON batch_rows WHEN NEW.kind = 1 BEGIN
+    DELETE FROM main.points WHERE label IN (SELECT value FROM json_each(NEW.label));
 END;
-CREATE TEMP TRIGGER gone_vector INSTEAD OF INSERT ON batch_rows WHEN NEW.kind = 2 BEGIN
-    DELETE FROM main.vectors WHERE label = NEW.label;
+CREATE TEMP TRIGGER gone_vectors INSTEAD OF INSERT ON batch_rows WHEN NEW.kind = 2 BEGIN
+    DELETE FROM main.vectors WHERE label IN (SELECT value FROM json_each(NEW.label));
 END;
 CREATE TEMP TRIGGER put INSTEAD OF INSERT ON batch_rows WHEN NEW.kind = 3 BEGIN
     INSERT INTO main.points VALUES (NEW.label, NEW.id, NEW.version, NEW.created_seq, NEW.created_at, NEW.at,
@@ -103,8 +103,8 @@ The put that created a point has the point's `created_seq` as its version: its k
 class RowKind(IntEnum):
     """Effect of a row of a batch; see the triggers. Rows of no kind fill up a statement and do nothing."""
 
-    GONE_POINT = 1
-    GONE_VECTOR = 2
+    GONE_POINTS = 1
+    GONE_VECTORS = 2
     PUT = 3
     POINT = 4
     VECTOR = 5

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
@@ -428,12 +429,13 @@ class Store:
 
     def apply(self, batch: Batch) -> None:
         """Commit a batch: when this returns it is on disk; when it raises, `header` tells whether it is."""
-        first, *others = batch.statements()
-        if not others:
+        statements = batch.statements()
+        first, second = next(statements), next(statements, None)
+        if second is None:
             self.writer.execute(*first)
             return
         with self.writer:
-            for statement, values in (first, *others):
+            for statement, values in chain((first, second), statements):
                 self.writer.execute(statement, values)
 
     def recorded(self, batch: Batch) -> None:
