@@ -30,6 +30,7 @@ EXPECTED: dict[type[errors.DomainError], tuple[type[Exception], type[Exception]]
     errors.ReservedCollection: (neurograph.ConflictError, vectron_client.FailedPreconditionError),
     errors.IdempotencyConflict: (neurograph.ConflictError, vectron_client.FailedPreconditionError),
     errors.QuotaExceeded: (neurograph.ConflictError, vectron_client.FailedPreconditionError),
+    errors.PositionExpired: (neurograph.PositionExpiredError, vectron_client.PositionExpiredError),
     errors.TooLarge: (neurograph.PayloadTooLargeError, vectron_client.MessageTooLargeError),
     errors.RateLimited: (neurograph.RateLimitError, vectron_client.RateLimitError),
     errors.DeadlineExceeded: (neurograph.ServerError, vectron_client.DeadlineExceededError),

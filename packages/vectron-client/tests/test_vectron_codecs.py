@@ -283,7 +283,7 @@ def test_all_errors_are_importable_from_the_top() -> None:
     import vectron_client
 
     assert {getattr(vectron_client, kind.__name__) for kind in classes} == set(classes)
-    assert len(classes) == 12
+    assert len(classes) == 13
 
 
 trailer_values = st.text() | st.binary()

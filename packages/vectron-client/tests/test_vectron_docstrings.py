@@ -29,5 +29,5 @@ def test_there_are_examples() -> None:
 
 def test_every_error_shows_an_example() -> None:
     kinds = [kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, VectronError)]
-    assert len(kinds) == 12
+    assert len(kinds) == 13
     assert [kind.__name__ for kind in kinds if ">>> " not in (kind.__doc__ or "")] == []

@@ -5,6 +5,7 @@
     ├── AuthorizationError       403: known, but not allowed
     ├── NotFoundError            404: no such thing
     ├── ConflictError            409: the current state does not allow it
+    ├── PositionExpiredError     410: a position of events that the server no longer holds; `oldest` goes on
     ├── PayloadTooLargeError     413: a body over the server's limit
     ├── ValidationError          422: a wrong argument; also found here, before anything is sent
     ├── RateLimitError           429: too many calls; `retry_after` says when to come back
@@ -163,6 +164,25 @@ class ConflictError(NeuroGraphError):
     """
 
     _hint = "read the thing again and repeat the change; a new request needs a new idempotency key"
+
+
+class PositionExpiredError(NeuroGraphError):
+    """The server no longer holds the events after a position (410).
+
+    Read again what the events are about, then go on from `oldest`; everything since then is still held.
+
+    >>> error = PositionExpiredError("the position is too old", status_code=410, details={"oldest": "AAA"})
+    >>> error.retryable, error.oldest
+    (False, 'AAA')
+    """
+
+    _hint = "read the items anew, then go on from the position in oldest"
+
+    @property
+    def oldest(self) -> str | None:
+        """The oldest position that can still be read; None when the server did not say."""
+        oldest = self.details.get("oldest")
+        return oldest if isinstance(oldest, str) else None
 
 
 class PayloadTooLargeError(NeuroGraphError):
@@ -324,6 +344,7 @@ _BY_STATUS: dict[int, type[NeuroGraphError]] = {
     403: AuthorizationError,
     404: NotFoundError,
     409: ConflictError,
+    410: PositionExpiredError,
     413: PayloadTooLargeError,
     422: ValidationError,
     429: RateLimitError,

@@ -27,6 +27,7 @@ EXPECTED = {
     domain.ReservedCollection: 409,
     domain.IdempotencyConflict: 409,
     domain.QuotaExceeded: 409,
+    domain.PositionExpired: 410,
     domain.TooLarge: 413,
     domain.RateLimited: 429,
     domain.DeadlineExceeded: 504,

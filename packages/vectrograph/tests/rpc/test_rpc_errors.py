@@ -30,6 +30,7 @@ EXPECTED = {
     errors.ReservedCollection: "FAILED_PRECONDITION",
     errors.IdempotencyConflict: "FAILED_PRECONDITION",
     errors.QuotaExceeded: "FAILED_PRECONDITION",
+    errors.PositionExpired: "OUT_OF_RANGE",
     errors.TooLarge: "RESOURCE_EXHAUSTED",
     errors.RateLimited: "RESOURCE_EXHAUSTED",
     errors.DeadlineExceeded: "DEADLINE_EXCEEDED",

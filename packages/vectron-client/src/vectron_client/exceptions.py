@@ -9,6 +9,7 @@ The tree::
     ├── AlreadyExistsError           ALREADY_EXISTS       the name is taken
     ├── InvalidArgumentError         INVALID_ARGUMENT     the call is wrong as it stands; mostly raised unsent
     ├── FailedPreconditionError      FAILED_PRECONDITION  the current state does not allow it
+    ├── PositionExpiredError         OUT_OF_RANGE         a position that the log of changes no longer holds
     ├── MessageTooLargeError         RESOURCE_EXHAUSTED   a request or an answer over a size limit
     ├── RateLimitError               RESOURCE_EXHAUSTED   too many requests; `retry_after` says when to come back
     ├── DeadlineExceededError        DEADLINE_EXCEEDED    the call's time ran out
@@ -145,6 +146,25 @@ class FailedPreconditionError(VectronError):
     """
 
     default_code = "FAILED_PRECONDITION"
+
+
+class PositionExpiredError(VectronError):
+    """The server no longer holds the changes after a position.
+
+    Read the points anew, then go on from `oldest`; every change since then is still held.
+
+    >>> error = PositionExpiredError("the position is too old", details={"oldest": "AAA"})
+    >>> error.retryable, error.oldest
+    (False, 'AAA')
+    """
+
+    default_code = "OUT_OF_RANGE"
+
+    @property
+    def oldest(self) -> str | None:
+        """The oldest position that can still be read; None when the server did not say."""
+        oldest = self.details.get("oldest")
+        return oldest if isinstance(oldest, str) else None
 
 
 class MessageTooLargeError(VectronError):

@@ -21,6 +21,7 @@ tables complete. The tree::
     │   ├── ReservedCollection       the collection `tokens` cannot be dropped or re-created
     │   ├── IdempotencyConflict      same key, other body
     │   └── QuotaExceeded            there is as much of it as there may be; something has to go first
+    ├── PositionExpired          the log of changes no longer reaches back to a position; `details["oldest"]` goes on
     ├── TooLarge                 a body, batch or payload over the advertised limit
     ├── RateLimited
     ├── DeadlineExceeded
@@ -220,6 +221,29 @@ class QuotaExceeded(Conflict):
     """There are as many as there may be: trying again changes nothing until some are removed or the limit is raised."""
 
     code = "QUOTA_EXCEEDED"
+
+
+class PositionExpired(DomainError):
+    """The log of changes no longer holds all that came after a position.
+
+    `details["oldest"]` is the oldest position that can be read: it yields every change that is still held. What was
+    removed before it is missing, so read the points anew.
+    """
+
+    code = "POSITION_EXPIRED"
+
+    @classmethod
+    def of(cls, oldest: str) -> Self:
+        """Return the error of a log whose oldest position is that.
+
+        >>> PositionExpired.of("AAA").details
+        {'oldest': 'AAA'}
+        """
+        return cls(
+            "The log of changes no longer reaches back to this position; read the points anew, and go on from the "
+            "oldest position in the details.",
+            details={"oldest": oldest},
+        )
 
 
 class TooLarge(DomainError):

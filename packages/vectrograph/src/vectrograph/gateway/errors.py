@@ -1,8 +1,9 @@
 """Errors as a gRPC gateway sends them: `{"code", "message", "details"}` with gRPC's number, and the status it implies.
 
-Two statuses are plainer than the number implies: 413 for what is too large (429 would be repeated in vain) and 415 for
-a body that is not JSON. A full disk is 429 here, as every RESOURCE_EXHAUSTED is in a gRPC gateway, though the REST API
-says 507: clients of a gateway tell it by the number and by the error's own name, which is in the header X-Error-Code.
+Three statuses are plainer than the number implies: 410 for a position that the log of changes no longer holds, 413 for
+what is too large (429 would be repeated in vain) and 415 for a body that is not JSON. A full disk is 429 here, as every
+RESOURCE_EXHAUSTED is in a gRPC gateway, though the REST API says 507: clients of a gateway tell it by the number and by
+the error's own name, which is in the header X-Error-Code.
 """
 
 import math
@@ -34,6 +35,9 @@ HTTP_STATUS: Final[Mapping[int, int]] = MappingProxyType(
     }
 )  # fmt: skip
 """gRPC's number to HTTP's status."""
+_PLAINER: Final[Mapping[type[domain.DomainError], int]] = MappingProxyType(
+    {domain.PositionExpired: 410, domain.TooLarge: 413}
+)
 
 
 class RpcStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,8 +60,8 @@ def gateway_error_answer(error: Exception) -> ErrorAnswer:
         headers["WWW-Authenticate"] = error.message.encode("ascii", "replace").decode()
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    status = 413 if isinstance(error, domain.TooLarge) else HTTP_STATUS[number]
-    return _answer(status, number, error.message, headers)
+    plainer = (status for kind, status in _PLAINER.items() if isinstance(error, kind))
+    return _answer(next(plainer, HTTP_STATUS[number]), number, error.message, headers)
 
 
 def _refusal(error: RequestRefused) -> ErrorAnswer:

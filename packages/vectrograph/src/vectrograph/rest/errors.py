@@ -22,6 +22,7 @@ STATUS: Final[Mapping[type[domain.DomainError], int]] = MappingProxyType(
         domain.NotFound: 404,
         domain.AlreadyExists: 409,
         domain.Conflict: 409,
+        domain.PositionExpired: 410,
         domain.TooLarge: 413,
         domain.RateLimited: 429,
         domain.DeadlineExceeded: 504,

@@ -26,6 +26,7 @@ NUMBERS: Final[Mapping[type[DomainError], int]] = MappingProxyType(
         errors.Conflict: 9,
         errors.StorageReadOnly: 9,
         errors.CollectionQuarantined: 9,
+        errors.PositionExpired: 11,
         errors.InternalError: INTERNAL,
         errors.Unavailable: 14,
         errors.Unauthenticated: 16,

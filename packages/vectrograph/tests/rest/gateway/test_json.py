@@ -88,7 +88,7 @@ def test_both_transports_of_vectron_agree_on_every_error(kind: type[domain.Domai
     answer = gateway_error_answer(error)
     body = json.loads(answer.body)
     assert body["code"] == number_of(kind)
-    assert answer.status == (413 if kind is domain.TooLarge else HTTP_STATUS[body["code"]])
+    assert answer.status == {domain.PositionExpired: 410, domain.TooLarge: 413}.get(kind, HTTP_STATUS[body["code"]])
     if kind is domain.InternalError:
         assert "what happened" not in body["message"]
     else:

@@ -18,6 +18,7 @@ from vectron_client.exceptions import (
     MessageTooLargeError,
     NotFoundError,
     PermissionDeniedError,
+    PositionExpiredError,
     RateLimitError,
     UnavailableError,
     VectronError,
@@ -43,6 +44,7 @@ ERRORS: Mapping[str, type[VectronError]] = {
 
 #: Error codes of the server that say more than the status they come under.
 ERRORS_BY_CODE: Mapping[str, type[VectronError]] = {
+    "POSITION_EXPIRED": PositionExpiredError,
     "REQUEST_TOO_LARGE": MessageTooLargeError,
     "OUT_OF_SPACE": UnavailableError,
 }
