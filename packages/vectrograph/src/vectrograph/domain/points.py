@@ -37,6 +37,15 @@ class Keep(StrEnum):
 KEEP: Final = Keep.KEEP
 
 
+class LogEnd(StrEnum):
+    """The type of `NOW`: the end of the log of changes at the time of the call."""
+
+    NOW = "now"
+
+
+NOW: Final = LogEnd.NOW
+
+
 class Point(NamedTuple):
     """A stored point. `vector` and `payload` are None when they were not asked for.
 

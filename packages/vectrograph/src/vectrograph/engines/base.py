@@ -14,7 +14,16 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from vectrograph.domain.capabilities import Capabilities, MaintenanceReport, MaintenanceTask
 from vectrograph.domain.collections import CollectionInfo, CollectionOutline, CollectionRef, CollectionSpec
 from vectrograph.domain.filters.evaluation import Filter
-from vectrograph.domain.points import ChangePage, IdempotencyKey, Op, Point, Precondition, WriteLimits, WriteResult
+from vectrograph.domain.points import (
+    ChangePage,
+    IdempotencyKey,
+    LogEnd,
+    Op,
+    Point,
+    Precondition,
+    WriteLimits,
+    WriteResult,
+)
 from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest, SearchResult
 
 # Inside the protocol the name `list` is a verb, so the built-in type needs names of its own.
@@ -141,14 +150,22 @@ class Engine(Protocol):
         """
         ...
 
-    def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
-        """Return the log of changes after an opaque position (None: from the beginning), oldest first.
+    def changes(self, ref: CollectionRef, since: str | LogEnd | None = None, *, limit: int = 1000) -> ChangePage:
+        """Return the log of changes after a position, oldest first.
 
         The log alone tells whether a point was new: the kind of every change is the status that its write reported.
+
+        Args:
+            ref: the collection.
+            since: an opaque position that an earlier page gave; None for all changes that are held; NOW for an empty
+                page whose position is the end of the log, without reading the log: every write that begins after
+                the call is after that position, every write that was acknowledged before the call is not.
+            limit: most changes of the page.
 
         Raises:
             CollectionNotFound, CollectionQuarantined.
             InvalidArgument: the position is not of this collection.
+            PositionExpired: changes after the position were removed from the log.
         """
         ...
 

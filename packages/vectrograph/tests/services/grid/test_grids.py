@@ -28,7 +28,8 @@ from vectrograph.domain.errors import (
     TooLarge,
 )
 from vectrograph.domain.grid import EXPLORER_SCALES, LEVELS, PlacementChange
-from vectrograph.domain.points import Put
+from vectrograph.domain.points import ChangePage, LogEnd, Put
+from vectrograph.engines.contract.wrapper import Wrapper
 from vectrograph.services.call import Call
 from vectrograph.services.grid import grids as grids_module
 from vectrograph.services.grid.arrays import MEMBER_BYTES
@@ -529,6 +530,32 @@ def test_members_that_another_process_added_are_seen(house: House, grids: Grids,
     assert grids.get(call, 1)[1] == 2
     other.remove(call, 1, 1)
     assert [each.token_id for each in grids.range(call, 1, Ball(radius=1e9)).results] == [2]
+
+
+def test_a_grid_that_is_read_anew_reads_none_of_the_log(house: House, call: Call) -> None:
+    for text in ("one", "two"):
+        house.services.tokens.create(call, text)
+    house.services.grids.create(call)
+    house.services.grids.add_many(call, 1, [1, 2])
+    engine = ReadsOfTheLog(house.engine)
+    again = Grids(engine, house.store.grids, house.services.limits, house.services.audit)
+    assert again.get(call, 1)[1] == 2
+    assert again.range(call, 1, Ball(radius=1e9)).total == 2
+    assert engine.changes_read == 0
+    house.services.tokens.update(call, 1, placement=PlacementChange(coordinates={"L1Physical": [5, 5, 5]}))
+    assert again.range(call, 1, Ball(point=(5, 5, 5), radius=0.1)).total == 1
+    assert engine.changes_read == 1
+
+
+class ReadsOfTheLog(Wrapper):
+    """Counts the changes that are read from the log."""
+
+    changes_read = 0
+
+    def changes(self, ref: CollectionRef, since: str | LogEnd | None = None, *, limit: int = 1000) -> ChangePage:
+        page = self.inner.changes(ref, since, limit=limit)
+        self.changes_read += len(page.changes)
+        return page
 
 
 def test_a_log_that_no_longer_reaches_back_reads_the_grid_anew(house: House, grids: Grids, call: Call) -> None:

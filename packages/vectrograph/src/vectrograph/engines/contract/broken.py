@@ -15,10 +15,12 @@ from vectrograph.domain.errors import DomainError
 from vectrograph.domain.filters.evaluation import Filter, matches
 from vectrograph.domain.points import (
     KEEP,
+    NOW,
     ChangeKind,
     ChangePage,
     Delete,
     IdempotencyKey,
+    LogEnd,
     Op,
     Patch,
     Precondition,
@@ -311,10 +313,35 @@ class AnswersWithoutBounds(_OtherHits):
 class LogHasGaps(Wrapper):
     """The log of changes does not tell deletes."""
 
-    def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
+    def changes(self, ref: CollectionRef, since: str | LogEnd | None = None, *, limit: int = 1000) -> ChangePage:
         """Do as `Engine.changes`, without deletes."""
         page = self.inner.changes(ref, since, limit=limit)
         return replace(page, changes=tuple(each for each in page.changes if each.kind is not ChangeKind.DELETED))
+
+
+class NowIsTheBeginning(Wrapper):
+    """The position of NOW is where the log begins."""
+
+    def changes(self, ref: CollectionRef, since: str | LogEnd | None = None, *, limit: int = 1000) -> ChangePage:
+        """Do as `Engine.changes`; what NOW leads to was before it."""
+        page = self.inner.changes(ref, since, limit=limit)
+        if since is not NOW:
+            return page
+        start = self.inner.changes(ref, limit=1)
+        return start if not start.changes else replace(page, position=start.position)
+
+
+class NowHasChanges(Wrapper):
+    """The page of NOW is the last one of the log, with its changes."""
+
+    def changes(self, ref: CollectionRef, since: str | LogEnd | None = None, *, limit: int = 1000) -> ChangePage:
+        """Do as `Engine.changes`; to find the end it reads all."""
+        if since is not NOW:
+            return self.inner.changes(ref, since, limit=limit)
+        page = self.inner.changes(ref, limit=limit)
+        while len(page.changes) == limit:
+            page = self.inner.changes(ref, page.position, limit=limit)
+        return page
 
 
 class _OtherKinds(Wrapper):
@@ -322,7 +349,7 @@ class _OtherKinds(Wrapper):
 
     told: ClassVar[Mapping[ChangeKind, ChangeKind]] = {}
 
-    def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
+    def changes(self, ref: CollectionRef, since: str | LogEnd | None = None, *, limit: int = 1000) -> ChangePage:
         """Do as `Engine.changes`, with other kinds."""
         page = self.inner.changes(ref, since, limit=limit)
         return replace(page, changes=tuple(c._replace(kind=self.told.get(c.kind, c.kind)) for c in page.changes))
@@ -377,6 +404,8 @@ _BY_PART: Final[Mapping[str, Sequence[Callable[[Engine], Engine]]]] = {
         EveryPutUpdates,
         ForgetsKeys,
         LogHasGaps,
+        NowHasChanges,
+        NowIsTheBeginning,
         ReplaysForAnotherBody,
         ReplaysTellAnotherTime,
     ),

@@ -7,6 +7,7 @@ import pytest
 from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import IdempotencyConflict, InvalidArgument
 from vectrograph.domain.points import (
+    NOW,
     ChangeKind,
     Delete,
     IdempotencyKey,
@@ -105,6 +106,31 @@ class ChangeLogContract(Subject):
         assert start.changes == ()
         put(engine, docs, "a")
         assert [change.id for change in engine.changes(docs, start.position).changes] == ["a"]
+
+    def test_now_is_the_end_of_the_log(self, engine: Engine, docs: CollectionRef) -> None:
+        """Acknowledged writes are behind it, also more than a page of them; later ones are after it."""
+        for n in range(3):
+            put(engine, docs, f"p{n}")
+            now = engine.changes(docs, NOW)
+            assert now.changes == ()
+            assert engine.changes(docs, NOW, limit=1) == now
+            assert engine.changes(docs, now.position).changes == ()
+        start = engine.changes(docs, NOW).position
+        engine.write(docs, [Put(id="later", vector=vector(0, 0)), Delete(id="p0")])
+        seen = engine.changes(docs, start)
+        assert [(change.seq, change.id) for change in seen.changes] == [(4, "later"), (5, "p0")]
+        assert engine.changes(docs, NOW).position == seen.position
+
+    def test_now_of_an_empty_log(self, engine: Engine, docs: CollectionRef) -> None:
+        """Everything that ever happens is after it; "now" as a text is no position."""
+        now = engine.changes(docs, NOW)
+        assert now.changes == ()
+        put(engine, docs, "a")
+        assert [change.id for change in engine.changes(docs, now.position).changes] == ["a"]
+        with pytest.raises(InvalidArgument, match="since"):
+            engine.changes(docs, str(NOW.value))
+        with pytest.raises(InvalidArgument, match="limit"):
+            engine.changes(docs, NOW, limit=0)
 
     def test_positions_belong_to_their_collection(self, engine: Engine, docs: CollectionRef) -> None:
         """Those of another collection, and inventions, are refused."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from vectrograph.domain.capabilities import Capabilities, MaintenanceReport, MaintenanceTask
 from vectrograph.domain.collections import CollectionInfo, CollectionRef, CollectionSpec
 from vectrograph.domain.filters.evaluation import Filter
-from vectrograph.domain.points import ChangePage, IdempotencyKey, Op, Precondition, WriteLimits, WriteResult
+from vectrograph.domain.points import ChangePage, IdempotencyKey, LogEnd, Op, Precondition, WriteLimits, WriteResult
 from vectrograph.domain.queries import Include, ScrollPage, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine, Infos, Outlines, Points, Results
 
@@ -83,7 +83,7 @@ class Wrapper:
         """See `Engine.count`."""
         return self.inner.count(ref, filter, deadline=deadline)
 
-    def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
+    def changes(self, ref: CollectionRef, since: str | LogEnd | None = None, *, limit: int = 1000) -> ChangePage:
         """See `Engine.changes`."""
         return self.inner.changes(ref, since, limit=limit)
 

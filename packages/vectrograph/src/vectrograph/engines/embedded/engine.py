@@ -28,6 +28,7 @@ from vectrograph.domain.points import (
     Delete,
     DeleteWhere,
     IdempotencyKey,
+    LogEnd,
     Op,
     Precondition,
     WriteLimits,
@@ -280,7 +281,7 @@ class EmbeddedEngine:
         check_cancelled()
         return point_reads.count(collection, filter, check_cancelled)
 
-    def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
+    def changes(self, ref: CollectionRef, since: str | LogEnd | None = None, *, limit: int = 1000) -> ChangePage:
         """Return the log after a position; see `Engine.changes`."""
         collection = self._find(ref)
         if limit < 1:

@@ -14,9 +14,11 @@ from vectrograph.domain.errors import IdempotencyConflict
 from vectrograph.domain.filters.evaluation import Filter, matches
 from vectrograph.domain.payloads import encode_payload
 from vectrograph.domain.points import (
+    NOW,
     Change,
     ChangePage,
     IdempotencyKey,
+    LogEnd,
     Point,
     Precondition,
     Vector,
@@ -177,9 +179,11 @@ class Collection:
         """Return how many points match."""
         return len(self._matching(condition))
 
-    def changes(self, since: str | None, limit: int) -> ChangePage:
+    def changes(self, since: str | LogEnd | None, limit: int) -> ChangePage:
         """Return the log after a position; a seq is its entry's place in the list."""
         scope = log_scope(self._uid)
+        if since is NOW:
+            return ChangePage(changes=(), position=seal(scope, self._seq))
         start = 0 if since is None else int(unseal(scope, since, "since"))
         page = tuple(islice(self._log, start, start + limit))
         return ChangePage(changes=page, position=seal(scope, page[-1].seq if page else start))

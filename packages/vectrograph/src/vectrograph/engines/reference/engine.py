@@ -16,6 +16,7 @@ from vectrograph.domain.points import (
     STORED,
     ChangePage,
     IdempotencyKey,
+    LogEnd,
     Op,
     Precondition,
     WriteLimits,
@@ -164,7 +165,7 @@ class ReferenceEngine:
             _check(deadline)
             return collection.count(filter)
 
-    def changes(self, ref: CollectionRef, since: str | None = None, *, limit: int = 1000) -> ChangePage:
+    def changes(self, ref: CollectionRef, since: str | LogEnd | None = None, *, limit: int = 1000) -> ChangePage:
         """Return the log after a position; see `Engine.changes`."""
         with self._lock:
             collection = self._find(ref)

@@ -16,7 +16,14 @@ from vectrograph.control.grids import GridStore
 from vectrograph.control.records import GridRecord
 from vectrograph.domain.access import Scope
 from vectrograph.domain.collections import TOKENS_COLLECTION, CollectionRef
-from vectrograph.domain.errors import AlreadyExists, InvalidArgument, NotFound, PointNotFound, Unavailable
+from vectrograph.domain.errors import (
+    AlreadyExists,
+    InvalidArgument,
+    NotFound,
+    PointNotFound,
+    PositionExpired,
+    Unavailable,
+)
 from vectrograph.domain.grid import (
     AXES,
     COMPONENTS,
@@ -28,7 +35,7 @@ from vectrograph.domain.grid import (
     split_payload,
 )
 from vectrograph.domain.limits import Limits
-from vectrograph.domain.points import MAX_SERIAL_ID, Point
+from vectrograph.domain.points import MAX_SERIAL_ID, NOW, Point
 from vectrograph.domain.queries import Include
 from vectrograph.engines.base import Engine
 from vectrograph.services.accounts.audit import Audit
@@ -160,8 +167,6 @@ class Grids:
         self._scales = scales
         self._shared = shared
         self.cache = GridCache(most_bytes)
-        # Where the log of each tenant ended when it was last read: a grid that is read anew begins there.
-        self._log_ends: dict[str, str] = {}
 
     def numbers(self, call: Call) -> list[int]:
         """Return the numbers of all grids, ascending.
@@ -381,10 +386,7 @@ class Grids:
 
     def _catch_up(self, call: Call, ref: CollectionRef, grid: GridRecord, loaded: LoadedGrid) -> None:
         first = loaded.position is None
-        if first:
-            loaded.position = self._log_ends.get(grid.tenant)
         with self.cache.loading() if first else nullcontext():
-            # The log first: a token that changes while it is read is read again by the next question.
             self._read_log(call, ref, loaded)
             if loaded.revision != grid.revision:
                 revision, members = self._store.members(grid)
@@ -398,22 +400,21 @@ class Grids:
                 self._read_pending(call, ref, grid, loaded)
 
     def _read_log(self, call: Call, ref: CollectionRef, loaded: LoadedGrid) -> None:
-        while True:
+        while loaded.position is not None:
             try:
                 page = self._engine.changes(ref, loaded.position, limit=_LOG_ENTRIES)
-            except InvalidArgument:
-                if loaded.position is None:
-                    raise
+            except (InvalidArgument, PositionExpired):
                 # The log no longer reaches back to where this grid was: it is read anew.
                 loaded.position = None
                 loaded.pending = np.union1d(loaded.pending, loaded.arrays.ids)
-                continue
-            if len(loaded.arrays):
-                loaded.touch(np.array([int(change.id) for change in page.changes], dtype=np.int64))
-            loaded.position = self._log_ends[ref.tenant] = page.position
+                break
+            loaded.touch(np.array([int(change.id) for change in page.changes], dtype=np.int64))
+            loaded.position = page.position
             if len(page.changes) < _LOG_ENTRIES:
                 return
             call.refuse_late()
+        # The end of the log first: a token that changes while it is read is read again by the next question.
+        loaded.position = self._engine.changes(ref, NOW).position
 
     def _read_pending(self, call: Call, ref: CollectionRef, grid: GridRecord, loaded: LoadedGrid) -> None:
         """Read what is pending; what was read is kept when the caller leaves, and the next one goes on from there."""

@@ -12,7 +12,7 @@ from vectrograph.domain.answer_bytes import AnswerBytes
 from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.collections import IdKind
 from vectrograph.domain.filters.evaluation import Filter
-from vectrograph.domain.points import ChangePage, Point
+from vectrograph.domain.points import NOW, ChangePage, LogEnd, Point
 from vectrograph.domain.queries import Include, Order, ScrollPage, ScrollRequest
 from vectrograph.engines.cursors import log_scope, scroll_scope, seal, unseal
 from vectrograph.engines.embedded.collection.collection import Collection
@@ -188,13 +188,16 @@ class _Ordering:
 _COLUMNS: Final = {"id": "id", "created": "created_seq", "updated": "version"}
 
 
-def changes(collection: Collection, since: str | None, limit: int) -> ChangePage:
+def changes(collection: Collection, since: str | LogEnd | None, limit: int) -> ChangePage:
     """Return the log of changes after a position.
 
     Raises:
         InvalidArgument: the position is not of this collection.
     """
     scope = log_scope(collection.uid)
+    if since is NOW:
+        # A commit is published before it is acknowledged, so the View is as new as any write that a caller knows of.
+        return ChangePage(changes=(), position=seal(scope, collection.view().seq))
     start = 0 if since is None else int(unseal(scope, since, "since"))
     with collection.reading() as (connection, _):
         page = tuple(read_changes(connection, start, limit))
