@@ -183,7 +183,7 @@ class Server:
                 placement=placement,
             )
             http_server = _HttpServer(application, settings, certificates, placement)
-            _stop_together(closing, http_server, rpc_server, settings.shutdown_seconds)
+            _stop_together(closing, http_server, rpc_server, services, settings.shutdown_seconds)
             http_server.start(http_sockets)
             rpc_server.start()
             ports = [sock.getsockname()[1] for sock in http_sockets]
@@ -259,6 +259,7 @@ def _open_services(
         turns=FilterTurns.beside(long_reading_threads(settings.grpc_threads or worker_threads())),
         quantisation=settings.quantization,
         grid_memory_bytes=settings.grid_memory_bytes,
+        live_limits=settings.live_limits,
     )
     closing.add("last uses of API keys", services.close, until=settings.shutdown_seconds + 2.5)
     services.cdna.resume()
@@ -360,11 +361,14 @@ def _bind_grpc(server: grpc.Server, settings: Settings, certificates: Certificat
     return int(port)
 
 
-def _stop_together(closing: Closing, http_server: "_HttpServer", rpc_server: grpc.Server, seconds: float) -> None:
+def _stop_together(
+    closing: Closing, http_server: "_HttpServer", rpc_server: grpc.Server, services: Services, seconds: float
+) -> None:
     """Let both transports drain at the same time, so that stopping takes one grace period, not two."""
     asked: list[threading.Event] = []
 
     def ask() -> None:
+        services.live.close()
         http_server.ask_to_stop()
         asked.append(rpc_server.stop(seconds))
 

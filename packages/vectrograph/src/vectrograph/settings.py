@@ -20,11 +20,13 @@ from vectrograph.domain.collections import Quantisation
 from vectrograph.domain.errors import StartupError
 from vectrograph.domain.limits import Limits
 from vectrograph.domain.quotas import Quotas
+from vectrograph.services.live.live import LiveLimits
 
 ENV_PREFIX = "VECTROGRAPH_"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _DEFAULTS = Limits()
 _QUOTAS = Quotas()
+_LIVE = LiveLimits()
 
 
 class LogFormat(StrEnum):
@@ -190,6 +192,17 @@ class Settings(BaseSettings):
     max_streams: int = Field(
         default=16, ge=1, description="Maximum number of concurrent streams of one account, over all its API keys."
     )
+    max_live_streams: int = Field(
+        default=_LIVE.in_all, ge=1, description="Maximum number of open event streams (SSE, WebSocket and gRPC Watch)."
+    )
+    max_live_streams_per_account: int = Field(
+        default=_LIVE.per_account,
+        ge=1,
+        description="Maximum number of open event streams of one account, over all its API keys.",
+    )
+    max_live_streams_per_address: int = Field(
+        default=_LIVE.per_address, ge=1, description="Maximum number of open event streams from one network address."
+    )
     max_page: int = Field(default=_DEFAULTS.max_page, ge=1, description="Maximum `limit` of a list.")
     max_dimension: int = Field(
         default=_DEFAULTS.max_dimension, ge=1, le=8192, description="Maximum number of components of a vector."
@@ -339,6 +352,15 @@ class Settings(BaseSettings):
             max_sessions=self.max_sessions,
             max_feedback_bytes=self.max_feedback_bytes,
             max_feedback_total_bytes=self.max_feedback_total_bytes,
+        )
+
+    @property
+    def live_limits(self) -> LiveLimits:
+        """Streams of live events that may be open at once."""
+        return LiveLimits(
+            in_all=self.max_live_streams,
+            per_account=self.max_live_streams_per_account,
+            per_address=self.max_live_streams_per_address,
         )
 
     @property

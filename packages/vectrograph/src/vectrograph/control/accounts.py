@@ -7,7 +7,7 @@ from sqlalchemy import delete, exc, func, select
 from sqlalchemy.orm import Session
 
 from vectrograph.control.clock import Clock
-from vectrograph.control.database.connection import Database
+from vectrograph.control.database.connection import Database, concerns
 from vectrograph.control.database.models import ApiKey, LoginSession, User
 from vectrograph.control.database.reserved_space import RESERVE_PAGES
 from vectrograph.control.development import end_development, end_for_administrator, is_development
@@ -168,6 +168,7 @@ class Accounts:
             InvalidCredentials: the password is no longer the one that was checked.
         """
         with self._database.write(invalidates=True) as session:
+            concerns(session, user_id)
             user = _load(session, user_id, locked=True)
             if user.password_hash != old_encoded:
                 raise InvalidCredentials("The password was changed in the meantime; log in again.")
@@ -197,6 +198,7 @@ class Accounts:
             Conflict: it is the last administrator.
         """
         with self._database.write(invalidates=True) as session:
+            concerns(session, user_id)
             user = _load(session, user_id, tenant, locked=True)
             if disabled:
                 keep_an_administrator(session, user)
@@ -212,6 +214,7 @@ class Accounts:
             Conflict: it is the last administrator.
         """
         with self._database.write(invalidates=True) as session:
+            concerns(session, user_id)
             user = _load(session, user_id, tenant, locked=True)
             if role is not Role.ADMIN:
                 keep_an_administrator(session, user)
@@ -227,6 +230,7 @@ class Accounts:
             UserNotFound: there is none of that id in the tenant.
         """
         with self._database.write(invalidates=True) as session:
+            concerns(session, user_id)
             user = _load(session, user_id, tenant, locked=True)
             user.password_hash = encoded
             user.password_is_default = False
@@ -243,6 +247,7 @@ class Accounts:
             Conflict: it is the last administrator.
         """
         with self._database.write(invalidates=True) as session:
+            concerns(session, user_id)
             user = _load(session, user_id, tenant, locked=True)
             record = user_record(user)
             _remove(session, user)
@@ -256,6 +261,7 @@ class Accounts:
             Conflict: it is the last administrator.
         """
         with self._database.write(invalidates=True) as session:
+            concerns(session, checked.user.user_id)
             user = session.get(User, checked.user.user_id, with_for_update=True)
             if user is None or user.password_hash != checked.encoded:
                 raise InvalidCredentials("The password was changed in the meantime; log in again.")

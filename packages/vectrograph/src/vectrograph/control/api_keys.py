@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from vectrograph.control.accounts import user_record
 from vectrograph.control.clock import Clock
-from vectrograph.control.database.connection import Database
+from vectrograph.control.database.connection import Database, concerns
 from vectrograph.control.database.models import ApiKey, LoginSession, User
 from vectrograph.control.database.reserved_space import RESERVE_PAGES
 from vectrograph.control.records import ApiKeyRecord, StoredKey
@@ -129,6 +129,7 @@ class ApiKeys:
                 with self._database.write(
                     invalidates=also is not None, leaving=RESERVE_PAGES if also is None else 0
                 ) as session:
+                    concerns(session, new.owner_id)
                     if session.get(User, new.owner_id, with_for_update=True) is None:
                         raise UserNotFound(
                             f"Account {new.owner_id!r} does not exist.", details={"user_id": new.owner_id}
@@ -209,6 +210,7 @@ class ApiKeys:
         """
         with self._database.write(invalidates=True) as session:
             key = _load(session, key_id, owner)
+            concerns(session, key.owner_id)
             if key.revoked_at is None:
                 key.revoked_at = self._clock()
             return self._record(key)
@@ -221,6 +223,7 @@ class ApiKeys:
         """
         with self._database.write(invalidates=True) as session:
             key = _load(session, key_id, owner)
+            concerns(session, key.owner_id)
             key.expires_at = at if key.expires_at is None else min(at, key.expires_at)
             return self._record(key)
 
@@ -239,7 +242,9 @@ class ApiKeys:
             ApiKeyNotFound: there is none of that id.
         """
         with self._database.write(invalidates=True) as session:
-            session.delete(_load(session, key_id, owner))
+            key = _load(session, key_id, owner)
+            concerns(session, key.owner_id)
+            session.delete(key)
 
     def record_use(self, last_used: Mapping[str, int]) -> None:
         """Store when keys were last used, in one transaction; keys that are gone are passed over."""

@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select
 
 from vectrograph.control.accounts import user_record
 from vectrograph.control.clock import Clock
-from vectrograph.control.database.connection import Database
+from vectrograph.control.database.connection import Database, concerns
 from vectrograph.control.database.models import LoginSession, User
 from vectrograph.control.records import SessionRecord, StoredPassword, UserRecord
 from vectrograph.domain.errors import InvalidCredentials
@@ -55,6 +55,7 @@ class LoginSessions:
         with self._database.read() as session:
             is_full = (session.scalar(count) or 0) >= self._quotas.max_sessions
         with self._database.write(invalidates=is_full, routine=True) as session:
+            concerns(session, login.user_id)
             user = session.get(User, login.user_id, with_for_update=True)
             if user is None or user.disabled or user.password_hash != checked.encoded:
                 raise InvalidCredentials("Incorrect username or password.")
@@ -106,7 +107,11 @@ class LoginSessions:
     def end(self, session_id: str) -> None:
         """End a session; all its tokens cease to work at once. One that is over is no error."""
         with self._database.write(invalidates=True, routine=True) as session:
-            session.execute(delete(LoginSession).where(LoginSession.session_id == session_id))
+            ended = LoginSession.session_id == session_id
+            owner = session.scalar(select(LoginSession.user_id).where(ended))
+            if owner is not None:
+                concerns(session, owner)
+                session.execute(delete(LoginSession).where(ended))
 
 
 def _record(login: LoginSession) -> SessionRecord:

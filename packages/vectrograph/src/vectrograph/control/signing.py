@@ -118,6 +118,10 @@ class TokenSigner:
             key.owner, f"{key.key_id}.{key.key_prefix}", TokenType.SDK, secrets.token_hex(16), SDK_SECONDS
         )
 
+    def keys_for(self, purpose: str) -> tuple[bytes, ...]:
+        """Return keys that sign something else than tokens: the one in force, then that of the secret before it."""
+        return tuple(hashlib.blake2b(purpose.encode(), key=secret).digest() for secret in self._secrets.values())
+
     def verify(self, token: str, *expected: TokenType) -> Claims:
         """Return the claims of a token of this server.
 

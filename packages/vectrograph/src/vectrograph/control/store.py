@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
@@ -132,6 +133,18 @@ class ControlStore:
     def epoch(self) -> int:
         """Return a number that is another one once a revocation is acknowledged; guards caches of credentials."""
         return self._database.epoch()
+
+    def epoch_of_others(self) -> int:
+        """Return a number that is another one once another process has acknowledged a revocation."""
+        return self._database.epoch_of_others()
+
+    def on_invalidation(self, call: Callable[[str | None], object]) -> None:
+        """Let a function be called whenever this process ends credentials, before that is acknowledged.
+
+        Args:
+            call: is given the account that it concerns, None for all. Quick, and waits for nothing.
+        """
+        self._database.on_invalidation = call
 
     @property
     def shared(self) -> bool:

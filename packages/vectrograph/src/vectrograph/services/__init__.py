@@ -16,6 +16,7 @@ from vectrograph.services.grid.grids import Grids
 from vectrograph.services.health import Health
 from vectrograph.services.limits.concurrency import Concurrency
 from vectrograph.services.limits.rate_limits import RateLimits
+from vectrograph.services.live.live import Live
 from vectrograph.services.points.bulk import Bulk
 from vectrograph.services.points.collections import Catalog
 from vectrograph.services.points.embeddings import Embeddings
@@ -46,6 +47,7 @@ class Services:
     feedback: Feedback
     health: Health
     cdna: Cdna
+    live: Live
     traffic: Traffic
     development: Development
     limits: Limits

@@ -28,6 +28,7 @@ class Principal:
         renewable: whether that JWT is one of 24 hours, which may be exchanged for a new one.
         collections: the only collections that an API key reaches; None means all of the tenant.
         rate_limit: requests a second that an API key is held to; None means what everyone is.
+        expires_at: microseconds, when the credential ends by itself; None for one that does not.
     """
 
     user_id: str
@@ -41,6 +42,11 @@ class Principal:
     renewable: bool = False
     collections: frozenset[str] | None = None
     rate_limit: int | None = None
+    expires_at: int | None = None
+
+    def is_over(self, now: int) -> bool:
+        """Return whether the credential has ended by itself; `now` is in microseconds."""
+        return self.expires_at is not None and self.expires_at <= now
 
     @property
     def governed_tenant(self) -> str | None:

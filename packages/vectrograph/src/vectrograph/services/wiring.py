@@ -29,6 +29,9 @@ from vectrograph.services.health import Health
 from vectrograph.services.limits.concurrency import Concurrency
 from vectrograph.services.limits.filter_turns import FilterTurns
 from vectrograph.services.limits.rate_limits import RateLimits
+from vectrograph.services.live.announcing import AnnouncingEngine
+from vectrograph.services.live.live import Live, LiveLimits
+from vectrograph.services.live.positions import Positions
 from vectrograph.services.points.bulk import Bulk
 from vectrograph.services.points.collections import Catalog
 from vectrograph.services.points.embeddings import Embeddings
@@ -53,6 +56,7 @@ def build_services(
     turns: FilterTurns | None = None,
     quantisation: Quantisation = Quantisation.INT8,
     grid_memory_bytes: int = GRID_MEMORY_BYTES,
+    live_limits: LiveLimits = LiveLimits(),  # noqa: B008 (immutable)
     clock: Clock = now,
 ) -> Services:
     """Return the services of one server.
@@ -70,6 +74,7 @@ def build_services(
         turns: for costly filters; None for as many as the usual number of threads allows.
         quantisation: how indexes of new collections store components, unless their makers say.
         grid_memory_bytes: memory of all grids together.
+        live_limits: streams of live events at once.
         clock: microseconds since 1970-01-01 UTC, for tokens and keys.
 
     Raises:
@@ -86,13 +91,16 @@ def build_services(
     password_login = PasswordLogin(store, passwords, audit, lockout, development)
     turns = turns or FilterTurns()
     traffic = Traffic()
-    tokens = Tokens(engine, embedder, limits, audit, turns, traffic)
+    positions = Positions(signer.keys_for("positions of live events"))
+    live = Live(engine, store, credentials, development, positions, limits, live_limits, clock)
+    writing = AnnouncingEngine(engine, live)
+    tokens = Tokens(writing, embedder, limits, audit, turns, traffic)
     cdna = Cdna(store.cdna, engine, audit, traffic, clock, shared=store.shared)
     return Services(
-        catalog=Catalog(engine, limits, audit, store.owners, quantisation),
-        points=Points(engine, limits, audit, traffic),
+        catalog=Catalog(writing, limits, audit, store.owners, quantisation),
+        points=Points(writing, limits, audit, traffic),
         search=Search(engine, limits, store.feedback, turns),
-        bulk=Bulk(engine, limits, audit, turns, traffic),
+        bulk=Bulk(writing, limits, audit, turns, traffic),
         tokens=tokens,
         embeddings=Embeddings(embedder, limits),
         grids=Grids(engine, store.grids, limits, audit, grid_memory_bytes, cdna.scales, shared=store.shared),
@@ -105,16 +113,18 @@ def build_services(
         feedback=Feedback(store.feedback, engine, limits),
         health=Health(engine, version),
         cdna=cdna,
+        live=live,
         traffic=traffic,
         development=development,
         limits=limits,
         rate_limits=rate_limits or RateLimits(),
         concurrency=concurrency or Concurrency(),
-        close=partial(_close, usage, development, cdna),
+        close=partial(_close, usage, development, cdna, live),
     )
 
 
-def _close(usage: KeyUsage, development: Development, cdna: Cdna) -> None:
+def _close(usage: KeyUsage, development: Development, cdna: Cdna, live: Live) -> None:
+    live.close()
     cdna.close()
     development.close()
     usage.close()

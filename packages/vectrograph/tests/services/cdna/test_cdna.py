@@ -24,8 +24,8 @@ from vectrograph.services import Services
 from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.call import Call
 from vectrograph.services.cdna.cdna import Cdna
-from vectrograph.services.cdna.ticker import Ticker
 from vectrograph.services.points.tokens import NewToken
+from vectrograph.services.ticker import Ticker
 from vectrograph.services.traffic import Traffic
 
 EXPLORER = PROFILES["explorer"].scales
@@ -424,7 +424,7 @@ def test_what_expires_while_the_server_is_down_is_over_at_the_start(
 def test_the_background_thread_ends_a_quarantine_that_nobody_looks_at(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vectrograph.services.cdna.ticker.TICK_SECONDS", 0.01)
+    monkeypatch.setattr("vectrograph.services.ticker.TICK_SECONDS", 0.01)
     monkeypatch.setattr(Ticker.__init__, "__defaults__", (0.01,))
     over = threading.Event()
     cdna = Cdna(house.store.cdna, house.engine, Audit(house.store.audit), Traffic(), house.clock)
@@ -457,7 +457,7 @@ def test_a_look_that_fails_is_logged_once_and_tried_again(caplog: pytest.LogCapt
             done.set()
         return step
 
-    ticker = Ticker(look, 0.001)
+    ticker = Ticker(look, 0.001, subject="quarantines")
     with caplog.at_level(logging.WARNING):
         ticker.wake()
         assert done.wait(30)

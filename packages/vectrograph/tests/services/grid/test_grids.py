@@ -29,7 +29,7 @@ from vectrograph.domain.errors import (
 )
 from vectrograph.domain.grid import EXPLORER_SCALES, LEVELS, PlacementChange
 from vectrograph.domain.points import ChangePage, LogEnd, Put
-from vectrograph.engines.contract.wrapper import Wrapper
+from vectrograph.engines.wrapper import Wrapper
 from vectrograph.services.call import Call
 from vectrograph.services.grid import grids as grids_module
 from vectrograph.services.grid.arrays import MEMBER_BYTES

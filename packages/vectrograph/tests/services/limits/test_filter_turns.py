@@ -112,8 +112,10 @@ def test_every_call_holds_a_turn_while_its_filter_is_evaluated(
     verb = getattr(filled.engine, VERBS[name])
 
     def held(*arguments: Any, **options: Any) -> Any:
-        # Points are counted before there is a turn, and that has no second argument.
-        if threading.current_thread() is not threading.main_thread() and arguments[1:]:
+        # Points are counted before there is a turn, and that has no filter.
+        if threading.current_thread() is not threading.main_thread() and any(
+            each is not None for each in arguments[1:]
+        ):
             begun.set()
             assert go_on.wait(30)
         return verb(*arguments, **options)

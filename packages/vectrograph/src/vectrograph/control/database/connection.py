@@ -33,6 +33,8 @@ BUSY_SECONDS: Final = 10.0
 _HEADER_BYTES: Final = 100
 # Id of the only row of the table.
 _EPOCH_ID: Final = 1
+# Entry of a session's `info`: the one account whose credentials its transaction ends.
+_ACCOUNT: Final = "vectrograph.account"
 # Bits of an SQLite result code that name the primary one: https://sqlite.org/rescode.html.
 _PRIMARY_CODE_MASK: Final = 0xFF
 
@@ -73,10 +75,12 @@ class Database:
         self._writer = self._engine.execution_options(vectrograph_writes=True)
         self._writing = threading.Lock()
         self._epoch = 0
+        self._committed = 0
         in_a_file = self._on_sqlite and os.name != "nt" and "uri" not in self.url.query
         self._changes = ChangeCounter(Path(str(self.url.database))) if in_a_file else None
         self._reserve: Reserve | None = None
         self.on_commit: Callable[[int, bool], object] | None = None
+        self.on_invalidation: Callable[[str | None], object] | None = None
         self._seen: tuple[int, int] = (-1, 0)
 
     def prepare(self) -> None:
@@ -123,7 +127,8 @@ class Database:
         """Provide one transaction, committed and on disk when the block ends without an error.
 
         Args:
-            invalidates: credentials that were good may be so no more; the epoch rises in the same transaction.
+            invalidates: credentials that were good may be so no more; the epoch rises in the same transaction, and
+                `on_invalidation` is called before this returns: with the account that `concerns` named, or None.
             leaving: pages of the reserve that it may not use: all of them where it adds data, none where it must work
                 on a full disk too.
             routine: it changes no account and no key: the copy of the database may come later.
@@ -140,6 +145,7 @@ class Database:
                     session.flush()
                     self._reserve.keep(session.connection(), leaving)
                 session.commit()
+                self._committed += int(invalidates)
                 if self.on_commit is not None:
                     self.on_commit(self.changes(), routine)
             finally:
@@ -147,6 +153,15 @@ class Database:
                 # a dead key alive.
                 if invalidates:
                     self._epoch += 1
+                    if self.on_invalidation is not None:
+                        self.on_invalidation(session.info.get(_ACCOUNT))
+
+    def epoch_of_others(self) -> int:
+        """Return a number that differs from earlier ones when another process has acknowledged a revocation.
+
+        It may also differ for a moment while this process makes one.
+        """
+        return self.epoch() - self._epoch - self._committed
 
     def changes(self) -> int:
         """Return how often the file was changed; 0 where that is not counted."""
@@ -155,7 +170,7 @@ class Database:
     def epoch(self) -> int:
         """Return a number that differs from every earlier one once a revocation has been acknowledged."""
         if self.shared or self._changes is None:
-            return self._stored_epoch()
+            return self._stored_epoch() + self._epoch
         changes, value = self._seen
         now = self._changes.read()
         if now != changes:
@@ -176,6 +191,11 @@ class Database:
 
     def __repr__(self) -> str:
         return f"Database({_shown(self.url)!r})"
+
+
+def concerns(session: Session, user_id: str) -> None:
+    """Note that a transaction that invalidates credentials does so for one account only."""
+    session.info[_ACCOUNT] = user_id
 
 
 class ChangeCounter:

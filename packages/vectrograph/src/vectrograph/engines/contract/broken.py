@@ -30,8 +30,8 @@ from vectrograph.domain.points import (
 )
 from vectrograph.domain.queries import Hit, Include, ScrollPage, ScrollRequest, SearchRequest, SearchResult
 from vectrograph.engines.base import Engine, Points, Results
-from vectrograph.engines.contract.wrapper import Wrapper
 from vectrograph.engines.reference import ReferenceEngine
+from vectrograph.engines.wrapper import Wrapper
 
 
 class _OtherOps(Wrapper):

@@ -1,5 +1,6 @@
 """From a credential to the caller it stands for, remembered until anything is revoked."""
 
+import dataclasses
 import hashlib
 import hmac
 import threading
@@ -29,7 +30,6 @@ MAX_CREDENTIAL_CHARACTERS: Final = 4096
 @dataclass(frozen=True, slots=True)
 class _Remembered:
     principal: Principal
-    expires_at: int | None
     epoch: int
 
 
@@ -68,7 +68,7 @@ class Credentials:
         if known is None or known.epoch != epoch:
             known = self._check(credential, epoch)
             self._remember(name, known)
-        if known.expires_at is not None and known.expires_at <= self._clock():
+        if known.principal.is_over(self._clock()):
             raise _expired(known.principal)
         if known.principal.key_id is not None:
             self._usage.touch(known.principal.key_id)
@@ -111,8 +111,9 @@ class Credentials:
         if stored is None or stored.record.key_id != key_id:
             raise InvalidApiKey("The API key of this SDK token does not exist any more; create a new token.")
         holder = _key_holder(stored, epoch)
-        ends = claims.expires_at if holder.expires_at is None else min(claims.expires_at, holder.expires_at)
-        return _Remembered(holder.principal, ends, epoch)
+        key_ends = holder.principal.expires_at
+        ends = claims.expires_at if key_ends is None else min(claims.expires_at, key_ends)
+        return _Remembered(dataclasses.replace(holder.principal, expires_at=ends), epoch)
 
     def _check_token(self, token: str, epoch: int) -> _Remembered:
         claims = self._signer.verify(token, TokenType.ACCESS, TokenType.LOGIN, TokenType.SDK)
@@ -132,8 +133,9 @@ class Credentials:
             token_id=claims.token_id,
             session_id=claims.session_id,
             renewable=claims.token_type is TokenType.LOGIN,
+            expires_at=claims.expires_at,
         )
-        return _Remembered(principal, claims.expires_at, epoch)
+        return _Remembered(principal, epoch)
 
 
 def _narrower(user: UserRecord, claims: Claims) -> tuple[Role, frozenset[str]]:
@@ -158,8 +160,9 @@ def _key_holder(stored: StoredKey, epoch: int) -> _Remembered:
         key_id=record.key_id,
         collections=None if record.collections is None else frozenset(record.collections),
         rate_limit=record.rate_limit,
+        expires_at=record.expires_at,
     )
-    return _Remembered(principal, record.expires_at, epoch)
+    return _Remembered(principal, epoch)
 
 
 def _expired(principal: Principal) -> Unauthenticated:

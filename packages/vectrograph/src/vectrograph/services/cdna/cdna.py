@@ -20,8 +20,8 @@ from vectrograph.domain.errors import DomainError, InvalidArgument
 from vectrograph.engines.base import Engine
 from vectrograph.services.accounts.audit import Audit
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call
-from vectrograph.services.cdna.ticker import Ticker
 from vectrograph.services.health import memory_usage_mb
+from vectrograph.services.ticker import Ticker
 from vectrograph.services.traffic import Traffic
 
 log = structlog.get_logger("vectrograph.cdna")
@@ -119,7 +119,7 @@ class Cdna:
         # States by tenant, for `scales`, and how often one was changed: a state read before a change is not kept.
         self._known: dict[str, CdnaState] = {}
         self._changes = 0
-        self._ticker = Ticker(self._look)
+        self._ticker = Ticker(self._look, subject="quarantines")
 
     def resume(self) -> None:
         """Go on with the quarantines that an earlier process left, and end those whose time has passed."""

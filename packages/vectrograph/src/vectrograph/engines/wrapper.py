@@ -1,4 +1,4 @@
-"""An engine that hands everything on to another: what broken engines, and engines that count or log, are made from."""
+"""An engine that hands everything on to another: what those are made from that announce, count, log or are broken."""
 
 from collections.abc import Sequence
 

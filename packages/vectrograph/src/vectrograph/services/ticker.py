@@ -7,7 +7,7 @@ from typing import Final
 
 from vectrograph.domain.errors import DomainError
 
-# Seconds between two looks. Chosen: a quarantine lasts 30 s at least.
+# Seconds between two looks. Chosen: quarantines last 30 s at least, and heartbeats of streams are 15 s apart.
 TICK_SECONDS: Final = 1.0
 # Seconds that stopping waits for a look that is under way.
 _CLOSE_SECONDS: Final = 1.5
@@ -21,10 +21,12 @@ class Ticker:
     Args:
         look: returns whether it has to be called again. Its domain errors are logged, and it is called again.
         seconds: between two calls.
+        subject: plural noun for what is looked at; names the thread and stands in log lines.
     """
 
-    def __init__(self, look: Callable[[], bool], seconds: float = TICK_SECONDS) -> None:
+    def __init__(self, look: Callable[[], bool], seconds: float = TICK_SECONDS, *, subject: str) -> None:
         self._look = look
+        self._subject = subject
         self._seconds = seconds
         self._lock = threading.Lock()
         self._woken = threading.Event()
@@ -37,7 +39,7 @@ class Ticker:
         with self._lock:
             self._woken.set()
             if self._thread is None and not self._stopping.is_set():
-                self._thread = threading.Thread(target=self._run, name="cdna-quarantines", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=f"tick of {self._subject}", daemon=True)
                 self._thread.start()
 
     def close(self) -> None:
@@ -63,7 +65,7 @@ class Ticker:
             again = self._look()
         except DomainError as error:
             if not self._failing:
-                _log.warning("quarantines cannot be looked at, and are tried again: %s", error.message)
+                _log.warning("%s cannot be looked at; trying again each second: %s", self._subject, error.message)
             self._failing = True
             return True
         self._failing = False
