@@ -41,6 +41,8 @@ TABLE: Final = {
     "GET /api/v1/cdna/history": "viewer",
     "POST /api/v1/cdna/export": "viewer",
     "POST /api/v1/cdna/reset": "admin",
+    "GET /api/v1/events": "bot",
+    "POST /api/v1/events/ticket": "bot",
     "POST /api/v1/auth/login": "anyone",
     "POST /api/v1/auth/refresh": "anyone",
     "POST /api/v1/auth/logout": "bot",
@@ -301,6 +303,9 @@ def test_nothing_of_one_user_or_tenant_opens_to_another(server: RunningServer) -
             assert httpx2.request(method, f"{url}/{path}", headers=other).status_code == 404, path
         assert httpx2.get(f"{url}/api-keys", headers=other).json()["api_keys"] == []
         assert httpx2.get(f"{url}/users/{a_id}", headers=other).status_code == 403
+    watched = {"channels": "collection:of-default", "since": "oldest", "follow": "false"}
+    for headers, status in ((b, 200), (c, 404)):
+        assert httpx2.get(f"{url}/events", params=watched, headers=headers).status_code == status
     assert httpx2.get(f"{url}/tokens/{token}", headers=b).status_code == 200
     for method in ("GET", "PUT", "DELETE"):
         stolen = {"text": "stolen"} if method == "PUT" else None

@@ -26,6 +26,11 @@ VIOLATIONS = (
         "import vectrograph.rpc.errors\n",
     ),
     (
+        "Server layers: app, settings, transports, services, engines and control, domain",
+        f"{SERVER}/live/planted.py",
+        "import vectrograph.rest.errors\n",
+    ),
+    (
         "Rooms of Vectron's operations",
         f"{SERVER}/vectron/_messages/planted.py",
         "import vectrograph.vectron.points\n",

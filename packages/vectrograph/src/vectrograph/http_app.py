@@ -36,7 +36,14 @@ from vectrograph.rest.routes import OPERATIONS
 from vectrograph.services import Services
 from vectrograph.services.limits.refusal_log import RefusalLog
 
-_SENT: Final = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "X-Request-Timeout-Ms")
+_SENT: Final = (
+    "Authorization",
+    "Content-Type",
+    "Last-Event-ID",
+    "X-API-Key",
+    "X-Request-ID",
+    "X-Request-Timeout-Ms",
+)
 _READ: Final = ("X-Request-ID", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 

@@ -1,16 +1,18 @@
 """Arguments of a handler besides the decoded body: the application, the call, the varying parts of the path."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, overload
+from typing import Final, Protocol, overload
 
 import msgspec
+from starlette.types import Receive, Scope, Send
 
 from vectrograph.domain.errors import Place, Unauthenticated
 from vectrograph.domain.points import IdempotencyKey, Vector
 from vectrograph.http.decoding import as_vector
 from vectrograph.http.errors import ErrorAnswer
 from vectrograph.http.vector_frames import Rows
+from vectrograph.http.waking import LoopWaker
 from vectrograph.services import Services
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin
 
@@ -38,6 +40,26 @@ class Lines:
     pages: Iterator[Iterable[msgspec.Struct]]
 
 
+class Streamed(Protocol):
+    """An answer that goes on for as long as its reader wants, sent by the event loop without a worker thread.
+
+    Attributes:
+        media_type: of the answer.
+        headers: besides the usual ones.
+    """
+
+    media_type: str
+    headers: Sequence[tuple[str, str]]
+
+    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the body, its last part included; the head is out."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything. Never waits."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Application:
     """Application state that all requests share.
@@ -47,12 +69,14 @@ class Application:
         version: of the server.
         document: the OpenAPI document, as JSON.
         write_error: the answer to an error and a request id, in the form of the API that answers with lines.
+        waker: wakes the coroutines that send events.
     """
 
     services: Services
     version: str
     document: bytes
     write_error: Callable[[Exception, str], ErrorAnswer]
+    waker: LoopWaker = field(default_factory=LoopWaker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +89,9 @@ class Context:
         path: varying parts of the path, decoded.
         accept: media types that the client asks for, as it wrote them.
         idempotency: the request's own name, when the client gave it one.
+        credential: the one that `caller` was authenticated with.
         offered: the credential that came with a request to a public route, unchecked.
+        last_event_id: where a reader of events was when its stream broke, as browsers say it.
         origin: where the request came from.
         rows: the vectors of a body that is a frame; none of a body that is JSON.
     """
@@ -75,7 +101,9 @@ class Context:
     path: Mapping[str, str]
     accept: str = ""
     idempotency: IdempotencyKey | None = None
+    credential: str | None = field(default=None, repr=False)
     offered: str | None = field(default=None, repr=False)
+    last_event_id: str = ""
     origin: Origin = UNKNOWN_ORIGIN
     rows: Rows = field(default_factory=Rows, repr=False)
 

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from vectrograph.domain.cancellation import GONE, cancel_when
 from vectrograph.domain.errors import DomainError
 from vectrograph.domain.json_budget import JsonBudget
-from vectrograph.http.context import NDJSON, Application, Context, Lines, Page
+from vectrograph.http.context import NDJSON, Application, Context, Lines, Page, Streamed
 from vectrograph.http.credentials import (
     IDEMPOTENCY_HEADER,
     credential_of,
@@ -36,7 +36,7 @@ from vectrograph.http.errors import (
     body_too_large,
 )
 from vectrograph.http.operation import Answer, Operation, Workload
-from vectrograph.http.scope import TENANT, request_id_of
+from vectrograph.http.scope import CONNECTION, STREAMING, TENANT, StreamingConnection, request_id_of
 from vectrograph.http.vector_frames import (
     VECTORS,
     Rows,
@@ -61,7 +61,7 @@ _encoder = msgspec.json.Encoder(enc_hook=as_lists)
 @dataclass(frozen=True, slots=True)
 class Rendered:
     """An answer as it goes out. Where `pages` is given, they follow the body, a line for each struct, or as frames;
-    `stream` counts them among those of the caller until they are over.
+    `stream` counts them among those of the caller until they are over. Where `streamed` is given, it sends the body.
     """
 
     status: int
@@ -70,6 +70,7 @@ class Rendered:
     pages: Iterator[Iterable[msgspec.Struct]] | None = None
     framed: bool = False
     stream: tuple[str, str] | None = None
+    streamed: Streamed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class Request:
     body: bytes = field(repr=False)
     framed: bool = False
     accept: str = ""
+    last_event_id: str = ""
     idempotency_key: str | None = None
     offered: str | None = field(default=None, repr=False)
     scope: Scope = field(default_factory=dict, repr=False)
@@ -117,7 +119,7 @@ class Endpoint:
         origin = _origin(scope)
         if self._limited:
             await self._charge_address(origin.address)
-        credential = None if self._operation.public else credential_of(headers)
+        credential = None if self._operation.public else self._credential(headers, scope)
         body = await self._receive_body(headers, credential, deadline, scope, receive)
         request = Request(
             origin=origin,
@@ -129,11 +131,15 @@ class Endpoint:
             body=body,
             framed=framed,
             accept=headers.get("accept", ""),
+            last_event_id=headers.get("last-event-id", ""),
             idempotency_key=headers.get(IDEMPOTENCY_HEADER) if self._operation.idempotent_by_key else None,
             scope=scope,
         )
         rendered = await self._workers.run(self._pool, deadline, partial(self._work, request))
         try:
+            if rendered.streamed is not None and scope["method"] != "HEAD":
+                await _stream(rendered, rendered.streamed, scope, receive, send)
+                return
             await send({"type": "http.response.start", "status": rendered.status, "headers": rendered.headers})
             if rendered.pages is None or scope["method"] == "HEAD":
                 await send({"type": "http.response.body", "body": rendered.body})
@@ -142,6 +148,15 @@ class Endpoint:
         finally:
             if rendered.stream is not None:
                 self._application.services.concurrency.leave(rendered.stream)
+            if rendered.streamed is not None:
+                rendered.streamed.close()
+
+    def _credential(self, headers: Headers, scope: Scope) -> str:
+        """Return the credential of a request; one in a header comes before a ticket."""
+        ticket = QueryParams(scope["query_string"]).get("ticket") if self._operation.takes_ticket else None
+        if ticket is not None and offered_by(headers) is None:
+            return self._application.services.live.redeem(ticket)
+        return credential_of(headers)
 
     def _is_framed(self, headers: Headers, method: str) -> bool:
         """Return whether the body is a vector frame; one where none is expected is refused before it is read."""
@@ -224,7 +239,16 @@ class Endpoint:
             document, rows = read_frame(request.body)
             request = replace(request, body=document)
         context = Context(
-            self._application, caller, request.path, request.accept, idempotency, request.offered, request.origin, rows
+            self._application,
+            caller,
+            request.path,
+            accept=request.accept,
+            idempotency=idempotency,
+            credential=request.credential,
+            offered=request.offered,
+            last_event_id=request.last_event_id,
+            origin=request.origin,
+            rows=rows,
         )
         rendered = self._answered(context, request)
         if allowance is not None:
@@ -300,6 +324,16 @@ class PathEndpoint:
         await endpoint(scope, receive, send)
 
 
+async def _stream(rendered: Rendered, streamed: Streamed, scope: Scope, receive: Receive, send: Send) -> None:
+    """Let an answer go on for as long as its reader wants."""
+    scope[STREAMING] = True
+    connection: StreamingConnection | None = scope.get(CONNECTION)
+    if connection is not None:
+        connection.begin_stream()
+    await send({"type": "http.response.start", "status": rendered.status, "headers": rendered.headers})
+    await streamed.run(scope, receive, send)
+
+
 async def _read(receive: Receive, limit: int | None = None) -> bytes:
     whole = bytearray()
     while True:
@@ -345,6 +379,10 @@ def _rendered(status: int, answer: Answer, framed: bool) -> Rendered:
     if isinstance(answer, Page):
         own = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
         return Rendered(status, answer.body, [*_content(answer.media_type.encode(), answer.body), *own])
+    if not isinstance(answer, msgspec.Struct):
+        head = [(b"content-type", answer.media_type.encode())]
+        own = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
+        return Rendered(status, b"", [*head, *own], streamed=answer)
     body = write_frame(answer) if framed else _encoder.encode(answer)
     return Rendered(status, body, _content(VECTORS.encode() if framed else _JSON, body))
 

@@ -9,7 +9,7 @@ import msgspec
 
 from vectrograph.domain.access import Scope
 from vectrograph.domain.errors import DomainError
-from vectrograph.http.context import Context, Lines, Page
+from vectrograph.http.context import Context, Lines, Page, Streamed
 from vectrograph.services.call import Action
 
 
@@ -39,7 +39,7 @@ class Workload(StrEnum):
 _CHANGES: Final = ("write", "delete")
 _CHANGING: Final = (":write", ":delete")
 
-Answer: TypeAlias = msgspec.Struct | Page | Lines | None
+Answer: TypeAlias = msgspec.Struct | Page | Lines | Streamed | None
 Handler: TypeAlias = Callable[[Context, Any], Answer]
 """Synchronous. The second argument is the decoded body, else the decoded query string, else None."""
 
@@ -67,7 +67,9 @@ class Operation:
         raises: errors of its own, besides those that every route has.
         idempotent_by_key: whether the header Idempotency-Key is heeded.
         line: struct of one line where the answer can be, or always is (when `answer` is None), NDJSON.
+        events: structs of the data of each kind of event, where the answer is a stream of them.
         workload: where the handler runs.
+        takes_ticket: whether `?ticket=` may stand for credentials, as for web pages that can send no header.
         reach: what the caller must be allowed to do in the collection that the first part of the path names.
     """
 
@@ -89,7 +91,9 @@ class Operation:
     raises: tuple[type[DomainError], ...] = ()
     idempotent_by_key: bool = False
     line: type[msgspec.Struct] | None = None
+    events: tuple[type[msgspec.Struct], ...] = ()
     workload: Workload = Workload.THREADED
+    takes_ticket: bool = False
     reach: Action | None = None
 
     @property

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from vectrograph.domain.cancellation import GONE
 from vectrograph.http.errors import FramingRefused, MalformedFraming
 from vectrograph.http.request_framing import RequestFraming, begun
-from vectrograph.http.scope import FAULTS
+from vectrograph.http.scope import CONNECTION, FAULTS
 
 # Seconds until the head of a request must be complete. Chosen: shorter than Apache's 20 (RequestReadTimeout).
 HEADER_SECONDS: Final = 10.0
@@ -22,6 +22,8 @@ HEADER_SECONDS: Final = 10.0
 MIN_BYTES_PER_SECOND: Final = 16 * 1024
 # Seconds between two looks at what a caller has taken of an answer. Chosen: at the least speed it is 80 KiB.
 LOOK_SECONDS: Final = 5.0
+# Seconds after which a reader of an endless answer that has taken nothing is cut off. Chosen: four heartbeats.
+STALL_SECONDS: Final = 60.0
 # Requests of one connection that wait for the one before; the rest stays in the socket. Browsers and clients send none.
 MAX_PIPELINED: Final = 16
 # Pieces of requests passed on before other connections get their turn: some milliseconds when all are tiny chunks.
@@ -34,15 +36,20 @@ class TimedHttpProtocol(HttpToolsProtocol):
     """HTTP/1.1 whose request headers must be complete ten seconds after the connection, or their first byte, came, and
     whose answers must be taken at 16 KiB a second at least.
 
-    Sizes and numbers are those of `RequestFraming`. Of a connection, one socket read at most is held beyond them.
+    An answer that goes on for as long as its reader wants may be taken as slowly as the reader wants: it is paused, and
+    given up when nothing at all was taken for a minute. Sizes and numbers of requests are those of `RequestFraming`. Of
+    a connection, one socket read at most is held beyond them.
     """
 
     _waiting: asyncio.TimerHandle | None = None
     _looking: asyncio.TimerHandle | None = None
     _refused = False
     _in_request = False
+    _is_streaming = False
+    _idle_seconds = 0.0
     header_seconds = HEADER_SECONDS
     look_seconds = LOOK_SECONDS
+    stall_seconds = STALL_SECONDS
     flow: "_Flow"
 
     def connection_made(self, transport: Any) -> None:
@@ -70,6 +77,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
         scope: Any = self.scope
         scope[FAULTS] = self._faults
         scope[GONE] = self.transport.is_closing
+        scope[CONNECTION] = self
 
     def on_headers_complete(self) -> None:
         """Wait no more: what follows has time limits of its own."""
@@ -82,8 +90,21 @@ class TimedHttpProtocol(HttpToolsProtocol):
         self._in_request = False
         super().on_message_complete()
 
+    def begin_stream(self) -> None:
+        """Begin an answer that goes on for as long as its reader wants; see `StreamingConnection`."""
+        self._is_streaming = True
+        # Whatever the system does not take waits in one place, and the answer is paused.
+        self.transport.set_write_buffer_limits(high=0)
+
+    def abort(self) -> None:
+        """Close at once."""
+        self.transport.abort()
+
     def on_response_complete(self) -> None:
         """Go on with what was held back while requests waited."""
+        if self._is_streaming:
+            self._is_streaming = False
+            self.transport.set_write_buffer_limits()
         super().on_response_complete()
         if self.flow.held:
             self._advance()
@@ -91,6 +112,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Begin to look whether what is written is taken."""
         super().pause_writing()
+        self._idle_seconds = 0.0
         self._look_later()
 
     def resume_writing(self) -> None:
@@ -192,7 +214,13 @@ class TimedHttpProtocol(HttpToolsProtocol):
     def _look(self, before: int) -> None:
         """Close the connection when too little was taken since; the rest of the answer is given up."""
         self._looking = None
-        if before - self.transport.get_write_buffer_size() < MIN_BYTES_PER_SECOND * self.look_seconds:
+        taken = before - self.transport.get_write_buffer_size()
+        if self._is_streaming:
+            self._idle_seconds = 0.0 if taken > 0 else self._idle_seconds + self.look_seconds
+            is_given_up = self._idle_seconds >= self.stall_seconds
+        else:
+            is_given_up = taken < MIN_BYTES_PER_SECOND * self.look_seconds
+        if is_given_up:
             self.transport.abort()
         else:
             self._look_later()

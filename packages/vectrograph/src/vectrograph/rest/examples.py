@@ -9,6 +9,7 @@ import msgspec
 
 from vectrograph.control.records import CdnaEntry
 from vectrograph.domain.cdna import PROFILES
+from vectrograph.live.sse import EventLine, EventsDropped, StreamEnd, Ticket
 from vectrograph.rest import requests, responses
 
 _MORNING: Final = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
@@ -115,6 +116,10 @@ _EXAMPLES: Final[tuple[msgspec.Struct, ...]] = (
     _TOKEN,
     responses.TokenPage(tokens=[_TOKEN], total=1, limit=100, offset=0),
     responses.TokensCreated(tokens=[_TOKEN]),
+    EventLine(channel="tokens", type="created", time="2026-03-01T08:30:00.000000Z", data={"id": 7, "version": 42}),
+    EventsDropped(channel="logs", count=12),
+    StreamEnd(code="SERVER_STOPPING", message="The server is stopping; open the stream again.", reconnect=True),
+    Ticket(ticket="Bq9heM-aDV3PwqsmygUWZk4wEScf7TmsEDMx-7S-QfM", expires_in=30),
     responses.QueryResults(results=[responses.QueryHit(token=_TOKEN, similarity=0.93, distance=0.07)]),
     responses.QueryManyResults(results=[[responses.QueryHit(token=_TOKEN, similarity=0.93, distance=0.07)], []]),
     responses.TokensDeleted(deleted=1, missing=[8]),

@@ -35,6 +35,7 @@ _TAGS: Final = (
     ("tokens", "Texts with vectors, and the search for the nearest."),
     ("grid", "Tokens in eight spaces of three dimensions: who is near, influence and density."),
     ("cdna", "Scales that weight the levels of the Grid, their profiles, and trials of changes."),
+    ("events", "What happens, as it happens."),
     ("auth", "Sessions and the account behind them."),
     ("api-keys", "Keys for programs, never wider than their creator."),
     ("users", "Accounts, for administrators."),
@@ -106,6 +107,7 @@ def openapi_document(operations: Iterable[Operation], version: str) -> dict[str,
 def _schemas(operations: Iterable[Operation]) -> dict[str, dict[str, Any]]:
     structs = {o.body for o in operations} | {o.answer for o in operations}
     structs |= {o.line for o in operations} | {o.frame for o in operations} | {responses.Error}
+    structs |= {struct for o in operations for struct in o.events}
     known = [struct for struct in structs if struct is not None]
     _, schemas = msgspec.json.schema_components(known, ref_template=_TEMPLATE)
     for struct in known:
@@ -166,6 +168,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
         success["content"] = {operation.media_type: {"schema": _reference(operation.answer)}}
         if operation.line is not None:
             success["content"][NDJSON] = {"schema": {"type": "string"}, "x-line": _reference(operation.line)}
+    elif operation.events:
+        success["content"] = {operation.media_type: {"schema": _events_of(operation)}}
     elif operation.status != HTTPStatus.NO_CONTENT:
         is_json = operation.media_type == "application/json"
         success["content"] = {operation.media_type: {"schema": {"type": "object" if is_json else "string"}}}
@@ -215,6 +219,17 @@ def _security(operation: Operation) -> list[dict[str, list[str]]]:
         return []
     scopes = [] if operation.scope is None else [operation.scope.value]
     return [{"bearer": scopes}, {"api_key": scopes}]
+
+
+def _events_of(operation: Operation) -> dict[str, Any]:
+    """Return the schema of each event of a stream, as readers of Server-Sent Events see it."""
+    data: dict[str, Any] = {"anyOf": [_reference(struct) for struct in operation.events]}
+    fields = {
+        "id": {"type": "string", "description": "Position after this event; absent where there is none."},
+        "event": {"type": "string", "description": "Kind of a control frame; absent in events."},
+        "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": data},
+    }
+    return {"type": "object", "properties": fields}
 
 
 def _frame_of(document: type[msgspec.Struct] | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vectrograph.domain.cancellation import GONE
-from vectrograph.http.scope import TENANT
+from vectrograph.http.scope import STREAMING, TENANT
 from vectrograph.services.access_log import is_worth_a_line
 from vectrograph.services.traffic import Traffic
 
@@ -26,7 +26,7 @@ class AccessLog:
     """Logs method, route, status and milliseconds, and calls `count` once per request.
 
     A request whose caller is known is counted for its tenant too, with its failure on the server's side, or as broken
-    when the connection was closed before the whole answer was handed to it.
+    when the connection was closed before the whole answer was handed to it. A stream of events is noted when it begins.
     """
 
     def __init__(self, app: ASGIApp, count: Callable[[], None], traffic: Traffic) -> None:
@@ -40,36 +40,58 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         self._count()
-        started = time.perf_counter()
-        status: int | None = None
-        is_sent = has_raised = False
+        request = _Request(self._traffic, scope)
 
         async def send_noted(message: Message) -> None:
-            nonlocal status, is_sent
             if message["type"] == "http.response.start":
-                status = message["status"]
+                request.status = message["status"]
+                if STREAMING in scope:
+                    # It may last for hours: it took as long as its beginning, and a reader that leaves breaks nothing.
+                    request.is_sent = True
+                    request.note()
             elif not message.get("more_body", False):
                 # Asked before the last part: the server itself may close the connection after it.
-                is_sent = not ((gone := scope.get(GONE)) is not None and gone())
+                request.is_sent = not ((gone := scope.get(GONE)) is not None and gone())
             await send(message)
 
         try:
             await self._app(scope, receive, send_noted)
         except Exception:
-            has_raised = True
+            request.has_raised = True
             raise
         finally:
-            if (tenant := scope.get(TENANT)) is not None and self._traffic.is_watched(tenant):
-                failure = has_raised or (status is not None and status >= _MIN_FAILURE_STATUS)
-                self._traffic.count_request(tenant, failed=failure, broken=not (is_sent or has_raised))
-            milliseconds = round((time.perf_counter() - started) * 1000, 3)
-            failed = status is None or status >= _MIN_ERROR_STATUS
-            note = log.info if is_worth_a_line(failed=failed, milliseconds=milliseconds) else log.debug
-            route = scope.get("route")
-            note(
-                "request",
-                method=scope["method"],
-                route=None if route is None else route.path,
-                status=status,
-                milliseconds=milliseconds,
-            )
+            request.note()
+
+
+class _Request:
+    """One request, as far as it is noted."""
+
+    def __init__(self, traffic: Traffic, scope: Scope) -> None:
+        self._traffic = traffic
+        self._scope = scope
+        self._started = time.perf_counter()
+        self._is_noted = False
+        self.status: int | None = None
+        self.is_sent = False
+        self.has_raised = False
+
+    def note(self) -> None:
+        """Count and log it, unless that was done."""
+        if self._is_noted:
+            return
+        self._is_noted = True
+        status, scope = self.status, self._scope
+        if (tenant := scope.get(TENANT)) is not None and self._traffic.is_watched(tenant):
+            failure = self.has_raised or (status is not None and status >= _MIN_FAILURE_STATUS)
+            self._traffic.count_request(tenant, failed=failure, broken=not (self.is_sent or self.has_raised))
+        milliseconds = round((time.perf_counter() - self._started) * 1000, 3)
+        failed = status is None or status >= _MIN_ERROR_STATUS
+        write = log.info if is_worth_a_line(failed=failed, milliseconds=milliseconds) else log.debug
+        route = scope.get("route")
+        write(
+            "request",
+            method=scope["method"],
+            route=None if route is None else route.path,
+            status=status,
+            milliseconds=milliseconds,
+        )

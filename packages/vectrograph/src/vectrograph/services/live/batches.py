@@ -81,7 +81,7 @@ class Batch:
 
     Attributes:
         ref: the collection.
-        start: position of the engine from which the changes were read.
+        start: position of the engine from which what follows each change can be read.
         after: number of the change before the first one.
         end: place behind the last one.
         changes: one or more.
@@ -237,6 +237,9 @@ class Reader:
             InvalidArgument: the collection is another one than the one of the place.
             PositionExpired: the log does not reach back to the place.
         """
+        if cursor.position is None:
+            # The first change alone: only behind it there is a place that the log cannot lose without saying so.
+            most = 1
         page = self._engine.changes(self.ref, cursor.position, limit=most)
         last = page.changes[-1].seq if page.changes else cursor.seq
         end = Cursor(page.position, max(last, cursor.seq))
@@ -247,7 +250,7 @@ class Reader:
         self, cursor: Cursor, changes: Sequence[Change], wanted: Include | None, end: Cursor
     ) -> Iterator[Batch]:
         """Yield the changes in batches of about a chunk, at least one each."""
-        after, place = cursor.seq, 0
+        after, place, start = cursor.seq, 0, end.position if cursor.position is None else cursor.position
         while place < len(changes):
             if wanted is None:
                 taken, points = self._without_points(changes, place), None
@@ -255,8 +258,8 @@ class Reader:
                 taken, points = self._with_points(changes, place, wanted)
             part = changes[place : place + taken]
             place += taken
-            last = end if place == len(changes) else Cursor(cursor.position, part[-1].seq)
-            yield Batch(self.ref, cursor.position, after, last, part, points)
+            last = end if place == len(changes) else Cursor(start, part[-1].seq)
+            yield Batch(self.ref, start, after, last, part, points)
             after = part[-1].seq
 
     @staticmethod

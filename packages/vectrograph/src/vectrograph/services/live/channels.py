@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from vectrograph.domain.access import Role, Scope
 from vectrograph.domain.collections import TOKENS_COLLECTION, CollectionRef
 from vectrograph.domain.errors import InvalidArgument, PermissionDenied, clipped
@@ -56,6 +58,23 @@ def parse_names(names: Sequence[str], field: str = "channels") -> tuple[str, ...
                 "enum",
             )
     return tuple(dict.fromkeys(names))
+
+
+def split_names(text: str, field: str = "channels") -> list[str]:
+    """Return the names in a text: separated by commas, or a JSON list where a name has a comma.
+
+    Raises:
+        InvalidArgument: it begins as a JSON list and is none of texts.
+
+    >>> split_names("tokens, collection:docs"), split_names('["collection:a,b"]'), split_names("")
+    (['tokens', 'collection:docs'], ['collection:a,b'], [])
+    """
+    if not text.startswith("["):
+        return [name.strip() for name in text.split(",") if name.strip()]
+    try:
+        return msgspec.json.decode(text, type=list[str])
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise InvalidArgument.of(field, "is no JSON list of texts; separate names by commas", "json_invalid") from error
 
 
 def collection_of(channel: str) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
 from msgspec import UNSET, UnsetType
 
-from vectrograph.domain.errors import DomainError
+from vectrograph.domain.errors import DomainError, InvalidArgument, clipped
 
 C = TypeVar("C")
 HEARTBEAT_SECONDS: Final = 15.0
@@ -18,6 +18,23 @@ class Parts(NamedTuple):
 
     payload: bool = False
     text: bool = False
+
+    @classmethod
+    def named(cls, text: str, field: str = "include") -> "Parts":
+        """Return the parts that a text names, separated by commas.
+
+        Raises:
+            InvalidArgument: there is no such part.
+
+        >>> Parts.named("payload, text"), Parts.named("")
+        (Parts(payload=True, text=True), Parts(payload=False, text=False))
+        """
+        names = [name.strip() for name in text.split(",") if name.strip()]
+        for name in names:
+            if name not in cls._fields:
+                parts = ", ".join(cls._fields)
+                raise InvalidArgument.of(field, f"names {clipped(name, 100)!r}; the parts are {parts}", "enum")
+        return cls(payload="payload" in names, text="text" in names)
 
 
 class PointNow(NamedTuple):

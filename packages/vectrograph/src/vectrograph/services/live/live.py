@@ -137,6 +137,7 @@ class Live:
         filter: Filter | None = None,
         parts: Parts = Parts(),  # noqa: B008 (immutable)
         since: str | None = None,
+        follow: bool = True,
         origin: Origin = UNKNOWN_ORIGIN,
     ) -> Stream[C]:
         """Begin a stream. Waits for engine and accounts: not for threads that must not.
@@ -150,6 +151,7 @@ class Live:
             filter: which points events are wanted of.
             parts: of points that are sent with events.
             since: a position, `oldest`, or None for now.
+            follow: False ends the stream when everything was sent that had happened when it began.
             origin: of the request.
 
         Returns:
@@ -174,6 +176,8 @@ class Live:
             stream.check()
             selection = self.selection(stream, names, filter)
             stream.subscribe(names, selection=selection, parts=parts, since=since)
+            if not follow:
+                stream.stop_at_end()
         except BaseException:
             stream.close()
             raise
@@ -377,19 +381,15 @@ class Live:
 
     def _invalidated(self, user_id: str | None) -> None:
         """Let credentials be checked again: of one account, or of all. Called before the change is acknowledged."""
-        streams = [stream for stream in list(self._streams) if user_id is None or _account(stream) in (user_id, "")]
-        for stream in streams:
-            stream.doubt()
-        if streams:
-            self.wake(streams)
+        for stream in list(self._streams):
+            if user_id is None or _account(stream) in (user_id, ""):
+                stream.doubt()
 
     def _look(self) -> bool:
         """Wake the streams that have something to send because of the time; see what other processes did."""
-        streams = list(self._streams)
-        monotonic, wall = self.monotonic(), self.clock()
-        self.wake([stream for stream in streams if stream.is_due(monotonic, wall)])
+        self.wake([stream for stream in list(self._streams) if stream.look()])
         with self._lock:
-            self._forget_tickets(monotonic)
+            self._forget_tickets(self.monotonic())
         epoch = self._store.epoch_of_others()
         if self._epoch_of_others != epoch:
             self._epoch_of_others = epoch

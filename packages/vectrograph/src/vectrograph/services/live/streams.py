@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
@@ -31,6 +31,9 @@ C = TypeVar("C")
 OLDEST: Final = "oldest"
 """Where to begin, instead of a position: at the oldest change that a log holds."""
 
+END_OF_LOG: Final = Ended("END_OF_LOG", "Everything that had happened was sent.", reconnect=False)
+"""The end of a stream that was not to follow."""
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -54,6 +57,7 @@ class _Log:
         parts: of points that the reader wants.
         selection: its filter.
         form: in which batches are sent when this is the only channel; None with a filter.
+        end: number of the change after which a stream that follows nothing ends.
     """
 
     channel: str
@@ -63,6 +67,13 @@ class _Log:
     parts: Parts
     selection: Selection | None
     form: Form | None = None
+    end: int | None = None
+
+    @property
+    def is_at_end(self) -> bool:
+        """Return whether everything was prepared up to `end`."""
+        end = self.end
+        return end is None or (max(self.cursor.seq, self.tail.head) >= end and self.tail.after(self.cursor.seq) is None)
 
     @property
     def wanted(self) -> Include | None:
@@ -121,6 +132,7 @@ class Stream(Generic[C]):
         self._turn = 0
         self._has_moved = False
         self._is_reading = False
+        self._stops = False
         # Credentials are checked once more when the stream is known to those who tell of changes.
         self._is_doubtful = True
         self._ended: Ended | None = None
@@ -152,19 +164,20 @@ class Stream(Generic[C]):
         """
         if self._ended is not None:
             return self._ended
-        if self._is_reading:
+        if self._is_reading or self._is_doubtful:
             return None
-        if not self._must_check():
-            chunk = self._next()
-            if chunk is None:
-                return self._ended
+        if self._is_over():
+            self.doubt()
+            return None
+        chunk = self._next()
+        if chunk is None:
+            return self._ended
+        if self._is_held_back():
             # A change of an account that was acknowledged meanwhile comes before everything that was written after it.
-            if not self._is_doubtful and self._ended is None:
-                self._taken_at = self._live.monotonic()
-                return chunk
             self._frames.appendleft(_Frame(chunk))
-        self._read_later()
-        return self._ended
+            return self._ended
+        self._taken_at = self._live.monotonic()
+        return chunk
 
     def close(self) -> None:
         """Let go of everything. Closing twice is fine."""
@@ -223,6 +236,12 @@ class Stream(Generic[C]):
                 self._live.bus.leave(channel, self)
                 self._bus_channels = tuple(name for name in self._bus_channels if name != channel)
 
+    def stop_at_end(self) -> None:
+        """End when everything was sent that has happened until now. Reads logs, as `subscribe` does."""
+        for log in self._logs:
+            log.end = end_of_log(self._live.engine, log.tail.ref).seq
+        self._stops = True
+
     @property
     def position(self) -> str:
         """Position behind what was taken; "" without log channels."""
@@ -275,14 +294,15 @@ class Stream(Generic[C]):
         return sum(log.selection.cost for log in self._logs if log.selection is not None)
 
     def doubt(self) -> None:
-        """Send nothing more until the credentials were checked again."""
+        """Send nothing more until the credentials were checked again, which happens soon. Never waits."""
         self._is_doubtful = True
+        self._live.read_soon(self._recheck)
 
-    def is_due(self, monotonic: float, now: int) -> bool:
-        """Return whether a heartbeat is to be sent, or the credential has ended."""
-        principal = self.caller.principal
-        is_silent = monotonic - self._taken_at >= self.wire.heartbeat_seconds
-        return is_silent or self._is_doubtful or (principal is not None and principal.is_over(now))
+    def look(self) -> bool:
+        """Doubt a credential that has ended. Return whether a heartbeat is to be sent."""
+        if self._is_over():
+            self.doubt()
+        return self._live.monotonic() - self._taken_at >= self.wire.heartbeat_seconds
 
     def check(self) -> None:
         """Check credentials and channels again.
@@ -303,9 +323,12 @@ class Stream(Generic[C]):
         principal = self.caller.principal
         return "" if principal is None else principal.tenant
 
-    def _must_check(self) -> bool:
+    def _is_held_back(self) -> bool:
+        return self._is_doubtful or self._ended is not None
+
+    def _is_over(self) -> bool:
         principal = self.caller.principal
-        return self._is_doubtful or (principal is not None and principal.is_over(self._live.clock()))
+        return principal is not None and principal.is_over(self._live.clock())
 
     def _require(self, channel: str) -> CollectionRef | None:
         principal = self.caller.principal
@@ -335,6 +358,9 @@ class Stream(Generic[C]):
                 self._read_later()
             return shared
         news = self._next_of_bus()
+        if news is None and self._stops and all(log.is_at_end for log in logs):
+            self._ended = END_OF_LOG
+            return None
         if news is None and self._live.monotonic() - self._taken_at >= self.wire.heartbeat_seconds:
             return self._heartbeat()
         return news
@@ -375,25 +401,34 @@ class Stream(Generic[C]):
         if not self._live.read_soon(self._read):
             self._is_reading = False
 
+    def _recheck(self) -> None:
+        """Check the credentials again, also while the reader takes nothing. Runs in a thread of `Live`."""
+        self._try(self.check)
+        self._live.wake([self])
+
     def _read(self) -> None:
-        """Check credentials if need be, and prepare what comes next. Runs in a thread of `Live`."""
+        """Prepare what comes next. Runs in a thread of `Live`."""
+        self._try(self._prepare)
+        self._is_reading = False
+        self._live.wake([self])
+
+    def _prepare(self) -> None:
+        for _ in self._logs:
+            if self._frames or self._ended is not None:
+                return
+            self._turn += 1
+            self._advance(self._logs[self._turn % len(self._logs)])
+
+    def _try(self, act: Callable[[], None]) -> None:
+        """Do something while the channels stay as they are; what goes wrong ends the stream."""
         try:
             with self._changing:
-                if self._must_check():
-                    self.check()
-                for _ in self._logs:
-                    if self._frames or self._ended is not None:
-                        break
-                    self._turn += 1
-                    self._advance(self._logs[self._turn % len(self._logs)])
+                act()
         except DomainError as error:
             self.end(Ended.of(error))
         except Exception:  # noqa: BLE001  (the reader is told, and the log has it)
             _log.exception("a stream of events could not be continued")
             self.end(Ended.of(InternalError("Something went wrong on the server; its log has the details.")))
-        finally:
-            self._is_reading = False
-            self._live.wake([self])
 
     def _advance(self, log: _Log) -> None:
         """Prepare the next events of a log, if there are any."""
