@@ -32,6 +32,7 @@ from vectrograph.engines.embedded.engine import require_usable
 from vectrograph.engines.embedded.rows.memory_budget import default_budget
 from vectrograph.http.timeouts import TimedHttpProtocol
 from vectrograph.http_app import build_http_app
+from vectrograph.process import logs
 from vectrograph.process.affinity import CpuAffinity
 from vectrograph.process.certificates import CertificateFiles, Certificates
 from vectrograph.process.closing import CLOSE_SECONDS, Closing
@@ -262,6 +263,7 @@ def _open_services(
         live_limits=settings.live_limits,
     )
     closing.add("last uses of API keys", services.close, until=settings.shutdown_seconds + 2.5)
+    closing.add("readers of the log", logs.listen(services.live.logs.line))
     services.cdna.resume()
     try:
         for tenant in {DEFAULT_TENANT, *(user.tenant for user in store.accounts.list())}:

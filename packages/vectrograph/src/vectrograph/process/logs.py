@@ -7,8 +7,8 @@ import logging
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, MutableMapping
-from typing import Any, Final, TextIO
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, Final, TextIO, TypeAlias
 
 import msgspec
 import structlog
@@ -31,7 +31,7 @@ def configure(level: LogLevel, form: LogFormat, stream: TextIO | None = None) ->
     structlog.configure(
         processors=[*shared, *([] if human else [structlog.processors.format_exc_info]), renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=out) if human else _gathering(out),
+        logger_factory=_named(structlog.WriteLoggerFactory(file=out) if human else _gathering(out)),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(out)
@@ -54,6 +54,45 @@ def _gathering(out: TextIO) -> Callable[..., "GatheredLines"]:
     return lambda *_: lines
 
 
+class _Named:
+    """A logger of structlog that knows the name it was asked for."""
+
+    def __init__(self, logger: Any, name: str) -> None:
+        self.name = name
+        for method in ("debug", "info", "warning", "error", "exception", "critical"):
+            setattr(self, method, getattr(logger, method))
+
+
+def _named(factory: Callable[..., Any]) -> Callable[..., _Named]:
+    return lambda *names: _Named(factory(), names[0] if names else "")
+
+
+Listener: TypeAlias = Callable[[str, str, Mapping[str, Any]], None]
+"""Is told of a line: name of the logger, level such as `info`, and its fields; `event` is the message."""
+_listeners: list[Listener] = []
+
+
+def listen(listener: Listener) -> Callable[[], None]:
+    """Tell somebody of each line of the configured level, before it is written.
+
+    Inside someone else's process these are the lines of structlog only.
+
+    Returns:
+        A function that ends it.
+    """
+    _listeners.append(listener)
+    return lambda: _listeners.remove(listener)
+
+
+def _tell(logger: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if _listeners:
+        record = line.get("_record")
+        name = record.name if isinstance(record, logging.LogRecord) else getattr(logger, "name", "")
+        for listener in _listeners:
+            listener(name, "error" if method == "exception" else method, line)
+    return line
+
+
 def configure_embedded(level: LogLevel | None = None) -> None:
     """Inside someone else's process: lines from this level up go to the standard logger `vectrograph`, and a host's own
     structlog set-up is left alone.
@@ -72,11 +111,12 @@ def configure_embedded(level: LogLevel | None = None) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _tell,
             structlog.processors.format_exc_info,
             structlog.processors.KeyValueRenderer(key_order=["event"]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=_StandardLogger,
+        logger_factory=_named(_StandardLogger),
     )
 
 
@@ -99,6 +139,7 @@ def _shared_processors() -> list[Processor]:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _drop_color_message,
+        _tell,
     ]
 
 

@@ -82,11 +82,15 @@ class SystemStatus:
 
 
 class Health:
-    """Reports on the server that it belongs to. Its uptime counts from construction."""
+    """Reports on the server that it belongs to. Its uptime counts from construction.
+
+    Attributes:
+        version: of the server.
+    """
 
     def __init__(self, engine: Engine, version: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
-        self._version = version
+        self.version = version
         self._clock = clock
         self._started = clock()
         self._requests = 0
@@ -102,8 +106,8 @@ class Health:
         collections = self._collections(DEFAULT_TENANT)
         return HealthReport(
             status=_wellness(collections),
-            version=self._version,
-            uptime_seconds=self._uptime(),
+            version=self.version,
+            uptime_seconds=self.uptime,
             quarantined=len(_quarantined(collections or [])),
         )
 
@@ -118,11 +122,11 @@ class Health:
         collections = found or []
         return SystemStatus(
             status=_wellness(found),
-            version=self._version,
+            version=self.version,
             engine=self._engine.capabilities.name,
             engine_versions=dict(self._engine.capabilities.versions),
-            uptime_seconds=self._uptime(),
-            tokens_count=self._tokens(call.principal.tenant),
+            uptime_seconds=self.uptime,
+            tokens_count=self.tokens_count(call.principal.tenant),
             collections_count=len(collections),
             memory_usage_mb=memory_usage_mb(),
             requests_total=self._requests,
@@ -130,10 +134,13 @@ class Health:
             unchecked=sum(not outline.checked for outline in collections),
         )
 
-    def _uptime(self) -> float:
+    @property
+    def uptime(self) -> float:
+        """Seconds since this server started."""
         return round(self._clock() - self._started, 3)
 
-    def _tokens(self, tenant: str) -> int:
+    def tokens_count(self, tenant: str) -> int:
+        """Return the number of tokens of a tenant; 0 when storage does not answer."""
         try:
             return self._engine.describe(CollectionRef(tenant, TOKENS_COLLECTION)).count
         except DomainError:

@@ -84,17 +84,18 @@ def build_services(
     usage = KeyUsage(store.api_keys, clock)
     credentials = Credentials(store, signer, usage, clock)
     passwords = Passwords()
-    audit = Audit(store.audit)
+    development = development or Development(store)
+    health = Health(engine, version)
+    positions = Positions(signer.keys_for("positions of live events"))
+    live = Live(engine, store, credentials, development, health, positions, limits, live_limits, clock)
+    audit = Audit(store.audit, told=live.actions.executed)
     # One count of failures for both ways in, so that neither gives a guesser fresh attempts.
     lockout = Lockout()
-    development = development or Development(store)
     password_login = PasswordLogin(store, passwords, audit, lockout, development)
     turns = turns or FilterTurns()
     traffic = Traffic()
-    positions = Positions(signer.keys_for("positions of live events"))
-    live = Live(engine, store, credentials, development, positions, limits, live_limits, clock)
     writing = AnnouncingEngine(engine, live)
-    tokens = Tokens(writing, embedder, limits, audit, turns, traffic)
+    tokens = Tokens(writing, embedder, limits, audit, turns, traffic, live.signals)
     cdna = Cdna(store.cdna, engine, audit, traffic, clock, shared=store.shared)
     return Services(
         catalog=Catalog(writing, limits, audit, store.owners, quantisation),
@@ -111,7 +112,7 @@ def build_services(
         users=Users(store.accounts, passwords, audit, tokens.ensure),
         audit=audit,
         feedback=Feedback(store.feedback, engine, limits),
-        health=Health(engine, version),
+        health=health,
         cdna=cdna,
         live=live,
         traffic=traffic,

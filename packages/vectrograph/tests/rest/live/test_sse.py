@@ -131,11 +131,11 @@ def test_control_frames_have_no_id_and_events_no_type_of_their_own(site: Site) -
 
 
 def test_a_stream_without_logs_has_no_ids(site: Site) -> None:
-    reader = site.reader("status")
+    reader = site.reader("metrics")
     first = reader.next()
     assert first is not None
     assert (first.retry, first.id) == (2000, None)
-    site.live.bus.publish("status", "status.up", {"n": 1})
+    site.live.bus.publish("metrics", "m", {"n": 1})
     event = reader.next()
     assert event is not None
     assert (event.id, event.data["data"]) == (None, {"n": 1})
@@ -162,7 +162,7 @@ def test_an_answer_that_does_not_follow_ends_with_what_there_is(site: Site) -> N
     end = reader.read_end()
     assert end == {"code": "END_OF_LOG", "message": "Everything that had happened was sent.", "reconnect": False}
     assert reader.ids == [f"p{n}" for n in range(700)]
-    both = site.reader("status,collection:docs", since=reader.last_id, follow="false")
+    both = site.reader("metrics,collection:docs", since=reader.last_id, follow="false")
     both.read_end()
     assert both.ids == []
     filtered = site.reader(since="oldest", follow="false", filter='{"path": "n", "eq": 1}')

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -124,6 +124,16 @@ class Act:
     target: str | None = None
 
 
+class Told(Protocol):
+    """A listener that is told of acts that are over. Waits for nothing."""
+
+    def __call__(
+        self, ticket: int, action: str, target: str, outcome: str, tenant: str, account: str, seconds: float
+    ) -> None:
+        """Note an act: its name, what was done to what, "ok" or the code of an error, by whom, in how many seconds."""
+        ...
+
+
 class Audit:
     """Records acts and shows them to administrators. Entries name things by id: no secret, no vector, no payload.
 
@@ -131,9 +141,10 @@ class Audit:
     is done; its outcome follows and never replaces the result. See `control.audit`.
     """
 
-    def __init__(self, log: AuditLog, quota: AuditQuota | None = None) -> None:
+    def __init__(self, log: AuditLog, quota: AuditQuota | None = None, told: Told | None = None) -> None:
         self._log = log
         self._quota = quota or AuditQuota()
+        self._told = told
 
     @contextmanager
     def noting(self, call: Call, action: str, target: str, *, or_log: bool = False) -> Iterator[Act]:
@@ -200,18 +211,29 @@ class Audit:
     @contextmanager
     def _ending(self, intent: Intent, who: str) -> Iterator[Act]:
         act = Act()
+        began = time.monotonic()
+        outcome = _OK
         try:
             yield act
         except DomainError as error:
+            outcome = error.code
             if self._quota.keeps_refusal(who):
                 self._log.end(intent, error.code, act.target)
             else:
                 self._log.leave_out(intent)
             raise
         except BaseException:
+            outcome = InternalError.code
             self._log.end(intent, InternalError.code, act.target)
             raise
-        self._log.end(intent, _OK, act.target)
+        else:
+            self._log.end(intent, _OK, act.target)
+        finally:
+            if self._told is not None:
+                entry = intent.entry
+                target = entry.target if act.target is None else act.target
+                seconds = time.monotonic() - began
+                self._told(entry.ticket, entry.action, target, outcome, entry.tenant, entry.actor, seconds)
 
     def list(self, call: Call, *, before: int | None = None, limit: int = 100) -> builtins.list[AuditRecord]:
         """Return entries newest first; reading them is an entry too. Administrators of the tenant `default` see all

@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
-from vectrograph.domain.access import Role, Scope
-from vectrograph.domain.collections import TOKENS_COLLECTION, CollectionRef
+from vectrograph.domain.access import Scope
+from vectrograph.domain.collections import DEFAULT_TENANT, TOKENS_COLLECTION, CollectionRef
 from vectrograph.domain.errors import InvalidArgument, PermissionDenied, clipped
 from vectrograph.services.call import Call, Principal
 
@@ -25,13 +25,13 @@ MAX_CHANNELS: Final = 64
 ANONYMOUS: Final = frozenset({METRICS, STATUS})
 """Channels that need no credentials in development mode, over a transport that allows it."""
 _BUS: Final = frozenset({COLLECTIONS, METRICS, STATUS, SIGNALS, ACTIONS, LOGS, CONNECTIONS})
-_SCOPES: Final = {METRICS: Scope.METRICS_READ, STATUS: Scope.STATUS_READ}
-# As in the official protocol. A caller with an API key has the role bot.
-_ROLES: Final = {
-    SIGNALS: frozenset({Role.ADMIN, Role.DEVELOPER, Role.BOT}),
-    ACTIONS: frozenset({Role.ADMIN, Role.DEVELOPER}),
-    LOGS: frozenset({Role.ADMIN, Role.DEVELOPER}),
-    CONNECTIONS: frozenset({Role.ADMIN}),
+_SCOPES: Final = {
+    METRICS: Scope.METRICS_READ,
+    STATUS: Scope.STATUS_READ,
+    SIGNALS: Scope.TOKENS_WRITE,
+    ACTIONS: Scope.CONNECTIONS_WRITE,
+    LOGS: Scope.LOGS_ADMIN,
+    CONNECTIONS: Scope.CONFIG_ADMIN,
 }
 # Characters of a channel's name that an error repeats.
 _SHOWN: Final = 300
@@ -101,20 +101,25 @@ def require_channel(call: Call, channel: str) -> CollectionRef | None:
     """Go on only when the caller may read a channel; returns the collection of a log channel.
 
     Raises:
-        PermissionDenied: a scope is missing, or the role or the key is one that may not.
+        PermissionDenied: a scope is missing, or the tenant or the key is one that may not.
     """
     name = collection_of(channel)
     if name is not None:
         return call.require_collection(name, "read")
     if channel == COLLECTIONS and Scope.TOKENS_READ not in call.principal.scopes:
         call.require(Scope.COLLECTIONS_READ)
-    if channel in _SCOPES:
-        call.require(_SCOPES[channel])
-    roles = _ROLES.get(channel)
-    if roles is not None and call.principal.role not in roles:
-        who = "an API key" if call.principal.key_id is not None else f"the role {call.principal.role.value}"
+    scope = _SCOPES.get(channel)
+    if scope is not None and scope not in call.principal.scopes:
         raise PermissionDenied(
-            f"The channel {channel} is for {', '.join(sorted(role.value for role in roles))}, not for {who}.",
+            f"The channel {channel} needs the scope {scope.value}; use credentials with this scope.",
+            details={"channel": channel, "required_scope": scope.value},
+        )
+    if channel == SIGNALS:
+        call.require_reach(TOKENS_COLLECTION)
+    if channel == LOGS and call.principal.tenant != DEFAULT_TENANT:
+        raise PermissionDenied(
+            f"The channel {channel} is for administrators of the tenant {DEFAULT_TENANT}: log lines are about all "
+            "tenants.",
             details={"channel": channel},
         )
     return None

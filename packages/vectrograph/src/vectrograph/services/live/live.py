@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -24,6 +24,7 @@ from vectrograph.engines.base import Engine
 from vectrograph.services.accounts.credentials import Credentials
 from vectrograph.services.accounts.development import Development
 from vectrograph.services.call import UNKNOWN_ORIGIN, Call, Origin, Principal
+from vectrograph.services.health import Health
 from vectrograph.services.limits.cost import check_filter_cost
 from vectrograph.services.limits.thread_pool import Pool
 from vectrograph.services.live.batches import PAGE, Selection
@@ -31,6 +32,7 @@ from vectrograph.services.live.bus import Bus
 from vectrograph.services.live.channels import COLLECTIONS, collection_of, parse_names, require_channel
 from vectrograph.services.live.events import Ended, Parts, Wire
 from vectrograph.services.live.positions import Positions
+from vectrograph.services.live.producers import Actions, Connections, Logs, Metrics, Signals, Status
 from vectrograph.services.live.streams import Caller, Stream, Waker
 from vectrograph.services.live.tails import Tails
 from vectrograph.services.ticker import Ticker
@@ -87,6 +89,7 @@ class Live:
         positions: seals and opens positions.
         clock: microseconds.
         monotonic: seconds.
+        signals, actions, logs: hand out what other services and the log tell them.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class Live:
         store: ControlStore,
         credentials: Credentials,
         development: Development,
+        health: Health,
         positions: Positions,
         limits: Limits,
         live_limits: LiveLimits = LiveLimits(),
@@ -114,7 +118,15 @@ class Live:
         self._limits = limits
         self._live_limits = live_limits
         self._lock = threading.Lock()
+        self.signals = Signals(self.bus)
+        self.actions = Actions(self.bus)
+        self.logs = Logs(self.bus)
+        self._connections = Connections(self.bus)
+        self._status = Status(self.bus, health)
+        self._metrics = Metrics(self.bus, health, self, monotonic)
+        self._is_producing = False
         self._streams: dict[Stream[Any], str] = {}
+        self._sent_before = 0
         self._of_account: Counter[str] = Counter()
         self._of_address: Counter[str] = Counter()
         self._tickets: dict[bytes, _Ticket] = {}
@@ -182,6 +194,8 @@ class Live:
             stream.close()
             raise
         self._ticker.wake()
+        stream.is_announced = True
+        self._connections.connected(stream.client_id, stream.principal, wire.name, self.count)
         return stream
 
     def selection(self, stream: Stream[Any], channels: Sequence[str], filter: Filter | None) -> Selection | None:
@@ -268,11 +282,25 @@ class Live:
         """Number of open streams."""
         return len(self._streams)
 
+    def counts(self) -> Mapping[str, int]:
+        """Return numbers of all streams; see `Readers`."""
+        streams = list(self._streams)
+        channels = [(stream.tenant, channel) for stream in streams for channel in stream.channels]
+        return {
+            "connections": len(streams),
+            "channels": len(set(channels)),
+            "subscriptions": len(channels),
+            "buffered": sum(stream.waiting for stream in streams),
+            "sent": self._sent_before + sum(stream.sent for stream in streams),
+        }
+
     def close(self) -> None:
         """End all streams, and ask their readers to come back; open no more. Closing twice is fine."""
         with self._lock:
-            self._is_closed = True
+            was_closed, self._is_closed = self._is_closed, True
             streams = list(self._streams)
+        if not was_closed:
+            self._status.stop()
         ended = Ended(SERVER_STOPPING, "The server is stopping; open the stream again.", reconnect=True)
         for stream in streams:
             stream.end(ended)
@@ -330,6 +358,9 @@ class Live:
                 counter[name] -= 1
                 if counter[name] <= 0:
                     del counter[name]
+            self._sent_before += stream.sent
+        if stream.is_announced:
+            self._connections.disconnected(stream.client_id, stream.principal, stream.wire.name, self.count)
         # It waits for a read that is under way.
         self.read_soon(stream.let_go)
 
@@ -388,6 +419,7 @@ class Live:
     def _look(self) -> bool:
         """Wake the streams that have something to send because of the time; see what other processes did."""
         self.wake([stream for stream in list(self._streams) if stream.look()])
+        self._produce()
         with self._lock:
             self._forget_tickets(self.monotonic())
         epoch = self._store.epoch_of_others()
@@ -395,6 +427,21 @@ class Live:
             self._epoch_of_others = epoch
             self._invalidated(None)
         return bool(self._streams)
+
+    def _produce(self) -> None:
+        """Let the producers that are due hand out events, in another thread: they ask the engine."""
+        due = [each for each in (self._metrics, self._status) if each.is_due()]
+
+        def produce() -> None:
+            try:
+                for each in due:
+                    each.publish()
+            finally:
+                self._is_producing = False
+
+        if due and not self._is_producing:
+            self._is_producing = True
+            self.read_soon(produce)
 
     def _forget_tickets(self, at: float) -> None:
         for name in [name for name, ticket in self._tickets.items() if ticket.ends <= at]:

@@ -6,8 +6,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+from uuid import uuid4
 
-from vectrograph.domain.collections import CollectionRef
+from vectrograph.domain.collections import DEFAULT_TENANT, CollectionRef
 from vectrograph.domain.errors import (
     DomainError,
     InternalError,
@@ -19,7 +20,7 @@ from vectrograph.domain.queries import Include
 from vectrograph.services.call import Call, Origin, Principal
 from vectrograph.services.live.batches import CHUNK_BYTES, Batch, Form, Selection
 from vectrograph.services.live.bus import QUEUE, BusEvent
-from vectrograph.services.live.channels import ANONYMOUS, MAX_CHANNELS, may_see, require_channel
+from vectrograph.services.live.channels import ANONYMOUS, MAX_CHANNELS, require_channel
 from vectrograph.services.live.events import Ended, Parts, Wire
 from vectrograph.services.live.positions import Cursor
 from vectrograph.services.live.tails import Behind, Tail, end_of_log, ended_log
@@ -85,11 +86,12 @@ class _Log:
 
 @dataclass(slots=True)
 class _Frame:
-    """Something to be sent; `log` is at `cursor` once it was taken."""
+    """Something to be sent with a number of events; `log` is at `cursor` once it was taken."""
 
     chunk: Any
     log: _Log | None = None
     cursor: Cursor | None = None
+    events: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,14 @@ class Caller:
 
 class Stream(Generic[C]):
     """Everything that one reader is sent, made by `Live.open`.
+
+    Attributes:
+        wire: the form in which it is sent.
+        waker: is told when there is something to send.
+        caller: who reads.
+        client_id: a name for the reader, another one for each stream.
+        is_announced: whether the channel `connections` was told of it.
+        sent: number of events that were taken.
 
     A transport calls `take` whenever it can send, and again when its `Waker` says so; from one thread at a time. What
     takes long happens in threads of `Live`, and no memory grows while the reader does not read.
@@ -137,6 +147,9 @@ class Stream(Generic[C]):
         self._is_doubtful = True
         self._ended: Ended | None = None
         self._taken_at = live.monotonic()
+        self.client_id = str(uuid4())
+        self.is_announced = False
+        self.sent = 0
 
     # -------------------------------------------------- for transports
 
@@ -151,6 +164,16 @@ class Stream(Generic[C]):
         return (*(log.channel for log in self._logs), *self._bus_channels)
 
     @property
+    def tenant(self) -> str:
+        """Tenant of its reader; nobody, in development mode, is of the default one."""
+        return self._tenant or DEFAULT_TENANT
+
+    @property
+    def waiting(self) -> int:
+        """Number of events of the bus that wait for its reader."""
+        return len(self._queue)
+
+    @property
     def ended(self) -> Ended | None:
         """The end of it, once it has ended."""
         return self._ended
@@ -163,7 +186,9 @@ class Stream(Generic[C]):
             the transport sends the reason if it can, and calls `close`.
         """
         if self._ended is not None:
-            return self._ended
+            # What the server said last, such as that it stops, comes before the end.
+            said = self._next_of_bus() if self._ended.reconnect and not self._is_doubtful else None
+            return self._ended if said is None else said
         if self._is_reading or self._is_doubtful:
             return None
         if self._is_over():
@@ -263,16 +288,7 @@ class Stream(Generic[C]):
 
     def offer(self, event: BusEvent) -> bool:
         """Take an event of the bus; see `Listener`."""
-        principal = self.caller.principal
-        if principal is None:
-            is_visible = event.tenant is None and event.account is None and event.collection is None
-        else:
-            is_visible = (
-                event.tenant in (None, principal.tenant)
-                and event.account in (None, principal.user_id)
-                and (event.collection is None or may_see(principal, event.collection))
-            )
-        if not is_visible:
+        if not event.is_for(self.caller.principal):
             return False
         with self._queueing:
             if len(self._queue) >= QUEUE:
@@ -346,6 +362,7 @@ class Stream(Generic[C]):
             frame = self._frames.popleft()
             if frame.log is not None and frame.cursor is not None:
                 frame.log.sent = frame.cursor
+            self.sent += frame.events
             chunk = frame.chunk
             return chunk
         self._bus_first = not self._bus_first
@@ -375,6 +392,7 @@ class Stream(Generic[C]):
             return None
         log.cursor = log.sent = batch.end
         self._has_moved = False
+        self.sent += len(written.events)
         chunk: C = written.whole
         return chunk
 
@@ -394,6 +412,7 @@ class Stream(Generic[C]):
             while self._queue and (not events or nbytes < CHUNK_BYTES):
                 events.append(self._queue.popleft())
                 nbytes += len(events[-1].written(self.wire))
+        self.sent += len(events)
         return self.wire.chunk([event.written(self.wire) for event in events], "") if events else None
 
     def _read_later(self) -> None:
@@ -464,7 +483,7 @@ class Stream(Generic[C]):
         text = "" if log.selection is None else log.selection.text
         form = log.form if log.form is not None and not others else Form(self.wire.name, log.parts, text, others)
         written = batch.written(form, self.wire, log.selection, self._live.positions)
-        whole, cursor = written.whole, batch.end
+        whole, cursor, taken = written.whole, batch.end, len(written.events)
         if whole is None or log.cursor.seq > batch.after:
             left = [each for each in written.events if each[0] > log.cursor.seq]
             taken, nbytes = 0, 0
@@ -485,7 +504,7 @@ class Stream(Generic[C]):
             log.sent = cursor
         else:
             self._has_moved = False
-            self._frames.append(_Frame(whole, log, cursor))
+            self._frames.append(_Frame(whole, log, cursor, taken))
 
     def _begun(
         self, refs: Mapping[str, CollectionRef], selection: Selection | None, parts: Parts, since: str | None

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -56,14 +56,35 @@ class TokenQuestion:
     include: Parts = WHOLE
 
 
+class Told(Protocol):
+    """A listener that is told of queries that were answered. Waits for nothing."""
+
+    @property
+    def are_heard(self) -> bool:
+        """Return whether it wants to know."""
+        ...
+
+    def answered(self, call: Call, answers: Sequence[Sequence[float]]) -> None:
+        """Note a call, and the similarities of the hits of each of its queries."""
+        ...
+
+
 class TokenQueries:
     """Queries over the tokens of the caller's tenant: most similar first, equals newest first."""
 
-    def __init__(self, engine: Engine, embedder: Embedder, limits: Limits, turns: FilterTurns | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        embedder: Embedder,
+        limits: Limits,
+        turns: FilterTurns | None = None,
+        told: Told | None = None,
+    ) -> None:
         self._engine = engine
         self._embedder = embedder
         self._limits = limits
         self._turns = turns or FilterTurns()
+        self._told = told
 
     def by_vectors(
         self, call: Call, vectors: Vector, question: TokenQuestion, *, field: str = "query_vector"
@@ -157,6 +178,8 @@ class TokenQueries:
             if spare:
                 hits = hits[question.offset : question.offset + top_k]
             answers.append(hits if threshold is None else [hit for hit in hits if hit.similarity >= threshold])
+        if self._told is not None and self._told.are_heard:
+            self._told.answered(call, [[hit.similarity for hit in hits] for hits in answers])
         return answers
 
 

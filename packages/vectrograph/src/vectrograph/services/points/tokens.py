@@ -37,7 +37,7 @@ from vectrograph.services.points.field_names import renaming_fields
 from vectrograph.services.points.placed_writes import new_placement, payloads_to_write
 from vectrograph.services.points.stored_tokens import WHOLE, Parts, Token, tokens_of
 from vectrograph.services.points.token_changes import TokenChange, TokenChanges, missing_token
-from vectrograph.services.points.token_queries import TokenHit, TokenQueries, TokenQuestion
+from vectrograph.services.points.token_queries import TokenHit, TokenQueries, TokenQuestion, Told
 from vectrograph.services.points.tokens_collection import ensure_tokens
 from vectrograph.services.traffic import Traffic
 
@@ -91,6 +91,7 @@ class Tokens:
         audit: Audit,
         turns: FilterTurns | None = None,
         traffic: Traffic | None = None,
+        told: Told | None = None,
     ) -> None:
         self._engine = engine
         self._audit = audit
@@ -99,7 +100,7 @@ class Tokens:
         self._turns = turns or FilterTurns()
         self._traffic = traffic or Traffic()
         self._changes = TokenChanges(engine, embedder, limits)
-        self.queries = TokenQueries(engine, embedder, limits, self._turns)
+        self.queries = TokenQueries(engine, embedder, limits, self._turns, told)
 
     def ensure(self, tenant: str = DEFAULT_TENANT) -> CollectionInfo:
         """Make the tenant's collection of tokens when it is missing; called at start and for every new account.
