@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 
 from torture import damage, kills, power_loss
 from torture.seeds import VARIABLE, seed
+from torture.story import DOCS, NUMBERS
 
 Part: TypeAlias = Callable[[random.Random, int, Path], str]
 """Does so many of its kind in a directory of its own, and says in words how many."""
@@ -75,9 +76,11 @@ def _spoils(chance: random.Random, count: int, home: Path) -> str:
     damage.spoil_derived(victim, chance, count, Progress("spoilt derived files", count))
     outcomes = damage.spoil_truth(victim, chance, count, Progress("spoilt SQLite files, logs and manifests", count))
     columns = damage.spoil_columns(victim, lambda _: damage.VALUES)
-    for (place, outcome), times in sorted([*outcomes.counts.items(), *columns.counts.items()]):
+    places = [*damage.places(victim, DOCS), *(place for place in damage.places(victim, NUMBERS) if place.name)]
+    pages = damage.spoil_schema(victim, chance, places, Progress("bits of headers and schemas", len(places)))
+    for (place, outcome), times in sorted([*outcomes.counts.items(), *columns.counts.items(), *pages.counts.items()]):
         print(f"  {times:5} {place}: {outcome}")
-    return f"{2 * count} spoilt files, {columns.counts.total()} spoilt values"
+    return f"{2 * count} spoilt files, {columns.counts.total()} spoilt values, {len(places)} spoilt bits of first pages"
 
 
 _PARTS: Final[Mapping[str, Part]] = {"outages": _outages, "spoils": _spoils, "kills": _kills}

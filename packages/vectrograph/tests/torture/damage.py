@@ -8,6 +8,7 @@ points than were acknowledged, or older ones, without being set aside.
 import random
 import re
 import shutil
+import struct
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -21,7 +22,7 @@ from torture import oracle
 from torture.haste import hastened, open_hastily, walking
 from torture.story import DIMENSION, DOCS, NUMBERS, Clock, Story
 from vectrograph.domain.capabilities import MaintenanceTask
-from vectrograph.domain.collections import CollectionState
+from vectrograph.domain.collections import CollectionRef, CollectionState
 from vectrograph.domain.errors import CollectionQuarantined
 from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.truth.manifest import Manifest
@@ -30,6 +31,8 @@ from vectrograph.engines.reference import ReferenceEngine
 
 STEPS: Final = 40
 _USED: Final = 4096 + 256 * 4 * DIMENSION
+_HEADER_BYTES: Final = 100
+_PAGE: Final = range(4096)
 _LOST: Final = "is older than what was acknowledged"
 _OLDER_STEP: Final = STEPS // 2
 _FINE: Final = ("set aside", "right")
@@ -115,8 +118,12 @@ class Victim:
     @property
     def docs(self) -> Path:
         """The directory of the collection `docs`, relative to the picture."""
+        return self.home_of(DOCS)
+
+    def home_of(self, ref: CollectionRef) -> Path:
+        """Return the directory of a collection, relative to the picture."""
         homes = self.picture.glob("collections/*")
-        found = [home for home in homes if Manifest.load(home).spec.ref == DOCS]
+        found = [home for home in homes if Manifest.load(home).spec.ref == ref]
         return found[0].relative_to(self.picture)
 
     def lose(self, way: Way, *names: Path) -> Path | None:
@@ -257,7 +264,7 @@ def spoil_columns(victim: Victim, values: Callable[[str], Sequence[object]]) -> 
         Wrong: none of these, or a crash.
     """
     outcomes = Outcomes()
-    for table, column in _columns(victim.picture / victim.docs / FILE_NAME):
+    for table, column in columns(victim.picture / victim.docs / FILE_NAME):
         for value in values(f"{table}.{column}"):
             copy = victim.lose(Way("", _overwrite_column(table, column, value)), victim.docs / FILE_NAME)
             if copy is None:
@@ -270,7 +277,8 @@ def spoil_columns(victim: Victim, values: Callable[[str], Sequence[object]]) -> 
     return outcomes
 
 
-def _columns(path: Path) -> list[tuple[str, str]]:
+def columns(path: Path) -> list[tuple[str, str]]:
+    """Return table and name of every column but those that SQLite itself keeps integers."""
     with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
         found: Any = connection.execute(
             "SELECT m.name, c.name FROM sqlite_schema AS m, pragma_table_info(m.name) AS c"
@@ -314,6 +322,99 @@ def _require_repairable(copy: Path) -> None:
         report = engine.maintain(MaintenanceTask.VERIFY)
         if not report.healthy:
             raise Wrong(f"still damaged after a repair: {report}")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A byte of the first page of a collection's file, which holds the header and the schema.
+
+    Attributes:
+        ref: of the collection.
+        name: the word of the schema that begins there, after the name of its table or index; "" for none.
+        at: offset in the file.
+        schema: whether it is part of the text of the schema.
+    """
+
+    ref: CollectionRef
+    name: str
+    at: int
+    schema: bool
+
+
+def places(victim: Victim, ref: CollectionRef) -> list[Place]:
+    """Return every byte of the first page that is used."""
+    path = victim.lose(Way("", _fold), victim.home_of(ref) / FILE_NAME)
+    assert path is not None
+    path = path / victim.home_of(ref) / FILE_NAME
+    page = path.read_bytes()[: _PAGE.stop]
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+        rows: Any = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
+    words: dict[int, str] = {}
+    for name, text in rows:
+        start = page.index(text.encode())
+        words.update(dict.fromkeys(range(start, start + len(text)), ""))
+        words.update({start + word.start(): f"{name} {word.group()}" for word in re.finditer(r"\w+", text)})
+    # The header of the page: https://sqlite.org/fileformat2.html#b_tree_pages
+    cells, content = struct.unpack_from(">HH", page, _HEADER_BYTES + 3)
+    used = [*range(_HEADER_BYTES + 8 + 2 * cells), *range(content, _PAGE.stop)]
+    return [Place(ref, words.get(at, ""), at, at in words) for at in used]
+
+
+def spoil_schema(
+    victim: Victim, chance: random.Random, places: Sequence[Place], progress: Callable[[int], None]
+) -> Outcomes:
+    """Flip one bit at each of these places: set aside or right, or found by verify; set aside where it is part of the
+    schema. A repair brings all of it back.
+
+    Raises:
+        Wrong: none of these, or a crash.
+    """
+    outcomes = Outcomes()
+    for number, place in enumerate(places, 1):
+        # In words a low bit: another letter of the same kind.
+        bit = chance.randrange(4 if place.name else 8)
+        path = victim.home_of(place.ref) / FILE_NAME
+        copy = victim.lose(Way("", _flip_folded(place.at, bit)), path)
+        assert copy is not None
+        try:
+            outcome = victim.judge(copy, searching=False)
+            if place.schema and outcome != "set aside":
+                raise Wrong(outcome)
+            _require_all_repaired(victim, copy, place.ref)
+        except Exception as error:
+            raise Wrong(f"{place}, bit {bit}: {type(error).__name__}: {error}") from error
+        outcomes.counts["schema" if place.schema else "first page", outcome] += 1
+        progress(number)
+    return outcomes
+
+
+def _fold(path: Path, _: Path) -> bool:
+    """Bring everything into the file itself: pages in the log hide those of the file."""
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.pragma("journal_mode")
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    return True
+
+
+def _flip_folded(at: int, bit: int) -> Callable[[Path, Path], bool]:
+    def act(path: Path, older: Path) -> bool:
+        _fold(path, older)
+        with path.open("r+b") as file:
+            file.seek(at)
+            byte = file.read(1)[0]
+            file.seek(at)
+            file.write(bytes([byte ^ 1 << bit]))
+        return True
+
+    return act
+
+
+def _require_all_repaired(victim: Victim, copy: Path, ref: CollectionRef) -> None:
+    _require_repairable(copy)
+    with hastened(), closing(open_hastily(copy, Clock(STEPS))) as engine:
+        unlike = oracle.difference(oracle.collection(engine, ref), victim.state[str(ref)])
+        if unlike:
+            raise Wrong(f"after a repair: {unlike}")
 
 
 def spoil_truth(victim: Victim, chance: random.Random, count: int, progress: Callable[[int], None]) -> Outcomes:

@@ -18,15 +18,20 @@ from torture.damage import (
     Victim,
     Way,
     Wrong,
+    columns,
     lose_each_file,
+    places,
     spoil_columns,
     spoil_derived,
+    spoil_schema,
     spoil_truth,
 )
 from torture.seeds import seed
+from torture.story import DOCS, NUMBERS
 from vectrograph.engines.embedded.rows.derived_files import DerivedFiles
 from vectrograph.engines.embedded.rows.vector_file import VectorFile
 from vectrograph.engines.embedded.truth import store
+from vectrograph.engines.embedded.truth.schema import FILE_NAME
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +67,25 @@ def test_spoilt_truth_is_set_aside_or_right(victim: Victim, chance: random.Rando
 def test_values_of_other_types_are_set_aside_or_found(victim: Victim, chance: random.Random) -> None:
     """FINDINGS C2, a sibling: a bit of a row's header made a float of a time, and reading the log of changes failed."""
     spoil_columns(victim, lambda _: chance.sample(VALUES, 2))
+
+
+def test_a_spoilt_schema_is_set_aside(victim: Victim, chance: random.Random) -> None:
+    """The name of each column, and others: SQLite takes a text with a flipped bit as long as it can be parsed."""
+    words = [place for place in places(victim, NUMBERS) if place.name]
+    columns = [place for place in words if place.name in _columns_of(victim)]
+    assert len(columns) >= 30
+    chosen = [*columns, *chance.sample(words, 10)]
+    spoilt = spoil_schema(victim, chance, chosen, lambda _: None)
+    assert spoilt.counts == {("schema", "set aside"): len(chosen)}
+
+
+def _columns_of(victim: Victim) -> set[str]:
+    return {f"{table} {column}" for table, column in columns(victim.picture / victim.home_of(NUMBERS) / FILE_NAME)}
+
+
+def test_a_spoilt_first_page_is_set_aside_or_right(victim: Victim, chance: random.Random) -> None:
+    chosen = chance.sample(places(victim, DOCS), 30)
+    assert spoil_schema(victim, chance, chosen, lambda _: None).counts.total() == 30
 
 
 def test_no_loss_of_a_file_loses_points_unnoticed(victim: Victim) -> None:

@@ -18,6 +18,7 @@ from vectrograph.domain.collections import CollectionRef, CollectionState
 from vectrograph.domain.errors import (
     CollectionNotFound,
     CollectionQuarantined,
+    InternalError,
     OutOfSpace,
     StorageReadOnly,
 )
@@ -25,6 +26,8 @@ from vectrograph.domain.filters.evaluation import Range
 from vectrograph.domain.points import Delete
 from vectrograph.engines.contract.subject import TENANT, everything, found, ids, make, one, put, put_many
 from vectrograph.engines.embedded import EmbeddedEngine
+from vectrograph.engines.embedded.truth import batch
+from vectrograph.engines.embedded.truth.store import Store
 
 DOCS = CollectionRef(TENANT, "docs")
 
@@ -207,7 +210,12 @@ def test_data_of_another_collection_is_not_served(data: Path, homes: dict[str, P
 
 
 class FaultyFile(apsw.VFSFile):
-    """A file whose disk can be made to refuse writes."""
+    """A file whose disk can be made to refuse reads or writes."""
+
+    def xRead(self, amount: int, offset: int) -> bytes:
+        if FaultyDisk.unreadable:
+            raise apsw.IOError("test")
+        return super().xRead(amount, offset)
 
     def xWrite(self, data: Any, offset: int) -> None:
         if FaultyDisk.error is not None:
@@ -216,9 +224,10 @@ class FaultyFile(apsw.VFSFile):
 
 
 class FaultyDisk(apsw.VFS):
-    """A VFS over the usual one; while `error` is set, every write raises it."""
+    """A VFS over the usual one; while `error` is set, every write raises it, and no read works while `unreadable`."""
 
     error: Exception | None = None
+    unreadable = False
 
     def __init__(self) -> None:
         super().__init__("faulty", "")
@@ -233,6 +242,7 @@ def faulty() -> Iterator[str]:
     disk = FaultyDisk()
     yield "faulty"
     FaultyDisk.error = None
+    FaultyDisk.unreadable = False
     disk.unregister()
 
 
@@ -253,6 +263,50 @@ def test_a_disk_that_refuses(scratch: Path, faulty: str, failure: type[Exception
     again = EmbeddedEngine.open(scratch / "data")
     assert ids(everything(again, DOCS)) == ["a", "b"]
     again.close()
+
+
+def test_a_read_that_fails_is_told_and_is_no_damage(scratch: Path, faulty: str) -> None:
+    """SQLite ends the transaction then: what failed is the disk, and not that there is nothing to roll back."""
+    engine = EmbeddedEngine.open(scratch / "data", vfs=faulty)
+    make(engine, "docs")
+    put_many(engine, DOCS, [(f"{n}", (n, 1)) for n in range(200)])
+    engine.maintain(MaintenanceTask.CHECKPOINT)
+    assert engine.changes(DOCS, limit=1).changes
+    for call in (lambda: engine.count(DOCS, Range(("n",), gte=0)), lambda: everything(engine, DOCS)):
+        FaultyDisk.unreadable = True
+        with pytest.raises(InternalError, match="IOError"):
+            call()
+        FaultyDisk.unreadable = False
+    assert len(everything(engine, DOCS)) == 200
+    assert engine.maintain(MaintenanceTask.VERIFY).healthy
+    engine.close()
+
+
+def test_a_read_that_fails_in_the_middle_of_a_write_is_no_damage(
+    scratch: Path, faulty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "MAX_ROWS", 8)
+    engine = EmbeddedEngine.open(scratch / "data", vfs=faulty)
+    make(engine, "docs")
+    put_many(engine, DOCS, [(f"{n}", (n, 1)) for n in range(200)])
+    engine.maintain(MaintenanceTask.CHECKPOINT)
+    apply = Store.apply
+
+    def apply_unreadable(store: Store, rows: batch.Batch) -> None:
+        store.writer.pragma("shrink_memory")
+        FaultyDisk.unreadable = True
+        apply(store, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "apply", apply_unreadable)
+        with pytest.raises(InternalError, match="IOError"):
+            put_many(engine, DOCS, [(f"{n}", (n, 2)) for n in range(100)])
+    FaultyDisk.unreadable = False
+    assert found(engine, DOCS, (7, 1), max_score=0.0) == ["7"]
+    put_many(engine, DOCS, [(f"{n}", (n, 2)) for n in range(100)])
+    assert found(engine, DOCS, (7, 2), max_score=0.0) == ["7"]
+    assert engine.maintain(MaintenanceTask.VERIFY).healthy
+    engine.close()
 
 
 def test_a_failing_checkpoint_loses_nothing(

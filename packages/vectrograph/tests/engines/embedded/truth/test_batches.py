@@ -1,6 +1,8 @@
 """Batches of more rows than one statement takes: all of it or nothing, and the same content as from small ones."""
 
+import errno
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 from engines.indexed_rows import DIMENSION, DOCS, fill, rows
 
+from vectrograph.domain.errors import InternalError
 from vectrograph.domain.points import Change, ChangeKind, Delete, Op, Patch, Point, Put, Vector
 from vectrograph.domain.queries import Include
 from vectrograph.engines.embedded import EmbeddedEngine
@@ -67,9 +70,15 @@ def test_a_batch_whose_middle_fails_leaves_nothing(scratch: Path, monkeypatch: p
         fill(engine, rows(20, seed=2))
         before = content(engine)
         with monkeypatch.context() as patch:
-            statements = iter([insert_rows(8), insert_rows(8), "no statement"])
-            patch.setattr(batch, "insert_rows", lambda _: next(statements, insert_rows(8)))
-            with pytest.raises(Exception, match="Storage of collection"):
+            turns = count()
+
+            def fail_at_the_third(rows: int) -> str:
+                if next(turns) == 2:
+                    raise OSError(errno.EIO, "test")
+                return insert_rows(rows)
+
+            patch.setattr(batch, "insert_rows", fail_at_the_third)
+            with pytest.raises(InternalError, match="Storage of collection"):
                 engine.write(DOCS, [Put(id=str(n), vector=row) for n, row in enumerate(rows(21))])
         assert content(engine) == before
         engine.write(DOCS, [Put(id=str(n), vector=row) for n, row in enumerate(rows(POINTS))])

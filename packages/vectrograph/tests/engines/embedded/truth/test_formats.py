@@ -5,6 +5,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,14 @@ import numpy as np
 import pytest
 from engines.indexed_rows import DIMENSION, DOCS, covered, fill, flush, home, rows
 
-from vectrograph.domain.collections import CollectionSpec, CollectionState, Distance, IdKind, Quantisation
+from vectrograph.domain.collections import (
+    CollectionRef,
+    CollectionSpec,
+    CollectionState,
+    Distance,
+    IdKind,
+    Quantisation,
+)
 from vectrograph.domain.errors import UnsupportedFormat
 from vectrograph.engines.contract.subject import found
 from vectrograph.engines.embedded import EmbeddedEngine
@@ -55,22 +63,42 @@ def newer_manifest_of_a_drop(home: Path) -> None:
     renumber(home / "manifest.json", state=CollectionState.DROPPING.value)
 
 
-def newer_data(home: Path) -> None:
-    """Raise the format number of its SQLite file."""
+def raise_data(home: Path) -> None:
+    """Raise the format number of its SQLite file alone."""
     with sqlite3.connect(home / "points.sqlite") as connection:
         connection.execute(f"PRAGMA user_version = {NEWER}")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
 
 
-def newer_data_without_manifest(home: Path) -> None:
+def newer_data(home: Path) -> None:
+    """Raise the format number of its SQLite file and of its manifest."""
+    raise_data(home)
+    newer_manifest(home)
+
+
+def newer_data_with_damaged_manifest(home: Path) -> None:
     """Damage the manifest of a later version."""
     newer_data(home)
+    (home / "manifest.json").write_text("{")
+
+
+def newer_data_without_manifest(home: Path) -> None:
+    """Lose the manifest of a later version."""
+    raise_data(home)
     (home / "manifest.json").unlink()
 
 
 @pytest.mark.parametrize(
-    "change", [newer_root, newer_manifest, newer_manifest_of_a_drop, newer_data, newer_data_without_manifest]
+    "change",
+    [
+        newer_root,
+        newer_manifest,
+        newer_manifest_of_a_drop,
+        newer_data,
+        newer_data_with_damaged_manifest,
+        newer_data_without_manifest,
+    ],
 )
 def test_a_newer_format_is_refused_untouched(
     data: Path, homes: dict[str, Path], change: Callable[[Path], None]
@@ -80,6 +108,20 @@ def test_a_newer_format_is_refused_untouched(
     with pytest.raises(UnsupportedFormat, match=rf"format {NEWER} and this version reads up to {FORMAT}; .* newer"):
         EmbeddedEngine.open(data)
     assert snapshot(data) == before
+
+
+def test_a_newer_number_that_its_manifest_denies_is_damage_of_one_collection(
+    data: Path, homes: dict[str, Path]
+) -> None:
+    """One flipped bit in a header must not keep all collections out of reach."""
+    raise_data(homes["docs"])
+    before = snapshot(homes["docs"])
+    with closing(EmbeddedEngine.open(data)) as engine:
+        assert engine.describe(DOCS).state is CollectionState.QUARANTINED
+        assert "format number" in (engine.describe(DOCS).problem or "")
+        assert engine.count(CollectionRef(DOCS.tenant, "other")) == 200
+    # SQLite adds an empty log and its shared memory.
+    assert before.items() <= snapshot(homes["docs"]).items()
 
 
 def test_the_format_that_is_written_is_read(data: Path, homes: dict[str, Path]) -> None:

@@ -17,6 +17,7 @@ from vectrograph.domain.errors import CollectionQuarantined
 from vectrograph.domain.points import ChangeKind
 from vectrograph.engines.contract.subject import TENANT, everything, found, ids, make, one, put, put_many
 from vectrograph.engines.embedded import EmbeddedEngine
+from vectrograph.engines.embedded.truth.first_page import COPY
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +82,7 @@ def test_a_spoilt_point_is_lost_alone_and_named(data: Path, homes: dict[str, Pat
 
 def test_what_cannot_be_read_at_all_is_left_alone(data: Path, homes: dict[str, Path]) -> None:
     damaged = homes["docs"] / "points.sqlite"
-    damaged.write_bytes(b"\xff" * 5000 + damaged.read_bytes()[5000:])
+    damaged.write_bytes(b"\xff" * damaged.stat().st_size)
     spoilt = damaged.read_bytes()
     with closing(EmbeddedEngine.open(data)) as engine:
         report = repair(engine)
@@ -91,6 +92,20 @@ def test_what_cannot_be_read_at_all_is_left_alone(data: Path, homes: dict[str, P
             engine.count(DOCS)
         assert engine.count(OTHER) == 200
     assert damaged.read_bytes() == spoilt
+    assert not damaged.with_name(COPY).exists()
+
+
+def test_a_lost_beginning_of_the_file_costs_no_points(data: Path, homes: dict[str, Path]) -> None:
+    """The header, the schema, and the counters: none of them is needed to read the points."""
+    with closing(EmbeddedEngine.open(data)) as engine:
+        before, seq = whole(engine, DOCS), engine.describe(DOCS).seq
+    damaged = homes["docs"] / "points.sqlite"
+    damaged.write_bytes(b"\xff" * 5000 + damaged.read_bytes()[5000:])
+    with closing(EmbeddedEngine.open(data)) as engine:
+        report = repair(engine)
+        assert report.healthy
+        assert "200 points salvaged, 0 lost" in report.details["docs"]
+        assert (whole(engine, DOCS), engine.describe(DOCS).seq) == (before, seq)
 
 
 def test_whatever_is_served_after_a_repair_is_as_it_was_written(data: Path, homes: dict[str, Path]) -> None:

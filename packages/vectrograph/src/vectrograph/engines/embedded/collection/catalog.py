@@ -51,6 +51,7 @@ from vectrograph.engines.embedded.truth.manifest import (
     FORMAT,
     DamagedManifest,
     Manifest,
+    holds_format,
     require_known_format,
     unsupported,
 )
@@ -297,7 +298,10 @@ def refuse_newer_formats(root: Path) -> None:
     """
     for directory in (root / DIRECTORY).glob("*"):
         require_known_format(directory / MANIFEST_FILE)
-        if (number := stored_format(directory / DATA_FILE)) > FORMAT:
+        # A manifest that holds is not newer, and has a checksum. A newer number in the file beside it is damage of
+        # that one collection, which is found when it is opened.
+        number = stored_format(directory / DATA_FILE)
+        if number > FORMAT and not holds_format(directory / MANIFEST_FILE):
             raise unsupported(directory / DATA_FILE, number)
 
 
@@ -322,7 +326,7 @@ class _Checking:
 def _open_content(
     directory: Path, manifest: Manifest, files: DerivedFiles, vfs: str | None, open_files: OpenFiles
 ) -> Content:
-    store = Store(directory, vfs, read_only=files.read_only, open_files=open_files)
+    store = Store(directory, vfs, manifest.spec.ids, read_only=files.read_only, open_files=open_files)
     try:
         store.recover(recorded=manifest.recorded)
         return Content(store, manifest.spec, files)
@@ -332,7 +336,7 @@ def _open_content(
 
 
 def _manifest_in_data(directory: Path, vfs: str | None, read_only: bool, open_files: OpenFiles) -> Manifest:
-    store = Store(directory, vfs, read_only=read_only, open_files=open_files)
+    store = Store(directory, vfs, None, read_only=read_only, open_files=open_files)
     try:
         header = store.header()
     finally:

@@ -33,7 +33,7 @@ from vectrograph.engines.embedded.disk.open_files import exhausted, is_exhausted
 from vectrograph.engines.embedded.rows.derived_files import DerivedFiles
 from vectrograph.engines.embedded.rows.view import View
 from vectrograph.engines.embedded.truth.batch import Reply
-from vectrograph.engines.embedded.truth.connections import PoolClosed
+from vectrograph.engines.embedded.truth.connections import PoolClosed, roll_back
 from vectrograph.engines.embedded.truth.point_cache import PointCache
 from vectrograph.engines.embedded.truth.store import Store
 from vectrograph.engines.embedded.truth.write_plan import Plan, needs_content
@@ -331,7 +331,7 @@ class Collection:
             try:
                 yield connection, view
             finally:
-                connection.execute("ROLLBACK")
+                roll_back(connection)
 
     def note(self, queries: Vector) -> None:
         """Take notice of what is asked, so that the index can be judged by it."""

@@ -10,6 +10,7 @@ from vectrograph.engines.embedded.disk.failures import Damaged, DamagedIndex
 from vectrograph.engines.embedded.rows.derived_files import DerivedFiles
 from vectrograph.engines.embedded.truth.records import reply_checksum
 from vectrograph.engines.embedded.truth.row_reader import read_by_labels, read_changes
+from vectrograph.engines.embedded.truth.schema import require_schema
 
 # Points read together with everything they hold. Chosen: bounds memory.
 _POINTS_AT_A_TIME: Final = 256
@@ -30,6 +31,7 @@ def verify(collection: Collection) -> int:
         CollectionQuarantined: something is damaged; the collection is set aside from now on.
     """
     with collection.snapshot(lambda: None) as (connection, view):
+        require_schema(connection, collection.spec.ids)
         findings: Any = connection.execute("PRAGMA integrity_check(1)").fetchall()
         if findings != [("ok",)]:
             raise apsw.CorruptError(str(findings[0][0]))

@@ -30,12 +30,20 @@ class DamagedIndex(Exception):
 DAMAGE: Final = (
     apsw.CorruptError,
     apsw.NotADBError,
+    apsw.SQLError,
+    apsw.SchemaChangeError,
+    apsw.ConstraintError,
     Damaged,
     UnicodeDecodeError,
     json.JSONDecodeError,
     msgspec.DecodeError,
 )
-"""Errors of stored bytes that are not what was written; whatever was written could be decoded."""
+"""Errors of stored bytes that are not what was written; whatever was written could be decoded.
+
+Our statements are constants, nothing that a caller sends is part of their text, and the tests run each of them. So one
+that fails (`SQLError`), finds another schema (`SchemaChangeError`) or breaks a rule of its table (`ConstraintError`)
+has met a file that we did not write so. `RangeError` and `MismatchError` tell of the values that we bind.
+"""
 
 
 UNDECODABLE: Final = (

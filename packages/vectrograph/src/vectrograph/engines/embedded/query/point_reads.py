@@ -1,7 +1,6 @@
 """Reading points of one collection: get, count, scroll, and the log of changes."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from vectrograph.engines.embedded.collection.collection import Collection
 from vectrograph.engines.embedded.columns.store import Selection
 from vectrograph.engines.embedded.query.filter_selection import known_selection, selecting
 from vectrograph.engines.embedded.rows.view import View
+from vectrograph.engines.embedded.truth.connections import read_transaction
 from vectrograph.engines.embedded.truth.records import BARE, Record, read_records
 from vectrograph.engines.embedded.truth.row_reader import read_bounded, read_by_ids, read_by_labels, read_changes
 
@@ -63,7 +63,7 @@ def scroll(collection: Collection, request: ScrollRequest, check_cancelled: Canc
     order = _Ordering(request.order, collection.spec.ids)
     after = None if request.cursor is None else order.position(unseal(scope, request.cursor, "cursor"))
     if request.filter is None:
-        with collection.reading() as (connection, _), _transaction(connection):
+        with collection.reading() as (connection, _), read_transaction(connection):
             found = _unfiltered(connection, order, after, request, check_cancelled)
             points = _points(connection, found[: request.limit], request, check_cancelled)
     else:
@@ -204,13 +204,3 @@ def changes(collection: Collection, since: str | LogEnd | None, limit: int) -> C
     if not page:
         return ChangePage(changes=(), position=seal(scope, start))
     return ChangePage(changes=page, position=seal(scope, page[-1].seq))
-
-
-@contextmanager
-def _transaction(connection: apsw.Connection) -> Iterator[None]:
-    """Provide one state of the file for all statements of the block."""
-    connection.execute("BEGIN")
-    try:
-        yield
-    finally:
-        connection.execute("ROLLBACK")

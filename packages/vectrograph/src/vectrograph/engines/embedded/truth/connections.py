@@ -73,6 +73,37 @@ def open_still(path: Path) -> apsw.Connection:
     return connection
 
 
+@contextmanager
+def read_transaction(connection: apsw.Connection) -> Iterator[None]:
+    """Provide one state of the file for all statements of the block."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        roll_back(connection)
+
+
+@contextmanager
+def write_transaction(connection: apsw.Connection) -> Iterator[None]:
+    """Commit all statements of the block together, or none when one fails.
+
+    apsw's own would hide why: it rolls back what SQLite has rolled back already, and raises the error of that.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        roll_back(connection)
+        raise
+
+
+def roll_back(connection: apsw.Connection) -> None:
+    """End a transaction, unless SQLite has ended it by itself, as it does when the disk is full or fails."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
 class PoolClosed(Exception):
     """The pool lends no more connections."""
 

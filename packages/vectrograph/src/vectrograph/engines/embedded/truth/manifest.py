@@ -90,7 +90,7 @@ def require_known_format(file: Path) -> None:
 
 
 def holds_format(file: Path) -> bool:
-    """Return whether the database's own format file is there and whole."""
+    """Return whether a manifest, or the database's own format file, is there and whole."""
     try:
         body = json.loads(file.read_bytes())
         return bool(body.pop("checksum") == _checksum(body))

@@ -22,6 +22,7 @@ from vectrograph.engines.embedded.disk.durable import make_directory, open_priva
 from vectrograph.engines.embedded.disk.failures import UNDECODABLE, Damaged
 from vectrograph.engines.embedded.truth.batch import KINDS
 from vectrograph.engines.embedded.truth.commit_record import CommitRecord, LastCommit
+from vectrograph.engines.embedded.truth.first_page import readable, remove_copy
 from vectrograph.engines.embedded.truth.manifest import FORMAT, spec_to_json
 from vectrograph.engines.embedded.truth.records import (
     Record,
@@ -99,12 +100,10 @@ def salvage(directory: Path, spec: CollectionSpec, created_at: int, now: int, le
     temporary = directory / f"{REPAIRED}.tmp"
     for suffix in ("", "-journal", "-wal", "-shm"):
         temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
+    remove_copy(directory)
     require_content(directory / FILE_NAME)
-    damaged = apsw.Connection(str(directory / FILE_NAME), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
+    with readable(directory, spec.ids) as damaged:
         salvaged = _copy(damaged, temporary, spec, created_at, now, least_seq)
-    finally:
-        damaged.close()
     _sync(temporary)
     temporary.replace(directory / REPAIRED)
     sync_directory(directory)

@@ -10,11 +10,14 @@ row says. The statement is a transaction of its own.
 - `changes` is the log of changes, `replies` the idempotency records, `state` one row of counters; all with checksums.
 """
 
+import hashlib
 import struct
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
+
+import apsw
 
 from vectrograph.domain.collections import IdKind
 from vectrograph.engines.embedded.disk.failures import Damaged
@@ -147,6 +150,86 @@ def creation_script(ids: IdKind, user_version: int) -> str:
         f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {user_version};"
         f"BEGIN IMMEDIATE; {_TABLES} {by_number} COMMIT;"
     )
+
+
+def require_header(connection: apsw.Connection, newest: int) -> None:
+    """Compare the numbers in a file's header with those that a collection's file has.
+
+    Args:
+        connection: that reads the file.
+        newest: format number that this version reads.
+
+    Raises:
+        Damaged: they differ.
+        apsw.Error: it cannot be read.
+    """
+    if connection.pragma("application_id") != APPLICATION_ID:
+        raise Damaged("the file is not a collection's")
+    # Newer files are refused before they are opened, unless everything else says that they are not newer.
+    if not 0 < connection.pragma("user_version") <= newest:
+        raise Damaged("the format number in its file is not the one that it was made with")
+    if connection.pragma("auto_vacuum") != 0 or connection.reserve_bytes() != 0:
+        raise Damaged("the layout of the pages in its file is not the one that it was made with")
+
+
+class _Schema(NamedTuple):
+    """Content of `sqlite_schema`: a digest of all names and texts, and the pages where tables and indexes begin."""
+
+    digest: str
+    roots: tuple[str, ...]
+
+
+_READ_SCHEMA: Final = (
+    "SELECT json_group_array(json_array(quote(type), quote(name), quote(tbl_name), quote(sql))),"
+    " group_concat(nullif(rootpage, 0)) FROM (SELECT * FROM sqlite_schema ORDER BY type, name)"
+)
+"""One row, because each row costs the interpreter's lock; `quote` takes values of every type."""
+
+_OLDER: Final = {
+    IdKind.STRING: "961c1cf2e48e754569c2990df3fdf145fc3b0fad5aa87a0f4b1160fefd921676",
+    IdKind.SERIAL: "0165b39b2740292fa3259705b8227735493e07a39637cf1b5693ec1b4b1331ae",
+}
+"""Digests of schemas that earlier development builds wrote under the same number: with a view `batch`, which nobody
+uses any more."""
+
+
+def require_schema(connection: apsw.Connection, ids: IdKind | None) -> None:
+    """Compare the schema in a collection's file with the one that such a file is made with.
+
+    SQLite takes every text that it can parse: a flipped bit there renames a column, or lets a comparison ignore case.
+
+    Args:
+        connection: that reads the file.
+        ids: kind of the ids of the collection, None where nothing tells it yet.
+
+    Raises:
+        Damaged: they differ.
+        apsw.Error: it cannot be read.
+    """
+    stored = _read_schema(connection)
+    for kind in IdKind if ids is None else (ids,):
+        made = made_schema(kind)
+        if stored.roots == made.roots and stored.digest in (made.digest, _OLDER[kind]):
+            return
+    raise Damaged("the schema in its file is not the one that it was made with")
+
+
+@cache
+def made_schema(ids: IdKind) -> _Schema:
+    """Return the schema that `creation_script` makes."""
+    connection = apsw.Connection(":memory:")
+    try:
+        connection.execute(creation_script(ids, 0))
+        return _read_schema(connection)
+    finally:
+        connection.close()
+
+
+def _read_schema(connection: apsw.Connection) -> _Schema:
+    row: Any = connection.execute(_READ_SCHEMA).fetchall()[0]
+    # In any order: SQLite gives other pages when an operator lets it compact a file (VACUUM).
+    roots = sorted(str(row[1]).split(","))
+    return _Schema(hashlib.sha256(row[0].encode()).hexdigest(), tuple(roots))
 
 
 def require_content(path: Path) -> None:

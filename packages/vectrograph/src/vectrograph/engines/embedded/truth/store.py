@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -14,14 +15,20 @@ from typing import Any, Final
 import apsw
 import numpy as np
 
-from vectrograph.domain.collections import CollectionSpec
+from vectrograph.domain.collections import CollectionSpec, IdKind
 from vectrograph.domain.points import IdempotencyKey, Outcome, OutcomeStatus, WriteResult
 from vectrograph.engines.embedded.disk.failures import UNDECODABLE, Damaged
 from vectrograph.engines.embedded.disk.open_files import OpenFiles
 from vectrograph.engines.embedded.rows.view import Addition, Labels
 from vectrograph.engines.embedded.truth.batch import Batch
 from vectrograph.engines.embedded.truth.commit_record import CommitRecord, LastCommit, read_record
-from vectrograph.engines.embedded.truth.connections import CONNECTION_FILES, ReaderPool, open_still, open_writer
+from vectrograph.engines.embedded.truth.connections import (
+    CONNECTION_FILES,
+    ReaderPool,
+    open_still,
+    open_writer,
+    write_transaction,
+)
 from vectrograph.engines.embedded.truth.log_check import folded_seq, require_whole_log
 from vectrograph.engines.embedded.truth.manifest import FORMAT, spec_from_json, spec_to_json
 from vectrograph.engines.embedded.truth.records import (
@@ -35,11 +42,12 @@ from vectrograph.engines.embedded.truth.records import (
 from vectrograph.engines.embedded.truth.reply_limits import GROUPS
 from vectrograph.engines.embedded.truth.row_reader import read_by_ids
 from vectrograph.engines.embedded.truth.schema import (
-    APPLICATION_ID,
     FILE_NAME,
     WRITER_SCHEMA,
     creation_script,
     require_content,
+    require_header,
+    require_schema,
 )
 from vectrograph.engines.embedded.truth.write_plan import Counters
 
@@ -81,6 +89,7 @@ class Store:
     Args:
         directory: of the collection.
         vfs: name of the SQLite VFS to use, None for the usual one.
+        ids: kind of the ids of the collection, None where nothing but the file tells it.
         page_bytes: creates the file with pages of that size.
         read_only: the disk takes no writes.
         open_files: whose descriptors are used.
@@ -90,12 +99,13 @@ class Store:
         self,
         directory: Path,
         vfs: str | None,
+        ids: IdKind | None,
         page_bytes: int | None = None,
         *,
         read_only: bool = False,
         open_files: OpenFiles,
     ) -> None:
-        self._path, self._vfs = directory / FILE_NAME, vfs
+        self._path, self._vfs, self._ids = directory / FILE_NAME, vfs, ids
         self._read_only = read_only
         self.record: CommitRecord | None = None
         self._open_files = open_files
@@ -154,10 +164,16 @@ class Store:
             if page_bytes is None:
                 require_content(self._path)
             if self._read_only:
-                return open_still(self._path)
-            connection = open_writer(self._path, self._vfs, page_bytes=page_bytes)
+                connection = open_still(self._path)
+            else:
+                connection = open_writer(self._path, self._vfs, page_bytes=page_bytes)
             try:
-                connection.execute(WRITER_SCHEMA)
+                if page_bytes is None:
+                    require_header(connection, FORMAT)
+                    require_schema(connection, self._ids)
+                    self._require_writable(connection)
+                if not self._read_only:
+                    connection.execute(WRITER_SCHEMA)
             except BaseException:
                 connection.close()
                 raise
@@ -171,9 +187,19 @@ class Store:
             self._checkpointed = self._pages_written() - _size(self._log_path) // _PAGE_BYTES
         return writer
 
+    def _require_writable(self, connection: apsw.Connection) -> None:
+        """Refuse a header that keeps SQLite from writing to a file that can be written.
+
+        Raises:
+            Damaged: that is so.
+        """
+        if not self._read_only and connection.readonly("main") and os.access(self._path, os.W_OK):
+            raise Damaged("its file says that it must not be written by this version of SQLite")
+
     def _open_reader(self, connect: Callable[[], apsw.Connection]) -> apsw.Connection:
         reader = self._open_files.open(self, CONNECTION_FILES, connect)
         try:
+            require_schema(reader, self._ids)
             self._require_all_of_parked(reader)
         except BaseException:
             reader.close()
@@ -220,7 +246,7 @@ class Store:
         open_files: OpenFiles,
     ) -> "Store":
         """Return a new, empty file, on disk with all of its tables."""
-        store = cls(directory, vfs, _PAGE_BYTES, open_files=open_files)
+        store = cls(directory, vfs, spec.ids, _PAGE_BYTES, open_files=open_files)
         store.writer.execute(creation_script(spec.ids, FORMAT))
         store.writer.execute(
             "INSERT INTO state VALUES (1, 0, 1, 0, ?, ?, ?)",
@@ -304,8 +330,6 @@ class Store:
         Raises:
             Damaged: it is not one of ours.
         """
-        if self.writer.pragma("application_id") != APPLICATION_ID:
-            raise Damaged("the file is not a collection's")
         rows: Any = self.writer.execute(
             "SELECT spec, created_at, seq, next_serial, count, checksum FROM state"
         ).fetchall()
@@ -434,7 +458,7 @@ class Store:
         if second is None:
             self.writer.execute(*first)
             return
-        with self.writer:
+        with write_transaction(self.writer):
             for statement, values in chain((first, second), statements):
                 self.writer.execute(statement, values)
 
