@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DISTRIBUTIONS := packages/neurograph-python packages/vectron-client packages/vectrograph
-MANIFESTS := tools/setup.py $(wildcard requirements/*) pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
+KERNEL := packages/vectrograph/hatch_build.py $(wildcard packages/vectrograph/kernel/*.[ch])
+MANIFESTS := tools/setup.py $(wildcard requirements/*) pyproject.toml $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)) $(KERNEL)
 export UV_PYTHON_DOWNLOADS := never
 # Container images like to set it. Without bytecode on disk every process compiles all packages anew: 4 s more a start.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast torture conformance-clients idle lint fix audit fuzz bench bench-attack bench-client bench-engine bench-load bench-server generate lock clean
+.PHONY: help setup demo test test-fast torture conformance-clients idle kernel-check lint fix audit fuzz bench bench-attack bench-client bench-engine bench-load bench-server generate lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -56,6 +57,9 @@ lint: setup  ## ruff, formatting, types, layers, freshness of generated files
 	$(BIN)/python tools/plain_english.py
 	$(BIN)/python tools/generate.py --check
 	$(BIN)/python tools/audit.py --unless-unreachable
+
+kernel-check: setup  ## the index kernel with sanitizers, fuzzed, on emulated processors, for every platform (needs clang, SIMDe, qemu)
+	$(BIN)/python tools/kernel_check.py $(ARGS)
 
 audit: setup  ## ask the database of known vulnerabilities about every locked dependency (ARGS="--export FILE" without a network)
 	$(BIN)/python tools/audit.py $(ARGS)

@@ -9,18 +9,14 @@ Layout, little-endian: a header page of 4,096 bytes (magic, format, dimension, l
 name, CRC-32 of all that), then float32 rows without padding, then room to grow: zeros that take no blocks on disk.
 """
 
-import ctypes
 import errno
-import mmap
 import os
 import struct
-import sys
-import weakref
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -28,6 +24,7 @@ from vectrograph.domain.cancellation import Cancellation, never_cancelled
 from vectrograph.domain.points import Vector
 from vectrograph.engines.embedded.disk.durable import open_private
 from vectrograph.engines.embedded.disk.failures import DamagedIndex
+from vectrograph.engines.embedded.disk.mapping import mapped
 
 # Number of the format of the file.
 FORMAT: Final = 1
@@ -241,42 +238,3 @@ def _write(descriptor: int, content: bytes | memoryview, offset: int) -> None:
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written
-
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.mmap.restype = ctypes.c_void_p
-_libc.mmap.argtypes = [
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_long,
-]
-_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-_FAILED = ctypes.c_void_p(-1).value
-
-
-def mapped(descriptor: int, length: int) -> Any:
-    """Map the first bytes of a file for reading; the map lasts as long as something refers to the result.
-
-    Args:
-        descriptor: of the file; it may be closed afterwards.
-        length: bytes, at least one.
-
-    Returns:
-        Something with the buffer protocol.
-
-    Raises:
-        OSError: the system refuses.
-    """
-    if sys.version_info >= (3, 13):
-        return mmap.mmap(descriptor, length, mmap.MAP_SHARED, mmap.PROT_READ, trackfd=False)
-    address = _libc.mmap(None, length, mmap.PROT_READ, mmap.MAP_SHARED, descriptor, 0)
-    if address == _FAILED:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    everything = (ctypes.c_ubyte * length).from_address(address)
-    # Views of it may be read until the process ends.
-    weakref.finalize(everything, _libc.munmap, address, length).atexit = False
-    return everything
