@@ -31,6 +31,8 @@ class EventSocket:
         query: parameters of the query string.
         credential: sent as bearer; None for none.
         headers: more headers.
+        frames: everything so far.
+        events: data of the events so far.
         buffer_bytes: of the socket that receives; 0 leaves it to the system.
     """
 
@@ -43,6 +45,7 @@ class EventSocket:
 
     def __post_init__(self) -> None:
         self.frames: list[Frame] = []
+        self.events: list[Any] = []
         self.is_over = False
         self._socket = socket.socket()
         if self.buffer_bytes:
@@ -55,7 +58,6 @@ class EventSocket:
         lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
         self._socket.sendall(f"{self.method} /api/v1/events?{urlencode(self.query)} HTTP/1.1\r\n{lines}\r\n".encode())
         self._received = bytearray()
-        self._body = bytearray()
         begin, _, rest = self._until(b"\r\n\r\n").partition(b"\r\n")
         self.status = int(begin.split()[1])
         pairs = (line.split(b": ", 1) for line in rest.strip().split(b"\r\n"))
@@ -78,11 +80,6 @@ class EventSocket:
         return found
 
     @property
-    def events(self) -> list[Any]:
-        """Data of the events so far."""
-        return [frame.data for frame in self.frames if not frame.event and frame.data is not None]
-
-    @property
     def ids(self) -> list[Any]:
         """Ids of the points of the events so far."""
         return [event["data"]["id"] for event in self.events]
@@ -99,6 +96,8 @@ class EventSocket:
             self.is_over = True
         else:
             self.frames.append(frame)
+            if not frame.event and frame.data is not None:
+                self.events.append(frame.data)
         return frame
 
     def read(self, number: int) -> list[Any]:
@@ -124,25 +123,25 @@ class EventSocket:
         self._socket.close()
 
     def _parsed(self) -> Iterator[Frame]:
+        rest = b""
         while True:
-            while b"\n\n" not in self._body:
-                size = int(self._until(b"\r\n"), 16)
-                while len(self._received) < size + 2:
-                    self._more()
-                self._body += self._received[:size]
-                del self._received[: size + 2]
-                if not size:
-                    assert not self._body
-                    return
-            block, _, rest = bytes(self._body).partition(b"\n\n")
-            self._body = bytearray(rest)
-            yield frame_of(block.decode())
+            size = int(self._until(b"\r\n"), 16)
+            while len(self._received) < size + 2:
+                self._more()
+            *blocks, rest = (rest + self._received[:size]).split(b"\n\n")
+            del self._received[: size + 2]
+            for block in blocks:
+                yield frame_of(block.decode())
+            if not size:
+                assert not rest
+                return
 
     def _until(self, mark: bytes) -> bytes:
         while mark not in self._received:
             self._more()
-        found, _, rest = bytes(self._received).partition(mark)
-        self._received = bytearray(rest)
+        size = self._received.index(mark)
+        found = bytes(self._received[:size])
+        del self._received[: size + len(mark)]
         return found
 
     def _more(self, *, required: bool = True) -> bool:

@@ -67,19 +67,20 @@ class Bell:
 
 
 class Reader:
-    """Reads a stream when a test wants something of it."""
+    """Reads a stream when a test wants something of it.
+
+    Attributes:
+        seen: everything so far.
+        events: everything but control frames.
+    """
 
     def __init__(self, live: Live, credential: str | None, *channels: str, **given: Any) -> None:
         self.bell = Bell()
         self.seen: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
         self.ended: Ended | None = None
         given.setdefault("parts", Parts())
         self.stream = live.open(credential, channels, LineWire(), self.bell, **given)
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """Everything but control frames."""
-        return [each for each in self.seen if "control" not in each]
 
     @property
     def controls(self) -> list[dict[str, Any]]:
@@ -103,6 +104,7 @@ class Reader:
         if taken is None:
             return False
         self.seen += taken
+        self.events += [each for each in taken if "control" not in each]
         return True
 
     def until(self, done: Callable[[], bool]) -> "Reader":
