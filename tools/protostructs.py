@@ -4,8 +4,8 @@ A struct has the attribute names of its protobuf message, so that an operation r
 JSON mapping. Comments of the contract become docstrings and descriptions, from where OpenAPI takes them.
 
 A message of a request has proto3's defaults. A message of an answer has none: every field is sent, but for extensions
-(numbers from 100), which are absent while they are unset. A message that serves both comes twice, the second time with
-`Response` after its name.
+(numbers from 100) and `optional` fields, which are absent while they are unset. A message that serves both comes twice,
+the second time with `Response` after its name.
 
     python tools/protostructs.py            rewrite what changed
     python tools/protostructs.py --check    fail when a file is stale, missing or orphaned
@@ -180,8 +180,8 @@ class _Module:
         elif not answer:
             kind, default = f"{kind} | None", "None"
         if answer:
-            extension = field.number >= FIRST_EXTENSION
-            kind, default = (f"{kind} | UnsetType", "UNSET") if extension else (kind, "")
+            absent = field.number >= FIRST_EXTENSION or field.proto3_optional
+            kind, default = (f"{kind} | UnsetType", "UNSET") if absent else (kind, "")
         yield f"    {field.name}: {kind}" + (f" = {default}" if default else "")
 
     def _type(self, message: DescriptorProto, field: _Field, answer: bool) -> tuple[str, str]:

@@ -144,6 +144,7 @@ TABLE: Final = {
     "vectrograph.v1.VectrographService/GetCollectionInfo": "viewer",
     "vectrograph.v1.VectrographService/GetLimits": "anyone",
     "vectrograph.v1.VectrographService/ListFeedback": "developer",
+    "vectrograph.v1.VectrographService/Watch": "viewer",
     "grpc.health.v1.Health/Check": "anyone",
     "grpc.health.v1.Health/Watch": "anyone",
     "grpc.health.v1.Health/List": "anyone",

@@ -47,7 +47,7 @@ class Exchange:
     let alone parsed, before the credentials hold.
     """
 
-    __slots__ = ("_context", "_given", "_leave", "_method", "_started", "_tenant", "_traffic", "request_id")
+    __slots__ = ("_context", "_given", "_goes_on", "_leave", "_method", "_started", "_tenant", "_traffic", "request_id")
 
     def __init__(self, method: str, context: grpc.ServicerContext) -> None:
         self._method = method
@@ -59,6 +59,7 @@ class Exchange:
         self._leave: Callable[[], None] | None = None
         self._traffic: Traffic | None = None
         self._tenant = ""
+        self._goes_on = False
 
     def __enter__(self) -> Self:
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
@@ -68,6 +69,24 @@ class Exchange:
     def announce(self) -> None:
         """Send the request id ahead of the answers. On a single answer it would cost more than it tells."""
         self._context.send_initial_metadata((("x-request-id", self.request_id),))
+
+    @property
+    def credential(self) -> str:
+        """The credential that was sent.
+
+        Raises:
+            Unauthenticated: there is none.
+        """
+        return credential_of(self._given)
+
+    def go_on(self) -> None:
+        """Let the call outlast the block: its access line is written by `end`."""
+        self._goes_on = True
+
+    def end(self, status: grpc.StatusCode, error_code: str | None = None) -> None:
+        """Write the access line of a call that outlasted the block. How long it was is no reason for one."""
+        structlog.contextvars.bind_contextvars(request_id=self.request_id)
+        self._record(status, error_code, is_long=error_code is None)
 
     def authenticate(self, services: Services, trusted_proxies: Sequence[Network] = ()) -> Call:
         """Return the caller, request id and deadline of this call.
@@ -82,7 +101,7 @@ class Exchange:
         address = caller_address(self._context, trusted_proxies)
         services.development.look(address, self._given)
         services.rate_limits.charge_address(address)
-        principal = services.sessions.authenticate(credential_of(self._given))
+        principal = services.sessions.authenticate(self.credential)
         self._traffic, self._tenant = services.traffic, principal.tenant
         services.rate_limits.charge_caller(principal)
         self._leave = services.concurrency.enter_request(principal)
@@ -105,7 +124,7 @@ class Exchange:
         services.development.look(origin.address, self._given)
         services.rate_limits.charge_address(origin.address)
         try:
-            principal = services.sessions.authenticate(credential_of(self._given))
+            principal = services.sessions.authenticate(self.credential)
         except Unauthenticated:
             return None, origin
         services.rate_limits.charge_caller(principal)
@@ -141,7 +160,8 @@ class Exchange:
         if self._traffic is not None and self._traffic.is_watched(self._tenant):
             self._count(self._traffic, error)
         if error is None:
-            self._record(grpc.StatusCode.OK)
+            if not self._goes_on:
+                self._record(grpc.StatusCode.OK)
         elif isinstance(error, DomainError) and not isinstance(error, InternalError):
             self._fail(error)
         elif isinstance(error, grpc.RpcError | GeneratorExit):
@@ -165,10 +185,13 @@ class Exchange:
         self._context.set_trailing_metadata(trailers_of(error, self.request_id))
         self._context.abort(status, message_of(error))
 
-    def _record(self, status: grpc.StatusCode, error_code: str | None = None) -> None:
+    def _record(self, status: grpc.StatusCode, error_code: str | None = None, *, is_long: bool = False) -> None:
         """Write one line, of level info when there is something to see."""
         milliseconds = round((time.perf_counter() - self._started) * 1000, 3)
         facts = {} if error_code is None else {"error_code": error_code}
+        if is_long:
+            log.debug("rpc", method=self._method, code=status.name, milliseconds=milliseconds)
+            return
         failed = status is not grpc.StatusCode.OK
         note = log.info if is_worth_a_line(failed=failed, milliseconds=milliseconds) else log.debug
         note("rpc", method=self._method, code=status.name, milliseconds=milliseconds, **facts)

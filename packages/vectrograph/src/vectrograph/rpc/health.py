@@ -19,6 +19,8 @@ from vectrograph.rpc._pb.methods import AUTH_SERVICE, VECTROGRAPH_SERVICE, VECTR
 from vectrograph.rpc.errors import message_of, status_of, trailers_of
 from vectrograph.rpc.exchange import caller_address, request_id_of
 from vectrograph.rpc.load_shedding import OnThreads, with_own_queues
+from vectrograph.rpc.sending import Sender
+from vectrograph.rpc.slow_bodies import SlowBodies
 from vectrograph.rpc.stalled_calls import StalledCalls
 from vectrograph.services.limits.refusal_log import RefusalLog
 from vectrograph.services.limits.thread_pool import Pool
@@ -55,8 +57,14 @@ _UNKNOWN: Final = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 class Health:
     """Tells whether the server (name "") and its services serve; needs no credentials. All serve until `leave`."""
 
-    def __init__(self, trusted_proxies: Sequence[Network] = ()) -> None:
-        """Start nothing but the watch on calls that stall; `trusted_proxies` say who their callers are."""
+    def __init__(self, readers: SlowBodies, trusted_proxies: Sequence[Network] = ()) -> None:
+        """Start nothing but the watch on calls that send no message.
+
+        Args:
+            readers: ends watchers that take nothing for too long.
+            trusted_proxies: say who callers are.
+        """
+        self._readers = readers
         self._trusted = trusted_proxies
         # What watchers do or leave undone must not keep probes from their answer.
         self._probes = _BoundedPool("rpc-health")
@@ -119,7 +127,8 @@ class Health:
         """Send the status, and leave the stream open without a thread."""
         address = self._address(context)
         request = self._receive(self._watches, health_pb2.HealthCheckRequest, messages, context, address)
-        stream = _Stream(send, context, address, self._watches.stalled)
+        context.send_initial_metadata(())
+        stream = _Stream(Sender(context, send, self._readers))
         self._open(stream, address, context)
         # Called by grpc's serving thread, hence short: it takes the lock, under which nothing ever waits.
         if not context.add_callback(lambda: self._forget(stream)):
@@ -160,7 +169,7 @@ class Health:
             first, self._serving = self._serving, False
             streams = list(self._streams) if first else []
         for stream in streams:
-            self._watches.threads.submit(stream.tell, _answer(_NOT_SERVING), True)
+            stream.tell(_answer(_NOT_SERVING), last=True)
         for pool in (self._probes, self._watches):
             pool.stalled.hurry()
 
@@ -185,43 +194,43 @@ class _BoundedPool:
 
 
 class _Stream:
-    """Sends to one watcher: one answer at a time, the latest if several wait."""
+    """Sends to one watcher: one answer at a time, the latest if several wait. Holds no thread."""
 
-    def __init__(
-        self, send: Callable[[Any], None], context: grpc.ServicerContext, address: str, stalled: StalledCalls
-    ) -> None:
-        self._send = send
-        self._context = context
-        self._address = address
-        self._stalled = stalled
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
         self._lock = threading.Lock()
         self._next: bytes | None = None
-        self._ended = False
-        self._sending = False
+        self._is_ended = False
+        self._is_sending = False
 
     def tell(self, answer: bytes, last: bool = False) -> None:
-        """Send an answer, and end the stream after the `last`. What comes after that is dropped.
+        """Send an answer, at once or after the one on its way; end the stream after the `last`.
 
-        Return early where another thread is sending: that one takes the answer along.
+        What comes after that is dropped.
         """
         with self._lock:
-            if self._ended:
+            if self._is_ended:
                 return
-            self._next, self._ended = answer, last
-            if self._sending:
+            self._next, self._is_ended = answer, last
+        self._go_on()
+
+    def _go_on(self) -> None:
+        with self._lock:
+            if self._is_sending:
                 return
-            self._sending = True
-        while True:
-            with self._lock:
-                following, self._next = self._next, None
-                self._sending = following is not None
-                over = self._ended and following is None
-            if following is None:
-                break
-            with self._stalled.watching(self._context, self._address):
-                self._send(following)
-        if over:
-            self._send(None)
+            following, self._next = self._next, None
+            self._is_sending = following is not None
+            is_over = self._is_ended and following is None
+        if following is not None:
+            self._sender.send(following, self._sent)
+        elif is_over:
+            self._sender.finish()
+
+    def _sent(self) -> None:
+        """Go on with what came meanwhile. Called by grpc's serving thread, hence short."""
+        with self._lock:
+            self._is_sending = False
+        self._go_on()
 
 
 def _answer(status: Any) -> bytes:

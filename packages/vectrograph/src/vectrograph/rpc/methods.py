@@ -17,11 +17,13 @@ from vectrograph.rpc.codec import messages
 from vectrograph.rpc.codec.fragments import encode_upserted
 from vectrograph.services import Services
 from vectrograph.services.call import Call, Origin, Principal
+from vectrograph.vectron.events import Wanted
 from vectrograph.vectron.invocation import Invocation, Visit, require_collection
 from vectrograph.vectron.procedures import Procedure
 
 Unary: TypeAlias = Callable[[Call, bytes], bytes]
 Streaming: TypeAlias = Callable[[Call, bytes], Iterator[bytes]]
+Watching: TypeAlias = Callable[[Call, bytes], Wanted]
 Public: TypeAlias = Callable[[Principal | None, Origin, bytes], bytes]
 
 SERVICES: Final[Mapping[str, Mapping[str, Method]]] = {
@@ -54,6 +56,8 @@ _WRITERS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "Scroll": messages.encode_page,
     "Upsert": lambda answer, _: encode_upserted(answer.upserted, json_payload=bool(answer.json_payload)),
     "Delete": lambda _, __: b"",
+    # The answer is a stream that `watch` opens and sends.
+    "Watch": lambda answer, _: answer,
 }
 
 
@@ -66,7 +70,9 @@ def _codec_of(procedure: Procedure) -> _Codec:
 
 
 def method_of(procedure: Procedure, services: Services) -> Callable[[Call, bytes], Any]:
-    """Return the method for authenticated callers: it returns the bytes of the answer, or an iterator of several."""
+    """Return the method for authenticated callers: it returns the bytes of the answer, an iterator of
+    several, or of a live procedure the stream that is wanted.
+    """
     read, write = _codec_of(procedure)
     run = procedure.run
     scope, action, field = procedure.scope, procedure.action, procedure.collection_field

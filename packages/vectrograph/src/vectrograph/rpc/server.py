@@ -15,11 +15,13 @@ from vectrograph.rpc.exchange import Exchange
 from vectrograph.rpc.health import SERVICE as HEALTH_SERVICE
 from vectrograph.rpc.health import Health
 from vectrograph.rpc.load_shedding import OnThreads, with_own_queues
-from vectrograph.rpc.methods import Public, Streaming, Unary, method_of, public_method_of
+from vectrograph.rpc.methods import Public, Streaming, Unary, Watching, method_of, public_method_of
 from vectrograph.rpc.reflection import SERVICE as REFLECTION_SERVICE
 from vectrograph.rpc.reflection import Reflection
+from vectrograph.rpc.sending import require_support
 from vectrograph.rpc.slow_bodies import SlowBodies
 from vectrograph.rpc.stalled_calls import StalledCalls
+from vectrograph.rpc.watch import Watches
 from vectrograph.services import Services
 from vectrograph.services.limits.queueing import long_reading_threads
 from vectrograph.services.limits.refusal_log import RefusalLog
@@ -57,12 +59,18 @@ _ACCOUNTS: Final = frozenset(path for path, procedure in _PATHS.items() if proce
 _WRITING: Final = frozenset(path for path, procedure in _PATHS.items() if procedure.name in _WRITERS)
 _LONG_READS: Final = frozenset(path for path, procedure in _PATHS.items() if procedure.name in _LONG_READERS)
 # A stream holds a thread until its caller has taken the answer, so that streams have threads of their own.
-_STREAMING: Final = frozenset(path for path, procedure in _PATHS.items() if procedure.streaming)
+_STREAMING: Final = frozenset(path for path, procedure in _PATHS.items() if procedure.streaming and not procedure.live)
+# Opening a live stream reads a log, which may wait for the disk. Once open, it holds no thread.
+_LIVE: Final = frozenset(path for path, procedure in _PATHS.items() if procedure.live)
 # Threads for streams at most. Chosen: twice the most threads for requests, since a stream mostly waits for its
 # caller.
 _MAX_STREAM_THREADS: Final = 64
 # Seconds that a call may take to send its message, or to take an answer of a stream: as over HTTP.
 BODY_SECONDS: Final = 20.0
+# Seconds for which the caller of a live stream, or of health's Watch, may take nothing.
+READER_SECONDS: Final = 60.0
+# Seconds that such a caller has when the server stops. Chosen: several round trips.
+_LAST_READER_SECONDS: Final = 1.0
 # Seconds until a connection must be ready, TLS included. Without it silent handshakes stayed for 75 s.
 HANDSHAKE_SECONDS: Final = 10.0
 # Seconds that a call may wait for its message while other calls wait for a thread.
@@ -82,6 +90,7 @@ def build_grpc_server(
     threads: int,
     trusted_proxies: Sequence[Network] = (),
     body_seconds: float = BODY_SECONDS,
+    reader_seconds: float = READER_SECONDS,
     handshake_seconds: float = HANDSHAKE_SECONDS,
     max_waiting: int | None = None,
     placement: ThreadPlacement = ThreadPlacement(),  # noqa: B008 (it has no state)
@@ -98,14 +107,20 @@ def build_grpc_server(
         trusted_proxies: whose `x-forwarded-for` is believed.
         body_seconds: how long a call may take to send its message, or to take an answer of a stream, before it is
             cancelled.
+        reader_seconds: how long the caller of a live stream may take nothing, before it is cancelled.
         handshake_seconds: how long a connection may take to become ready, TLS included, before it is closed.
         max_waiting: calls that may wait for a thread; further ones end with RESOURCE_EXHAUSTED. By default 32 for each
             thread.
         placement: where grpc's own threads and those that answer reads run.
 
     `stop(grace)` finishes calls in flight within `grace` seconds, refuses new ones (UNAVAILABLE; CANCELLED when a call
-    crosses the news of the stop on the wire) and tells those who watch the health service.
+    crosses the news of the stop on the wire), tells those who watch the health service, and asks callers of live
+    streams to come back.
+
+    Raises:
+        StartupError: the installed grpcio lacks what live streams need.
     """
+    require_support()
     most = threads * _WAITING_PER_THREAD if max_waiting is None else max_waiting
     # One caller can hold half of the threads of streams at most.
     streams = min(_MAX_STREAM_THREADS, max(threads, 2 * services.concurrency.max_streams))
@@ -118,13 +133,15 @@ def build_grpc_server(
     reading = pool("reading", threads, placement.pin)
     long_reading = pool("long-reading", long_reading_threads(threads), placement.pin)
     writing, accounts, streaming = pool("writing", threads), pool("accounts", anonymous), pool("streaming", streams)
-    pools = [reading, long_reading, writing, accounts, streaming]
+    opening = pool("opening", threads)
+    pools = [reading, long_reading, writing, accounts, streaming, opening]
     pool_of = dict.fromkeys(_PATHS, reading)
     for chosen, paths in (
         (long_reading, _LONG_READS),
         (writing, _WRITING),
         (accounts, _ACCOUNTS),
         (streaming, _STREAMING),
+        (opening, _LIVE),
     ):
         pool_of |= dict.fromkeys(paths, chosen)
     refusals = RefusalLog("grpc")
@@ -132,8 +149,11 @@ def build_grpc_server(
     stalled = StalledCalls(
         seconds=body_seconds, in_all=_MAX_ANONYMOUS_STALLED, per_caller=_MAX_ANONYMOUS_STALLED_PER_ADDRESS
     )
-    health, reflection = Health(trusted_proxies), Reflection(trusted_proxies)
-    given = _Given(services, slow, stalled, trusted_proxies, threading.BoundedSemaphore(threads))
+    stopping = threading.Event()
+    readers = SlowBodies(reader_seconds, _LAST_READER_SECONDS, stopping.is_set)
+    health, reflection = Health(readers, trusted_proxies), Reflection(trusted_proxies)
+    watches = Watches(readers, placement.pin)
+    given = _Given(services, slow, stalled, trusted_proxies, threading.BoundedSemaphore(threads), watches)
     inner = grpc.server(reading, options=_options(services.limits.max_body_bytes, handshake_seconds))
     registry: Any = inner  # what is published of grpc's types lacks this method
     for service in (VECTRON, ACCOUNTS, EXTENSIONS):
@@ -141,7 +161,8 @@ def build_grpc_server(
         registry.add_registered_method_handlers(service, with_own_queues(handlers, refusals, refuse_late=True))
     registry.add_registered_method_handlers(HEALTH_SERVICE, health.handlers())
     registry.add_registered_method_handlers(REFLECTION_SERVICE, reflection.handlers())
-    return GracefulServer(inner, pools, (slow, stalled), health, reflection, placement)
+    sides = (health, reflection, watches)
+    return GracefulServer(inner, pools, (slow, stalled, readers), sides, stopping, placement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +175,7 @@ class _Given:
         stalled: the watch on calls that anonymous callers may make.
         trusted: proxies that are believed.
         turns: for streams, of which as many are computed at once as there are threads that read.
+        watches: the live streams.
     """
 
     services: Services
@@ -161,6 +183,7 @@ class _Given:
     stalled: StalledCalls
     trusted: Sequence[Network]
     turns: threading.BoundedSemaphore
+    watches: Watches
 
 
 def _options(max_message_bytes: int, handshake_seconds: float) -> list[tuple[str, int]]:
@@ -197,7 +220,9 @@ def _handlers(
         if procedure.public:
             handlers[name] = _public(given, name, pool, public_method_of(procedure, given.services))
         else:
-            serve: Callable[..., Any] = _streaming if procedure.streaming else _unary
+            serve: Callable[..., Any] = _unary
+            if procedure.streaming:
+                serve = _watching if procedure.live else _streaming
             handlers[name] = serve(given, name, pool, method_of(procedure, given.services))
     return handlers
 
@@ -253,6 +278,19 @@ def _streaming(given: _Given, name: str, pool: Pool, answer: Streaming) -> "grpc
     return grpc.stream_stream_rpc_method_handler(OnThreads(behaviour, pool))
 
 
+def _watching(given: _Given, name: str, pool: Pool, answer: Watching) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    services, slow, trusted, watches = given.services, given.slow, given.trusted, given.watches
+
+    def behaviour(requests: Iterator[bytes], context: grpc.ServicerContext, send: Callable[[Any], None]) -> None:
+        with Exchange(name, context) as exchange:
+            call = exchange.authenticate(services, trusted)
+            with slow.watching(context):
+                body = exchange.receive(requests, services.limits)
+            watches.open(exchange, context, send, services.live, call, answer(call, body))
+
+    return grpc.stream_stream_rpc_method_handler(OnThreads(behaviour, pool, experimental_non_blocking=True))
+
+
 def _next(answers: Iterator[bytes], turns: threading.BoundedSemaphore, context: grpc.ServicerContext) -> bytes | None:
     with turns, CancelledWhen(lambda: not context.is_active()):
         return next(answers, None)
@@ -265,17 +303,17 @@ class GracefulServer(grpc.Server):
         self,
         inner: grpc.Server,
         pools: Sequence[ThreadPoolExecutor],
-        watches: Sequence[SlowBodies | StalledCalls],
-        health: Health,
-        reflection: Reflection,
+        limits: Sequence[SlowBodies | StalledCalls],
+        sides: Sequence[Health | Reflection | Watches],
+        stopping: threading.Event,
         placement: ThreadPlacement,
     ) -> None:
         self._placement = placement
         self._inner = inner
         self._pools = pools
-        self._watches = watches
-        self._health = health
-        self._reflection = reflection
+        self._limits = limits
+        self._sides = sides
+        self._stopping = stopping
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable["grpc.GenericRpcHandler[Any, Any]"]) -> None:
         """Add services of others; they bring their own authentication."""
@@ -307,8 +345,9 @@ class GracefulServer(grpc.Server):
         Returns:
             An event that is set when every call is over. Stopping twice is fine.
         """
-        self._health.leave()
-        self._reflection.leave()
+        self._stopping.set()
+        for side in self._sides:
+            side.leave()
         # grpc's own None waits without a limit.
         stopped = self._inner.stop(0 if grace is None else grace)
         threading.Thread(target=self._release, args=(stopped,), name="rpc-release", daemon=True).start()
@@ -317,10 +356,10 @@ class GracefulServer(grpc.Server):
     def _release(self, stopped: threading.Event) -> None:
         """Let the pools go. Earlier, a call that was accepted and not begun would bring down grpc's serving thread."""
         stopped.wait()
-        self._health.close()
-        self._reflection.close()
-        for watch in self._watches:
-            watch.close()
+        for side in self._sides:
+            side.close()
+        for limit in self._limits:
+            limit.close()
         for pool in self._pools:
             pool.shutdown(wait=False)
 

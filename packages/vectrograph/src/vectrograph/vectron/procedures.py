@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from vectrograph.domain.access import Scope
 from vectrograph.services.call import Action
-from vectrograph.vectron import accounts, collections, feedback, points
+from vectrograph.vectron import accounts, collections, events, feedback, points
 from vectrograph.vectron._messages.methods import METHODS
 
 VECTRON: Final = "vectron.v1.VectronService"
@@ -33,6 +33,7 @@ class Procedure:
         public: whether anonymous callers may call it.
         repeatable: whether an idempotency key is heeded.
         streaming: whether it answers with several messages.
+        live: whether it answers for as long as the caller listens; the operation returns what the transport opens.
     """
 
     service: str
@@ -45,6 +46,7 @@ class Procedure:
     public: bool = False
     repeatable: bool = False
     streaming: bool = False
+    live: bool = False
 
     @property
     def collection_field(self) -> str:
@@ -100,6 +102,7 @@ _ALL: Final = (
     _extension("GetCollectionInfo", collections.info, **_READ),
     _extension("GetLimits", collections.limits, **_PUBLIC),
     _extension("ListFeedback", feedback.list_feedback, action="write"),
+    _extension("Watch", events.watch, live=True, **_READ),
 )
 
 PROCEDURES: Final[Mapping[str, Procedure]] = MappingProxyType({f"{each.service}/{each.name}": each for each in _ALL})

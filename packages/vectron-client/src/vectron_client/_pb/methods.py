@@ -72,5 +72,6 @@ VECTROGRAPH_SERVICE_METHODS = {
         Method("GetCollectionInfo", "/vectrograph.v1.VectrographService/GetCollectionInfo", vectrograph_pb.GetCollectionInfoRequest, vectrograph_pb.GetCollectionInfoResponse, False, False),
         Method("GetLimits", "/vectrograph.v1.VectrographService/GetLimits", vectrograph_pb.GetLimitsRequest, vectrograph_pb.GetLimitsResponse, False, False),
         Method("ListFeedback", "/vectrograph.v1.VectrographService/ListFeedback", vectrograph_pb.ListFeedbackRequest, vectrograph_pb.ListFeedbackResponse, False, False),
+        Method("Watch", "/vectrograph.v1.VectrographService/Watch", vectrograph_pb.WatchRequest, vectrograph_pb.WatchResponse, False, True),
     )
 }

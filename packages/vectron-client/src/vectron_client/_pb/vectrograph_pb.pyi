@@ -239,3 +239,51 @@ class Feedback(Message):
     CREATED_AT_FIELD_NUMBER: ClassVar[int]
     created_at: int
     def __init__(self, *, feedback_id: str | None = ..., collection: str | None = ..., query: str | None = ..., user_id: str | None = ..., context: Mapping[str, str] | None = ..., items: Iterable[vectron_pb.FeedbackItem | Mapping[str, Any]] | None = ..., created_at: int | None = ...) -> None: ...
+
+class WatchRequest(Message):
+    COLLECTION_FIELD_NUMBER: ClassVar[int]
+    collection: str
+    SINCE_FIELD_NUMBER: ClassVar[int]
+    since: str
+    FILTER_JSON_FIELD_NUMBER: ClassVar[int]
+    filter_json: str
+    INCLUDE_PAYLOAD_FIELD_NUMBER: ClassVar[int]
+    include_payload: bool
+    INCLUDE_TEXT_FIELD_NUMBER: ClassVar[int]
+    include_text: bool
+    def __init__(self, *, collection: str | None = ..., since: str | None = ..., filter_json: str | None = ..., include_payload: bool | None = ..., include_text: bool | None = ...) -> None: ...
+
+class WatchResponse(Message):
+    EVENTS_FIELD_NUMBER: ClassVar[int]
+    @property
+    def events(self) -> RepeatedCompositeFieldContainer[ChangeEvent]: ...
+    POSITION_FIELD_NUMBER: ClassVar[int]
+    position: str
+    def __init__(self, *, events: Iterable[ChangeEvent | Mapping[str, Any]] | None = ..., position: str | None = ...) -> None: ...
+
+class ChangeEvent(Message):
+    ID_FIELD_NUMBER: ClassVar[int]
+    id: str
+    TYPE_FIELD_NUMBER: ClassVar[int]
+    type: str
+    VERSION_FIELD_NUMBER: ClassVar[int]
+    version: int
+    TIME_US_FIELD_NUMBER: ClassVar[int]
+    time_us: int
+    POSITION_FIELD_NUMBER: ClassVar[int]
+    position: str
+    MATCHES_FIELD_NUMBER: ClassVar[int]
+    matches: bool
+    POINT_FIELD_NUMBER: ClassVar[int]
+    @property
+    def point(self) -> ChangedPoint: ...
+    def __init__(self, *, id: str | None = ..., type: str | None = ..., version: int | None = ..., time_us: int | None = ..., position: str | None = ..., matches: bool | None = ..., point: ChangedPoint | Mapping[str, Any] | None = ...) -> None: ...
+
+class ChangedPoint(Message):
+    VERSION_FIELD_NUMBER: ClassVar[int]
+    version: int
+    PAYLOAD_JSON_FIELD_NUMBER: ClassVar[int]
+    payload_json: bytes
+    TEXT_FIELD_NUMBER: ClassVar[int]
+    text: str
+    def __init__(self, *, version: int | None = ..., payload_json: bytes | None = ..., text: str | None = ...) -> None: ...

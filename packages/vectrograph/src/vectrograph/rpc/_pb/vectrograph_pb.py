@@ -58,19 +58,30 @@ DESCRIPTOR = POOL.AddSerializedFile(
     b'tion\x12\x14\n\x05query\x18\x03 \x01(\tR\x05query\x12\x17\n\x07user_id\x18\x04 \x01(\tR\x06userId\x12?\n\x07context\x18\x05'
     b' \x03(\x0b2%.vectrograph.v1.Feedback.ContextEntryR\x07context\x12.\n\x05items\x18\x06 '
     b'\x03(\x0b2\x18.vectron.v1.FeedbackItemR\x05items\x12\x1d\n\ncreated_at\x18\x07 \x01(\x03R\tcreate'
-    b'dAt\x1a:\n\x0cContextEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x012'
-    b'\xb9\x05\n\x12VectrographService\x12V\n\x0bSearchBatch\x12".vectrograph.v1.SearchBat'
-    b'chRequest\x1a#.vectrograph.v1.SearchBatchResponse\x12G\n\x06Scroll\x12\x1d.vectr'
-    b'ograph.v1.ScrollRequest\x1a\x1e.vectrograph.v1.ScrollResponse\x12D\n\x05Count'
-    b'\x12\x1c.vectrograph.v1.CountRequest\x1a\x1d.vectrograph.v1.CountResponse\x12V\n'
-    b'\x0bDeleteWhere\x12".vectrograph.v1.DeleteWhereRequest\x1a#.vectrograph.v'
-    b'1.DeleteWhereResponse\x12M\n\x08UpsertIf\x12\x1f.vectrograph.v1.UpsertIfReque'
-    b'st\x1a .vectrograph.v1.UpsertIfResponse\x12h\n\x11GetCollectionInfo\x12(.vect'
-    b'rograph.v1.GetCollectionInfoRequest\x1a).vectrograph.v1.GetCollecti'
-    b'onInfoResponse\x12P\n\tGetLimits\x12 .vectrograph.v1.GetLimitsRequest\x1a!.'
-    b'vectrograph.v1.GetLimitsResponse\x12Y\n\x0cListFeedback\x12#.vectrograph.v'
-    b'1.ListFeedbackRequest\x1a$.vectrograph.v1.ListFeedbackResponseb\x06pro'
-    b'to3'
+    b'dAt\x1a:\n\x0cContextEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01"'
+    b'\xb1\x01\n\x0cWatchRequest\x12\x1e\n\ncollection\x18\x01 \x01(\tR\ncollection\x12\x14\n\x05since\x18\x02 \x01(\tR'
+    b"\x05since\x12\x1f\n\x0bfilter_json\x18\x03 \x01(\tR\nfilterJson\x12'\n\x0finclude_payload\x18\x04 \x01(\x08"
+    b'R\x0eincludePayload\x12!\n\x0cinclude_text\x18\x05 \x01(\x08R\x0bincludeText"`\n\rWatchResp'
+    b'onse\x123\n\x06events\x18\x01 \x03(\x0b2\x1b.vectrograph.v1.ChangeEventR\x06events\x12\x1a\n\x08pos'
+    b'ition\x18\x02 \x01(\tR\x08position"\xee\x01\n\x0bChangeEvent\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04type\x18\x02 '
+    b'\x01(\tR\x04type\x12\x18\n\x07version\x18\x03 \x01(\x04R\x07version\x12\x17\n\x07time_us\x18\x04 \x01(\x03R\x06timeUs\x12\x1a\n\x08'
+    b'position\x18\x05 \x01(\tR\x08position\x12\x1d\n\x07matches\x18\x06 \x01(\x08H\x00R\x07matches\x88\x01\x01\x127\n\x05point'
+    b'\x18\x07 \x01(\x0b2\x1c.vectrograph.v1.ChangedPointH\x01R\x05point\x88\x01\x01B\n\n\x08_matchesB\x08\n\x06'
+    b'_point"m\n\x0cChangedPoint\x12\x18\n\x07version\x18\x01 \x01(\x04R\x07version\x12!\n\x0cpayload_json'
+    b'\x18\x02 \x01(\x0cR\x0bpayloadJson\x12\x17\n\x04text\x18\x03 \x01(\tH\x00R\x04text\x88\x01\x01B\x07\n\x05_text2\x81\x06\n\x12Vectro'
+    b'graphService\x12V\n\x0bSearchBatch\x12".vectrograph.v1.SearchBatchRequest\x1a'
+    b'#.vectrograph.v1.SearchBatchResponse\x12G\n\x06Scroll\x12\x1d.vectrograph.v1.'
+    b'ScrollRequest\x1a\x1e.vectrograph.v1.ScrollResponse\x12D\n\x05Count\x12\x1c.vectrog'
+    b'raph.v1.CountRequest\x1a\x1d.vectrograph.v1.CountResponse\x12V\n\x0bDeleteWhe'
+    b're\x12".vectrograph.v1.DeleteWhereRequest\x1a#.vectrograph.v1.DeleteWh'
+    b'ereResponse\x12M\n\x08UpsertIf\x12\x1f.vectrograph.v1.UpsertIfRequest\x1a .vectr'
+    b'ograph.v1.UpsertIfResponse\x12h\n\x11GetCollectionInfo\x12(.vectrograph.v1'
+    b'.GetCollectionInfoRequest\x1a).vectrograph.v1.GetCollectionInfoResp'
+    b'onse\x12P\n\tGetLimits\x12 .vectrograph.v1.GetLimitsRequest\x1a!.vectrograp'
+    b'h.v1.GetLimitsResponse\x12Y\n\x0cListFeedback\x12#.vectrograph.v1.ListFeed'
+    b'backRequest\x1a$.vectrograph.v1.ListFeedbackResponse\x12F\n\x05Watch\x12\x1c.vec'
+    b'trograph.v1.WatchRequest\x1a\x1d.vectrograph.v1.WatchResponse0\x01b\x06proto'
+    b'3'
 )
 
 
@@ -92,3 +103,7 @@ GetLimitsResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["GetLimitsR
 ListFeedbackRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["ListFeedbackRequest"])
 ListFeedbackResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["ListFeedbackResponse"])
 Feedback = GetMessageClass(DESCRIPTOR.message_types_by_name["Feedback"])
+WatchRequest = GetMessageClass(DESCRIPTOR.message_types_by_name["WatchRequest"])
+WatchResponse = GetMessageClass(DESCRIPTOR.message_types_by_name["WatchResponse"])
+ChangeEvent = GetMessageClass(DESCRIPTOR.message_types_by_name["ChangeEvent"])
+ChangedPoint = GetMessageClass(DESCRIPTOR.message_types_by_name["ChangedPoint"])

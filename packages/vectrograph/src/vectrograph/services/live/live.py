@@ -48,6 +48,8 @@ MAX_FILTER_NANOSECONDS: Final = 100_000_000
 """Time that the filters of one account's streams may take for a page of 256 events of one collection each, on one
 core. As much as a search may take without a turn of its own."""
 SERVER_STOPPING: Final = "SERVER_STOPPING"
+STOPPING: Final = Ended(SERVER_STOPPING, "The server is stopping; open the stream again.", reconnect=True)
+"""The end of all streams when the server stops."""
 # Threads that read logs for all streams of a collection. Chosen: one computes while the other waits for the disk.
 _TAIL_THREADS: Final = 2
 # Threads that read for one stream: from the disk, filters, credentials. They never hold up the others.
@@ -301,9 +303,8 @@ class Live:
             streams = list(self._streams)
         if not was_closed:
             self._status.stop()
-        ended = Ended(SERVER_STOPPING, "The server is stopping; open the stream again.", reconnect=True)
         for stream in streams:
-            stream.end(ended)
+            stream.end(STOPPING)
         self._ticker.close()
         self._tail_pool.shutdown(wait=False, cancel_futures=True)
         self._stream_pool.shutdown(wait=False, cancel_futures=True)

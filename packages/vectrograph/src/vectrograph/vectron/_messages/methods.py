@@ -49,4 +49,5 @@ METHODS = {
     "vectrograph.v1.VectrographService/GetCollectionInfo": Method(vectrograph.GetCollectionInfoRequest, vectrograph.GetCollectionInfoResponse, False),
     "vectrograph.v1.VectrographService/GetLimits": Method(vectrograph.GetLimitsRequest, vectrograph.GetLimitsResponse, False),
     "vectrograph.v1.VectrographService/ListFeedback": Method(vectrograph.ListFeedbackRequest, vectrograph.ListFeedbackResponse, False),
+    "vectrograph.v1.VectrographService/Watch": Method(vectrograph.WatchRequest, vectrograph.WatchResponse, True),
 }

@@ -4,7 +4,7 @@
 
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from vectrograph.vectron._messages import vectron
 from vectrograph.vectron.fields import Bytes, Message, SentInt64, UInt32, UInt64
@@ -178,3 +178,40 @@ class ListFeedbackResponse(Message, frozen=True, kw_only=True):
 
     feedback: list[Feedback]
     cursor: Annotated[str, Meta(description="Empty after the last page.")]
+
+
+class WatchRequest(Message, frozen=True, kw_only=True):
+    """The changes to watch."""
+
+    collection: str = ""
+    since: Annotated[str, Meta(description="Where to begin: the position of an earlier event or response, `oldest` for the oldest change that is held, or empty for now. A position that is no longer held is refused with OUT_OF_RANGE and the error code POSITION_EXPIRED.")] = ""
+    filter_json: Annotated[str, Meta(description="Only changes of points that match now, and those that no longer do, marked `matches = false`. Deletions always come.")] = ""
+    include_payload: Annotated[bool, Meta(description="Sends the payload of the changed point as it is at delivery.")] = False
+    include_text: Annotated[bool, Meta(description="Sends the text of the changed point as it is at delivery.")] = False
+
+
+class ChangedPoint(Message, frozen=True, kw_only=True):
+    """A point at the delivery of an event."""
+
+    version: Annotated[SentInt64, Meta(description="Version of the point, which later changes may have raised.")]
+    payload_json: Annotated[Bytes, Meta(description="A JSON object; empty when it was not asked for.")]
+    text: Annotated[str, Meta(description="Absent when it was not asked for, and when the point has none.")] | UnsetType = UNSET
+
+
+class ChangeEvent(Message, frozen=True, kw_only=True):
+    """A change of one point."""
+
+    id: Annotated[str, Meta(description="Id of the point.")]
+    type: Annotated[str, Meta(description="created, updated or deleted.")]
+    version: Annotated[SentInt64, Meta(description="Number of the change, and version of the point that it left behind.")]
+    time_us: Annotated[SentInt64, Meta(description="Microseconds since 1970-01-01 UTC.")]
+    position: Annotated[str, Meta(description="The position after this event, from which another call goes on.")]
+    matches: Annotated[bool, Meta(description="Whether the point, as it is at delivery, matches the filter; absent without a filter, and of deletions.")] | UnsetType = UNSET
+    point: ChangedPoint | UnsetType = UNSET
+
+
+class WatchResponse(Message, frozen=True, kw_only=True):
+    """Some changes, oldest first."""
+
+    events: Annotated[list[ChangeEvent], Meta(description="Empty in the first response, and in heartbeats, which come after 15 seconds without a change.")]
+    position: Annotated[str, Meta(description="The position after these events, from which another call goes on. Empty where it is that of the response before.")]
