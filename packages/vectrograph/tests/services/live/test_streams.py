@@ -386,6 +386,34 @@ def test_a_revoked_key_ends_its_stream_before_anything_else(place: Place) -> Non
     assert reader.events == []
 
 
+def test_nothing_is_sent_while_credentials_are_checked_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when they are in doubt once more before the check has ended."""
+    reader = place.reader().rest()
+    entered, go_on, checks = threading.Semaphore(0), threading.Semaphore(0), list[str]()
+    authenticate = place.live._credentials.authenticate
+
+    def slow(credential: str) -> Principal:
+        entered.release()
+        assert go_on.acquire(timeout=PATIENCE)
+        checks.append(credential)
+        return authenticate(credential)
+
+    monkeypatch.setattr(place.live._credentials, "authenticate", slow)
+    place.write(puts("a"))
+    reader.stream.doubt()
+    assert entered.acquire(timeout=PATIENCE)
+    eventually(lambda: reader.stream._logs[0].tail.head == 1)
+    assert not reader.step()
+    reader.stream.doubt()
+    go_on.release()
+    assert entered.acquire(timeout=PATIENCE)
+    assert len(checks) == 1
+    assert not reader.step()
+    go_on.release()
+    assert reader.read(1)
+    assert len(checks) == 2
+
+
 def test_streams_of_other_accounts_are_left_alone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     mine, theirs = place.reader(), place.reader(credential=place.key(place.admin))
     for reader in (mine, theirs):

@@ -144,7 +144,8 @@ class Stream(Generic[C]):
         self._is_reading = False
         self._stops = False
         # Credentials are checked once more when the stream is known to those who tell of changes.
-        self._is_doubtful = True
+        self._doubt = object()
+        self._dispelled: object = None
         self._ended: Ended | None = None
         self._taken_at = live.monotonic()
         self.client_id = str(uuid4())
@@ -311,7 +312,7 @@ class Stream(Generic[C]):
 
     def doubt(self) -> None:
         """Send nothing more until the credentials were checked again, which happens soon. Never waits."""
-        self._is_doubtful = True
+        self._doubt = object()
         self._live.read_soon(self._recheck)
 
     def look(self) -> bool:
@@ -326,11 +327,8 @@ class Stream(Generic[C]):
         Raises:
             Unauthenticated, PermissionDenied: they do not hold any more.
         """
-        self._is_doubtful = False
-        principal = self._live.authenticate(self.caller.credential)
-        self.caller = Caller(self.caller.credential, principal, self.caller.origin)
-        for channel in self.channels:
-            self._require(channel)
+        with self._changing:
+            self._check()
 
     # -------------------------------------------------- inside
 
@@ -338,6 +336,19 @@ class Stream(Generic[C]):
     def _tenant(self) -> str:
         principal = self.caller.principal
         return "" if principal is None else principal.tenant
+
+    def _check(self) -> None:
+        # What is doubted from here on is for another check, and nothing is sent before this one has ended.
+        doubt = self._doubt
+        principal = self._live.authenticate(self.caller.credential)
+        self.caller = Caller(self.caller.credential, principal, self.caller.origin)
+        for channel in self.channels:
+            self._require(channel)
+        self._dispelled = doubt
+
+    @property
+    def _is_doubtful(self) -> bool:
+        return self._doubt is not self._dispelled
 
     def _is_held_back(self) -> bool:
         return self._is_doubtful or self._ended is not None
@@ -422,7 +433,7 @@ class Stream(Generic[C]):
 
     def _recheck(self) -> None:
         """Check the credentials again, also while the reader takes nothing. Runs in a thread of `Live`."""
-        self._try(self.check)
+        self._try(self._check)
         self._live.wake([self])
 
     def _read(self) -> None:
