@@ -7,14 +7,14 @@ from benchmarks.engine import bars
 from benchmarks.engine.bars import Line, Reader, Values, judge, key
 from benchmarks.engine.datasets import Cell
 from benchmarks.engine.plan import FILTER_TARGETS, SEARCH_TARGETS
-from benchmarks.engine.subjects import LIMITS, OURS, PEERS
+from benchmarks.engine.subjects import KERNELS, LIMITS, OURS, PEERS
 
 
 def _insert(reader: Reader) -> Iterator[Line]:
     for cell in reader.results.cells("ingest"):
         plain = reader.numbers("ingest", cell, key("acknowledged"))
-        # Collecting rows in a list, as bare faiss does, is not acknowledging anything.
-        plain = {name: value for name, value in plain.items() if name not in LIMITS}
+        # Collecting rows in a list, as bare indexes do, is not acknowledging anything.
+        plain = {name: value for name, value in plain.items() if name not in (*LIMITS, *KERNELS)}
         failed = reader.errors("ingest", cell)
         durable = reader.numbers("ingest", cell, _durable) | reader.numbers("ingest flushed", cell, _durable)
         notes = failed | {name: "no fsync" for name in plain if name not in durable}

@@ -28,6 +28,9 @@ OURS: Final = "vectrograph"
 LIMITS: Final = ("faiss-sq8", "faiss-flat")
 """Bare indexes: no durability, no filters, no payload. The limit of what the parameters allow, not peers."""
 
+KERNELS: Final = ("kernel", "kernel-avx2")
+"""The index kernel alone, with the best instructions of the processor and with AVX2: what the engine can become."""
+
 SUBJECTS: Final = {
     OURS: Entry("embedded", "vectrograph.engines.embedded", "vectrograph"),
     "zvec": Entry("zvec_collection", "zvec", "zvec"),
@@ -36,8 +39,10 @@ SUBJECTS: Final = {
     "chromadb": Entry("chroma_collection", "chromadb", "chromadb"),
     "faiss-sq8": Entry("faiss_index", "faiss", "faiss-cpu"),
     "faiss-flat": Entry("faiss_index", "faiss", "faiss-cpu"),
+    "kernel": Entry("kernel_index", "vectrograph.engines.embedded.kernel", "vectrograph"),
+    "kernel-avx2": Entry("kernel_index", "vectrograph.engines.embedded.kernel", "vectrograph"),
 }
-PEERS: Final = tuple(name for name in SUBJECTS if name != OURS and name not in LIMITS)
+PEERS: Final = tuple(name for name in SUBJECTS if name not in (OURS, *LIMITS, *KERNELS))
 
 
 def subject_class(name: str) -> type[Subject]:
