@@ -53,9 +53,11 @@ def divided() -> set[int] | None:
 
 
 @contextmanager
-def served(directory: Path, points: int, dimension: int, processors: set[int] | None) -> Iterator[Subject]:
+def served(
+    directory: Path, points: int, dimension: int, processors: set[int] | None, *options: str
+) -> Iterator[Subject]:
     """Serve a collection of random points out of a fresh directory, on these processors; None is all."""
-    with started(directory, processors) as (process, addresses):
+    with started(directory, processors, *options) as (process, addresses):
         yield _prepared(process.pid, addresses, points, dimension)
 
 

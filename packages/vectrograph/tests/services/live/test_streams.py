@@ -19,6 +19,7 @@ from vectrograph.domain.errors import (
     InvalidArgument,
     InvalidToken,
     PermissionDenied,
+    PositionExpired,
     RateLimited,
     TooLarge,
     Unauthenticated,
@@ -26,7 +27,7 @@ from vectrograph.domain.errors import (
 )
 from vectrograph.domain.filters.evaluation import Compare, Comparison, Filter, Substring
 from vectrograph.domain.filters.nodes import Or
-from vectrograph.domain.points import Delete, Op, Patch, Put
+from vectrograph.domain.points import NOW, Delete, Op, Patch, Put
 from vectrograph.services.call import Call, Origin, Principal
 from vectrograph.services.live import batches, tails
 from vectrograph.services.live.batches import PAGE
@@ -34,6 +35,7 @@ from vectrograph.services.live.bus import QUEUE
 from vectrograph.services.live.events import Parts
 from vectrograph.services.live.live import MAX_TICKETS_OF_ACCOUNT, Live, LiveLimits
 
+DOCS = CollectionRef("default", "docs")
 RED = Compare(("colour",), Comparison.EQ, "red")
 BOTH = Parts(payload=True, text=True)
 ALL = "tokens collection:docs collections metrics status signals actions logs connections"
@@ -163,14 +165,13 @@ def test_what_does_not_match_moves_the_position(place: Place) -> None:
     live = place.live
     beat = [live.monotonic()]
     live.monotonic = lambda: beat[0]
-    ref = CollectionRef("default", "docs")
     reader.until(lambda: reader.stream._logs[0].cursor.seq == 3 * PAGE)
     beat[0] += 100
     reader.until(lambda: reader.controls[-1]["control"] == "heartbeat")
     assert reader.last_id != first
     place.write(puts("red", colour="red"))
     resumed = place.reader(filter=RED, since=reader.last_id)
-    page = place.house.engine.changes(ref, resumed.stream._logs[0].cursor.position)
+    page = place.house.engine.changes(DOCS, resumed.stream._logs[0].cursor.position)
     assert [change.id for change in page.changes] == ["red"]
     reader.read(1)
     beat[0] += 100
@@ -219,6 +220,29 @@ def test_a_reader_begins_where_it_says(place: Place) -> None:
     place.write(puts("c"))
     assert [event["data"]["id"] for event in oldest.read(3)] == ["a", "b", "c"]
     assert [event["data"]["id"] for event in now.read(1)] == ["c"]
+
+
+def test_the_last_position_outlives_the_changes_before_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log may lose all its changes while nothing happens; a reader that has seen the last one misses nothing."""
+    plain, both, payloads = place.reader(), place.reader("collection:docs", "tokens"), place.reader(parts=BOTH)
+    place.write(puts("a", "b"))
+    engine, changes = place.live.engine, place.live.engine.changes
+    end = changes(DOCS, NOW).position
+    for reader in (plain, both, payloads):
+        reader.read(2)
+
+    def forgetful(ref: CollectionRef, since: Any = None, *, limit: int = 1000) -> Any:
+        if ref == DOCS and since not in (None, NOW, end):
+            raise PositionExpired.of(end)
+        return changes(ref, since, limit=limit)
+
+    monkeypatch.setattr(engine, "changes", forgetful)
+    for reader in (plain, both, payloads):
+        resumed = place.reader(*reader.stream.channels, since=reader.last_id)
+        resumed.step()
+        with pytest.raises(PositionExpired) as caught:
+            place.reader(*reader.stream.channels, since=reader.events[0]["id"])
+        place.reader(*reader.stream.channels, since=caught.value.details["oldest"])
 
 
 def test_channels_that_a_position_does_not_name_begin_now(place: Place) -> None:

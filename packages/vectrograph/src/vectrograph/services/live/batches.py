@@ -136,10 +136,12 @@ class Batch:
     def _write(self, form: Form, wire: Wire[Any], selection: Selection | None, positions: Positions) -> Written:
         channel = channel_of(self.ref.name)
         seal = positions.sealer(self.ref.tenant, dict(form.others), channel, self.start)
+        # Behind the last change, the engine's own position is known: it outlives the changes before it.
+        seal_last = positions.sealer(self.ref.tenant, dict(form.others), channel, self.end.position)
         is_numbered = self.ref.name == TOKENS_COLLECTION
         matching = None if selection is None else self._matching(selection)
         events: list[tuple[int, bytes]] = []
-        nbytes = 0
+        position, nbytes = "", 0
         for place, change in enumerate(self.changes):
             matches = None
             if matching is not None and change.kind is not ChangeKind.DELETED:
@@ -150,12 +152,13 @@ class Batch:
                 int(change.id) if is_numbered else change.id, change.seq, matches, self._point(change, form.parts)
             )
             kind = _KINDS.get(change.kind, "updated")
-            encoded = wire.event(Event(channel, kind, change.at, data, seal(change.seq)))
+            position = (seal if change.seq < self.end.seq else seal_last)(change.seq)
+            encoded = wire.event(Event(channel, kind, change.at, data, position))
             events.append((change.seq, encoded))
             nbytes += len(encoded)
         whole = None
         if events and (nbytes <= CHUNK_BYTES or len(events) == 1):
-            whole = wire.chunk([event for _, event in events], seal(events[-1][0]))
+            whole = wire.chunk([event for _, event in events], position)
         return Written(events, whole, 2 * nbytes)
 
     def _point(self, change: Change, parts: Parts) -> PointNow | None:

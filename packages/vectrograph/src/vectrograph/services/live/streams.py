@@ -504,7 +504,8 @@ class Stream(Generic[C]):
                 taken, nbytes = taken + 1, nbytes + len(event)
             whole = None
             if taken:
-                reached = Cursor(batch.start, left[taken - 1][0])
+                last = left[taken - 1][0]
+                reached = batch.end if last == batch.end.seq else Cursor(batch.start, last)
                 position = self._live.positions.seal(self._tenant, {**dict(others), log.channel: reached})
                 whole = self.wire.chunk([event for _, event in left[:taken]], position)
                 if taken < len(left):

@@ -1,0 +1,1 @@
+"""What it costs to send live events, and how late they come."""
