@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast torture conformance-clients idle kernel-check lint fix audit fuzz bench bench-attack bench-client bench-engine bench-load bench-server generate lock clean
+.PHONY: help setup demo test test-fast torture conformance-clients idle kernel-check lint fix audit fuzz bench bench-attack bench-client bench-engine bench-live bench-load bench-server generate lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -75,7 +75,7 @@ fix: setup  ## repair what ruff can repair, regenerate what is generated
 generate: setup  ## rewrite generated files: synchronous twins, protobuf modules, tables of settings and of access
 	$(BIN)/python tools/generate.py
 
-bench: bench-engine bench-client bench-server bench-load bench-attack  ## every measurement there is
+bench: bench-engine bench-client bench-server bench-load bench-live bench-attack  ## every measurement there is
 
 .venv-bench/.ready: $(MANIFESTS)
 	@$(PYTHON) tools/setup.py bench --venv .venv-bench
@@ -96,6 +96,9 @@ bench-client: .venv-bench-client/.ready  ## the neurograph client beside httpx2,
 
 bench-load: setup  ## four times the load that can be answered: what is answered, what is refused, and how
 	$(BIN)/python -m benchmarks.load $(ARGS)
+
+bench-live: setup  ## live events: latency to delivery, events/s, memory, cost of a write (ARGS=--quick for a look)
+	$(BIN)/python -m benchmarks.live $(ARGS)
 
 bench-attack: setup  ## every attack on a server of its own, and what another caller notices (minutes; ARGS=--quick for a look)
 	$(BIN)/python -m benchmarks.attack $(ARGS)

@@ -1,1 +1,1 @@
-"""What it costs to send live events, and how late they come."""
+"""Cost and delay of live events, for writers, readers and the server."""
