@@ -4,7 +4,9 @@ uvicorn itself waits for request headers for ever, holds headers of any size, an
 wait.
 """
 
+import array
 import asyncio
+import sys
 from typing import Any, Final
 
 import httptools
@@ -209,14 +211,17 @@ class TimedHttpProtocol(HttpToolsProtocol):
     def _look_later(self) -> None:
         self._stop_looking()
         left = self.transport.get_write_buffer_size()
-        self._looking = self.loop.call_later(self.look_seconds, self._look, left)
+        in_system = bytes_in_system(self.transport) if self._is_streaming else 0
+        self._looking = self.loop.call_later(self.look_seconds, self._look, left, in_system)
 
-    def _look(self, before: int) -> None:
+    def _look(self, before: int, in_system_before: int) -> None:
         """Close the connection when too little was taken since; the rest of the answer is given up."""
         self._looking = None
         taken = before - self.transport.get_write_buffer_size()
         if self._is_streaming:
-            self._idle_seconds = 0.0 if taken > 0 else self._idle_seconds + self.look_seconds
+            # A slow reader empties the system's buffer, of megabytes perhaps, long before anything leaves our own.
+            has_moved = taken > 0 or bytes_in_system(self.transport) != in_system_before
+            self._idle_seconds = 0.0 if has_moved else self._idle_seconds + self.look_seconds
             is_given_up = self._idle_seconds >= self.stall_seconds
         else:
             is_given_up = taken < MIN_BYTES_PER_SECOND * self.look_seconds
@@ -234,6 +239,22 @@ class TimedHttpProtocol(HttpToolsProtocol):
         self._waiting = None
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def bytes_in_system(transport: asyncio.Transport) -> int:
+    """Return how many bytes the system holds that the other end has not confirmed; 0 where it does not say."""
+    connection = transport.get_extra_info("socket")
+    if connection is None or sys.platform == "win32":
+        return 0
+    import fcntl
+    import termios
+
+    held = array.array("i", [0])
+    try:
+        fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, held)
+    except (OSError, ValueError):  # it is closed
+        return 0
+    return held[0]
 
 
 class _Flow(FlowControl):

@@ -1,11 +1,15 @@
 """`GET /api/v1/events` over real sockets: its form, its place among the other routes, and readers that do not read."""
 
+import itertools
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,6 +19,7 @@ from rest.serving import DIMENSION, LIMITS, Served, Start, listening
 from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import PositionExpired
 from vectrograph.domain.points import Delete, Put
+from vectrograph.http import timeouts
 from vectrograph.http.timeouts import TimedHttpProtocol
 from vectrograph.http_app import build_http_app
 from vectrograph.services.call import Call
@@ -416,6 +421,49 @@ def test_a_reader_that_takes_little_is_waited_for_and_gets_everything(
         pause.wait(0.15)
         reader._more()
     assert [event["data"]["id"] for event in reader.read(number)] == [f"p{n}" for n in range(number)]
+
+
+def test_a_reader_that_empties_the_buffer_of_the_system_takes_something(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system may hold megabytes, so that for minutes nothing leaves the buffer of the server."""
+    monkeypatch.setattr(TimedHttpProtocol, "look_seconds", 0.02)
+    monkeypatch.setattr(TimedHttpProtocol, "stall_seconds", 0.1)
+    looks, is_moving = itertools.count(), threading.Event()
+    is_moving.set()
+    seen: list[int] = []
+
+    def held(_: Any) -> int:
+        seen.append(next(looks) if is_moving.is_set() else -1)
+        return seen[-1]
+
+    monkeypatch.setattr(timeouts, "bytes_in_system", held)
+    site.reader(include="payload", buffer_bytes=4096)
+    fill(site)
+    eventually(lambda: len(seen) > 100)
+    assert site.live.count == 1
+    is_moving.clear()
+    eventually(lambda: site.live.count == 0)
+
+
+def test_the_system_tells_what_it_holds_for_a_reader() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as ours:
+        theirs, _ = listener.accept()
+        transport = SimpleNamespace(get_extra_info=lambda _: ours)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        ours.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                ours.send(b"x" * 65536)
+        full = timeouts.bytes_in_system(cast(Any, transport))
+        assert full > 4096
+        with theirs:
+            taken = 0
+            while taken < 65536:
+                taken += len(theirs.recv(65536))
+            eventually(lambda: timeouts.bytes_in_system(cast(Any, transport)) < full)
+    assert timeouts.bytes_in_system(cast(Any, transport)) == 0
+    assert timeouts.bytes_in_system(cast(Any, SimpleNamespace(get_extra_info=lambda _: None))) == 0
 
 
 def test_an_ordinary_answer_must_still_be_taken(new_site: NewSite, monkeypatch: pytest.MonkeyPatch) -> None:
