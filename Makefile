@@ -10,7 +10,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast torture conformance-clients idle kernel-check lint fix audit fuzz bench bench-attack bench-client bench-engine bench-live bench-load bench-server generate lock clean
+.PHONY: help setup demo test test-fast test-postgres torture conformance-clients idle kernel-check lint fix audit fuzz bench bench-attack bench-client bench-engine bench-live bench-load bench-server generate lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
@@ -28,8 +28,11 @@ $(VENV)/.dev: $(MANIFESTS)
 demo: $(VENV)/.run  ## index Python's own documentation and ask it questions (KEEP=1 leaves the server up)
 	@$(BIN)/python tools/demo $(if $(KEEP),--keep)
 
-test: lint  ## every check and every test
-	$(BIN)/python -m pytest -n 4 --dist worksteal
+test: lint  ## every check and every test but those of test-postgres
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not postgres"
+
+test-postgres: setup  ## the engine's contract on PostgreSQL with pgvector, and a server on it (minutes; ARGS="-k WORDS")
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m postgres packages/vectrograph tests/conformance $(ARGS)
 
 FAST := packages/wirekit $(addprefix packages/vectrograph/tests/,domain services rest engines/contract/test_embedded_engine.py)
 

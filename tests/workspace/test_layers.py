@@ -45,6 +45,16 @@ VIOLATIONS = (
         "import vectrograph.engines.embedded.truth.store\n",
     ),
     (
+        "Rooms of the PostgreSQL engine",
+        f"{SERVER}/engines/postgres/codec.py",
+        "import vectrograph.engines.postgres.engine\n",
+    ),
+    (
+        "Engines do not know each other",
+        f"{SERVER}/engines/postgres/planted.py",
+        "import vectrograph.engines.embedded\n",
+    ),
+    (
         "Engines do not know each other",
         f"{SERVER}/engines/embedded/disk/planted.py",
         "import vectrograph.engines.reference\n",

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 from control.hand_clock import HandClock
-from control.postgresql_server import new_database, postgresql_host
 from control.quick import cheap_passwords, tmp_path
+from postgresql_server import new_database
 
 from vectrograph.control.accounts import NewUser
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.access import Role
 
-__all__ = ["cheap_passwords", "postgresql_host", "tmp_path"]
+__all__ = ["cheap_passwords", "tmp_path"]
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def store_on_either(request: pytest.FixtureRequest, database_file: Path, clock: 
         opened = ControlStore.open(f"sqlite:///{database_file}", clock=clock)
     else:
         opened = ControlStore.open(
-            new_database(request.getfixturevalue("postgresql_host")), database_file.parent, clock=clock
+            new_database(request.getfixturevalue("postgresql")), database_file.parent, clock=clock
         )
     yield opened
     opened.close()

@@ -7,7 +7,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from control.hand_clock import HandClock
-from control.postgresql_server import new_database
+from postgresql_server import PostgresServer, new_database
 from sqlalchemy import URL, create_engine, exc, text
 
 from vectrograph.control.accounts import NewUser
@@ -21,8 +21,8 @@ HOUR = 3600 * 1_000_000
 
 
 @pytest.fixture
-def url(postgresql_host: str) -> URL:
-    return new_database(postgresql_host)
+def url(postgresql: PostgresServer) -> URL:
+    return new_database(postgresql)
 
 
 @pytest.fixture

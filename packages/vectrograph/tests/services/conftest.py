@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 from control.hand_clock import HandClock
-from control.postgresql_server import new_database, postgresql_host
 from control.quick import cheap_passwords, lower_cost_of_passwords, tmp_path
+from postgresql_server import PostgresServer, new_database
 from services.house import House, build, call_as
 from sqlalchemy import URL
 
@@ -14,7 +14,7 @@ from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.services import Services
 from vectrograph.services.call import Call
 
-__all__ = ["cheap_passwords", "postgresql_host", "tmp_path"]
+__all__ = ["cheap_passwords", "tmp_path"]
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +41,9 @@ def control_url(tmp_path: Path, control_template: Path) -> str | URL:
 
 
 @pytest.fixture(scope="session")
-def postgresql_template(postgresql_host: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def postgresql_template(postgresql: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Name of a database with the development accounts, to copy."""
-    url = new_database(postgresql_host)
+    url = new_database(postgresql)
     store = ControlStore.open(url, tmp_path_factory.mktemp("journal"))
     with pytest.MonkeyPatch.context() as patch:
         lower_cost_of_passwords(patch)
@@ -56,8 +56,8 @@ def postgresql_template(postgresql_host: str, tmp_path_factory: pytest.TempPathF
 def either_control_url(request: pytest.FixtureRequest, tmp_path: Path, control_template: Path) -> str | URL:
     """Provide the same, once on each kind of database; modules whose tests are to run on both call it `control_url`."""
     if request.param == "postgresql":
-        host, template = (request.getfixturevalue(f"postgresql_{name}") for name in ("host", "template"))
-        return new_database(host, template)
+        server, template = (request.getfixturevalue(name) for name in ("postgresql", "postgresql_template"))
+        return new_database(server, template)
     ControlStore.copy_of(control_template, tmp_path / "control.sqlite")
     return f"sqlite:///{tmp_path / 'control.sqlite'}"
 

@@ -43,7 +43,6 @@ from vectrograph.engines.embedded.collection.catalog import DIRECTORY as COLLECT
 from vectrograph.engines.embedded.collection.catalog import Catalog, refuse_newer_formats
 from vectrograph.engines.embedded.collection.collection import Collection, too_late
 from vectrograph.engines.embedded.collection.maintenance import TASKS, fold, maintain
-from vectrograph.engines.embedded.collection.quota import UNLIMITED, Quota
 from vectrograph.engines.embedded.disk.ballast import BALLAST_BYTES, Ballast
 from vectrograph.engines.embedded.disk.durable import make_directory, make_private
 from vectrograph.engines.embedded.disk.lock import DirectoryLock
@@ -60,6 +59,7 @@ from vectrograph.engines.embedded.upkeep.background import USUAL, Background, Rh
 from vectrograph.engines.embedded.upkeep.foreground import Foreground
 from vectrograph.engines.embedded.upkeep.recall_monitor import SAMPLE, RecallReport, measure_recall
 from vectrograph.engines.embedded.upkeep.worker import Worker
+from vectrograph.engines.quotas import UNLIMITED, Quota
 
 FORMAT_FILE: Final = "vectrograph.json"
 LOCK_FILE: Final = "LOCK"

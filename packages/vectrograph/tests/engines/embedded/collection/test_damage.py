@@ -151,7 +151,7 @@ def test_a_flipped_byte_in_the_log_of_changes_is_damage(data: Path, homes: dict[
 @pytest.mark.parametrize("counter", ["seq", "next_serial", "count"])
 def test_flipped_counters_are_damage(data: Path, homes: dict[str, Path], counter: str) -> None:
     with sqlite3.connect(homes["docs"] / "points.sqlite") as connection:
-        connection.execute(f"UPDATE state SET {counter} = {counter} + 4")  # noqa: S608 - the names above
+        connection.execute(f"UPDATE state SET {counter} = {counter} + 4")
     connection.close()
     engine = EmbeddedEngine.open(data)
     assert "checksum" in (engine.describe(DOCS).problem or "")

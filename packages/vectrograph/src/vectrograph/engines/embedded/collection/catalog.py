@@ -39,7 +39,6 @@ from vectrograph.domain.errors import (
 )
 from vectrograph.engines.embedded.collection.collection import Collection
 from vectrograph.engines.embedded.collection.content import Content
-from vectrograph.engines.embedded.collection.quota import UNLIMITED, Quota
 from vectrograph.engines.embedded.collection.verify import verify, verify_derived
 from vectrograph.engines.embedded.disk.durable import make_directory, sync_directory
 from vectrograph.engines.embedded.disk.failures import DAMAGE, Damaged, DamagedIndex, quarantined, storage_errors
@@ -60,6 +59,7 @@ from vectrograph.engines.embedded.truth.schema import FILE_NAME as DATA_FILE
 from vectrograph.engines.embedded.truth.schema import stored_format
 from vectrograph.engines.embedded.truth.store import Store
 from vectrograph.engines.embedded.upkeep.background import Background
+from vectrograph.engines.quotas import UNLIMITED, Quota
 
 DIRECTORY: Final = "collections"
 _FOLD_SECONDS: Final = 2.0

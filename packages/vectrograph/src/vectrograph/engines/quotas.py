@@ -28,12 +28,20 @@ class Quota:
         Raises:
             QuotaExceeded: there are as many as there may be.
         """
+        counted = [other for other in existing if other.name != TOKENS_COLLECTION]
+        self.require_counts(ref, len(counted), sum(other.tenant == ref.tenant for other in counted))
+
+    def require_counts(self, ref: CollectionRef, database: int, tenant: int) -> None:
+        """Let one more collection in beside so many of the database and of the tenant, those named `tokens` left out.
+
+        Raises:
+            QuotaExceeded: there are as many as there may be.
+        """
         if ref.name == TOKENS_COLLECTION:
             return
-        counted = [other for other in existing if other.name != TOKENS_COLLECTION]
-        if self.tenant and sum(other.tenant == ref.tenant for other in counted) >= self.tenant:
+        if self.tenant and tenant >= self.tenant:
             raise _refusal("This tenant", self.tenant, "max_tenant_collections")
-        if self.database and len(counted) >= self.database:
+        if self.database and database >= self.database:
             raise _refusal("The database", self.database, "max_collections")
 
 

@@ -1,0 +1,5 @@
+"""Fixtures of more than one folder."""
+
+from postgresql_server import postgresql
+
+__all__ = ["postgresql"]
