@@ -26,10 +26,11 @@ from vectrograph.domain.errors import OutOfSpace, StartupError, StorageReadOnly
 from vectrograph.domain.threads import ThreadPlacement
 from vectrograph.embedding.wordllama import WordllamaEmbedder
 from vectrograph.engines.base import Engine
-from vectrograph.engines.embedded import EmbeddedEngine, Quota
+from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.disk.durable import make_directory
 from vectrograph.engines.embedded.engine import require_usable
 from vectrograph.engines.embedded.rows.memory_budget import default_budget
+from vectrograph.engines.quotas import Quota
 from vectrograph.http.timeouts import TimedHttpProtocol
 from vectrograph.http_app import build_http_app
 from vectrograph.process import logs
@@ -47,7 +48,7 @@ from vectrograph.services.limits.filter_turns import FilterTurns
 from vectrograph.services.limits.queueing import long_reading_threads, worker_threads
 from vectrograph.services.limits.rate_limits import RateLimits
 from vectrograph.services.wiring import build_services
-from vectrograph.settings import Settings
+from vectrograph.settings import EngineKind, Settings
 from vectrograph.version import VERSION
 
 CONTROL_FILE = "control.sqlite"
@@ -217,15 +218,41 @@ class Server:
 
 
 def _open_engine(settings: Settings, closing: Closing, placement: ThreadPlacement) -> Engine:
-    engine = EmbeddedEngine.open(
+    engine = _postgres(settings) if settings.engine is EngineKind.POSTGRES else _embedded(settings, placement)
+    closing.add("storage engine", engine.close)
+    return engine
+
+
+def _embedded(settings: Settings, placement: ThreadPlacement) -> Engine:
+    if settings.engine_url is not None:
+        raise StartupError("Setting engine_url: is for the engine postgres; add --engine postgres, or leave it out.")
+    return EmbeddedEngine.open(
         settings.data,
         memory_bytes=default_budget() if settings.memory_bytes is None else settings.memory_bytes or None,
         ballast_bytes=settings.ballast_bytes,
         quota=Quota(settings.max_collections, settings.max_tenant_collections),
         placement=placement,
     )
-    closing.add("storage engine", engine.close)
-    return engine
+
+
+def _postgres(settings: Settings) -> Engine:
+    if settings.engine_url is None:
+        raise StartupError("The engine postgres needs --engine-url postgresql://USER@HOST/DATABASE.")
+    try:
+        from vectrograph.engines.postgres import PostgresEngine
+    except ImportError as error:
+        raise StartupError(
+            f"The engine postgres needs packages that are not installed: pip install 'vectrograph[postgres]' ({error})."
+        ) from error
+    # The directory holds the signing key, and the accounts unless control_url says otherwise.
+    prepare_data_directory(settings.data)
+    writes = max(1, settings.engine_connections // 3)
+    return PostgresEngine.open(
+        settings.engine_url,
+        quota=Quota(settings.max_collections, settings.max_tenant_collections),
+        read_connections=settings.engine_connections - writes,
+        write_connections=writes,
+    )
 
 
 def _open_store(settings: Settings, closing: Closing, control_template: Path | None) -> ControlStore:

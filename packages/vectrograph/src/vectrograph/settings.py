@@ -29,6 +29,13 @@ _QUOTAS = Quotas()
 _LIVE = LiveLimits()
 
 
+class EngineKind(StrEnum):
+    """embedded: in the data directory. postgres: in a PostgreSQL database that many servers share."""
+
+    EMBEDDED = "embedded"
+    POSTGRES = "postgres"
+
+
 class LogFormat(StrEnum):
     """auto: human on a terminal, JSON otherwise."""
 
@@ -55,6 +62,21 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True)
 
     data: Path = Field(default=Path("vectrograph-data"), description="Data directory; created if it does not exist.")
+    engine: EngineKind = Field(
+        default=EngineKind.EMBEDDED,
+        description="Storage of points: embedded (in `data`) or postgres (in PostgreSQL with pgvector).",
+    )
+    engine_url: str | None = Field(
+        default=None,
+        description="Connection string of PostgreSQL, such as `postgresql://user@host/database`; several hosts are "
+        "separated by commas. Beyond loopback it must say `sslmode=verify-full`.",
+    )
+    engine_connections: int = Field(
+        default=24,
+        ge=2,
+        le=1_000,
+        description="Maximum number of connections to PostgreSQL; a third of them is for writes.",
+    )
     host: str = Field(
         default="127.0.0.1",
         description="Address to listen on. Only loopback is allowed while a documented password is in force.",

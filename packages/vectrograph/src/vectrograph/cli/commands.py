@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final
 import structlog
 import typer
 
-from vectrograph.cli import accounts, data
+from vectrograph.cli import accounts, data, postgres
 from vectrograph.domain.collections import Quantisation
 from vectrograph.domain.errors import DomainError, StartupError
-from vectrograph.settings import LogFormat, LogLevel, Settings
+from vectrograph.settings import EngineKind, LogFormat, LogLevel, Settings
 from vectrograph.version import VERSION
 
 # Descriptors: more than any server of this kind needs. Where the hard limit is a billion, tables of that size hurt.
@@ -58,6 +58,7 @@ app.add_typer(accounts.accounts, name="accounts")
 app.command("verify")(data.verify)
 app.command("repair")(data.repair)
 app.command("recall")(data.recall)
+app.add_typer(postgres.postgres, name="postgres")
 
 
 def _option(name: str) -> Any:
@@ -69,6 +70,9 @@ def _option(name: str) -> Any:
 def serve(
     config: Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")] = None,
     data: Annotated[Path | None, _option("data")] = None,
+    engine: Annotated[EngineKind | None, _option("engine")] = None,
+    engine_url: Annotated[str | None, _option("engine_url")] = None,
+    engine_connections: Annotated[int | None, _option("engine_connections")] = None,
     host: Annotated[str | None, _option("host")] = None,
     http_port: Annotated[int | None, _option("http_port")] = None,
     vectron_http_port: Annotated[int | None, _option("vectron_http_port")] = None,
@@ -157,6 +161,7 @@ def _serve(settings: Settings) -> None:
             "serving",
             version=VERSION,
             data=str(settings.data),
+            engine=settings.engine.value,
             http=addresses.http,
             vectron_http=addresses.vectron_http,
             grpc=addresses.grpc,

@@ -37,7 +37,7 @@ from vectrograph.domain.filters.evaluation import (
 )
 from vectrograph.domain.points import Delete, DeleteWhere, IdempotencyKey, Put
 from vectrograph.domain.queries import DenseLeg, Order, ScrollRequest, SearchRequest
-from vectrograph.engines.embedded import EmbeddedEngine, Quota
+from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.engines.embedded.collection import content
 from vectrograph.engines.embedded.columns import store as store_module
 from vectrograph.engines.embedded.columns.column import OBJECT_BYTES
@@ -49,6 +49,7 @@ from vectrograph.engines.embedded.rows.memory_budget import available_memory
 from vectrograph.engines.embedded.truth.batch import Batch
 from vectrograph.engines.embedded.truth.reply_limits import ReplyLimits
 from vectrograph.engines.embedded.truth.store import Store
+from vectrograph.engines.quotas import Quota
 
 pytestmark = pytest.mark.slow
 

@@ -1,6 +1,5 @@
 """The embedded engine: SQLite for truth, exact search in memory, one directory per database."""
 
-from vectrograph.engines.quotas import Quota
 from vectrograph.engines.embedded.engine import EmbeddedEngine
 
-__all__ = ["EmbeddedEngine", "Quota"]
+__all__ = ["EmbeddedEngine"]
