@@ -1,14 +1,24 @@
 """FINDINGS B7: a viewer fills no disk: a real server refuses feedback beyond its quota, and everyone else goes on."""
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx2
+import numpy as np
+import pytest
 
 from tests.e2e.processes import serve
+from vectrograph import running
+from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
+from vectrograph.domain.errors import PositionExpired
+from vectrograph.domain.points import NOW, Put
+from vectrograph.engines.contract.retention import held_from
+from vectrograph.engines.embedded import EmbeddedEngine
 from vectrograph.rpc._pb import vectron_pb as pb
+from vectron_client import Point
 
 QUOTAS = {"max_feedback_bytes": 300_000, "max_api_keys": 3, "max_sessions": 4, "max_accounts": 6}
 SUBMIT = "/vectron.v1.VectronService/SubmitFeedback"
@@ -49,6 +59,34 @@ def test_what_callers_can_make_the_server_store_is_bounded_while_others_are_answ
         size = sum(file.stat().st_size for file in tmp_path.glob("control.sqlite*"))
         assert size < 4 * QUOTAS["max_feedback_bytes"] + 2_000_000
         assert server.terminate() == 0
+
+
+def test_the_log_of_changes_keeps_so_many_and_tells_readers_that_come_too_late() -> None:
+    with running(max_log_changes=5) as server, server.vectron() as client:
+        client.create_collection("docs", 2)
+        engine, docs = server.server.engine, CollectionRef("default", "docs")
+        start = engine.changes(docs, NOW).position
+        client.upsert("docs", [Point(f"{n}", [n, n]) for n in range(20)])
+        assert held_from(engine, docs, 16) == [16, 17, 18, 19, 20]
+        with pytest.raises(PositionExpired) as told:
+            engine.changes(docs, start)
+        assert len(engine.changes(docs, told.value.details["oldest"]).changes) == 5
+        assert client.count("docs") == 20
+
+
+def test_changes_older_than_the_setting_leave_the_log_of_a_collection_that_nobody_uses(tmp_path: Path) -> None:
+    now, days = time.time_ns() // 1000, 24 * 3600 * 1_000_000
+    written = [(name, now - age * days) for name, age in (("a", 90), ("b", 31), ("c", 29), ("d", 1))]
+    docs = CollectionRef("default", "docs")
+    at = iter([now, *(when for _, when in written)])
+    engine = EmbeddedEngine.open(tmp_path, clock=lambda: next(at), ballast_bytes=0)
+    engine.create(CollectionSpec.dense(docs, 2, Distance.EUCLIDEAN))
+    for name, _ in written:
+        engine.write(docs, [Put(id=name, vector=np.ones(2, np.float32))])
+    engine.close()
+    with running(tmp_path) as server:
+        assert held_from(server.server.engine, docs, 3) == [3, 4]
+        assert [change.id for change in server.server.engine.changes(docs).changes] == ["c", "d"]
 
 
 def feed(client: httpx2.Client, grpc_address: str, viewer: dict[str, str]) -> None:

@@ -23,6 +23,7 @@ from vectrograph.control.seeding import default_password_in_force, seed_developm
 from vectrograph.control.store import ControlStore, sqlite_url
 from vectrograph.domain.collections import DEFAULT_TENANT
 from vectrograph.domain.errors import OutOfSpace, StartupError, StorageReadOnly
+from vectrograph.domain.log_retention import LogRetention
 from vectrograph.domain.threads import ThreadPlacement
 from vectrograph.embedding.wordllama import WordllamaEmbedder
 from vectrograph.engines.base import Engine
@@ -231,6 +232,7 @@ def _embedded(settings: Settings, placement: ThreadPlacement) -> Engine:
         memory_bytes=default_budget() if settings.memory_bytes is None else settings.memory_bytes or None,
         ballast_bytes=settings.ballast_bytes,
         quota=Quota(settings.max_collections, settings.max_tenant_collections),
+        retention=LogRetention.of_days(settings.max_log_changes, settings.max_log_days),
         placement=placement,
     )
 

@@ -19,6 +19,7 @@ from vectrograph.domain.addresses import Network
 from vectrograph.domain.collections import Quantisation
 from vectrograph.domain.errors import StartupError
 from vectrograph.domain.limits import Limits
+from vectrograph.domain.log_retention import DEFAULT_LOG_CHANGES, DEFAULT_LOG_DAYS
 from vectrograph.domain.quotas import Quotas
 from vectrograph.services.live.live import LiveLimits
 
@@ -238,6 +239,17 @@ class Settings(BaseSettings):
         default=_DEFAULTS.max_tenant_collections,
         ge=1,
         description="Maximum number of collections of one tenant, not counting `tokens`.",
+    )
+    max_log_changes: int = Field(
+        default=DEFAULT_LOG_CHANGES,
+        ge=0,
+        description="Maximum number of changes in the log of one collection; the oldest are deleted. A reader that "
+        "comes back later than that is told (410) and reads the points anew. About 40 bytes of disk each; 0: no limit.",
+    )
+    max_log_days: int = Field(
+        default=DEFAULT_LOG_DAYS,
+        ge=0,
+        description="Days that a change is kept in the log of its collection; the newest one stays. 0: no limit.",
     )
     max_text_bytes: int = Field(
         default=_DEFAULTS.max_text_bytes, ge=1, description="Maximum length of a text, in bytes of UTF-8."

@@ -29,6 +29,8 @@ STEPS: Final = {
     "after saving": ("rows.derived_files", "DerivedFiles", "save", "after"),
     "while copying": ("rows.compaction", "Compaction", "_copy", "after"),
     "while adopting": ("rows.view", "ViewBuilder", "adopt", "before"),
+    "before trimming": ("truth.store", "Store", "trim_log", "before"),
+    "after trimming": ("truth.store", "Store", "trim_log", "after"),
     "while closing": ("truth.store", "Store", "close", "before"),
 }
 """Named places inside the engine: module, class, method, and which side of it."""
@@ -61,7 +63,7 @@ CALLS: Final = (
 )
 """Named calls: before each of them, or after."""
 
-STAGES: Final = ("build", "extend", "publish", "compact", "save")
+STAGES: Final = ("build", "extend", "publish", "compact", "save", "trim")
 """Stages of background work, as the engine names them."""
 
 POINTS: Final = (
@@ -69,7 +71,7 @@ POINTS: Final = (
     *(f"stage {stage}" for stage in STAGES),
     *(f"{side} {call}" for call in CALLS for side in ("before", "after")),
 )
-_SOMETIMES: Final = ("graph", "vectors", "stage", "extending", "saving", "copying")
+_SOMETIMES: Final = ("graph", "vectors", "stage", "extending", "saving", "copying", "trimming")
 _OFTEN: Final = ("write of points.sqlite", "sync of points.sqlite", "commit", "publication")
 
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -21,6 +21,8 @@ FILTERS: tuple[Filter | None, ...] = (
     Compare(("even",), Comparison.EQ, True),
     Not(Range(("n",), gte=3)),
 )
+KEPT_CHANGES: Final = 150
+"""Changes that the log of a collection keeps: those of some ten steps."""
 _WHOLE = Include(vector=True, payload=True, text=True)
 
 
@@ -39,8 +41,16 @@ def collection(engine: Engine, ref: CollectionRef) -> dict[str, Any]:
         "created at": info.created_at,
         "counts": [info.count, *(engine.count(ref, condition) for condition in FILTERS)],
         "points": [_whole(point) for point in _points(engine, ref)],
-        "log": [(change.seq, change.kind, change.id, change.at) for change in engine.changes(ref, limit=10**6).changes],
+        "log": _log(engine, ref, info.seq),
     }
+
+
+def _log(engine: Engine, ref: CollectionRef, last: int) -> list[object]:
+    """Return the changes that are kept in any case; before them there may be others, without a gap."""
+    changes = engine.changes(ref, limit=10**6).changes
+    if [change.seq for change in changes] != list(range(last - len(changes) + 1, last + 1)):
+        return ["a log with gaps", *changes]
+    return [(change.seq, change.kind, change.id, change.at) for change in changes[-KEPT_CHANGES:]]
 
 
 def _points(engine: Engine, ref: CollectionRef) -> list[Point]:

@@ -22,6 +22,18 @@ def test_processes_die(tmp_path: Path) -> None:
     assert tally.steps > 0
 
 
+def test_processes_die_while_a_log_is_shortened(tmp_path: Path) -> None:
+    """Neither a change that is kept is missing then, nor is one there behind a gap."""
+    places = ("stage trim", "before trimming", "after trimming")
+    database = Database(tmp_path / "data", Story(5), random.Random(5))
+    database._chance = _Never(5)
+    tally = Tally()
+    for place in places:
+        with mock.patch.object(kills, "POINTS", (place,)):
+            database.die(tally)
+    assert tally.deaths == dict.fromkeys(places, 1)
+
+
 def test_a_lost_write_is_noticed(tmp_path: Path) -> None:
     """Comparison of what the parent finds with what the child acknowledged: one write fewer, and it fails."""
     database = Database(tmp_path / "data", Story(3), random.Random(3))

@@ -116,6 +116,8 @@ def serve(
     max_dimension: Annotated[int | None, _option("max_dimension")] = None,
     max_collections: Annotated[int | None, _option("max_collections")] = None,
     max_tenant_collections: Annotated[int | None, _option("max_tenant_collections")] = None,
+    max_log_changes: Annotated[int | None, _option("max_log_changes")] = None,
+    max_log_days: Annotated[int | None, _option("max_log_days")] = None,
     max_text_bytes: Annotated[int | None, _option("max_text_bytes")] = None,
     max_payload_bytes: Annotated[int | None, _option("max_payload_bytes")] = None,
     max_accounts: Annotated[int | None, _option("max_accounts")] = None,

@@ -224,10 +224,10 @@ class QuotaExceeded(Conflict):
 
 
 class PositionExpired(DomainError):
-    """The log of changes no longer holds all that came after a position.
+    """The log of changes does not hold all that came after a position, or ends before it.
 
-    `details["oldest"]` is the oldest position that can be read: it yields every change that is still held. What was
-    removed before it is missing, so read the points anew.
+    `details["oldest"]` is the oldest position that can be read: it yields every change that is held. Others may be
+    missing before it, so read the points anew.
     """
 
     code = "POSITION_EXPIRED"
@@ -240,8 +240,8 @@ class PositionExpired(DomainError):
         {'oldest': 'AAA'}
         """
         return cls(
-            "The log of changes no longer reaches back to this position; read the points anew, and go on from the "
-            "oldest position in the details.",
+            "The log of changes does not go on from this position: changes after it were removed, or an older copy of "
+            "the data was put in place. Read the points anew, and go on from the oldest position in the details.",
             details={"oldest": oldest},
         )
 

@@ -165,7 +165,8 @@ class Engine(Protocol):
         Raises:
             CollectionNotFound, CollectionQuarantined.
             InvalidArgument: the position is not of this collection.
-            PositionExpired: changes after the position were removed from the log.
+            PositionExpired: changes after the position were removed from the log, or an older copy of the data, which
+            ends before it, was put in place.
         """
         ...
 

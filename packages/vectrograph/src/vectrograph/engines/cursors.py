@@ -20,8 +20,42 @@ def scroll_scope(collection: str, request: ScrollRequest) -> str:
     return json.dumps([collection, request.order.key, request.order.descending, condition], sort_keys=True)
 
 
-def log_scope(collection: str) -> str:
-    """Return the scope of a position in the log of changes: the collection's own id."""
+def seal_position(collection: str, seq: int) -> str:
+    """Return the position in the log of changes after a seq.
+
+    >>> unseal_position("a", seal_position("a", 17))
+    17
+    """
+    return seal(_log_scope(collection), seq)
+
+
+def unseal_position(collection: str, text: str) -> int:
+    """Return the seq in a position of the log of changes.
+
+    Args:
+        collection: its own id, which no other collection has, also not one of the same name.
+        text: the position.
+
+    Raises:
+        InvalidArgument: it is the position of another collection, or none.
+    """
+    try:
+        seq = unseal(_log_scope(collection), text, "since")
+    except InvalidArgument as error:
+        raise _foreign_position() from error
+    if type(seq) is not int or seq < 0:
+        raise _foreign_position()
+    return seq
+
+
+def _foreign_position() -> InvalidArgument:
+    return InvalidArgument.of(
+        "since",
+        "is no position of this collection, or belongs to one of this name that was dropped; begin without a position",
+    )
+
+
+def _log_scope(collection: str) -> str:
     return json.dumps([collection, "changes"])
 
 

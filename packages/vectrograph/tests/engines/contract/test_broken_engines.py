@@ -12,17 +12,27 @@ pytestmark = pytest.mark.slow
 
 MODULE = """
 import pytest
-from vectrograph.engines.contract import EngineContract
+from vectrograph.engines.contract import EngineContract, LogRetentionContract
 from vectrograph.engines.contract.broken import BROKEN, unbroken
 from vectrograph.engines.reference import ReferenceEngine
+
+
+def broken(engine):
+    return {expression}
 
 
 class TestIt(EngineContract):
     @pytest.fixture
     def engine(self):
-        engine = {expression}
+        engine = broken(ReferenceEngine())
         yield engine
         engine.close()
+
+
+class TestItsRetention(LogRetentionContract):
+    @pytest.fixture
+    def retaining(self):
+        return lambda retention, clock: broken(ReferenceEngine(clock, retention))
 """
 
 
@@ -69,13 +79,13 @@ def run_suite(directory: Path, name: str, expression: str) -> Failures:
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_engine_fails(tmp_path: Path, name: str) -> None:
-    heard = run_suite(tmp_path, name, f"BROKEN[{name!r}](ReferenceEngine())")
+    heard = run_suite(tmp_path, name, f"BROKEN[{name!r}](engine)")
     assert heard.failed
     assert heard.failed[0].endswith("(call)")
 
 
 def test_the_wrapper_alone_fails_nothing(tmp_path: Path) -> None:
     """Or the others would prove nothing."""
-    heard = run_suite(tmp_path, "unbroken", "unbroken()")
+    heard = run_suite(tmp_path, "unbroken", "unbroken(engine)")
     assert heard.failed == []
     assert heard.passed > 200

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from vectrograph.domain.log_retention import LogRetention
 from vectrograph.engines.base import Engine
-from vectrograph.engines.contract import DurabilityContract, EngineContract, engine_machine
+from vectrograph.engines.contract import DurabilityContract, EngineContract, LogRetentionContract, engine_machine
+from vectrograph.engines.contract.retention import Retaining
 from vectrograph.engines.embedded import EmbeddedEngine
+from vectrograph.engines.embedded.upkeep.background import Rhythm
 
 
 class TestEmbeddedEngine(EngineContract, DurabilityContract):
@@ -36,6 +39,24 @@ class TestEmbeddedEngine(EngineContract, DurabilityContract):
 
         yield again
         for engine in opened:
+            engine.close()
+
+
+class TestRetention(LogRetentionContract):
+    """A log that is bounded; it is shortened in the background, quickly here."""
+
+    @pytest.fixture
+    def retaining(self, scratch: Path) -> Iterator[Retaining]:
+        """Provide one in its own directory."""
+        engines: list[EmbeddedEngine] = []
+
+        def open_engine(retention: LogRetention, clock: Callable[[], int]) -> Engine:
+            rhythm = Rhythm(trim_seconds=0.0, ageing_seconds=0.01)
+            engines.append(EmbeddedEngine.open(scratch / "data", retention=retention, clock=clock, rhythm=rhythm))
+            return engines[-1]
+
+        yield open_engine
+        for engine in engines:
             engine.close()
 
 

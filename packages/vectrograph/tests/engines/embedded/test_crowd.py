@@ -14,6 +14,7 @@ from torture.story import Clock
 from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance
 from vectrograph.domain.errors import CollectionNotFound
 from vectrograph.domain.filters.evaluation import Compare, Comparison
+from vectrograph.domain.log_retention import UNLIMITED_LOG
 from vectrograph.domain.points import Delete, DeleteWhere, Op, Patch, Put
 from vectrograph.domain.queries import DenseLeg, Order, ScrollRequest, SearchRequest
 from vectrograph.engines.base import Engine
@@ -105,7 +106,7 @@ def test_thirty_two_threads(scratch: Path) -> None:
             failures.append(error)
 
     with hastened():
-        engine = open_hastily(scratch / "data", Clock())
+        engine = open_hastily(scratch / "data", Clock(), retention=UNLIMITED_LOG)
         engine.create(CollectionSpec.dense(SHARED, DIMENSION, Distance.EUCLIDEAN))
         members = [Member(engine, number) for number in range(THREADS)]
         threads = [threading.Thread(target=guarded, args=(member,)) for member in members]

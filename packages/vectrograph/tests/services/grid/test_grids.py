@@ -5,6 +5,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,9 @@ from vectrograph.domain.errors import (
     TooLarge,
 )
 from vectrograph.domain.grid import EXPLORER_SCALES, LEVELS, PlacementChange
+from vectrograph.domain.log_retention import LogRetention
 from vectrograph.domain.points import ChangePage, LogEnd, Put
+from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.engines.wrapper import Wrapper
 from vectrograph.services.call import Call
 from vectrograph.services.grid import grids as grids_module
@@ -567,6 +570,28 @@ def test_a_log_that_no_longer_reaches_back_reads_the_grid_anew(house: House, gri
     for loaded in grids.cache._grids.values():
         loaded.position = "not a position"
     assert [each.distance for each in grids.range(call, 1, Ball(point=(5, 5, 5))).results] == [0.0]
+
+
+def test_a_grid_that_fell_behind_a_bounded_log_reads_its_tokens_anew(tmp_path: Path, control_url: str) -> None:
+    engine = ReferenceEngine(retention=LogRetention(max_changes=3))
+    house = build(tmp_path, HandClock(), engine, control=control_url)
+    call, tokens = house.login(), house.services.tokens
+    for text in ("one", "two", "three"):
+        tokens.create(call, text)
+    house.services.grids.create(call)
+    house.services.grids.add_many(call, 1, [1, 2, 3])
+    grids = house.services.grids
+    assert grids.get(call, 1)[1] == 3
+    tokens.update(call, 1, placement=PlacementChange(coordinates={"L1Physical": [5, 5, 5]}))
+    tokens.delete(call, 2)
+    for number in range(5):
+        tokens.update(call, 3, placement=PlacementChange(coordinates={"L1Physical": [number, 0, 0]}))
+    assert [change.id for change in engine.changes(CollectionRef("default", "tokens")).changes] == ["3", "3", "3"]
+    assert [each.token_id for each in grids.range(call, 1, Ball(point=(5, 5, 5), radius=0.1)).results] == [1]
+    assert [each.token_id for each in grids.range(call, 1, Ball(point=(4, 0, 0), radius=0.1)).results] == [3]
+    assert grids.get(call, 1)[1] == 2
+    house.services.close()
+    house.store.close()
 
 
 def test_tokens_that_a_vectron_client_stores_move_in_the_grid(house: House, grids: Grids, call: Call) -> None:

@@ -31,6 +31,7 @@ pytest.register_assert_rewrite(
             "log",
             "machine",
             "preconditions",
+            "retention",
             "scrolling",
             "searching",
             "subject",
@@ -47,6 +48,7 @@ from vectrograph.engines.contract.lifecycle import LifecycleContract  # noqa: E4
 from vectrograph.engines.contract.log import ChangeLogContract, IdempotencyContract  # noqa: E402
 from vectrograph.engines.contract.machine import engine_machine  # noqa: E402
 from vectrograph.engines.contract.preconditions import PreconditionContract  # noqa: E402
+from vectrograph.engines.contract.retention import LogRetentionContract  # noqa: E402
 from vectrograph.engines.contract.scrolling import ScrollContract  # noqa: E402
 from vectrograph.engines.contract.searching import SearchContract  # noqa: E402
 from vectrograph.engines.contract.writing import SerialContract, WriteContract  # noqa: E402
@@ -60,6 +62,7 @@ __all__ = [
     "FilterContract",
     "IdempotencyContract",
     "LifecycleContract",
+    "LogRetentionContract",
     "PreconditionContract",
     "ScrollContract",
     "SearchContract",
@@ -82,4 +85,7 @@ class EngineContract(
     SerialContract,
     WriteContract,
 ):
-    """Everything that can be asked of an engine that is not reopened; `DurabilityContract` asks the rest."""
+    """Everything that can be asked of one open engine.
+
+    `DurabilityContract` asks the rest of engines that are reopened, `LogRetentionContract` of those with a bounded log.
+    """

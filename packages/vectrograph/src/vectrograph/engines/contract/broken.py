@@ -1,6 +1,6 @@
 """Engines that are wrong in one way each, so that the suite can be shown to notice.
 
-Each is the reference engine behind a wrapper that makes one mistake of those that real engines make.
+Each is a good engine behind a wrapper that makes one mistake of those that real engines make.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from vectrograph.domain.collections import CollectionRef, Distance
-from vectrograph.domain.errors import DomainError
+from vectrograph.domain.errors import DomainError, PositionExpired
 from vectrograph.domain.filters.evaluation import Filter, matches
 from vectrograph.domain.points import (
     KEEP,
@@ -30,7 +30,6 @@ from vectrograph.domain.points import (
 )
 from vectrograph.domain.queries import Hit, Include, ScrollPage, ScrollRequest, SearchRequest, SearchResult
 from vectrograph.engines.base import Engine, Points, Results
-from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.engines.wrapper import Wrapper
 
 
@@ -344,6 +343,49 @@ class NowHasChanges(Wrapper):
         return page
 
 
+class ForgetsSilently(Wrapper):
+    """A reader that comes too late goes on at the oldest change, without a word about the gap."""
+
+    def changes(self, ref: CollectionRef, since: str | LogEnd | None = None, *, limit: int = 1000) -> ChangePage:
+        """Do as `Engine.changes`, from the oldest position where the one that was given is too old."""
+        try:
+            return self.inner.changes(ref, since, limit=limit)
+        except PositionExpired as expired:
+            return self.inner.changes(ref, expired.details["oldest"], limit=limit)
+
+
+class OldestIsTheEnd(Wrapper):
+    """The oldest position that is named has nothing behind it."""
+
+    def changes(self, ref: CollectionRef, since: str | LogEnd | None = None, *, limit: int = 1000) -> ChangePage:
+        """Do as `Engine.changes`; who comes too late is sent to the end."""
+        try:
+            return self.inner.changes(ref, since, limit=limit)
+        except PositionExpired as expired:
+            raise PositionExpired.of(self.inner.changes(ref, NOW).position) from expired
+
+
+class PositionsOutliveTheirCollection(Wrapper):
+    """A position of a collection that was dropped is one of the collection that has its name now."""
+
+    def __init__(self, inner: Engine) -> None:
+        super().__init__(inner)
+        self._dropped: set[tuple[CollectionRef, str]] = set()
+        self._known: set[tuple[CollectionRef, str]] = set()
+
+    def drop(self, ref: CollectionRef) -> None:
+        """Do as `Engine.drop`; its positions are remembered."""
+        self.inner.drop(ref)
+        self._dropped |= {each for each in self._known if each[0] == ref}
+
+    def changes(self, ref: CollectionRef, since: str | LogEnd | None = None, *, limit: int = 1000) -> ChangePage:
+        """Do as `Engine.changes`, from the beginning for a position of before."""
+        old = since is not None and (ref, str(since)) in self._dropped
+        page = self.inner.changes(ref, None if old else since, limit=limit)
+        self._known.add((ref, page.position))
+        return page
+
+
 class _OtherKinds(Wrapper):
     """Its log of changes tells one kind for another."""
 
@@ -406,10 +448,12 @@ _BY_PART: Final[Mapping[str, Sequence[Callable[[Engine], Engine]]]] = {
         LogHasGaps,
         NowHasChanges,
         NowIsTheBeginning,
+        PositionsOutliveTheirCollection,
         ReplaysForAnotherBody,
         ReplaysTellAnotherTime,
     ),
     "preconditions": (IgnoresVersions,),
+    "retention": (ForgetsSilently, OldestIsTheEnd),
     "scrolling": (PagesWithoutBounds, ScrollSkipsOne),
     "searching": (
         ExcludesTheBound,
@@ -444,6 +488,6 @@ LIKELY: Final[Mapping[str, str]] = {
 """The module or test of the suite that should notice first, by the name of the broken engine: to ask it first."""
 
 
-def unbroken() -> Engine:
-    """Return the engine that all of them wrap, in a wrapper that changes nothing: it must pass."""
-    return Wrapper(ReferenceEngine())
+def unbroken(engine: Engine) -> Engine:
+    """Return an engine in a wrapper that changes nothing: it must pass."""
+    return Wrapper(engine)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from vectrograph.domain.collections import CollectionRef, CollectionSpec, Distance, IdKind
-from vectrograph.domain.errors import IdempotencyConflict
+from vectrograph.domain.errors import IdempotencyConflict, InvalidArgument
 from vectrograph.domain.points import Delete, IdempotencyKey, Patch, Put
 from vectrograph.domain.queries import ScrollRequest
 from vectrograph.engines.base import Engine
@@ -97,6 +97,21 @@ class DurabilityContract(Subject):
         assert again.list(TENANT) == []
         again.create(CollectionSpec.dense(docs, 3, Distance.COSINE))
         assert again.count(docs) == 0
+
+    def test_positions_of_a_dropped_collection_stay_refused(
+        self, engine: Engine, docs: CollectionRef, reopen: Callable[[Engine], Engine]
+    ) -> None:
+        """Also when its name is in use again, before and after."""
+        put_many(engine, docs, [(name, (0, 0)) for name in "abc"])
+        position = engine.changes(docs, limit=1).position
+        engine.drop(docs)
+        again = reopen(engine)
+        make(again, "docs")
+        put_many(again, docs, [(name, (0, 0)) for name in "abc"])
+        with pytest.raises(InvalidArgument, match=r"since.*dropped"):
+            again.changes(docs, position)
+        with pytest.raises(InvalidArgument, match=r"since.*dropped"):
+            reopen(again).changes(docs, position)
 
     def test_idempotency_is_remembered(
         self, engine: Engine, docs: CollectionRef, reopen: Callable[[Engine], Engine]

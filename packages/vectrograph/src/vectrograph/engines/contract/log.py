@@ -142,6 +142,20 @@ class ChangeLogContract(Subject):
         with pytest.raises(InvalidArgument, match="limit"):
             engine.changes(docs, limit=0)
 
+    def test_positions_end_with_their_collection(self, engine: Engine, docs: CollectionRef) -> None:
+        """One of a collection that was dropped is none of the collection that has its name now."""
+        positions = [engine.changes(docs, NOW).position]
+        for name in "abc":
+            put(engine, docs, name)
+            positions.append(engine.changes(docs, NOW).position)
+        engine.drop(docs)
+        make(engine, "docs")
+        for changes_before in range(5):
+            for position in positions:
+                with pytest.raises(InvalidArgument, match=r"since.*dropped"):
+                    engine.changes(docs, position)
+            put(engine, docs, f"new {changes_before}")
+
 
 class IdempotencyContract(Subject):
     """The same write sent twice happens once."""

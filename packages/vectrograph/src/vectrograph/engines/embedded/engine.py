@@ -23,6 +23,7 @@ from vectrograph.domain.collections import CollectionInfo, CollectionRef, Collec
 from vectrograph.domain.errors import InvalidArgument, StartupError, StorageReadOnly, Unavailable
 from vectrograph.domain.filters.evaluation import NODES, Filter
 from vectrograph.domain.grid import PLACEMENT_BYTES
+from vectrograph.domain.log_retention import UNLIMITED_LOG, LogRetention
 from vectrograph.domain.points import (
     ChangePage,
     Delete,
@@ -130,6 +131,7 @@ class EmbeddedEngine:
         memory_bytes: int | None = None,
         ballast_bytes: int = BALLAST_BYTES,
         quota: Quota = UNLIMITED,
+        retention: LogRetention = UNLIMITED_LOG,
         rhythm: Rhythm = USUAL,
         tune: Tune = tune,
         choose: Choice = cheapest_route,
@@ -178,6 +180,8 @@ class EmbeddedEngine:
                     rhythm=rhythm,
                     budget=Budget(memory_bytes),
                     tune=tune,
+                    retention=retention,
+                    clock=clock,
                     reached=reached,
                     placement=placement,
                 )

@@ -1,17 +1,18 @@
 """One collection of the reference engine: a dictionary of points and a list of changes."""
 
 import copy
+import itertools
 import sys
 import time
 from dataclasses import replace
-from itertools import islice
 
 from vectrograph.domain.answer_bytes import AnswerBytes
 from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.collections import CollectionInfo, CollectionSpec, CollectionState, IdKind
 from vectrograph.domain.distances import scores
-from vectrograph.domain.errors import IdempotencyConflict
+from vectrograph.domain.errors import IdempotencyConflict, PositionExpired
 from vectrograph.domain.filters.evaluation import Filter, matches
+from vectrograph.domain.log_retention import LogRetention
 from vectrograph.domain.payloads import encode_payload
 from vectrograph.domain.points import (
     NOW,
@@ -35,7 +36,13 @@ from vectrograph.domain.queries import (
     SearchResult,
 )
 from vectrograph.domain.write_validation import ValidatedWrites
-from vectrograph.engines.cursors import log_scope, scroll_scope, seal, unseal
+from vectrograph.engines.cursors import (
+    scroll_scope,
+    seal,
+    seal_position,
+    unseal,
+    unseal_position,
+)
 from vectrograph.engines.reference.draft import Draft
 
 REPLAY_MICROSECONDS = 24 * 3600 * 1_000_000
@@ -49,10 +56,12 @@ class Collection:
         uid: distinguishes this collection from every other that ever had its name.
         spec: what it is.
         now: microseconds since 1970, the time of its creation.
+        retention: of its log.
     """
 
-    def __init__(self, uid: str, spec: CollectionSpec, now: int) -> None:
+    def __init__(self, uid: str, spec: CollectionSpec, now: int, retention: LogRetention) -> None:
         self.spec = spec
+        self._retention = retention
         self._uid = uid
         self._created_at = now
         self._points: dict[str, Point] = {}
@@ -86,6 +95,7 @@ class Collection:
         draft.apply(writes, precondition)
         self._points, self._seq, self._next_serial = draft.points, draft.seq, draft.next_serial
         self._log += draft.changes
+        self._trim_log(now)
         result = WriteResult(seq=self._seq, outcomes=tuple(draft.outcomes), at=now)
         if key is not None:
             self._replies[key.principal, key.operation, key.key] = (key.body_hash, result, now)
@@ -179,14 +189,23 @@ class Collection:
         """Return how many points match."""
         return len(self._matching(condition))
 
-    def changes(self, since: str | LogEnd | None, limit: int) -> ChangePage:
-        """Return the log after a position; a seq is its entry's place in the list."""
-        scope = log_scope(self._uid)
+    def changes(self, since: str | LogEnd | None, limit: int, now: int) -> ChangePage:
+        """Return the log after a position; seqs have no gaps."""
         if since is NOW:
-            return ChangePage(changes=(), position=seal(scope, self._seq))
-        start = 0 if since is None else int(unseal(scope, since, "since"))
-        page = tuple(islice(self._log, start, start + limit))
-        return ChangePage(changes=page, position=seal(scope, page[-1].seq if page else start))
+            return ChangePage(changes=(), position=seal_position(self._uid, self._seq))
+        self._trim_log(now)
+        oldest = self._log[0].seq - 1 if self._log else 0
+        start = oldest if since is None else unseal_position(self._uid, since)
+        if not oldest <= start <= self._seq:
+            raise PositionExpired.of(seal_position(self._uid, oldest))
+        page = tuple(self._log[start - oldest : start - oldest + limit])
+        return ChangePage(changes=page, position=seal_position(self._uid, page[-1].seq if page else start))
+
+    def _trim_log(self, now: int) -> None:
+        """Remove what the retention lets go; the newest change stays."""
+        first, expired = self._retention.first_kept(self._seq), self._retention.last_expired(now)
+        goes = itertools.takewhile(lambda change: change.seq < first or change.at <= expired, self._log[:-1])
+        del self._log[: sum(1 for _ in goes)]
 
     def _matching(self, condition: Filter | None) -> list[Point]:
         return [p for p in self._points.values() if condition is None or matches(condition, p.payload or {})]

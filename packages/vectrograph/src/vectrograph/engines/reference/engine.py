@@ -12,6 +12,7 @@ from vectrograph.domain.collections import CollectionInfo, CollectionOutline, Co
 from vectrograph.domain.errors import AlreadyExists, CollectionNotFound, DeadlineExceeded, InvalidArgument, Unavailable
 from vectrograph.domain.filters.evaluation import NODES, Filter
 from vectrograph.domain.grid import PLACEMENT_BYTES
+from vectrograph.domain.log_retention import UNLIMITED_LOG, LogRetention
 from vectrograph.domain.points import (
     STORED,
     ChangePage,
@@ -58,14 +59,16 @@ class ReferenceEngine:
 
     Args:
         clock: microseconds since 1970.
+        retention: of the log of changes of each collection.
 
     >>> from vectrograph.engines.base import Engine
     >>> isinstance(ReferenceEngine(), Engine)
     True
     """
 
-    def __init__(self, clock: Callable[[], int] = _now) -> None:
+    def __init__(self, clock: Callable[[], int] = _now, retention: LogRetention = UNLIMITED_LOG) -> None:
         self._clock = clock
+        self._retention = retention
         self._lock = RLock()
         self._collections: dict[CollectionRef, Collection] = {}
         self._closed = False
@@ -85,7 +88,7 @@ class ReferenceEngine:
                     f"A collection {str(spec.ref)!r} exists already; choose another name or drop it first.",
                     details={"collection": str(spec.ref)},
                 )
-            collection = Collection(uuid4().hex, spec, self._clock())
+            collection = Collection(uuid4().hex, spec, self._clock(), self._retention)
             self._collections[spec.ref] = collection
             return collection.info()
 
@@ -171,7 +174,7 @@ class ReferenceEngine:
             collection = self._find(ref)
             if limit < 1:
                 raise InvalidArgument.of("limit", f"is {limit} and must be positive", "out_of_range")
-            return collection.changes(since, limit)
+            return collection.changes(since, limit, self._clock())
 
     def maintain(self, task: MaintenanceTask, ref: CollectionRef | None = None) -> MaintenanceReport:
         """Refuse: nothing can be maintained in memory.

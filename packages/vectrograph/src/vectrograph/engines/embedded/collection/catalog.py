@@ -103,6 +103,9 @@ class Catalog:
         self._checking = _Checking(self)
         if self._collections:
             background.worker.schedule(self._checking, background.rhythm.idle_seconds)
+        self._ageing = _Ageing(self, background.rhythm.ageing_seconds)
+        if background.retention.max_age and not read_only:
+            background.worker.schedule(self._ageing, background.rhythm.ageing_seconds)
 
     @property
     def open_files(self) -> OpenFiles:
@@ -222,6 +225,7 @@ class Catalog:
         Logs that cannot be folded into their files within a few seconds are left to the next open: nothing is lost.
         """
         self._background.worker.cancel(self._checking)
+        self._background.worker.cancel(self._ageing)
         with self._lock:
             late = time.monotonic() + _FOLD_SECONDS
             for collection in self.all():
@@ -318,9 +322,29 @@ class _Checking:
             return None
         try:
             collection.check()
+            collection.look_at_log()
         except Overloaded as error:
             _log.warning("collection %s was not checked for damage: %s", collection.spec.ref, error)
         return 0.0
+
+
+class _Ageing:
+    """The job that looks now and then for changes that are too old, also of collections that nobody writes to.
+
+    Args:
+        catalog: whose collections.
+        seconds: between two looks.
+    """
+
+    def __init__(self, catalog: Catalog, seconds: float) -> None:
+        self._catalog = catalog
+        self._seconds = seconds
+
+    def run(self, check_cancelled: Cancellation) -> float | None:
+        """Look at every log; see `Job.run`."""
+        for collection in self._catalog.all():
+            collection.look_at_log()
+        return self._seconds
 
 
 def _open_content(

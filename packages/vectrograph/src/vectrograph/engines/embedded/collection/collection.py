@@ -35,10 +35,11 @@ from vectrograph.engines.embedded.rows.view import View
 from vectrograph.engines.embedded.truth.batch import Reply
 from vectrograph.engines.embedded.truth.connections import PoolClosed, roll_back
 from vectrograph.engines.embedded.truth.point_cache import PointCache
-from vectrograph.engines.embedded.truth.store import Store
+from vectrograph.engines.embedded.truth.store import OldestChange, Store
 from vectrograph.engines.embedded.truth.write_plan import Plan, needs_content
 from vectrograph.engines.embedded.upkeep.background import Background
 from vectrograph.engines.embedded.upkeep.index_upkeep import Upkeep
+from vectrograph.engines.embedded.upkeep.log_trimming import LogTrimming
 from vectrograph.engines.embedded.upkeep.query_sample import QuerySample
 from vectrograph.engines.embedded.upkeep.recall_monitor import RecallMonitor
 
@@ -116,12 +117,14 @@ class Collection:
         self.query_sample = QuerySample(spec.dimension)
         self._recall_monitor = RecallMonitor(self.query_sample, self.writing)
         self.upkeep = Upkeep(spec, files, background, self.writing)
+        self._trimming = LogTrimming(spec, background, self.writing, self.folding)
         if content is not None:
             self._adopt(content)
 
     def _adopt(self, content: Content) -> None:
         content.store.parkable(self._lock)
         self.upkeep.opened(content)
+        self._look_at_log(content.oldest_change, content.last_seq)
 
     @property
     def uid(self) -> str:
@@ -205,7 +208,7 @@ class Collection:
                 self._quarantine(problem)
                 raise quarantined(str(self.spec.ref), problem) from error
             view = content.view
-            self._seen = _Sizes(view.count, view.seq, checked=True)
+            self._seen = _Sizes(view.count, view.seq, content.oldest_change, checked=True)
             if not keep and len(view.labels) <= _SMALL_ROWS:
                 content.release()
                 content.store.abandon()
@@ -255,7 +258,8 @@ class Collection:
             with self._published:
                 self._published.notify_all()
             self.upkeep.written(content.view)
-            if content.store.checkpoint_due:
+            self._trimming.written(content)
+            if content.checkpoint_due:
                 self._background.worker.schedule(self.folding)
             return result
 
@@ -411,6 +415,7 @@ class Collection:
         """
         self._background.worker.cancel(self.folding)
         self._background.worker.cancel(self._recall_monitor)
+        self._background.worker.cancel(self._trimming)
         self.upkeep.stop()
         if keep and self._content is not None:
             self._save_index()
@@ -440,6 +445,18 @@ class Collection:
             # Every write is on disk, in the log; folding that into the file is tried again after the next one.
             _log.warning("checkpoint of collection %s failed and will be tried again: %s", self.spec.ref, error)
 
+    def look_at_log(self) -> None:
+        """Let the background remove from the log of changes what its retention lets go, if there is anything."""
+        content = self._content
+        if content is not None:
+            self._look_at_log(content.oldest_change, content.last_seq)
+        else:
+            self._look_at_log(self._seen.oldest_change, self._seen.seq)
+
+    def _look_at_log(self, oldest: OldestChange | None, last: int) -> None:
+        if not self.files.read_only:
+            self._trimming.look(oldest, last)
+
     def _save_index(self) -> None:
         try:
             self.upkeep.save_if_changed()
@@ -454,6 +471,7 @@ class _Sizes:
 
     count: int = 0
     seq: int = 0
+    oldest_change: OldestChange | None = None
     checked: bool = False
 
 

@@ -16,7 +16,7 @@ from vectrograph.engines.embedded.truth.point_cache import PointCache
 from vectrograph.engines.embedded.truth.records import BARE, Record
 from vectrograph.engines.embedded.truth.reply_limits import ReplyLimits
 from vectrograph.engines.embedded.truth.row_reader import read_by_labels
-from vectrograph.engines.embedded.truth.store import Store
+from vectrograph.engines.embedded.truth.store import OldestChange, Store
 from vectrograph.engines.embedded.truth.write_plan import Counters
 
 
@@ -45,6 +45,8 @@ class Content:
         opened = open_rows(store, files, spec, header.counters)
         self.builder: ViewBuilder = opened.builder
         self.saved_seq = opened.saved_seq
+        self._named: tuple[int, ...] = (opened.saved_seq,)
+        self.oldest_change = store.oldest_change()
         self._pending: _Pending | None = None
         self._reply_limits: ReplyLimits | None = None
         self.columns = ColumnStore()
@@ -71,9 +73,29 @@ class Content:
                 selection = known or self.columns.select(writer, view, condition, check_cancelled)
         return read_by_labels(writer, view.labels[selection.mask].tolist(), BARE, check_cancelled)
 
-    def change(self, seq: int) -> str:
-        """Return what the log of changes says of one change, "" when it says nothing."""
+    @property
+    def last_seq(self) -> int:
+        """Seq of the last change."""
+        return self.counters.seq
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """Return whether SQLite's log has grown enough to be folded into the file; see `Store.checkpoint_due`."""
+        return self.store.checkpoint_due
+
+    def name_change(self, seq: int, saved: int) -> str:
+        """Return what the log of changes says of one change, "" when it says nothing.
+
+        Files that name it are about to be saved, in the place of files that name change `saved`: both stay known.
+        """
+        self._named = (saved, seq)
         return self.store.change(seq)
+
+    def trim_log(self, first_kept: int, last_expired: int, portion: int) -> bool:
+        """Remove the oldest changes from the log; see `Store.trim_log`."""
+        more = self.store.trim_log(first_kept, last_expired, portion, self._named)
+        self.oldest_change = self.store.oldest_change()
+        return more
 
     def with_reply(self, batch: Batch, reply: Reply) -> Batch:
         """Return a batch that also stores an idempotency record, and forgets others where it must make room."""
@@ -133,4 +155,6 @@ class Content:
         if self.builder.view.seq < pending.batch.seq:
             self.builder.advance(pending.batch.seq, pending.batch.gone, pending.added)
         self.counters = pending.counters
+        if self.oldest_change is None and pending.batch.changes:
+            self.oldest_change = OldestChange(pending.batch.changes[0].seq, pending.batch.at)
         self._pending = None

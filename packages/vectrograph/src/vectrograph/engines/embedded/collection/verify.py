@@ -9,7 +9,7 @@ from vectrograph.engines.embedded.collection.collection import Collection
 from vectrograph.engines.embedded.disk.failures import Damaged, DamagedIndex
 from vectrograph.engines.embedded.rows.derived_files import DerivedFiles
 from vectrograph.engines.embedded.truth.records import reply_checksum
-from vectrograph.engines.embedded.truth.row_reader import read_by_labels, read_changes
+from vectrograph.engines.embedded.truth.row_reader import read_by_labels, read_log
 from vectrograph.engines.embedded.truth.schema import require_schema
 
 # Points read together with everything they hold. Chosen: bounds memory.
@@ -41,7 +41,7 @@ def verify(collection: Collection) -> int:
         for start in range(0, len(labels), _POINTS_AT_A_TIME):
             checked += len(read_by_labels(connection, labels[start : start + _POINTS_AT_A_TIME], _EVERYTHING))
         last = 0
-        while page := read_changes(connection, last, _CHANGES_AT_A_TIME):
+        while page := read_log(connection, last, _CHANGES_AT_A_TIME).changes:
             last = page[-1].seq
         if last > view.seq:
             raise Damaged(f"the log knows of change {last}, and the last was {view.seq}")

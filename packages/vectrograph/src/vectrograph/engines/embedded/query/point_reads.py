@@ -10,17 +10,24 @@ import numpy as np
 from vectrograph.domain.answer_bytes import AnswerBytes
 from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.collections import IdKind
+from vectrograph.domain.errors import PositionExpired
 from vectrograph.domain.filters.evaluation import Filter
 from vectrograph.domain.points import NOW, ChangePage, LogEnd, Point
 from vectrograph.domain.queries import Include, Order, ScrollPage, ScrollRequest
-from vectrograph.engines.cursors import log_scope, scroll_scope, seal, unseal
+from vectrograph.engines.cursors import (
+    scroll_scope,
+    seal,
+    seal_position,
+    unseal,
+    unseal_position,
+)
 from vectrograph.engines.embedded.collection.collection import Collection
 from vectrograph.engines.embedded.columns.store import Selection
 from vectrograph.engines.embedded.query.filter_selection import known_selection, selecting
 from vectrograph.engines.embedded.rows.view import View
 from vectrograph.engines.embedded.truth.connections import read_transaction
 from vectrograph.engines.embedded.truth.records import BARE, Record, read_records
-from vectrograph.engines.embedded.truth.row_reader import read_bounded, read_by_ids, read_by_labels, read_changes
+from vectrograph.engines.embedded.truth.row_reader import read_bounded, read_by_ids, read_by_labels, read_log
 
 # Points read in order and then matched at a time. Chosen: each statement is short, so that cancellation is noticed.
 _FILTER_CHUNK: Final = 512
@@ -193,14 +200,19 @@ def changes(collection: Collection, since: str | LogEnd | None, limit: int) -> C
 
     Raises:
         InvalidArgument: the position is not of this collection.
+        PositionExpired: changes after it were removed.
     """
-    scope = log_scope(collection.uid)
+    uid = collection.uid
     if since is NOW:
         # A commit is published before it is acknowledged, so the View is as new as any write that a caller knows of.
-        return ChangePage(changes=(), position=seal(scope, collection.view().seq))
-    start = 0 if since is None else int(unseal(scope, since, "since"))
+        return ChangePage(changes=(), position=seal_position(uid, collection.view().seq))
+    start = 0 if since is None else unseal_position(uid, since)
     with collection.reading() as (connection, _):
-        page = tuple(read_changes(connection, start, limit))
-    if not page:
-        return ChangePage(changes=(), position=seal(scope, start))
-    return ChangePage(changes=page, position=seal(scope, page[-1].seq))
+        log = read_log(connection, start, limit)
+    if since is None:
+        start = log.oldest
+    elif not log.oldest <= start <= log.last:
+        # Behind the end: the data was replaced by an older copy, and what is written next must not be missed.
+        raise PositionExpired.of(seal_position(uid, log.oldest))
+    last = log.changes[-1].seq if log.changes else start
+    return ChangePage(changes=tuple(log.changes), position=seal_position(uid, last))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import apsw
 import numpy as np
@@ -159,23 +159,41 @@ def payloads_between(
         step = max(1, step * 2 if len(row[1]) < _CHUNK_CHARACTERS else step // 2)
 
 
-def read_changes(connection: apsw.Connection, since: int, limit: int) -> list[Change]:
-    """Return entries of the log of changes after a seq, oldest first.
+class LogPage(NamedTuple):
+    """Part of the log of changes, oldest first.
+
+    Attributes:
+        changes: entries of it.
+        oldest: the seq after which every change is held.
+        last: seq of the last change.
+    """
+
+    changes: list[Change]
+    oldest: int
+    last: int
+
+
+def read_log(connection: apsw.Connection, since: int, limit: int) -> LogPage:
+    """Return entries of the log of changes after a seq, and from where to where it goes, all of one state.
 
     Raises:
         Damaged: a checksum does not hold.
     """
     row: Any = connection.execute(
         "SELECT count(*), group_concat(seq || ',' || kind || ',' || at || ',' || length(id) || ',' || checksum),"
-        " CAST(group_concat(id, '') AS BLOB)"
+        " CAST(group_concat(id, '') AS BLOB), (SELECT min(seq) FROM changes WHERE seq > 0), (SELECT seq FROM state)"
         " FROM (SELECT * FROM changes WHERE seq > ? ORDER BY seq LIMIT ?)",
         (since, limit),
     ).fetchall()[0]
-    count, numbers, data = row
+    count, numbers, data, first, last = row
+    if last is None:
+        raise Damaged("the file has no state")
+    # Nothing is held of a log whose every entry was damaged when it was repaired.
+    oldest = last if first is None else first - 1
     if not count:
-        return []
+        return LogPage([], oldest, last)
     try:
-        return list(_changes(json.loads(f"[{numbers or ''}]"), count, data))
+        return LogPage(list(_changes(json.loads(f"[{numbers or ''}]"), count, data)), oldest, last)
     except UNDECODABLE as error:
         raise Damaged(f"the log of changes after {since} cannot be decoded: {error}") from error
 

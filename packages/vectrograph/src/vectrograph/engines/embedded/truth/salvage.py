@@ -41,6 +41,11 @@ REPAIRED: Final = "repaired.sqlite"
 _TOGETHER: Final = 128
 _WHOLE: Final = Include(vector=True, payload=True, text=True)
 _UNREADABLE: Final = (apsw.Error, Damaged, *UNDECODABLE)
+_PUTS: Final = (ChangeKind.CREATED, ChangeKind.UPDATED)
+_ID_SOURCES: Final = (
+    "SELECT label, id FROM points ORDER BY id {}",
+    "SELECT label, id FROM points NOT INDEXED ORDER BY label {}",
+)
 _SOURCES: Final = (
     "SELECT label FROM points INDEXED BY points_created ORDER BY created_seq {}",
     "SELECT label FROM points INDEXED BY points_version ORDER BY version {}",
@@ -160,15 +165,16 @@ def _copy(
     try:
         target.execute(creation_script(spec.ids, FORMAT))
         target.execute("BEGIN")
-        taken = set()
+        taken, read = set[bytes](), set[int]()
         seen = max([0, *log, *_counter(damaged, "seq")])
         highest = max(least_seq, seen)
         for record in _readable(damaged, labels):
+            read.add(record.label)
             if record.id not in taken:
                 taken.add(record.id)
                 _insert(target, record)
                 highest = max(highest, record.version)
-        gone = _lost(labels, log, taken)
+        gone = _lost(damaged, [label for label in labels if label not in read], log, taken)
         for seq, name in enumerate([name for name in gone if name is not None], highest + 1):
             log[seq] = (KINDS.index(ChangeKind.DELETED), name.encode(), now)
             highest = seq
@@ -275,15 +281,47 @@ def _log_rows(log: dict[int, tuple[int, bytes, int]]) -> Iterator[tuple[int, int
         yield seq, kind, name, at, change_checksum(seq, kind, at, name)
 
 
-def _lost(labels: Sequence[int], log: dict[int, tuple[int, bytes, int]], taken: set[bytes]) -> list[str | None]:
-    """Return ids of points that should be there and are not: put last and not deleted since, or named by some index."""
+def _lost(
+    damaged: apsw.Connection, unread: Sequence[int], log: dict[int, tuple[int, bytes, int]], taken: set[bytes]
+) -> list[str | None]:
+    """Return ids of points that should be there and are not: put last and not deleted since, or named by some index.
+
+    The log no longer tells of points that have not changed for long: these are named by their rows or the index of ids.
+    """
     state: dict[bytes, bool] = {}
+    put: set[bytes] = set()
     for kind, name, _ in log.values():
         state[name] = KINDS[kind] is not ChangeKind.DELETED
-    lost = [name.decode(errors="replace") for name, there in state.items() if there and name not in taken]
-    unknown = [label for label in labels if label not in log]
-    missing = max(0, len(unknown) - sum(1 for name in taken if name not in state))
-    return [*sorted(lost), *([None] * missing)]
+        if KINDS[kind] in _PUTS:
+            put.add(name)
+    lost = {name for name, there in state.items() if there and name not in taken}
+    unknown = [label for label in unread if label not in log]
+    named = set(_names(damaged, unknown).values()) - taken
+    # Those whose put has left the log and whose patch has not are known by the patch, if by nothing else.
+    patched = len(lost - put - named)
+    missing = max(0, len(unknown) - len(named) - patched)
+    return [*sorted(name.decode(errors="replace") for name in lost | named), *([None] * missing)]
+
+
+def _names(damaged: apsw.Connection, labels: Sequence[int]) -> dict[int, bytes]:
+    """Return the ids of points whose content cannot be read, as far as the table or the index of ids says them."""
+    wanted = set(labels)
+    if not wanted:
+        return {}
+    names: dict[int, bytes] = {}
+    for source in _ID_SOURCES:
+        for direction in ("", "DESC"):
+            for label, name in _rows(damaged, source.format(direction)):
+                if label in wanted and isinstance(name, bytes) and _is_text(name):
+                    names.setdefault(label, name)
+    return names
+
+
+def _is_text(name: bytes) -> bool:
+    try:
+        return bool(name.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _counter(damaged: apsw.Connection, name: str) -> list[int]:

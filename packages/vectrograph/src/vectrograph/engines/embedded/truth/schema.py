@@ -8,6 +8,7 @@ row says. The statement is a transaction of its own.
   a label holds exactly one vector. A Patch keeps the label and moves the version.
 - `points` and `vectors` share the label. Both carry a checksum, because a flipped byte passes SQLite's own checks.
 - `changes` is the log of changes, `replies` the idempotency records, `state` one row of counters; all with checksums.
+- An entry of `changes` whose seq is negative has left the log, and files of the index name it: see `Store.trim_log`.
 """
 
 import hashlib

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import apsw
 import numpy as np
@@ -79,6 +79,13 @@ class Header:
     spec: CollectionSpec
     created_at: int
     counters: Counters
+
+
+class OldestChange(NamedTuple):
+    """The oldest change of a log; `at` in microseconds since 1970."""
+
+    seq: int
+    at: int
 
 
 class Store:
@@ -385,9 +392,54 @@ class Store:
         return int(rows[0][0])
 
     def change(self, seq: int) -> str:
-        """Return the entry of one change in the log, "" when there is none."""
-        rows: Any = self.writer.execute("SELECT kind, hex(id), at FROM changes WHERE seq = ?", (seq,)).fetchall()
+        """Return what the log says of one change, "" when it says nothing; also of one that was only set aside."""
+        rows: Any = self.writer.execute(
+            "SELECT kind, hex(id), at FROM changes WHERE seq IN (?, ?)", (seq, -seq)
+        ).fetchall()
         return f"{rows[0][0]} {rows[0][1]} {rows[0][2]}" if rows else ""
+
+    def oldest_change(self) -> OldestChange | None:
+        """Return the oldest change of the log, None of an empty one."""
+        rows: Any = self.writer.execute("SELECT seq, at FROM changes WHERE seq > 0 ORDER BY seq LIMIT 1").fetchall()
+        return OldestChange(*rows[0]) if rows else None
+
+    def trim_log(self, first_kept: int, last_expired: int, portion: int, named: Sequence[int]) -> bool:
+        """Remove the oldest changes from the log, in one transaction; the newest one stays.
+
+        Args:
+            first_kept: changes before this one go.
+            last_expired: changes that are not younger than this go, microseconds since 1970.
+            portion: changes that go at most.
+            named: changes that files of the index name. The index is believed because the log says the same of them, so
+                they are set aside: their seq becomes negative.
+
+        Returns:
+            Whether a whole portion went, so that there may be more.
+        """
+        rows: Any = self.writer.execute(
+            "SELECT min(seq), min(iif(seq >= ? AND at > ?, seq, NULL)), max(seq), (SELECT max(seq) FROM changes)"
+            " FROM (SELECT seq, at FROM changes WHERE seq > 0 ORDER BY seq LIMIT ?)",
+            (first_kept, last_expired, portion),
+        ).fetchall()
+        oldest, first, last, newest = rows[0]
+        if oldest is None:
+            return False
+        begin = min(last + 1 if first is None else first, newest)
+        if begin == oldest:
+            return False
+        with write_transaction(self.writer):
+            if any(oldest <= seq < begin for seq in named):
+                names = json.dumps(named)
+                self.writer.execute(
+                    "DELETE FROM changes WHERE seq < 0 AND -seq NOT IN (SELECT value FROM json_each(?))", (names,)
+                )
+                self.writer.execute(
+                    "UPDATE changes SET seq = -seq"
+                    " WHERE seq BETWEEN 1 AND ? AND seq IN (SELECT value FROM json_each(?))",
+                    (begin - 1, names),
+                )
+            self.writer.execute("DELETE FROM changes WHERE seq BETWEEN 1 AND ?", (begin - 1,))
+        return first is None and begin > last
 
     def _load_after(self, last: int, step: int, dimension: int) -> Addition | None:
         row: Any = self.writer.execute(

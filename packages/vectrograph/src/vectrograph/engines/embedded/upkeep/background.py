@@ -8,6 +8,7 @@ import numpy as np
 
 from vectrograph.domain.cancellation import Cancellation
 from vectrograph.domain.distances import Norms
+from vectrograph.domain.log_retention import UNLIMITED_LOG, LogRetention
 from vectrograph.domain.threads import ThreadPlacement
 from vectrograph.engines.embedded.index.float32_arithmetic import LONGEST, SHORTEST
 from vectrograph.engines.embedded.index.graph import Graph, ServedGraph
@@ -41,6 +42,9 @@ class Rhythm:
         cut_share: of components beyond the range of the codes, on top of the share in the sample the range was made
             for, past which the graph is built anew; under dot also of vectors that are too long for it.
         save_share: growth after which the index is saved.
+        trim_seconds: from a write that makes the log of changes too long to the removal of the oldest, so that many
+            small writes share one transaction.
+        ageing_seconds: between two looks for changes that are too old: short beside the days that they are kept.
     """
 
     first_floats: int = 1_000_000
@@ -53,6 +57,8 @@ class Rhythm:
     dead_share: float = 0.25
     cut_share: float = 0.005
     save_share: float = 0.25
+    trim_seconds: float = 1.0
+    ageing_seconds: float = 600.0
 
     def first(self, dimension: int) -> int:
         """Return rows from which on there is a graph."""
@@ -93,19 +99,23 @@ class Background:
 
     Attributes:
         worker: does the work.
+        clock: microseconds since 1970.
         foreground: those it must not disturb.
         placement: where threads run.
         rhythm: when it is done.
         budget: of memory.
         tune: decides how a new graph is served.
+        retention: of the log of changes of each collection.
         reached: called with the name of each stage that is reached: "extend", "build", "compact", "publish",
-            "save". Tests end the process there.
+            "save", "trim". Tests end the process there.
     """
 
     worker: Worker
+    clock: Callable[[], int]
     foreground: Foreground
     rhythm: Rhythm = USUAL
     budget: Budget = field(default_factory=Budget)
     tune: Tune = tune
+    retention: LogRetention = UNLIMITED_LOG
     reached: Callable[[str], None] = lambda _: None
     placement: ThreadPlacement = field(default_factory=ThreadPlacement)

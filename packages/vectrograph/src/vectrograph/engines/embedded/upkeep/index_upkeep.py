@@ -53,8 +53,8 @@ class Content(Protocol):
         """The newest state that was published."""
         ...
 
-    def change(self, seq: int) -> str:
-        """Return what the log of changes says of one change, "" when it says nothing."""
+    def name_change(self, seq: int, saved: int) -> str:
+        """Return what the log says of a change that files are about to name in the place of files that name `saved`."""
         ...
 
     def charge(self, budget: Budget) -> None:
@@ -371,7 +371,7 @@ class Upkeep:
         """
         with self._writing() as content:
             view, generation = content.view, content.builder.generation
-            change = content.change(view.seq)
+            change = content.name_change(view.seq, self._saved.seq)
         vectors = generation.vectors
         if not isinstance(vectors, VectorFile):
             return
