@@ -192,7 +192,7 @@ def test_a_cluster_does_not_take_positions_of_another(engine: PostgresEngine) ->
     put(engine, ref, "a")
     position = engine.changes(ref).position
     engine._cluster = "another"
-    with pytest.raises(InvalidArgument, match="cluster"):
+    with pytest.raises(InvalidArgument, match="no position of this collection"):
         engine.changes(ref, position)
 
 

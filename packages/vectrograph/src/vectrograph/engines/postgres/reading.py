@@ -5,11 +5,10 @@ from typing import Any, Final
 
 from vectrograph.domain.answer_bytes import AnswerBytes
 from vectrograph.domain.collections import IdKind
-from vectrograph.domain.errors import InvalidArgument
 from vectrograph.domain.filters.evaluation import predicate
 from vectrograph.domain.points import NOW, Change, ChangePage, LogEnd, Point
 from vectrograph.domain.queries import Include, Order, ScrollPage, ScrollRequest
-from vectrograph.engines.cursors import log_scope, scroll_scope, seal, unseal
+from vectrograph.engines.cursors import scroll_scope, seal, seal_position, unseal, unseal_position
 from vectrograph.engines.postgres.codec import KIND_OF, NumbersParameter, Row, decode_payload
 from vectrograph.engines.postgres.collection import Collection, state_of
 from vectrograph.engines.postgres.connections import Connection, Dropped, Work
@@ -191,23 +190,16 @@ def changes(
     Raises:
         InvalidArgument: the position is not of this collection.
     """
-    scope = log_scope(collection.uid)
+    log = f"{cluster}:{collection.uid}"
     if since is NOW:
         rows = connection.rows("SELECT seq FROM collections WHERE uid = $1", (collection.uid,))
         if not rows:
             raise Dropped
-        return ChangePage(changes=(), position=seal(scope, f"{cluster}:{rows[0][0]}"))
-    start = 0 if since is None else _position(unseal(scope, since, "since"), cluster)
+        return ChangePage(changes=(), position=seal_position(log, rows[0][0]))
+    start = 0 if since is None else unseal_position(log, since)
     rows = connection.rows(
         f"SELECT seq, kind, id, at FROM {collection.log} WHERE seq > $1 ORDER BY seq LIMIT $2",
         (start, limit),
     )
     page = tuple(Change(seq, KIND_OF[kind], name.decode(), at) for seq, kind, name, at in rows)
-    return ChangePage(changes=page, position=seal(scope, f"{cluster}:{page[-1].seq if page else start}"))
-
-
-def _position(key: object, cluster: str) -> int:
-    named, _, seq = str(key).partition(":")
-    if named != cluster or not seq.isdecimal():
-        raise InvalidArgument.of("since", "is a position of another cluster; read the points anew")
-    return int(seq)
+    return ChangePage(changes=page, position=seal_position(log, page[-1].seq if page else start))
