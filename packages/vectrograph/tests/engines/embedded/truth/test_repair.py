@@ -108,6 +108,22 @@ def test_a_lost_beginning_of_the_file_costs_no_points(data: Path, homes: dict[st
         assert (whole(engine, DOCS), engine.describe(DOCS).seq) == (before, seq)
 
 
+def test_a_header_that_tells_of_fewer_pages_costs_no_points(data: Path, homes: dict[str, Path]) -> None:
+    """Its schema is right, and what can be read by it is not all."""
+    with closing(EmbeddedEngine.open(data)) as engine:
+        before = whole(engine, DOCS)
+    damaged = homes["docs"] / "points.sqlite"
+    content = bytearray(damaged.read_bytes())
+    pages = int.from_bytes(content[28:32], "big")
+    content[28:32] = (pages - 8).to_bytes(4, "big")
+    damaged.write_bytes(content)
+    with closing(EmbeddedEngine.open(data)) as engine:
+        report = repair(engine)
+        assert report.healthy
+        assert "200 points salvaged, 0 lost" in report.details["docs"]
+        assert whole(engine, DOCS) == before
+
+
 def test_whatever_is_served_after_a_repair_is_as_it_was_written(data: Path, homes: dict[str, Path]) -> None:
     """Bytes are overwritten at random; every point is there, or its loss is told."""
     with closing(EmbeddedEngine.open(data)) as engine:

@@ -162,6 +162,7 @@ HEADER = {
     "another magic": (0, 1),
     "not to be written by this version": (18, 1),
     "bytes reserved at the end of each page": (20, 1),
+    "fewer pages": (31, 8),
     "pages that are moved": (55, 1),
     "another encoding of texts": (59, 2),
     "a newer format": (62, 1),

@@ -9,7 +9,7 @@ import os
 import shutil
 import struct
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -31,25 +31,25 @@ _VERSIONS: Final = slice(18, 20)
 _PAGES: Final = slice(28, 32)
 
 
-@contextmanager
-def readable(directory: Path, ids: IdKind) -> Iterator[apsw.Connection]:
-    """Provide a connection that reads a damaged file by the schema that it was made with; the file stays as it is.
+def sources(directory: Path, ids: IdKind) -> Iterator[AbstractContextManager[apsw.Connection]]:
+    """Yield ways to read a damaged file, the quickest first; the file stays as it is.
+
+    As it is, where its first page has the right schema. Then with another first page: of what SQLite goes by in the
+    old one, such as the size of the file, something may be wrong all the same.
 
     Args:
         directory: of the collection.
         ids: kind of its ids.
-
-    Raises:
-        OSError, apsw.Error: the disk refuses the copy.
     """
-    path = directory / FILE_NAME
-    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as damaged:
-        if _is_ours(damaged, ids):
-            yield damaged
-            return
+    if _has_right_schema(directory, ids):
+        yield closing(_open(directory / FILE_NAME))
+    yield _with_first_page(directory, ids)
+
+
+@contextmanager
+def _with_first_page(directory: Path, ids: IdKind) -> Iterator[apsw.Connection]:
     try:
-        copy = _copy_with_first_page(path, ids)
-        with closing(apsw.Connection(str(copy), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+        with closing(_open(_copy_with_first_page(directory / FILE_NAME, ids))) as connection:
             yield connection
     finally:
         remove_copy(directory)
@@ -61,10 +61,15 @@ def remove_copy(directory: Path) -> None:
         (directory / f"{COPY}{suffix}").unlink(missing_ok=True)
 
 
-def _is_ours(connection: apsw.Connection, ids: IdKind) -> bool:
+def _open(path: Path) -> apsw.Connection:
+    return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+
+
+def _has_right_schema(directory: Path, ids: IdKind) -> bool:
     try:
-        require_header(connection, FORMAT)
-        require_schema(connection, ids)
+        with closing(_open(directory / FILE_NAME)) as connection:
+            require_header(connection, FORMAT)
+            require_schema(connection, ids)
     except (apsw.Error, Damaged, UnicodeDecodeError):
         return False
     return True

@@ -22,7 +22,7 @@ from vectrograph.engines.embedded.disk.durable import make_directory, open_priva
 from vectrograph.engines.embedded.disk.failures import UNDECODABLE, Damaged
 from vectrograph.engines.embedded.truth.batch import KINDS
 from vectrograph.engines.embedded.truth.commit_record import CommitRecord, LastCommit
-from vectrograph.engines.embedded.truth.first_page import readable, remove_copy
+from vectrograph.engines.embedded.truth.first_page import remove_copy, sources
 from vectrograph.engines.embedded.truth.manifest import FORMAT, spec_to_json
 from vectrograph.engines.embedded.truth.records import (
     Record,
@@ -73,6 +73,11 @@ class Salvaged:
     aside: Path | None = None
 
     @property
+    def extent(self) -> tuple[int, int]:
+        """Return how much was read."""
+        return self.points, self.log_entries
+
+    @property
     def complete(self) -> bool:
         """Return whether nothing is known to be lost."""
         return not self.lost and self.missing is None
@@ -103,12 +108,23 @@ def salvage(directory: Path, spec: CollectionSpec, created_at: int, now: int, le
         OSError, apsw.Error: the disk refuses; nothing was changed.
     """
     temporary = directory / f"{REPAIRED}.tmp"
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
+    other = directory / f"{REPAIRED}-again.tmp"
+    _remove(temporary)
+    _remove(other)
     remove_copy(directory)
     require_content(directory / FILE_NAME)
-    with readable(directory, spec.ids) as damaged:
-        salvaged = _copy(damaged, temporary, spec, created_at, now, least_seq)
+    salvaged: Salvaged | None = None
+    for source in sources(directory, spec.ids):
+        with source as damaged:
+            found = _copy(damaged, other, spec, created_at, now, least_seq)
+        if found is not None and (salvaged is None or found.extent > salvaged.extent):
+            other.replace(temporary)
+            salvaged = found
+        _remove(other)
+        if salvaged is not None and salvaged.complete:
+            break
+    if salvaged is None:
+        raise Damaged("nothing of it can be read; restore it from a backup")
     _sync(temporary)
     temporary.replace(directory / REPAIRED)
     sync_directory(directory)
@@ -117,6 +133,11 @@ def salvage(directory: Path, spec: CollectionSpec, created_at: int, now: int, le
     CommitRecord.create(directory, last)
     salvaged.aside = finish_repair(directory)
     return salvaged
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def finish_repair(directory: Path) -> Path | None:
@@ -154,12 +175,13 @@ def _aside(directory: Path) -> Path:
 
 def _copy(
     damaged: apsw.Connection, path: Path, spec: CollectionSpec, created_at: int, now: int, least_seq: int
-) -> Salvaged:
+) -> Salvaged | None:
+    """Write all that can be read into a new file; None where nothing can."""
     salvaged = Salvaged()
     labels = _labels(damaged)
     log = _log_of(damaged)
     if not labels and not log:
-        raise Damaged("nothing of it can be read; restore it from a backup")
+        return None
     os.close(open_private(path, os.O_RDWR | os.O_CREAT))
     target = apsw.Connection(str(path))
     try:
