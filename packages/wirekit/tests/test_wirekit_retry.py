@@ -1,5 +1,6 @@
 """The retry decision, the loop around it, deadlines, and what a server says about coming back."""
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wirekit.attempts import attempts
+from wirekit.budget import RetryBudget
 from wirekit.deadline import Deadline
-from wirekit.flow import Flow, Send, Sleep, run, run_async
+from wirekit.flow import Flow, Send, Sleep, pull, pull_async, run, run_async
 from wirekit.retry import RetryPolicy, next_pause
 from wirekit.retry_after import parse_retry_after
 
@@ -58,7 +60,7 @@ def test_a_pause_keeps_every_promise(
     policy: RetryPolicy, failures: int, told: float | None, seconds: float, fraction: float
 ) -> None:
     pause = next_pause(policy, PassingError(told), failures, Deadline.after(seconds, Clock()), lambda: fraction)
-    if failures > policy.max_retries or (told is not None and told > policy.retry_after_ceiling):
+    if failures > (policy.max_retries or 0) or (told is not None and told > policy.retry_after_ceiling):
         assert pause is None
     elif pause is None:
         assert (told or 0) + policy.backoff(failures) >= seconds
@@ -246,3 +248,78 @@ def test_odd_retry_after_never_raises(text: str) -> None:
 @pytest.mark.parametrize("text", [None, "", "-5", "1e3", "nan", "inf", "soon", "٣", "Mon, 99 Foo 2020"])
 def test_unusable_retry_after_is_none(text: str | None) -> None:
     assert parse_retry_after(text) is None
+
+
+class TestWithoutEnd:
+    """A policy without a bound, as streams have it."""
+
+    ENDLESS = RetryPolicy(max_retries=None, first_pause=1.0, longest_pause=8.0)
+
+    def test_it_repeats_until_it_works(self) -> None:
+        perform, seen = scripted(Clock(), [*[PassingError()] * 50, "answer"])
+        assert run(ask(Clock(), self.ENDLESS), perform) == "answer"
+        assert sum(isinstance(effect, Sleep) for effect in seen) == 50
+
+    def test_or_until_it_fails_for_good(self) -> None:
+        perform, _ = scripted(Clock(), [PassingError(), LastingError()])
+        with pytest.raises(LastingError):
+            run(ask(Clock(), self.ENDLESS), perform)
+
+    def test_a_spent_budget_makes_pauses_long_and_is_not_drawn_further(self) -> None:
+        budget = RetryBudget(tokens=4, ratio=0.5)
+        clock, outcomes = Clock(), [*[PassingError()] * 6, "answer"]
+        perform, seen = scripted(clock, outcomes)
+        deadline = Deadline.after(None, clock)
+        flow = attempts(lambda: one(deadline), self.ENDLESS, deadline, lambda: 0.0, budget=budget)
+        assert run(flow, perform) == "answer"
+        assert [effect.seconds for effect in seen if isinstance(effect, Sleep)] == [0, 0, 8, 8, 8, 8]
+        assert not budget.spent
+
+    def test_progress_counts_failures_anew(self) -> None:
+        told: list[int] = []
+        progress = iter([False, False, True, False])
+        perform, _ = scripted(Clock(), [*[PassingError()] * 4, "answer"])
+        deadline = Deadline.after(None)
+        flow = attempts(
+            lambda: one(deadline),
+            self.ENDLESS,
+            deadline,
+            on_retry=lambda error, failures, pause: told.append(failures),
+            progressed=lambda: next(progress),
+        )
+        assert run(flow, perform) == "answer"
+        assert told == [1, 2, 1, 2]
+
+
+def one(deadline: Deadline) -> Flow[Any]:
+    return (yield Send("question", deadline))
+
+
+class Found(int):
+    """A result among others."""
+
+
+def counting() -> Flow[None]:
+    yield Found((yield Send(0, NEVER)))
+    try:
+        yield Send(1, NEVER)
+    except PassingError:
+        yield Found(-1)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_flow_may_have_many_results(asynchronous: bool) -> None:
+    perform, seen = scripted(Clock(), [5, PassingError()])
+
+    async def perform_async(effect: Any) -> Any:
+        return perform(effect)
+
+    def pulled(flow: Flow[None]) -> int | None:
+        effect = next(flow, None)
+        if not asynchronous:
+            return pull(flow, effect, perform, Found)
+        return asyncio.run(pull_async(flow, effect, perform_async, Found))
+
+    flow = counting()
+    assert [pulled(flow) for _ in range(4)] == [5, -1, None, None]
+    assert len(seen) == 2

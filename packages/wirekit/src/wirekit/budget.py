@@ -39,6 +39,15 @@ class RetryBudget:
             self._left = max(0.0, self._left - 1)
             return self._left > self._full / 2
 
+    @property
+    def spent(self) -> bool:
+        """Return whether a repeat would be over the budget; costs nothing.
+
+        >>> RetryBudget().spent
+        False
+        """
+        return self._left <= self._full / 2
+
     def after_fork(self) -> None:
         """Start over in a child process, where another thread may have held the lock."""
         self._lock = Lock()

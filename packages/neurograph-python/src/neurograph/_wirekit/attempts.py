@@ -22,6 +22,7 @@ def attempts(
     *,
     budget: RetryBudget | None = None,
     on_retry: Callable[[Exception, int, float], None] | None = None,
+    progressed: Callable[[], bool] | None = None,
 ) -> Flow[T]:
     """Run an attempt until it succeeds or the policy gives up; the only retry loop there is.
 
@@ -30,9 +31,11 @@ def attempts(
         policy: how often and how patiently.
         deadline: of all attempts and pauses together.
         random: a number from 0 up to 1, for the jitter.
-        budget: of repeats, shared with other calls; None sets no bound besides the policy's.
+        budget: of repeats, shared with other calls; None sets no bound besides the policy's. Where the policy sets
+            no bound either, a spent budget makes the pause the longest one instead of ending the call.
         on_retry: told the error, the failures so far and the pause in seconds, before each pause. What it
             raises ends the call.
+        progressed: asked after a failure, whether the attempt came so far that failures are counted anew.
 
     Yields:
         The effects of the attempts, and a Sleep between them.
@@ -51,10 +54,14 @@ def attempts(
         try:
             answer = yield from attempt()
         except Exception as error:
-            failures += 1
+            failures = 1 if progressed is not None and progressed() else failures + 1
             pause = next_pause(policy, error, failures, deadline, random)
-            if pause is None or (budget is not None and not budget.failed()):
+            if pause is None:
                 raise
+            if budget is not None:
+                pause = _within(budget, policy, pause)
+                if pause is None:
+                    raise
             if on_retry is not None:
                 on_retry(error, failures, pause)
         else:
@@ -62,3 +69,16 @@ def attempts(
                 budget.succeeded()
             return answer
         yield Sleep(pause)
+
+
+def _within(budget: RetryBudget, policy: RetryPolicy, pause: float) -> float | None:
+    """Return the pause that the budget leaves; None for no repeat.
+
+    A call without an end never draws the last of the budget: it would be missing for all calls that come later.
+    """
+    if policy.max_retries is not None:
+        return pause if budget.failed() else None
+    if budget.spent:
+        return max(pause, policy.longest_pause)
+    budget.failed()
+    return pause

@@ -1,6 +1,6 @@
 # Generated from packages/wirekit/src/wirekit/flow.py by tools/private_copies.py; do not edit.
 # SPDX-License-Identifier: Apache-2.0
-"""Flows: logic without I/O that asks its shell to act, and the two drivers that do it.
+"""Flows: logic without I/O that asks its shell to act, and the drivers that do it.
 
 A *flow* is a generator that yields *effects* and returns its result. Whoever drives it performs each effect
 and sends the answer in, or throws the exception in at the place of the `yield`. So retry, login and paging
@@ -85,3 +85,57 @@ async def run_async(flow: Flow[T], perform: Callable[[Any], Awaitable[Any]]) -> 
     except StopIteration as end:
         result: T = end.value
         return result
+
+
+def pull(flow: Flow[Any], effect: Any, perform: Callable[[Any], Any], wanted: type[T]) -> T | None:
+    """Drive a flow that has yielded an effect until it yields one of a kind that is not to be performed.
+
+    Such an effect is a result among others, so that a flow can have many. Go on with what `next(flow, None)` returns.
+
+    Args:
+        flow: a generator under way.
+        effect: what it has yielded; None when it was over.
+        perform: performs one effect; returns what the flow shall see, or raises it.
+        wanted: the kind of effect to stop at.
+
+    Returns:
+        The effect that was wanted; None when the flow is over. Raises what the flow raises.
+
+    >>> class Found(int):
+    ...     pass
+    >>> def count():
+    ...     for number in range(2):
+    ...         answer = yield Send(number, Deadline.after(None))
+    ...         yield Found(answer)
+    >>> flow = count()
+    >>> [pull(flow, next(flow, None), lambda effect: effect.request * 10, Found) for _ in range(3)]
+    [0, 10, None]
+    """
+    try:
+        while effect is not None and not isinstance(effect, wanted):
+            try:
+                answer = perform(effect)
+            except BaseException as error:  # noqa: BLE001, PERF203 - the flow decides what it means
+                effect = flow.throw(error)
+            else:
+                effect = flow.send(answer)
+    except StopIteration:
+        return None
+    return effect
+
+
+async def pull_async(
+    flow: Flow[Any], effect: Any, perform: Callable[[Any], Awaitable[Any]], wanted: type[T]
+) -> T | None:
+    """Drive a flow with a coroutine function that performs its effects; otherwise as `pull`."""
+    try:
+        while effect is not None and not isinstance(effect, wanted):
+            try:
+                answer = await perform(effect)
+            except BaseException as error:  # noqa: BLE001, PERF203 - the flow decides what it means
+                effect = flow.throw(error)
+            else:
+                effect = flow.send(answer)
+    except StopIteration:
+        return None
+    return effect

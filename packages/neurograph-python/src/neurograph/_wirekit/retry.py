@@ -30,7 +30,8 @@ class RetryPolicy:
     Architecture Blog, 2015).
 
     Attributes:
-        max_retries: repeats after the first attempt; 0 means one attempt.
+        max_retries: repeats after the first attempt; 0 means one attempt. None repeats until an attempt succeeds or
+            fails for good, which is for streams: nobody waits for their end.
         first_pause: upper end of the first pause, in seconds.
         multiplier: growth of that end from repeat to repeat, 1 to 10.
         longest_pause: where the growth stops, in seconds.
@@ -43,7 +44,7 @@ class RetryPolicy:
         ValueError: a number is out of its range.
     """
 
-    max_retries: int = 2
+    max_retries: int | None = 2
     first_pause: float = 0.25
     multiplier: float = 2.0
     longest_pause: float = 8.0
@@ -51,7 +52,7 @@ class RetryPolicy:
     retryable: Callable[[Exception], bool] = says_retryable
 
     def __post_init__(self) -> None:
-        if self.max_retries < 0:
+        if self.max_retries is not None and self.max_retries < 0:
             raise ValueError(f"max_retries must be 0 or more, not {self.max_retries}")
         if not 1 <= self.multiplier <= 10:
             raise ValueError(f"multiplier must be between 1 and 10, not {self.multiplier}")
@@ -92,7 +93,9 @@ def next_pause(
     >>> next_pause(RetryPolicy(), ValueError("not retryable"), 1, Deadline.after(30)) is None
     True
     """
-    if failures > policy.max_retries or not policy.retryable(error):
+    if policy.max_retries is not None and failures > policy.max_retries:
+        return None
+    if not policy.retryable(error):
         return None
     pause = policy.backoff(failures) * random()
     told: float | None = getattr(error, "retry_after", None)
