@@ -61,7 +61,11 @@ RULES = Rules(
     names={
         "__aenter__": "__enter__",
         "__aexit__": "__exit__",
+        "__aiter__": "__iter__",
+        "__anext__": "__next__",
+        "StopAsyncIteration": "StopIteration",
         "aclosing": "closing",
+        "anext": "next",
     },
     patterns={
         r"Async([A-Z]\w*)": r"\1",
@@ -70,6 +74,12 @@ RULES = Rules(
     },
     words={
         "asynchronous": "synchronous",
+        "an asynchronous iterator": "an iterator",
+        "It opens when it is awaited, entered or first iterated over": "It is open from the beginning",
+        "Several tasks may read it": "Several threads may read it",
+        "A task that gives up waiting, as with a timeout": "Ctrl-C in the middle of waiting",
+        "A stream that is open once it is awaited, entered or iterated over": "The open stream",
+        "a function or coroutine function of an event": "a function of an event",
     },
     dropped=("pytestmark = pytest.mark.anyio",),
 )
@@ -81,6 +91,9 @@ _VECTRON = "packages/vectron-client/src/vectron_client"
 PAIRS: tuple[Pair, ...] = (
     Pair(f"{_NEUROGRAPH}/async_client.py", f"{_NEUROGRAPH}/client.py"),
     Pair(f"{_NEUROGRAPH}/_execution/async_executor.py", f"{_NEUROGRAPH}/_execution/executor.py"),
+    Pair(f"{_NEUROGRAPH}/_execution/async_listener.py", f"{_NEUROGRAPH}/_execution/listener.py"),
+    Pair(f"{_NEUROGRAPH}/_resources/async_event_stream.py", f"{_NEUROGRAPH}/_resources/event_stream.py"),
+    Pair(f"{_NEUROGRAPH}/_resources/async_events.py", f"{_NEUROGRAPH}/_resources/events.py"),
     Pair(f"{_NEUROGRAPH}/_resources/async_auth.py", f"{_NEUROGRAPH}/_resources/auth.py"),
     Pair(f"{_NEUROGRAPH}/_resources/async_cdna.py", f"{_NEUROGRAPH}/_resources/cdna.py"),
     Pair(f"{_NEUROGRAPH}/_bulk/async_load.py", f"{_NEUROGRAPH}/_bulk/load.py"),
@@ -91,6 +104,7 @@ PAIRS: tuple[Pair, ...] = (
     Pair(f"{_NEUROGRAPH}/_resources/async_tokens.py", f"{_NEUROGRAPH}/_resources/tokens.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/async_client_setup.py", f"{_NEUROGRAPH_TESTS}/client_setup.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_failures.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_failures.py"),
+    Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_events.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_events.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_login.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_login.py"),
     Pair(f"{_SERVED_TESTS}/test_async_neurograph_once.py", f"{_SERVED_TESTS}/test_neurograph_once.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_bulk.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_bulk.py"),
@@ -99,6 +113,7 @@ PAIRS: tuple[Pair, ...] = (
     Pair(
         f"{_NEUROGRAPH_TESTS}/test_async_neurograph_telemetry.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_telemetry.py"
     ),
+    Pair(f"{_SERVED_TESTS}/test_async_neurograph_live.py", f"{_SERVED_TESTS}/test_neurograph_live.py"),
     Pair(f"{_SERVED_TESTS}/test_async_neurograph_grid.py", f"{_SERVED_TESTS}/test_neurograph_grid.py"),
     Pair(f"{_SERVED_TESTS}/test_async_neurograph_surface.py", f"{_SERVED_TESTS}/test_neurograph_surface.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_client.py", f"{_NEUROGRAPH_TESTS}/test_client.py"),

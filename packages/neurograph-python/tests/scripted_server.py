@@ -72,7 +72,19 @@ class Drip:
     gate: threading.Semaphore
 
 
-Answer: TypeAlias = "Reply | Cut | Stall | Drip"
+@dataclass(frozen=True)
+class Feed:
+    """Give the connection to a function until it returns; an event says when to stop."""
+
+    serve: Callable[[Any, threading.Event], object]
+
+
+def until_left(connection: Any, stopping: threading.Event) -> None:
+    """Say nothing until the client leaves."""
+    connection.recv(1)
+
+
+Answer: TypeAlias = "Reply | Cut | Stall | Drip | Feed"
 Script: TypeAlias = "Answer | Callable[[Arrived], Answer]"
 
 LOGIN = "/api/v1/auth/login"
@@ -217,7 +229,9 @@ class ScriptedServer:
                     return False
             connection.sendall(b"0\r\n\r\n")
             return True
-        if isinstance(answer, Cut):
+        if isinstance(answer, Feed):
+            answer.serve(connection, self._stopping)
+        elif isinstance(answer, Cut):
             connection.sendall(answer.reply.encoded()[: answer.after])
         elif answer.every is None:
             self._stopping.wait()

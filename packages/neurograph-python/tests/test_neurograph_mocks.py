@@ -1,11 +1,23 @@
 """The mock clients behave as documented, are the real clients otherwise, and fail by script."""
 
+import asyncio
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
-from neurograph import ConflictError, ConnectionError, NotFoundError, ServerError, ValidationError, field
+from neurograph import (
+    ConflictError,
+    ConnectionError,
+    Event,
+    NeuroGraphError,
+    NotFoundError,
+    ServerError,
+    ValidationError,
+    field,
+)
 from neurograph.testing import (
     AsyncFailureScript,
     AsyncMockNeuroGraphClient,
@@ -123,3 +135,92 @@ def test_failures_by_script() -> None:
 def test_factories_take_overrides() -> None:
     assert (mock_token(id=9).id, len(mock_token().embedding)) == (9, 768)
     assert mock_api_key(is_active=False).key_prefix == "ng_mock_"
+
+
+class TestEvents:
+    def test_they_are_the_changes_made_through_the_mock(self, mock_neurograph: MockNeuroGraphClient) -> None:
+        tokens = mock_neurograph.tokens
+        with mock_neurograph.events.subscribe("tokens", include=["text", "payload"]) as events:
+            tokens.create_many(["one", "two"])
+            tokens.update(1, metadata={"new": True})
+            tokens.delete(2)
+            tokens.delete_many([1, 9])
+            found = [next(events) for _ in range(5)]
+            position = found[2].id
+        assert [(event.type, event.point_id) for event in found] == [
+            ("created", 1),
+            ("created", 2),
+            ("updated", 1),
+            ("deleted", 2),
+            ("deleted", 1),
+        ]
+        assert [event.version for event in found] == [1, 2, 3, 4, 5]
+        assert found[0].point_version is None, "the point was gone at delivery"
+        with mock_neurograph.events.subscribe("tokens", since=position) as events:
+            assert next(events).version == 4
+
+    def test_parts_are_those_at_delivery(self, mock_neurograph: MockNeuroGraphClient) -> None:
+        with mock_neurograph.events.subscribe("tokens", include="text,payload") as events:
+            mock_neurograph.tokens.create("old", metadata={"a": 1})
+            mock_neurograph.tokens.update(1, text="new")
+            event = next(events)
+        assert (event.version, event.point_version, event.text, event.payload) == (1, 2, "new", {"a": 1})
+
+    def test_listening_ends_from_the_handler(self, mock_neurograph: MockNeuroGraphClient) -> None:
+        mock_neurograph.tokens.create("one")
+        heard: list[Event] = []
+
+        def hear(event: Event) -> None:
+            heard.append(event)
+            mock_neurograph.events.close()
+
+        assert mock_neurograph.events.listen(hear, "tokens", since="oldest") == heard[0].id
+
+    def test_closing_ends_a_wait(self, mock_neurograph: MockNeuroGraphClient) -> None:
+        with ThreadPoolExecutor(1) as threads:
+            events = mock_neurograph.events.subscribe("tokens, metrics")
+            waiting = threads.submit(list, events)
+            mock_neurograph.tokens.create("one")
+            events.close()
+            assert len(waiting.result(10)) in (0, 1)
+
+    @pytest.mark.parametrize(
+        ("arguments", "kind"),
+        [
+            ({"channels": "collection:docs"}, NotFoundError),
+            ({"channels": "pigeons"}, ValidationError),
+            ({"channels": "tokens", "since": "mock-9"}, ValidationError),
+            ({"channels": "tokens", "since": "p1"}, ValidationError),
+            ({"channels": "tokens", "filter": {"path": "a", "eq": 1}}, ValidationError),
+        ],
+    )
+    def test_refusals(
+        self, mock_neurograph: MockNeuroGraphClient, arguments: dict[str, Any], kind: type[NeuroGraphError]
+    ) -> None:
+        with pytest.raises(kind):
+            mock_neurograph.events.subscribe(**arguments)
+
+    def test_failures_come_by_script(self) -> None:
+        script = FailureScript(503, None, None)
+        with MockNeuroGraphClient(middleware=[script]) as mock, mock.events.subscribe("tokens") as events:
+            mock.tokens.create("one")
+            assert next(events).point_id == 1
+        assert script.attempts == 3
+
+    def test_tickets(self, mock_neurograph: MockNeuroGraphClient) -> None:
+        assert mock_neurograph.events.ticket() != mock_neurograph.events.ticket()
+
+    @pytest.mark.anyio
+    async def test_the_asynchronous_ones(self, async_mock_neurograph: AsyncMockNeuroGraphClient) -> None:
+        mock = async_mock_neurograph
+        async with mock.events.subscribe("tokens") as events:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(anext(events), 0.02)
+            await mock.tokens.create("one")
+            assert (await anext(events)).point_id == 1
+            waiting = asyncio.ensure_future(anext(events, None))
+            await asyncio.sleep(0)
+            await mock.events.close()
+            assert await asyncio.wait_for(waiting, 10) is None
+        with pytest.raises(NotFoundError):
+            await mock.events.subscribe("collection:docs")

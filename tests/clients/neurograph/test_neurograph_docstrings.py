@@ -83,7 +83,8 @@ class Names(dict[str, Any]):
     """Names that an example may use without making them: a `client` of the kind it shows, made when asked for."""
 
     def __init__(self, found: doctest.DocTest, server: Callable[[], RunningServer]) -> None:
-        super().__init__(found.globs)
+        # The module neurograph.client is no client.
+        super().__init__({name: value for name, value in found.globs.items() if name != "client"})
         self._found = found
         self._server = server
         self.kept = contextlib.AsyncExitStack()
@@ -91,7 +92,7 @@ class Names(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         if name != "client":
             raise KeyError(name)
-        asynchronous = ".async_" in self._found.name
+        asynchronous = ".async_" in self._found.name or ".Async" in self._found.name
         options: dict[str, Any] = {"username": "developer", "password": "developer123"}
         url = self._server().http_url
         client: Any

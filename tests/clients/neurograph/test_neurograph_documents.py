@@ -30,6 +30,8 @@ def test_the_readme_runs_from_top_to_bottom(
         "['bonjour']",
         "1",
         "4 [(3, 'VALIDATION_ERROR')]",
+        "created breaking news",
+        "deleted",
         "3",
         "404 False",
         "query_vector.1",

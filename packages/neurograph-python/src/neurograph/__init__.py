@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from neurograph._arguments import UNSET
     from neurograph._bulk.results import BulkResult, FailedItem
     from neurograph._log_setup import enable_debug_logging, get_logger, setup_logging
+    from neurograph._resources.async_event_stream import AsyncEventStream
+    from neurograph._resources.event_stream import EventStream
     from neurograph._retry_decorators import RetryConfig, async_retry_with_backoff, retry_with_backoff
     from neurograph.async_client import AsyncNeuroGraphClient
     from neurograph.client import NeuroGraphClient
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
         CDNAUpdate,
         CDNAValidation,
         DeletedTokens,
+        Event,
+        EventTicket,
         GridCell,
         GridQuery,
         GridQueryResult,
@@ -74,6 +78,7 @@ _MODULES = {
     "APIKey": "neurograph.models",
     "APIKeyCreate": "neurograph.models",
     "APIKeyCreated": "neurograph.models",
+    "AsyncEventStream": "neurograph._resources.async_event_stream",
     "AsyncNeuroGraphClient": "neurograph.async_client",
     "AuthenticationError": "neurograph.exceptions",
     "AuthorizationError": "neurograph.exceptions",
@@ -97,6 +102,9 @@ _MODULES = {
     "ConflictError": "neurograph.exceptions",
     "ConnectionError": "neurograph.exceptions",
     "DeletedTokens": "neurograph.models",
+    "Event": "neurograph.models",
+    "EventStream": "neurograph._resources.event_stream",
+    "EventTicket": "neurograph.models",
     "FailedItem": "neurograph._bulk.results",
     "Field": "neurograph.filters",
     "Filter": "neurograph.filters",
@@ -139,6 +147,7 @@ __all__ = [
     "APIKey",
     "APIKeyCreate",
     "APIKeyCreated",
+    "AsyncEventStream",
     "AsyncNeuroGraphClient",
     "AuthenticationError",
     "AuthorizationError",
@@ -162,6 +171,9 @@ __all__ = [
     "ConflictError",
     "ConnectionError",
     "DeletedTokens",
+    "Event",
+    "EventStream",
+    "EventTicket",
     "FailedItem",
     "Field",
     "Filter",

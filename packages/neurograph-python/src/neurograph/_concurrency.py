@@ -1,4 +1,4 @@
-"""The few things that differ between threads and tasks: a lock with a deadline, and sleeping."""
+"""The few things that differ between threads and tasks: a lock with a deadline, sleeping, calling a function."""
 
 import inspect
 import time
@@ -14,7 +14,7 @@ from collections.abc import (
 )
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from threading import Lock as ThreadLock
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from neurograph._forks_and_copies import forget_after_fork
@@ -23,6 +23,12 @@ from neurograph.exceptions import ConfigurationError, TimeoutError
 
 if TYPE_CHECKING:
     import asyncio
+
+    from neurograph._transport.grip import AsyncGrip, Grip
+
+
+# Seconds between two looks of a thread that waits for a lock and may be told to give up.
+_LOOK_SECONDS = 0.05
 
 
 class Lock:
@@ -33,16 +39,23 @@ class Lock:
         forget_after_fork(self)
 
     @contextmanager
-    def hold(self, deadline: Deadline) -> Generator[None, None, None]:
+    def hold(self, deadline: Deadline, grip: "Grip | None" = None) -> Generator[None, None, None]:
         """Hold the lock.
+
+        Args:
+            deadline: by which it must be free.
+            grip: ends the wait when it is cut.
 
         Raises:
             TimeoutError: it was not free by the deadline.
+            ClientClosedError: the grip was cut.
         """
         lock = self._lock
-        timeout = deadline.timeout()
-        if not lock.acquire(timeout=-1 if timeout is None else timeout):
-            raise _waited_too_long()
+        while not lock.acquire(timeout=_share(deadline, grip)):
+            if deadline.expired:
+                raise _waited_too_long()
+            if grip is not None:
+                grip.check()
         try:
             yield
         finally:
@@ -60,7 +73,7 @@ class AsyncLock:
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
     @asynccontextmanager
-    async def hold(self, deadline: Deadline) -> AsyncGenerator[None, None]:
+    async def hold(self, deadline: Deadline, grip: "AsyncGrip | None" = None) -> AsyncGenerator[None, None]:
         """Hold the lock.
 
         Raises:
@@ -82,6 +95,14 @@ class AsyncLock:
                 lock.release()
             else:
                 acquiring.cancel()
+
+
+def _share(deadline: Deadline, grip: "Grip | None") -> float:
+    """Return seconds to wait for a lock at once; -1 for ever."""
+    timeout = deadline.timeout()
+    if grip is not None:
+        return _LOOK_SECONDS if timeout is None else min(timeout, _LOOK_SECONDS)
+    return -1 if timeout is None else timeout
 
 
 def running_loop() -> "asyncio.AbstractEventLoop":
@@ -108,6 +129,8 @@ def _waited_too_long() -> TimeoutError:
 
 
 T = TypeVar("T")
+Made = TypeVar("Made", bound="Openable")
+AsyncMade = TypeVar("AsyncMade", bound="AsyncOpenable")
 Job: TypeAlias = Callable[[], T]
 AsyncJob: TypeAlias = Callable[[], Awaitable[T]]
 
@@ -206,3 +229,61 @@ async def async_sleep(seconds: float) -> None:
     import asyncio
 
     await asyncio.sleep(seconds)
+
+
+def called(function: Callable[[T], Any], argument: T) -> None:
+    """Call a function of the caller's."""
+    function(argument)
+
+
+async def async_called(function: Callable[[T], Any], argument: T) -> None:
+    """Call a function of the caller's, and wait for it when it is asynchronous."""
+    outcome = function(argument)
+    if inspect.isawaitable(outcome):
+        await outcome
+
+
+class Openable:
+    """Something that is open as soon as it is handed out."""
+
+    def _opened(self: Made) -> Made:
+        raise NotImplementedError
+
+
+class AsyncOpenable:
+    """Something that opens when it is awaited, entered or first used."""
+
+    async def _opened(self: AsyncMade) -> AsyncMade:
+        raise NotImplementedError
+
+    def __await__(self: AsyncMade) -> Generator[Any, None, AsyncMade]:
+        return self._opened().__await__()
+
+
+def ready(thing: Made) -> Made:
+    """Return something open: whatever happens from now on is not lost."""
+    return thing._opened()
+
+
+def async_ready(thing: AsyncMade) -> AsyncMade:
+    """Return something that is yet to be opened: a plain function cannot wait."""
+    return thing
+
+
+class OpenStreams(Generic[T]):
+    """The streams of a client that are open: a set that threads and signal handlers use without a lock."""
+
+    def __init__(self) -> None:
+        self._streams: dict[int, T] = {}
+
+    def add(self, stream: T) -> None:
+        """Count it."""
+        self._streams[id(stream)] = stream
+
+    def discard(self, stream: T) -> None:
+        """Count it no more."""
+        self._streams.pop(id(stream), None)
+
+    def all(self) -> list[T]:
+        """Return those that are open now."""
+        return list(self._streams.values())

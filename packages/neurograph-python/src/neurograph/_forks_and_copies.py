@@ -25,6 +25,16 @@ def forget_after_fork(forkable: Forkable) -> None:
     _forkables.add(forkable)
 
 
+# Connections that belong to the parent process are neither used nor torn down in the child, only kept out of sight:
+# tearing them down would speak to the server, or wait for locks that nobody will release.
+_inherited: list[object] = []
+
+
+def inherit(thing: object) -> None:
+    """Keep something of the parent process for as long as the child lives, without a use."""
+    _inherited.append(thing)
+
+
 def _in_child() -> None:
     for forkable in list(_forkables):
         forkable.after_fork()

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qs, unquote
 
 from neurograph._mock_cdna import CDNAMemory, Refused
+from neurograph._mock_events import AsyncMockLine, Changes, MockLine
 from neurograph._mock_grid import FIELD_DEFAULTS, LEVELS, Grids, coordinates
 from neurograph.wire import Request, Response
 
@@ -36,14 +37,22 @@ class Memory:
         self._answered: dict[str, Response] = {}
         self._cdna = CDNAMemory()
         self._grids = Grids(self._tokens, self._cdna)
+        self._changes = Changes(self._tokens)
 
-    def answer(self, request: Request) -> Response:
-        """Answer as a server would; an idempotency key gets its first answer again."""
+    def answer(self, request: Request, line: type[MockLine | AsyncMockLine] = MockLine) -> Response:
+        """Answer as a server would; an idempotency key gets its first answer again.
+
+        Args:
+            request: what is asked.
+            line: how a stream of events is read.
+        """
         key = request.idempotency_key
         if key is not None and key in self._answered:
             return self._answered[key]
         body: Any
         try:
+            if request.target.partition("?")[0] == _EVENTS:
+                return self._changes.stream(request, _asked(request), line)
             status, body = self._handle(request)
         except Refused as refused:
             error = {"code": refused.code, "message": refused.message, "details": {}}
@@ -60,11 +69,9 @@ class Memory:
     def _handle(self, request: Request) -> tuple[int, Any]:
         if request.content_type != "application/json":
             raise Refused(415, "UNSUPPORTED_MEDIA_TYPE", "The mock reads JSON only")
-        path, _, query = request.target.partition("?")
-        asked = {name: values[-1] for name, values in parse_qs(query).items()}
+        path = request.target.partition("?")[0]
+        asked = _asked(request)
         body = json.loads(request.body) if request.body else {}
-        if "filter" in asked or "filter" in body:
-            raise Refused(422, "MOCK_HAS_NO_FILTERS", "The mock does not know filters; test them against a real server")
         for routes, holder in ((_ROUTES, self), (_CDNA_ROUTES, self._cdna)):
             for method, pattern, handler in routes:
                 match = re.fullmatch(pattern, path)
@@ -97,15 +104,25 @@ class Memory:
         _place(token, body)
         changed = {name: value for name, value in body.items() if name not in _PLACEMENT}
         token.update({name: {} if name == "metadata" and value is None else value for name, value in changed.items()})
+        self._changes.add("updated", token["id"])
         return 200, _shown(token, {})
 
     def _delete(self, _: _Fields, number: str) -> tuple[int, Any]:
-        del self._tokens[self._token(number)["id"]]
+        self._remove(self._token(number)["id"])
         return 200, {"success": True}
+
+    def _remove(self, number: int) -> bool:
+        is_there = self._tokens.pop(number, None) is not None
+        if is_there:
+            self._changes.add("deleted", number)
+        return is_there
+
+    def _ticket(self, _: _Fields) -> tuple[int, Any]:
+        return 201, self._changes.ticket()
 
     def _delete_many(self, body: _Fields) -> tuple[int, Any]:
         wanted = dict.fromkeys(body["ids"])
-        missing = [number for number in wanted if self._tokens.pop(number, None) is None]
+        missing = [number for number in wanted if not self._remove(number)]
         return 200, {"deleted": len(wanted) - len(missing), "missing": missing}
 
     def _query(self, body: _Fields) -> tuple[int, Any]:
@@ -172,6 +189,7 @@ class Memory:
         token = {**fields, "metadata": body.get("metadata") or {}, "given_coordinates": {}, "placement": {}}
         _place(token, body)
         self._tokens[self._last_token] = token
+        self._changes.add("created", self._last_token)
         return token
 
     def _grid_status(self, _: _Fields) -> tuple[int, Any]:
@@ -254,6 +272,14 @@ class Memory:
         return key
 
 
+def _asked(request: Request) -> _Fields:
+    """Return the parameters of a request."""
+    asked = {name: values[-1] for name, values in parse_qs(request.target.partition("?")[2]).items()}
+    if "filter" in asked or (request.body and "filter" in json.loads(request.body)):
+        raise Refused(422, "MOCK_HAS_NO_FILTERS", "The mock does not know filters; test them against a real server")
+    return asked
+
+
 def _shown(token: _Fields, asked: _Fields) -> _Fields:
     """Return a token with the parts that were asked for."""
     include = asked.get("include")
@@ -305,6 +331,7 @@ def _now() -> str:
 
 
 _API = "/api/v1"
+_EVENTS = f"{_API}/events"
 _PLACEMENT = ("coordinates", *FIELD_DEFAULTS)
 _ROUTES: tuple[tuple[str, str, Callable[..., tuple[int, Any]]], ...] = (
     ("POST", f"{_API}/tokens", Memory._create),
@@ -327,6 +354,7 @@ _ROUTES: tuple[tuple[str, str, Callable[..., tuple[int, Any]]], ...] = (
     ("DELETE", f"{_API}/grid/(-?[0-9]+)/tokens/(-?[0-9]+)", Memory._grid_remove),
     ("GET", f"{_API}/grid/(-?[0-9]+)/neighbors/(-?[0-9]+)", Memory._grid_neighbors),
     ("GET", f"{_API}/grid/(-?[0-9]+)/(range|influence|density)", Memory._grid_question),
+    ("POST", f"{_EVENTS}/ticket", Memory._ticket),
     ("POST", f"{_API}/api-keys", Memory._create_key),
     ("GET", f"{_API}/api-keys", Memory._list_keys),
     ("GET", f"{_API}/api-keys/([^/]+)", Memory._get_key),

@@ -11,6 +11,7 @@ from neurograph._resources.async_api_keys import AsyncAPIKeys
 from neurograph._resources.async_auth import AsyncAuth
 from neurograph._resources.async_cdna import AsyncCDNA
 from neurograph._resources.async_embeddings import AsyncEmbeddings
+from neurograph._resources.async_events import AsyncEvents
 from neurograph._resources.async_grid import AsyncGrid
 from neurograph._resources.async_health import AsyncHealth
 from neurograph._resources.async_tokens import AsyncTokens
@@ -69,6 +70,7 @@ class AsyncNeuroGraphClient(Uncopied):
         embeddings: turn texts into vectors.
         grid: tokens in eight spaces of three dimensions: who is near, influence and density.
         cdna: read and change the scales of the levels of a grid.
+        events: hear of changes as they happen.
         health: ask how the server is.
         metrics: `metrics.snapshot()` counts requests, repeats, statuses, errors, seconds and bytes.
 
@@ -87,6 +89,7 @@ class AsyncNeuroGraphClient(Uncopied):
     embeddings: AsyncEmbeddings
     grid: AsyncGrid
     cdna: AsyncCDNA
+    events: AsyncEvents
     health: AsyncHealth
 
     def __init__(
@@ -141,6 +144,7 @@ class AsyncNeuroGraphClient(Uncopied):
         self.embeddings = AsyncEmbeddings(self._executor)
         self.grid = AsyncGrid(self._executor)
         self.cdna = AsyncCDNA(self._executor)
+        self.events = AsyncEvents(self._executor)
         self.health = AsyncHealth(self._executor)
 
     def with_options(self, **changes: Any) -> "AsyncNeuroGraphClient":

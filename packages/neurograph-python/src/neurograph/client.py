@@ -12,6 +12,7 @@ from neurograph._resources.api_keys import APIKeys
 from neurograph._resources.auth import Auth
 from neurograph._resources.cdna import CDNA
 from neurograph._resources.embeddings import Embeddings
+from neurograph._resources.events import Events
 from neurograph._resources.grid import Grid
 from neurograph._resources.health import Health
 from neurograph._resources.tokens import Tokens
@@ -70,6 +71,7 @@ class NeuroGraphClient(Uncopied):
         embeddings: turn texts into vectors.
         grid: tokens in eight spaces of three dimensions: who is near, influence and density.
         cdna: read and change the scales of the levels of a grid.
+        events: hear of changes as they happen.
         health: ask how the server is.
         metrics: `metrics.snapshot()` counts requests, repeats, statuses, errors, seconds and bytes.
 
@@ -88,6 +90,7 @@ class NeuroGraphClient(Uncopied):
     embeddings: Embeddings
     grid: Grid
     cdna: CDNA
+    events: Events
     health: Health
 
     def __init__(
@@ -142,6 +145,7 @@ class NeuroGraphClient(Uncopied):
         self.embeddings = Embeddings(self._executor)
         self.grid = Grid(self._executor)
         self.cdna = CDNA(self._executor)
+        self.events = Events(self._executor)
         self.health = Health(self._executor)
 
     def with_options(self, **changes: Any) -> "NeuroGraphClient":

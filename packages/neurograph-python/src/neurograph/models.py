@@ -33,6 +33,8 @@ __all__ = [
     "CDNAUpdate",
     "CDNAValidation",
     "DeletedTokens",
+    "Event",
+    "EventTicket",
     "GridCell",
     "GridConfig",
     "GridDensity",
@@ -920,3 +922,135 @@ class CDNAExport(Answer):
 
     filename: str
     data: dict[str, Any]
+
+
+class Event(Answer):
+    """Something that has happened on the server, as a stream of events delivers it.
+
+    An event of the channel `tokens` or `collection:NAME` is the change of a point. It comes at least once, in order,
+    and has a position in `id`. Events of the other channels have none: what happens while nobody reads is gone.
+
+    Attributes:
+        channel: `tokens`, `collection:NAME`, `collections`, `metrics`, `status`, `signals`, `actions`, `logs` or
+            `connections`.
+        type: of a change `created`, `updated` or `deleted`; `missed` of a gap, see `missed`; else as the channel has
+            it.
+        time: when it happened; with time zone.
+        id: position after this event; pass it as `since` to go on from here. None where there is no position.
+        data: what happened. Of a change: `id`, `version`, and `matches` and `point` where they were asked for.
+
+    >>> change = {"id": 7, "version": 42, "point": {"version": 43, "text": "hello"}}
+    >>> event = Event(channel="tokens", type="updated", time="2026-12-01T12:00:00Z", data=change)
+    >>> event.point_id, event.version, event.text, event.point_version
+    (7, 42, 'hello', 43)
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    channel: str
+    type: str
+    time: datetime
+    id: str | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def point_id(self) -> int | str | None:
+        """The id of the point that changed: a number for a token, else a text; None for other events.
+
+        >>> Event(channel="collection:docs", type="deleted", time=0, data={"id": "a", "version": 3}).point_id
+        'a'
+        """
+        found = self.data.get("id") if self._is_change else None
+        return found if isinstance(found, (int, str)) else None
+
+    @property
+    def version(self) -> int | None:
+        """The version of the point that the change left behind; None for other events.
+
+        >>> Event(channel="tokens", type="deleted", time=0, data={"id": 7, "version": 3}).version
+        3
+        """
+        found = self.data.get("version") if self._is_change else None
+        return found if isinstance(found, int) else None
+
+    @property
+    def matches(self) -> bool | None:
+        """Answer of the filter for the point at delivery; None without a filter and for a deletion.
+
+        >>> data = {"id": 7, "version": 3, "matches": False}
+        >>> Event(channel="tokens", type="updated", time=0, data=data).matches
+        False
+        """
+        found = self.data.get("matches") if self._is_change else None
+        return found if isinstance(found, bool) else None
+
+    @property
+    def point_version(self) -> int | None:
+        """The version of the point at delivery, which payload and text are of; None when the point is gone or was not
+        asked for.
+
+        >>> Event(channel="tokens", type="created", time=0, data={"id": 7, "version": 3}).point_version
+        """
+        found = self._point.get("version")
+        return found if isinstance(found, int) else None
+
+    @property
+    def payload(self) -> dict[str, Any] | None:
+        """The payload of the point at delivery, for a token its metadata; None when the point is gone or
+        `include=["payload"]` was not asked for.
+
+        >>> data = {"id": 7, "version": 3, "point": {"version": 3, "payload": {"lang": "fr"}}}
+        >>> Event(channel="tokens", type="created", time=0, data=data).payload
+        {'lang': 'fr'}
+        """
+        found = self._point.get("payload")
+        return found if isinstance(found, dict) else None
+
+    @property
+    def text(self) -> str | None:
+        """The text of the point at delivery; None when it has none, is gone, or `include=["text"]` was not asked for.
+
+        >>> data = {"id": 7, "version": 3, "point": {"version": 3, "text": "bonjour"}}
+        >>> Event(channel="tokens", type="created", time=0, data=data).text
+        'bonjour'
+        """
+        found = self._point.get("text")
+        return found if isinstance(found, str) else None
+
+    @property
+    def missed(self) -> int:
+        """Number of events of this channel that were dropped before this place, because the reader was slow; 0 for
+        everything that is a real event.
+
+        Only channels that are in no log drop events. A program to which they do not matter may ignore it.
+
+        >>> Event(channel="logs", type="missed", time=0, data={"count": 12}).missed
+        12
+        """
+        found = self.data.get("count") if self.type == "missed" and self.id is None else None
+        return found if isinstance(found, int) else 0
+
+    @property
+    def _is_change(self) -> bool:
+        return self.channel == "tokens" or self.channel.startswith("collection:")
+
+    @property
+    def _point(self) -> dict[str, Any]:
+        found = self.data.get("point") if self._is_change else None
+        return found if isinstance(found, dict) else {}
+
+
+class EventTicket(Answer):
+    """A text that opens one stream of events, once, instead of credentials; the repr hides it.
+
+    Attributes:
+        ticket: the secret.
+        expires_in: seconds from now.
+
+    >>> given = EventTicket(ticket="tk_secret", expires_in=30)
+    >>> given.expires_in, "tk_secret" in repr(given)
+    (30.0, False)
+    """
+
+    ticket: str = Field(repr=False)
+    expires_in: float

@@ -5,6 +5,12 @@
 >>> [hit.token.id for hit in client.tokens.query(text="hello", top_k=1)], len(token.embedding)
 ([1], 768)
 
+Streams of events deliver the changes that are made through the same mock:
+
+>>> with client.events.subscribe("tokens", since="oldest") as events:
+...     next(events).type
+'created'
+
 A mock is the real client: it encodes, decodes, checks and repeats as ever; only the network is replaced by a memory.
 `FailureScript` puts failures before it, so that what a program makes of them can be tested as well.
 """
@@ -13,6 +19,7 @@ import time
 from datetime import datetime, timezone
 from typing import Any
 
+from neurograph._mock_events import AsyncMockLine
 from neurograph._mock_server import Memory
 from neurograph.async_client import AsyncNeuroGraphClient
 from neurograph.client import NeuroGraphClient
@@ -90,7 +97,7 @@ class AsyncMockNeuroGraphClient(AsyncNeuroGraphClient):
         self.memory = Memory(seed, dimension)
 
         async def remembered(request: Request, call_next: AsyncHandler) -> Response:
-            return self.memory.answer(request)
+            return self.memory.answer(request, AsyncMockLine)
 
         middleware = [*options.pop("middleware", ()), remembered]
         defaults: dict[str, Any] = {"base_url": "http://mock.invalid", "api_key": "ng_mock_client"}

@@ -1,12 +1,12 @@
 """Runs calls: performs what their flows ask for."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from neurograph._arguments import UNSET, Timeout
-from neurograph._concurrency import AsyncLock, async_check_middleware, async_sleep
+from neurograph._concurrency import AsyncLock, OpenStreams, async_check_middleware, async_sleep
 from neurograph._execution.exchange import Exchange
 from neurograph._execution.observing import Observation
 from neurograph._execution.session import Authenticate, Session, authorized
@@ -25,6 +25,11 @@ from neurograph.metrics import Metrics
 from neurograph.middleware import AsyncHandler
 from neurograph.models import ServerLimits
 from neurograph.wire import Request, Response
+
+if TYPE_CHECKING:
+    from neurograph._execution.event_flow import EventFlow
+    from neurograph._protocol.events import Place, Wire
+    from neurograph._transport.grip import AsyncGrip
 
 T = TypeVar("T")
 
@@ -45,10 +50,11 @@ class AsyncExecutor(Uncopied):
         self._lock = AsyncLock()
         self._limits: ServerLimits | None = None
         self.dialect = Dialect()
+        self.streams: OpenStreams[Any] = OpenStreams()
         forget_after_fork(self._breaker)
         forget_after_fork(self._budget)
         self.base_url = options.base_url
-        self._most_bytes = options.max_response_bytes
+        self.most_bytes = options.max_response_bytes
         self._adopt(options)
 
     def derived(self, options: Options) -> "AsyncExecutor":
@@ -64,8 +70,8 @@ class AsyncExecutor(Uncopied):
         self._timeout = options.timeout
         self._middleware = options.middleware
         self._observation = Observation(self.metrics, options.on_retry)
-        policy = RetryPolicy(max_retries=options.max_retries)
-        self._exchange = Exchange(policy, self._breaker, self._budget, self._observation)
+        self._policy = RetryPolicy(max_retries=options.max_retries)
+        self._exchange = Exchange(self._policy, self._breaker, self._budget, self._observation)
 
     async def run(self, call: Call[T], timeout: Timeout = UNSET) -> T:
         """Run one call, with the login and the repeats it needs, within this time, else the client's.
@@ -87,7 +93,7 @@ class AsyncExecutor(Uncopied):
             NeuroGraphError: the call failed, or its answer broke off.
         """
         response = await self.run(call, timeout)
-        pieces = decoding.Pieces(response, self._most_bytes)
+        pieces = decoding.Pieces(response, self.most_bytes)
         if response.chunks is None:  # a middleware has answered
             for piece in pieces.feed(response.body):
                 yield piece
@@ -116,23 +122,70 @@ class AsyncExecutor(Uncopied):
             self.dialect.advertised(self._limits.vector_media_type)
         return self._limits
 
+    def seconds(self, timeout: Timeout) -> float | None:
+        """Return the seconds for one call; None for ever.
+
+        Raises:
+            ValidationError: the time is not positive.
+        """
+        return checked_timeout(timeout, self._timeout)
+
+    def event_flow(
+        self, wire: "Callable[[str | None], Wire]", place: "Place", seconds: float | None, has_positions: bool
+    ) -> "EventFlow":
+        """Return the flow of a stream of events; arguments as of EventFlow."""
+        # Imported here, as all of streams is where it is used: most programs have none.
+        from neurograph._execution.event_flow import EventFlow
+
+        exchange = Exchange(RetryPolicy(max_retries=0), self._breaker, None, self._observation)
+        return EventFlow(
+            wire,
+            place,
+            self.session,
+            exchange,
+            self._policy,
+            self._budget,
+            self._observation,
+            seconds,
+            has_positions,
+        )
+
+    async def send(self, request: Request, deadline: Deadline, grip: "AsyncGrip | None" = None) -> Response:
+        """Return the answer of one attempt, with the middleware around it."""
+        return await self._sent(request, partial(self._transport.send, deadline=deadline, grip=grip))
+
+    async def connect(self, request: Request, deadline: Deadline, grip: "AsyncGrip | None") -> Response:
+        """Return the beginning of an answer that comes over a connection of its own; else as `send`."""
+        return await self._sent(request, partial(self._transport.connect, deadline=deadline, grip=grip))
+
+    async def authenticate(
+        self, effect: Authenticate, perform: Callable[[Any], Awaitable[Any]], grip: "AsyncGrip | None" = None
+    ) -> str:
+        """Return a credential; one login at a time."""
+        async with self._lock.hold(effect.deadline, grip):
+            return await run_async(self.session.renew(effect, self._exchange), perform)
+
+    async def close_streams(self) -> None:
+        """End all streams of events."""
+        for stream in self.streams.all():
+            await stream.close()
+
     async def close(self) -> None:
-        """Close the connections; a second call does nothing."""
+        """Close the connections, those of streams too; a second call does nothing."""
+        await self.close_streams()
         await self._transport.close()
 
     async def _perform(self, effect: Any) -> Any:
         if isinstance(effect, Send):
-            return await self._send(effect.request, effect.deadline)
+            return await self.send(effect.request, effect.deadline)
         if isinstance(effect, Authenticate):
-            async with self._lock.hold(effect.deadline):
-                return await run_async(self.session.renew(effect, self._exchange), self._perform)
+            return await self.authenticate(effect, self._perform)
         return await async_sleep(effect.seconds)
 
-    async def _send(self, request: Request, deadline: Deadline) -> Response:
-        """Return one attempt, with the middleware around it."""
+    async def _sent(self, request: Request, innermost: AsyncHandler) -> Response:
         begun = self._observation.begin()
         try:
-            response = await self._handled(request, deadline)
+            response = await self._handled(request, innermost)
         except BaseException as error:
             self._observation.broken(request, error, begun)
             raise
@@ -140,14 +193,8 @@ class AsyncExecutor(Uncopied):
         self.dialect.heard(response)
         return response
 
-    async def _handled(self, request: Request, deadline: Deadline) -> Response:
-        if not self._middleware:
-            return await self._transport.send(request, deadline)
-
-        async def innermost(sent: Request) -> Response:
-            return await self._transport.send(sent, deadline)
-
-        handler: AsyncHandler = innermost
+    async def _handled(self, request: Request, innermost: AsyncHandler) -> Response:
+        handler = innermost
         for middleware in reversed(self._middleware):
             handler = partial(middleware, call_next=handler)
         return await handler(request)

@@ -1,13 +1,13 @@
 # Generated from async_executor.py by tools/unasync.py; do not edit.
 """Runs calls: performs what their flows ask for."""
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import closing
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from neurograph._arguments import UNSET, Timeout
-from neurograph._concurrency import Lock, check_middleware, sleep
+from neurograph._concurrency import Lock, OpenStreams, check_middleware, sleep
 from neurograph._execution.exchange import Exchange
 from neurograph._execution.observing import Observation
 from neurograph._execution.session import Authenticate, Session, authorized
@@ -26,6 +26,11 @@ from neurograph.metrics import Metrics
 from neurograph.middleware import Handler
 from neurograph.models import ServerLimits
 from neurograph.wire import Request, Response
+
+if TYPE_CHECKING:
+    from neurograph._execution.event_flow import EventFlow
+    from neurograph._protocol.events import Place, Wire
+    from neurograph._transport.grip import Grip
 
 T = TypeVar("T")
 
@@ -46,10 +51,11 @@ class Executor(Uncopied):
         self._lock = Lock()
         self._limits: ServerLimits | None = None
         self.dialect = Dialect()
+        self.streams: OpenStreams[Any] = OpenStreams()
         forget_after_fork(self._breaker)
         forget_after_fork(self._budget)
         self.base_url = options.base_url
-        self._most_bytes = options.max_response_bytes
+        self.most_bytes = options.max_response_bytes
         self._adopt(options)
 
     def derived(self, options: Options) -> "Executor":
@@ -65,8 +71,8 @@ class Executor(Uncopied):
         self._timeout = options.timeout
         self._middleware = options.middleware
         self._observation = Observation(self.metrics, options.on_retry)
-        policy = RetryPolicy(max_retries=options.max_retries)
-        self._exchange = Exchange(policy, self._breaker, self._budget, self._observation)
+        self._policy = RetryPolicy(max_retries=options.max_retries)
+        self._exchange = Exchange(self._policy, self._breaker, self._budget, self._observation)
 
     def run(self, call: Call[T], timeout: Timeout = UNSET) -> T:
         """Run one call, with the login and the repeats it needs, within this time, else the client's.
@@ -88,7 +94,7 @@ class Executor(Uncopied):
             NeuroGraphError: the call failed, or its answer broke off.
         """
         response = self.run(call, timeout)
-        pieces = decoding.Pieces(response, self._most_bytes)
+        pieces = decoding.Pieces(response, self.most_bytes)
         if response.chunks is None:  # a middleware has answered
             for piece in pieces.feed(response.body):
                 yield piece
@@ -117,23 +123,70 @@ class Executor(Uncopied):
             self.dialect.advertised(self._limits.vector_media_type)
         return self._limits
 
+    def seconds(self, timeout: Timeout) -> float | None:
+        """Return the seconds for one call; None for ever.
+
+        Raises:
+            ValidationError: the time is not positive.
+        """
+        return checked_timeout(timeout, self._timeout)
+
+    def event_flow(
+        self, wire: "Callable[[str | None], Wire]", place: "Place", seconds: float | None, has_positions: bool
+    ) -> "EventFlow":
+        """Return the flow of a stream of events; arguments as of EventFlow."""
+        # Imported here, as all of streams is where it is used: most programs have none.
+        from neurograph._execution.event_flow import EventFlow
+
+        exchange = Exchange(RetryPolicy(max_retries=0), self._breaker, None, self._observation)
+        return EventFlow(
+            wire,
+            place,
+            self.session,
+            exchange,
+            self._policy,
+            self._budget,
+            self._observation,
+            seconds,
+            has_positions,
+        )
+
+    def send(self, request: Request, deadline: Deadline, grip: "Grip | None" = None) -> Response:
+        """Return the answer of one attempt, with the middleware around it."""
+        return self._sent(request, partial(self._transport.send, deadline=deadline, grip=grip))
+
+    def connect(self, request: Request, deadline: Deadline, grip: "Grip | None") -> Response:
+        """Return the beginning of an answer that comes over a connection of its own; else as `send`."""
+        return self._sent(request, partial(self._transport.connect, deadline=deadline, grip=grip))
+
+    def authenticate(
+        self, effect: Authenticate, perform: Callable[[Any], Awaitable[Any]], grip: "Grip | None" = None
+    ) -> str:
+        """Return a credential; one login at a time."""
+        with self._lock.hold(effect.deadline, grip):
+            return run(self.session.renew(effect, self._exchange), perform)
+
+    def close_streams(self) -> None:
+        """End all streams of events."""
+        for stream in self.streams.all():
+            stream.close()
+
     def close(self) -> None:
-        """Close the connections; a second call does nothing."""
+        """Close the connections, those of streams too; a second call does nothing."""
+        self.close_streams()
         self._transport.close()
 
     def _perform(self, effect: Any) -> Any:
         if isinstance(effect, Send):
-            return self._send(effect.request, effect.deadline)
+            return self.send(effect.request, effect.deadline)
         if isinstance(effect, Authenticate):
-            with self._lock.hold(effect.deadline):
-                return run(self.session.renew(effect, self._exchange), self._perform)
+            return self.authenticate(effect, self._perform)
         return sleep(effect.seconds)
 
-    def _send(self, request: Request, deadline: Deadline) -> Response:
-        """Return one attempt, with the middleware around it."""
+    def _sent(self, request: Request, innermost: Handler) -> Response:
         begun = self._observation.begin()
         try:
-            response = self._handled(request, deadline)
+            response = self._handled(request, innermost)
         except BaseException as error:
             self._observation.broken(request, error, begun)
             raise
@@ -141,14 +194,8 @@ class Executor(Uncopied):
         self.dialect.heard(response)
         return response
 
-    def _handled(self, request: Request, deadline: Deadline) -> Response:
-        if not self._middleware:
-            return self._transport.send(request, deadline)
-
-        def innermost(sent: Request) -> Response:
-            return self._transport.send(sent, deadline)
-
-        handler: Handler = innermost
+    def _handled(self, request: Request, innermost: Handler) -> Response:
+        handler = innermost
         for middleware in reversed(self._middleware):
             handler = partial(middleware, call_next=handler)
         return handler(request)

@@ -30,6 +30,7 @@ from neurograph.models import (
     CDNASwitch,
     CDNAValidation,
     DeletedTokens,
+    EventTicket,
     GridDensity,
     GridInfo,
     GridNeighbor,
@@ -113,6 +114,11 @@ def hit_lists(response: Response) -> list[list[TokenQueryResult]]:
     if not all(isinstance(rows, list) for rows in lists):
         raise _invalid(response, "the results are not lists of hits")
     return [[_hit(response, row) for row in rows] for rows in lists]
+
+
+def event_ticket(response: Response) -> EventTicket:
+    """Return a ticket for a stream of events."""
+    return _model(response, EventTicket, _object(response, "ticket"))
 
 
 def deleted(response: Response) -> DeletedTokens:
@@ -501,10 +507,10 @@ def _model(response: Response, kind: type[M], fields: Any) -> M:
     try:
         return kind.model_validate(fields)
     except ModelError as error:
-        raise _invalid(response, f"this is no {kind.__name__}: {_summary(error)}") from error
+        raise _invalid(response, f"this is no {kind.__name__}: {summary(error)}") from error
 
 
-def _summary(error: ModelError) -> str:
+def summary(error: ModelError) -> str:
     """Say where and why it failed, without the values: they may be secret."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(_problem(problem["loc"], problem["msg"]) for problem in problems[:3])

@@ -23,6 +23,27 @@ from neurograph.wire import Response
 
 # Characters of a page that is no JSON that a message repeats: a few lines of a terminal.
 _MAX_TEXT_CHARACTERS = 300
+# Statuses of the codes that end a stream of events; a name that ends in _NOT_FOUND has 404.
+_STATUS_OF_CODE = {
+    "AUTHENTICATION_REQUIRED": 401,
+    "INVALID_CREDENTIALS": 401,
+    "INVALID_TOKEN": 401,
+    "TOKEN_EXPIRED": 401,
+    "INVALID_API_KEY": 401,
+    "PERMISSION_DENIED": 403,
+    "CONFLICT": 409,
+    "POSITION_EXPIRED": 410,
+    "REQUEST_TOO_LARGE": 413,
+    "VALIDATION_ERROR": 422,
+    "RATE_LIMIT_EXCEEDED": 429,
+    "INTERNAL_ERROR": 500,
+    "COLLECTION_QUARANTINED": 503,
+    "SERVER_STOPPING": 503,
+    "SERVICE_UNAVAILABLE": 503,
+    "STORAGE_READ_ONLY": 503,
+    "DEADLINE_EXCEEDED": 504,
+    "OUT_OF_SPACE": 507,
+}
 _EPOCH = 1e9  # a rate-limit reset above this is a date, below it a number of seconds
 
 
@@ -55,6 +76,21 @@ def failure(response: Response, secrets: tuple[str, ...] = ()) -> NeuroGraphErro
         details=hide(story.details, secrets),
         retry_after=_retry_after(response, story.details),
         request_id=hide(story.request_id or response.request_id, secrets),
+    )
+
+
+def ended(frame: Mapping[str, Any]) -> NeuroGraphError:
+    """Return the exception for a frame that ends a stream of events; retryable when the server asks to come back."""
+    code = _text(frame.get("code"))
+    status = 404 if (code or "").endswith("_NOT_FOUND") else _STATUS_OF_CODE.get(code or "", 0)
+    details = frame.get("details")
+    told = frame.get("retry_after")
+    return error_class(status)(
+        _text(frame.get("message")) or "The server has ended the stream of events",
+        error_code=code,
+        details=details if isinstance(details, dict) else {},
+        retry_after=parse_retry_after(str(told)) if isinstance(told, (int, float)) else None,
+        retryable=frame.get("reconnect") is True,
     )
 
 

@@ -10,20 +10,30 @@ import logging
 import os
 import re
 import ssl
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from functools import lru_cache
+from http import HTTPStatus
 from socket import socket
 from threading import Lock
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from weakref import WeakSet
 
 import httpx2
 
 from neurograph._concurrency import running_loop
-from neurograph._forks_and_copies import forget_after_fork
+from neurograph._forks_and_copies import forget_after_fork, inherit
 from neurograph._options import NO_SOCKS, Options
 from neurograph._protocol.decoding import too_large
-from neurograph._transport.sockets import AsyncBackend, Backend, TimeLimit, keep_deadlines
+from neurograph._transport.lines import AsyncLine, Line
+from neurograph._transport.sockets import (
+    AsyncBackend,
+    AsyncUpgraded,
+    Backend,
+    LostError,
+    TimeLimit,
+    Upgraded,
+    keep_deadlines,
+)
 from neurograph._version import __version__
 from neurograph._wirekit.deadline import Deadline
 from neurograph._wirekit.secrets import hide
@@ -38,7 +48,13 @@ from neurograph.exceptions import (
 )
 from neurograph.wire import Request, Response
 
+if TYPE_CHECKING:
+    from neurograph._transport.grip import AsyncGrip, Grip
+
 T = TypeVar("T")
+
+# Seconds for sending a frame; frames of a client are small. Chosen: two heartbeats of the server.
+_WRITE_SECONDS = 30.0
 
 # Connections of a client unless its options say otherwise: the default of httpx.
 _MAX_CONNECTIONS = 100
@@ -52,10 +68,6 @@ _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 # Raised before anything has reached the server.
 _NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
-
-# Connections that belong to the parent process are neither used nor torn down in the child, only kept
-# out of sight: tearing them down would speak to the server, or wait for locks that nobody will release.
-_inherited: list[object] = []
 
 # Where the clients of this process send their calls.
 _servers: set[str] = set()
@@ -85,11 +97,17 @@ class Transport:
         self._lock = Lock()
         self._pool: _Connections | None = None
         self._sockets: WeakSet[socket] = WeakSet()
+        self._context: ssl.SSLContext | None = None
         self._closed = False
         forget_after_fork(self)
 
-    def send(self, request: Request, deadline: Deadline) -> Response:
+    def send(self, request: Request, deadline: Deadline, grip: "Grip | None" = None) -> Response:
         """Send one request and reads its whole answer, whatever its status.
+
+        Args:
+            request: to send.
+            deadline: of all of it; of a streamed answer, until it begins.
+            grip: holds the connection, so that others can break it.
 
         Raises:
             TimeoutError: not over by the deadline.
@@ -100,22 +118,44 @@ class Transport:
         """
         pool = self._open()
         try:
-            limit = TimeLimit(deadline)
+            limit = TimeLimit(deadline, grip)
             response = pool.client.send(pool.outgoing(request, deadline, limit), stream=True)
             self._remember(response)
             if request.streamed and response.is_success:
                 limit.stream(deadline.seconds)
                 chunks_to_come = self._chunks(response, request, deadline)
                 return Response(request, response.status_code, response.headers, b"", chunks_to_come)
-            try:
-                body = _Body(request, self._options, deadline)
-                for chunk in response.iter_bytes():
-                    body.take(chunk, response)
-            finally:
-                response.close()
+            return self._whole(response, request, deadline)
         except (httpx2.RequestError, ssl.SSLError, RuntimeError) as error:
             raise _translated(error, request, self._options, deadline, self._closed) from error
-        return Response(request, response.status_code, response.headers, b"".join(body.chunks))
+
+    def connect(self, request: Request, deadline: Deadline, grip: "Grip | None") -> Response:
+        """Send one request over a connection of its own, which takes none from the pool.
+
+        Returns:
+            The whole answer when it is a refusal, else one whose `chunks` are a Line.
+
+        Raises:
+            NeuroGraphError: as `send`.
+        """
+        client = self._apart()
+        try:
+            limit = TimeLimit(deadline, grip)
+            response = client.send(_Outgoing(client, self._options)(request, deadline, limit), stream=True)
+            if not _is_open(response):
+                answer = self._whole(response, request, deadline)
+                client.close()
+                return answer
+            upgraded = _upgraded(response, limit, Upgraded)
+            pieces = self._pieces(client, response, request, deadline, upgraded)
+            next(pieces)  # from here on it closes the client
+        except BaseException as error:
+            client.close()
+            if isinstance(error, (httpx2.RequestError, ssl.SSLError, RuntimeError)):
+                raise _translated(error, request, self._options, deadline, self._closed) from error
+            raise
+        line = _HTTPLine(pieces, limit, upgraded, request)
+        return Response(request, response.status_code, response.headers, b"", line)
 
     def close(self) -> None:
         """Close all connections. Calls in flight in other threads fail, at the latest when their time is up."""
@@ -129,7 +169,7 @@ class Transport:
         """Leave the parent's connections to the parent; the child opens its own."""
         for inherited in list(self._sockets):
             inherited.close()
-        _inherited.append(self._pool)
+        inherit(self._pool)
         self._lock = Lock()
         self._pool = None
         self._sockets = WeakSet()
@@ -141,6 +181,49 @@ class Transport:
             raise _translated(error, request, self._options, deadline, self._closed) from error
         finally:
             response.close()
+
+    def _whole(self, response: httpx2.Response, request: Request, deadline: Deadline) -> Response:
+        try:
+            body = _Body(request, self._options, deadline)
+            for chunk in response.iter_bytes():
+                body.take(chunk, response)
+        finally:
+            response.close()
+        return Response(request, response.status_code, response.headers, b"".join(body.chunks))
+
+    def _apart(self) -> httpx2.Client:
+        """Return a client for one connection."""
+        if self._closed:
+            _refuse()
+        context = self._context = self._context or _context_apart(self._options)
+        client = _configured(httpx2.Client, self._options, context)
+        keep_deadlines(client, Backend)
+        return client
+
+    def _pieces(
+        self,
+        client: httpx2.Client,
+        response: httpx2.Response,
+        request: Request,
+        deadline: Deadline,
+        upgraded: Upgraded | None,
+    ) -> Generator[bytes | None, None, None]:
+        """Yield the pieces of an open answer, the first one before there is any; None for a wait that took too long.
+
+        Closed by its owner, or forgotten, it closes the connection.
+        """
+        try:
+            yield b""
+            if upgraded is None:
+                yield from filter(None, response.iter_bytes())
+                return
+            while (piece := upgraded.read()) != b"":
+                yield piece
+        except (httpx2.RequestError, ssl.SSLError, RuntimeError, LostError) as error:
+            raise _translated(error, request, self._options, deadline, self._closed) from error
+        finally:
+            response.close()
+            client.close()
 
     def _open(self) -> "_Connections":
         pool = self._pool
@@ -168,10 +251,11 @@ class AsyncTransport:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._pools: dict[asyncio.AbstractEventLoop, _Pool] = {}
+        self._context: ssl.SSLContext | None = None
         self._closed = False
         forget_after_fork(self)
 
-    async def send(self, request: Request, deadline: Deadline) -> Response:
+    async def send(self, request: Request, deadline: Deadline, grip: "AsyncGrip | None" = None) -> Response:
         """Send one request and reads its whole answer; errors as in `Transport.send`."""
         pool = await self._open()
         try:
@@ -181,15 +265,30 @@ class AsyncTransport:
                 limit.stream(deadline.seconds)
                 chunks_to_come = self._chunks(response, request, deadline)
                 return Response(request, response.status_code, response.headers, b"", chunks_to_come)
-            try:
-                body = _Body(request, self._options, deadline)
-                async for chunk in response.aiter_bytes():
-                    body.take(chunk, response)
-            finally:
-                await response.aclose()
+            return await self._whole(response, request, deadline)
         except (httpx2.RequestError, ssl.SSLError, RuntimeError) as error:
             raise _translated(error, request, self._options, deadline, self._closed) from error
-        return Response(request, response.status_code, response.headers, b"".join(body.chunks))
+
+    async def connect(self, request: Request, deadline: Deadline, grip: "AsyncGrip | None") -> Response:
+        """Send one request over a connection of its own; as `Transport.connect`."""
+        client = self._apart()
+        try:
+            limit = TimeLimit(deadline)
+            response = await client.send(_Outgoing(client, self._options)(request, deadline, limit), stream=True)
+            if not _is_open(response):
+                answer = await self._whole(response, request, deadline)
+                await client.aclose()
+                return answer
+            upgraded = _upgraded(response, limit, AsyncUpgraded)
+            pieces = self._pieces(client, response, request, deadline, upgraded)
+            await anext(pieces)  # from here on it closes the client, also when the loop ends
+        except BaseException as error:
+            await client.aclose()
+            if isinstance(error, (httpx2.RequestError, ssl.SSLError, RuntimeError)):
+                raise _translated(error, request, self._options, deadline, self._closed) from error
+            raise
+        line = _AsyncHTTPLine(pieces, limit, upgraded, request)
+        return Response(request, response.status_code, response.headers, b"", line)
 
     async def close(self) -> None:
         """Close the connections of this loop, and refuses further use on any. A second call does nothing."""
@@ -201,7 +300,7 @@ class AsyncTransport:
 
     def after_fork(self) -> None:
         """Leave the parent's loops and connections to the parent."""
-        _inherited.append(self._pools)
+        inherit(self._pools)
         self._pools = {}
 
     async def _chunks(
@@ -214,6 +313,46 @@ class AsyncTransport:
             raise _translated(error, request, self._options, deadline, self._closed) from error
         finally:
             await response.aclose()
+
+    async def _whole(self, response: httpx2.Response, request: Request, deadline: Deadline) -> Response:
+        try:
+            body = _Body(request, self._options, deadline)
+            async for chunk in response.aiter_bytes():
+                body.take(chunk, response)
+        finally:
+            await response.aclose()
+        return Response(request, response.status_code, response.headers, b"".join(body.chunks))
+
+    def _apart(self) -> httpx2.AsyncClient:
+        if self._closed:
+            _refuse()
+        context = self._context = self._context or _context_apart(self._options)
+        client = _configured(httpx2.AsyncClient, self._options, context)
+        keep_deadlines(client, AsyncBackend)
+        return client
+
+    async def _pieces(
+        self,
+        client: httpx2.AsyncClient,
+        response: httpx2.Response,
+        request: Request,
+        deadline: Deadline,
+        upgraded: AsyncUpgraded | None,
+    ) -> AsyncGenerator[bytes | None, None]:
+        try:
+            yield b""
+            if upgraded is None:
+                async for piece in response.aiter_bytes():
+                    if piece:
+                        yield piece
+                return
+            while (part := await upgraded.read()) != b"":
+                yield part
+        except (httpx2.RequestError, ssl.SSLError, RuntimeError, LostError) as error:
+            raise _translated(error, request, self._options, deadline, self._closed) from error
+        finally:
+            await response.aclose()
+            await client.aclose()
 
     async def _open(self) -> "_Pool":
         if self._closed:
@@ -266,6 +405,76 @@ class _Pool:
             await self.client.aclose()
 
 
+class _HTTPLine(Line):
+    """An open answer over a connection of its own."""
+
+    def __init__(
+        self,
+        pieces: Generator[bytes | None, None, None],
+        limit: TimeLimit,
+        upgraded: Upgraded | None,
+        request: Request,
+    ) -> None:
+        self._pieces = pieces
+        self._limit = limit
+        self._upgraded = upgraded
+        self._request = request
+
+    def read(self, seconds: float | None) -> bytes:
+        self._limit.stream(seconds)
+        piece = next(self._pieces, b"")
+        if piece is None:
+            raise _nothing_came(self._request)
+        return piece
+
+    def write(self, data: bytes) -> None:
+        if self._upgraded is None:
+            raise _one_way(self._request)
+        self._limit.stream(_WRITE_SECONDS)
+        try:
+            self._upgraded.write(data)
+        except LostError as error:
+            raise _lost(self._request, error) from error
+
+    def close(self) -> None:
+        self._pieces.close()
+
+
+class _AsyncHTTPLine(AsyncLine):
+    """As _HTTPLine, for tasks."""
+
+    def __init__(
+        self,
+        pieces: AsyncGenerator[bytes | None, None],
+        limit: TimeLimit,
+        upgraded: AsyncUpgraded | None,
+        request: Request,
+    ) -> None:
+        self._pieces = pieces
+        self._limit = limit
+        self._upgraded = upgraded
+        self._request = request
+
+    async def read(self, seconds: float | None) -> bytes:
+        self._limit.stream(seconds)
+        piece = await anext(self._pieces, b"")
+        if piece is None:
+            raise _nothing_came(self._request)
+        return piece
+
+    async def write(self, data: bytes) -> None:
+        if self._upgraded is None:
+            raise _one_way(self._request)
+        self._limit.stream(_WRITE_SECONDS)
+        try:
+            await self._upgraded.write(data)
+        except LostError as error:
+            raise _lost(self._request, error) from error
+
+    async def close(self) -> None:
+        await self._pieces.aclose()
+
+
 class _Body:
     """The body of an answer as it comes, within its limits of time and size."""
 
@@ -291,14 +500,44 @@ class _Body:
         self.chunks.append(chunk)
 
 
-def _configured(make: Callable[..., T], options: Options) -> T:
+def _is_open(response: httpx2.Response) -> bool:
+    return response.is_success or response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
+
+
+def _upgraded(response: httpx2.Response, limit: TimeLimit, kind: Callable[[Any, TimeLimit], T]) -> T | None:
+    """Return the connection of an answer that agrees to another protocol; None of another answer."""
+    if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+        return None
+    return kind(response.extensions["network_stream"], limit)
+
+
+def _context_apart(options: Options) -> ssl.SSLContext:
+    """Return a context for connections beside the pool.
+
+    One for all of them: loading certificates takes 50 ms. Not that of the pool, which may offer HTTP/2.
+    """
+
+    def made(**configuration: Any) -> ssl.SSLContext:
+        verify = configuration["verify"]
+        return verify if isinstance(verify, ssl.SSLContext) else httpx2.create_ssl_context(verify=verify)
+
+    return _configured(made, options)
+
+
+def _configured(make: Callable[..., T], options: Options, apart: ssl.SSLContext | None = None) -> T:
     """Make a client of httpx2.
+
+    Args:
+        make: the class of the client.
+        options: of this client.
+        apart: for one connection only, checked with this context.
 
     Raises:
         ConfigurationError: a proxy or a certificate that the environment names cannot be used.
     """
     try:
-        return make(**_configuration(options))
+        more = {} if apart is None else {"verify": apart, "http2": False, "limits": httpx2.Limits(max_connections=1)}
+        return make(**{**_configuration(options, load=apart is None), **more})
     except ImportError:
         problem = f"The proxy that the environment names {NO_SOCKS}"
     except OSError as error:
@@ -314,7 +553,7 @@ def _configured(make: Callable[..., T], options: Options) -> T:
     raise ConfigurationError(problem, request_sent=False)
 
 
-def _configuration(options: Options) -> dict[str, Any]:
+def _configuration(options: Options, load: bool = True) -> dict[str, Any]:
     headers = {"User-Agent": f"neurograph-python/{__version__}"}
     most = _MAX_CONNECTIONS if options.max_connections is None else options.max_connections
     limits = httpx2.Limits(
@@ -323,7 +562,7 @@ def _configuration(options: Options) -> dict[str, Any]:
         keepalive_expiry=options.idle_seconds,
     )
     return {
-        "verify": _verification(options),
+        "verify": _verification(options) if load else True,
         "headers": headers,
         "limits": limits,
         "proxy": options.proxy,
@@ -420,7 +659,7 @@ def _check(deadline: Deadline, request: Request, options: Options, sent: bool = 
 
 
 def _translated(
-    error: httpx2.RequestError | ssl.SSLError | RuntimeError,
+    error: httpx2.RequestError | ssl.SSLError | RuntimeError | LostError,
     request: Request,
     options: Options,
     deadline: Deadline,
@@ -432,6 +671,8 @@ def _translated(
     if isinstance(error, ssl.SSLError):  # not all of them are translated below; a missing client certificate is one
         message = f"The connection to {options.base_url} was refused by TLS during {request}: {_why(error)}"
         return ConnectionError(message, retryable=False)
+    if isinstance(error, LostError):
+        return _closed_error() if closed else _lost(request, error)
     sent = not isinstance(error, _NEVER_SENT)
     if isinstance(error, httpx2.TimeoutException):
         late = TimeoutError(_late(request, options, deadline), request_sent=sent)
@@ -447,6 +688,18 @@ def _translated(
     why = hide(_why(error), options.secrets())
     message = f"Cannot connect to {options.base_url}: {why}. Is the server running, and is base_url right?"
     return ConnectionError(message, request_sent=False)
+
+
+def _lost(request: Request, error: Exception) -> ConnectionError:
+    return ConnectionError(f"The connection was lost during {request}: {_why(error)}")
+
+
+def _nothing_came(request: Request) -> TimeoutError:
+    return TimeoutError(f"The server sent nothing in time during {request}")
+
+
+def _one_way(request: Request) -> InvalidResponseError:
+    return InvalidResponseError(f"The server did not agree to {request} as a connection that something can be sent to")
 
 
 def _late(request: Request, options: Options, deadline: Deadline) -> str:

@@ -7,12 +7,17 @@ will. Here each read, write, connect and TLS handshake gets what is left of the 
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import httpcore2
+from httpcore2._backends.sync import SyncStream
 
 from neurograph._wirekit.deadline import Deadline
+
+if TYPE_CHECKING:
+    from neurograph._transport.grip import Grip
 
 # Bytes written at once. The time left is looked at before each piece; smaller ones would only cost system calls.
 _WRITE_BYTES = 64 * 1024
@@ -22,13 +27,18 @@ class TimeLimit(float):
     """The time for one request, in the form of a number that libraries hand through to the socket.
 
     Its value is the seconds at the start; `left` tells what is left of them.
+
+    Args:
+        deadline: of the request.
+        grip: is to hold each connection before somebody waits for it.
     """
 
-    def __new__(cls, deadline: Deadline) -> "TimeLimit":
+    def __new__(cls, deadline: Deadline, grip: "Grip | None" = None) -> "TimeLimit":
         """Make the number."""
         return super().__new__(cls, deadline.remaining())
 
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, deadline: Deadline, grip: "Grip | None" = None) -> None:
+        self.grip = grip
         self._deadline = deadline
         self._each: float | None = None
         self._streaming = False
@@ -62,6 +72,11 @@ class _Timed:
             raise late("the time for the call is over")
         return seconds
 
+    @property
+    def grip(self) -> "Grip | None":
+        """The grip that is to hold the connection."""
+        return self._limit.grip if isinstance(self._limit, TimeLimit) else None
+
 
 class Stream(_Timed, httpcore2.NetworkStream):
     """A connection of a synchronous client."""
@@ -69,6 +84,14 @@ class Stream(_Timed, httpcore2.NetworkStream):
     def __init__(self, inner: httpcore2.NetworkStream, limit: float | None) -> None:
         super().__init__(limit)
         self._inner = inner
+        self._socket: socket.socket | None = inner.get_extra_info("socket")
+
+    def left(self, timeout: float | None, late: type[Exception]) -> float | None:
+        """Return the seconds for one operation, which whoever has a grip may break."""
+        seconds = super().left(timeout, late)
+        if self.grip is not None and self._socket is not None:
+            self.grip.hold(self._socket)
+        return seconds
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read what has come."""
@@ -93,7 +116,18 @@ class Stream(_Timed, httpcore2.NetworkStream):
     ) -> httpcore2.NetworkStream:
         """Encrypt the connection."""
         seconds = self.left(timeout, httpcore2.ConnectTimeout)
-        return Stream(self._inner.start_tls(ssl_context, server_hostname, seconds), self._limit)
+        with self._another_hold():
+            return Stream(self._inner.start_tls(ssl_context, server_hostname, seconds), self._limit)
+
+    @contextmanager
+    def _another_hold(self) -> Generator[None, None, None]:
+        """Hold the connection by another descriptor: encrypting it takes the first one away."""
+        if self.grip is None or self._socket is None:
+            yield
+            return
+        with self._socket.dup() as another:
+            self.grip.hold(another)
+            yield
 
     def get_extra_info(self, info: str) -> Any:
         """Tell something about the connection."""
@@ -106,8 +140,8 @@ class Backend(httpcore2.NetworkBackend):
     The name is resolved by the system, which knows no time limit; all else keeps to the deadline.
     """
 
-    def __init__(self, inner: httpcore2.NetworkBackend) -> None:
-        self._inner = inner
+    def __init__(self, replaced: httpcore2.NetworkBackend) -> None:
+        """Take the place of another one."""
 
     def connect_tcp(
         self,
@@ -124,7 +158,7 @@ class Backend(httpcore2.NetworkBackend):
             seconds = timed.left(None, httpcore2.ConnectTimeout)
             share = None if seconds is None else seconds / (len(addresses) - place + 1)
             try:
-                stream = self._inner.connect_tcp(address, port, share, local_address, socket_options)
+                stream = _connected((address, port), share, local_address, socket_options or (), timed.grip)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 if place == len(addresses):
                     raise
@@ -135,6 +169,100 @@ class Backend(httpcore2.NetworkBackend):
     def sleep(self, seconds: float) -> None:
         """Pause."""
         time.sleep(seconds)
+
+
+def _connected(
+    address: tuple[str, int],
+    seconds: float | None,
+    local_address: str | None,
+    options: Iterable[Any],
+    grip: "Grip | None",
+) -> SyncStream:
+    """Connect to a numeric address. Unlike `socket.create_connection`, the socket is held while it connects."""
+    family, kind, protocol, _, full_address = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
+    connection = socket.socket(family, kind, protocol)
+    try:
+        if local_address is not None:
+            connection.bind((local_address, 0))
+        connection.settimeout(seconds)
+        if grip is not None:
+            grip.hold(connection)
+        connection.connect(full_address)
+        for option in (*options, (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)):
+            connection.setsockopt(*option)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, socket.timeout):
+            raise httpcore2.ConnectTimeout(str(error)) from error
+        if isinstance(error, OSError):
+            raise httpcore2.ConnectError(str(error)) from error
+        raise
+    return SyncStream(connection)
+
+
+class LostError(Exception):
+    """A connection that was taken over from HTTP is broken."""
+
+
+class Upgraded:
+    """A connection after the server has agreed to speak another protocol over it.
+
+    Args:
+        stream: the extension `network_stream` of the answer.
+        limit: of time, for each operation.
+    """
+
+    def __init__(self, stream: httpcore2.NetworkStream, limit: TimeLimit) -> None:
+        self._stream = stream
+        self._limit = limit
+
+    def read(self) -> bytes | None:
+        """Wait for bytes; b"" at the end, None when nothing came in time.
+
+        Raises:
+            LostError: the connection broke.
+        """
+        try:
+            return self._stream.read(_WRITE_BYTES, self._limit)
+        except httpcore2.ReadTimeout:
+            return None
+        except httpcore2.NetworkError as error:
+            raise LostError(str(error) or type(error).__name__) from error
+
+    def write(self, data: bytes) -> None:
+        """Write everything.
+
+        Raises:
+            LostError: the connection broke, or took too long to take it.
+        """
+        try:
+            self._stream.write(data, self._limit)
+        except (httpcore2.NetworkError, httpcore2.WriteTimeout) as error:
+            raise LostError(str(error) or type(error).__name__) from error
+
+
+class AsyncUpgraded:
+    """As Upgraded, for tasks."""
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream, limit: TimeLimit) -> None:
+        self._stream = stream
+        self._limit = limit
+
+    async def read(self) -> bytes | None:
+        """Wait for bytes; b"" at the end, None when nothing came in time."""
+        try:
+            return await self._stream.read(_WRITE_BYTES, self._limit)
+        except httpcore2.ReadTimeout:
+            return None
+        except httpcore2.NetworkError as error:
+            raise LostError(str(error) or type(error).__name__) from error
+
+    async def write(self, data: bytes) -> None:
+        """Write everything."""
+        try:
+            await self._stream.write(data, self._limit)
+        except (httpcore2.NetworkError, httpcore2.WriteTimeout) as error:
+            raise LostError(str(error) or type(error).__name__) from error
 
 
 def _resolved(host: str, port: int) -> list[str]:
