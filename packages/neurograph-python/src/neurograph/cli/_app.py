@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from neurograph._version import __version__
-from neurograph.cli import _api_keys, _cdna, _grid, _server, _tokens, _transfer
+from neurograph.cli import _api_keys, _cdna, _events, _grid, _server, _tokens, _transfer
 from neurograph.cli._exits import ExitCode
 from neurograph.cli._invocation import rooted
 
@@ -15,7 +15,7 @@ _EPILOG = "Exit codes: " + ", ".join(f"{code.value} {code.name.lower().replace('
 
 app = typer.Typer(
     name="neurograph-cli",
-    help="Tokens, grids, CDNA, API keys and health of a NeuroGraph server.",
+    help="Tokens, grids, CDNA, events, API keys and health of a NeuroGraph server.",
     epilog=_EPILOG,
     no_args_is_help=True,
     add_completion=False,
@@ -25,6 +25,7 @@ app.add_typer(_tokens.app, name="token")
 app.add_typer(_grid.app, name="grid")
 app.add_typer(_api_keys.app, name="apikey")
 app.add_typer(_cdna.app, name="cdna")
+app.add_typer(_events.app, name="events")
 app.command("health")(_server.health)
 app.command("status")(_server.status)
 _tokens.app.command("import")(_transfer.import_tokens)
@@ -44,7 +45,7 @@ def root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Tokens, grids, CDNA, API keys and health of a NeuroGraph server."""
+    """Tokens, grids, CDNA, events, API keys and health of a NeuroGraph server."""
 
 
 def spread(words: Sequence[str]) -> list[str]:

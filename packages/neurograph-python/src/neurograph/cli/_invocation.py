@@ -125,6 +125,11 @@ class Invocation:
         if "client" in self.__dict__:
             self.client.close()
 
+    def note(self, fields: dict[str, Any], sentence: str) -> None:
+        """Say something on standard error, beside the results; as JSON when JSON was asked for."""
+        is_json = _format(self._chosen) is Format.JSON
+        print(json.dumps(fields, ensure_ascii=True) if is_json else sentence, file=sys.stderr)
+
     def tell(self, error: NeuroGraphError) -> None:
         """Say on standard error what went wrong; as JSON when JSON was asked for."""
         code = exit_code(error)

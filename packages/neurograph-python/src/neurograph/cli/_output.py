@@ -70,6 +70,14 @@ class Output:
             table.add_row(*(_text(_shown(column, row.get(column))) for column in columns))
         _draw(table)
 
+    def event(self, fields: Row, line: str) -> None:
+        """Show one of things that come one after the other, at once: an object, or a line."""
+        if self.is_json:
+            _write_json(fields)
+        else:
+            print(printable(line.replace("\n", " ")))
+        sys.stdout.flush()
+
     def done(self, fields: Row, sentence: str) -> None:
         """Confirm an action that has no result of its own: an object, or a sentence."""
         if self.is_json:
