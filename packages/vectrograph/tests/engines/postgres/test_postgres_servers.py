@@ -2,8 +2,11 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 from engines.waiting import wait_until
 
@@ -158,6 +161,66 @@ def test_an_index_is_built_in_the_background(connect: Connect) -> None:
     report = servers[1].maintain(MaintenanceTask.MEASURE_RECALL, ref)
     assert report.healthy
     assert report.details["docs"]["queries"] == 50
+
+
+def test_dropping_a_collection_stops_the_build_of_its_index(
+    connect: Connect, url: str, sql: psycopg.Connection[Any]
+) -> None:
+    builder, other = connect(index_rows=1), connect()
+    ref = make(builder, "docs")
+    points = tables(sql)[0]
+    with psycopg.connect(url) as writer, ThreadPoolExecutor(2) as threads:
+        # A concurrent build waits for writers of the table.
+        writer.execute(f"LOCK TABLE vectrograph.{points} IN ROW EXCLUSIVE MODE")
+        put(other, ref, "a")
+        build = threads.submit(builder.maintain, MaintenanceTask.FLUSH, ref)
+        wait_until(lambda: bool(sql.execute("SELECT 1 FROM pg_stat_progress_create_index").fetchall()))
+        drop = threads.submit(other.drop, ref)
+        wait_until(lambda: not sql.execute("SELECT 1 FROM pg_stat_progress_create_index").fetchall())
+        assert not drop.done()
+        writer.rollback()
+        drop.result()
+        assert (build.result().healthy, build.result().details) == (True, {})
+    assert tables(sql) == []
+
+
+def test_a_build_that_is_stopped_otherwise_says_so(connect: Connect, url: str, sql: psycopg.Connection[Any]) -> None:
+    """And the next one succeeds."""
+    engine, other = connect(index_rows=1), connect()
+    ref = make(engine, "docs")
+    points = tables(sql)[0]
+    with psycopg.connect(url) as writer, ThreadPoolExecutor(1) as threads:
+        writer.execute(f"LOCK TABLE vectrograph.{points} IN ROW EXCLUSIVE MODE")
+        put(other, ref, "a")
+        build = threads.submit(engine.maintain, MaintenanceTask.FLUSH, ref)
+        stop = "SELECT pg_cancel_backend(pid) FROM pg_stat_progress_create_index"
+        wait_until(lambda: bool(sql.execute(stop).fetchall()))
+        assert not build.result().healthy
+        assert "canceling statement due to user request" in build.result().details["docs"]
+    assert engine.maintain(MaintenanceTask.FLUSH, ref).healthy
+    assert engine.describe(ref).indexed == 1
+
+
+def test_what_a_deadlock_ends_is_run_again(connect: Connect, url: str, sql: psycopg.Connection[Any]) -> None:
+    engine = connect()
+    ref = make(engine, "docs")
+    points = tables(sql)[0]
+    with psycopg.connect(url) as other, ThreadPoolExecutor(1) as threads:
+        # The other side of the deadlock looks for none, so that the engine is the victim.
+        other.execute("SET deadlock_timeout = '1h'")
+        other.execute(f"LOCK TABLE vectrograph.{points} IN ACCESS SHARE MODE")
+        drop = threads.submit(engine.drop, ref)
+        wait_until(lambda: bool(sql.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchall()))
+        other.execute("UPDATE vectrograph.collections SET longest = 0")
+        other.commit()
+        drop.result()
+    assert tables(sql) == []
+
+
+def tables(sql: psycopg.Connection[Any]) -> list[str]:
+    """Return the names of the tables of points."""
+    found = sql.execute("SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'points_%'")
+    return [row[0] for row in found.fetchall()]
 
 
 def test_what_no_index_takes_is_found_all_the_same(connect: Connect) -> None:

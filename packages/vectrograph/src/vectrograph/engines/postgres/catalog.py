@@ -23,7 +23,7 @@ from vectrograph.engines.postgres.collection import (
     encode_name,
     not_found,
 )
-from vectrograph.engines.postgres.connections import Connection, Database, Dropped, Work
+from vectrograph.engines.postgres.connections import APPLICATION, Connection, Database, Dropped, Work
 from vectrograph.engines.postgres.schema import collection_tables, log_table, points_table
 from vectrograph.engines.quotas import Quota
 
@@ -99,7 +99,7 @@ class Catalog:
         return decode_info(spec, (now, 0, 0, False, None), 0, self._complete_below)
 
     def drop(self, ref: CollectionRef, work: Work) -> None:
-        """Remove a collection with its tables.
+        """Remove a collection with its tables. A build of its index stops.
 
         Raises:
             CollectionNotFound: there is none.
@@ -114,7 +114,15 @@ class Catalog:
             if not rows:
                 raise not_found(ref)
             uid = rows[0][0]
-            connection.execute(f"DROP TABLE {points_table(uid)}, {log_table(uid)}")
+            points, log = points_table(uid), log_table(uid)
+            # A build that begins just now is not found. Then PostgreSQL ends one of the two, and it is run again.
+            connection.rows(
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_progress_create_index JOIN pg_stat_activity USING (pid) "
+                "WHERE relid IN (to_regclass($1), to_regclass($2)) AND usename = current_user "
+                "AND application_name = $3",
+                (points, log, APPLICATION),
+            )
+            connection.execute(f"DROP TABLE {points}, {log}")
             connection.run("DELETE FROM replies WHERE uid = $1", (uid,))
             connection.execute("COMMIT")
 

@@ -39,6 +39,8 @@ from vectrograph.engines.postgres.codec import NumbersParameter, VectorParameter
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
+APPLICATION: Final = "vectrograph"
+"""The name that connections have in PostgreSQL's views."""
 LONGEST_STATEMENT: Final = 600.0
 """Seconds after which PostgreSQL stops a statement that has no deadline. Chosen: a scan of 100 GB takes less."""
 # Seconds that statement_timeout comes after the deadline at least: the watch is to act first.
@@ -53,7 +55,7 @@ _POOL_SECONDS: Final = 10.0
 _AGAIN_SECONDS: Final = 0.2
 # Seconds that a cancel request may take.
 _CANCEL_SECONDS: Final = 2.0
-# Connections that are found dead before a request gives up: a restart of the server leaves a whole pool of them.
+# Runs of a request before it gives up: a restart of the server leaves a whole pool of dead connections.
 _ATTEMPTS: Final = 3
 
 
@@ -86,6 +88,14 @@ class Lost(Exception):
     def __init__(self, cause: Exception, *, committing: bool) -> None:
         super().__init__(str(cause))
         self.committing = committing
+
+
+class RolledBack(Exception):
+    """PostgreSQL rolled a transaction back to end a deadlock; it can run again. Never leaves the engine."""
+
+    def __init__(self, cause: psycopg.Error) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 class Dropped(Exception):
@@ -179,7 +189,7 @@ class Database:
             "autocommit": True,
             "context": _Context(self._adapters),
             "cursor_factory": psycopg.RawCursor,
-            "application_name": "vectrograph",
+            "application_name": APPLICATION,
             "connect_timeout": 5,
         }
 
@@ -220,7 +230,7 @@ class Database:
             pool.close(timeout=2.0)
 
     def read(self, act: Callable[[Connection], Result], work: Work) -> Result:
-        """Run what only reads; when the connection is lost, run it once more on another.
+        """Run what only reads; when the connection is lost or a deadlock ends it, run it again.
 
         Raises:
             DomainError: see `translated`.
@@ -228,7 +238,7 @@ class Database:
         return self._repeated(self._reads, act, work)
 
     def write(self, act: Callable[[Connection], Result], work: Work) -> Result:
-        """Run one transaction; when the connection is lost before its COMMIT was sent, run it once more on another.
+        """Run one transaction; when a deadlock or a lost connection ends it before its COMMIT was sent, run it again.
 
         Raises:
             Lost: the connection broke after COMMIT was sent.
@@ -247,6 +257,9 @@ class Database:
                 if attempt + 1 == _ATTEMPTS:
                     raise _no_answer(error) from error
                 pool.check()
+            except RolledBack as error:
+                if attempt + 1 == _ATTEMPTS:
+                    raise translated(error.cause, work) from error
         raise AssertionError
 
     @contextmanager
@@ -267,6 +280,8 @@ class Database:
                 yield connection
         except errors.UndefinedTable as error:
             raise Dropped from error
+        except errors.DeadlockDetected as error:
+            raise RolledBack(error) from error
         except psycopg.Error as error:
             if connection.broken or connection.closed or isinstance(error, _MUST_RECONNECT):
                 raise Lost(error, committing=work.committing) from error
@@ -357,8 +372,8 @@ def closed() -> Unavailable:
 def translated(error: psycopg.Error, work: Work) -> DomainError:
     """Return the domain error of a failure, without its SQL."""
     state = error.sqlstate or ""
-    if isinstance(error, errors.QueryCanceled | errors.LockNotAvailable):
-        return work.reason() or too_late()
+    if isinstance(error, errors.QueryCanceled) and (reason := work.reason()) is not None:
+        return reason
     if isinstance(error, errors.DiskFull):
         return OutOfSpace("The disk of PostgreSQL is full; free some space and try again.")
     if isinstance(error, errors.ReadOnlySqlTransaction):

@@ -1,7 +1,8 @@
 """Maintenance of a collection: PostgreSQL's own means, and our checksums."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -21,7 +22,7 @@ from vectrograph.engines.postgres.codec import (
     vector_checksum,
 )
 from vectrograph.engines.postgres.collection import Collection, state_of
-from vectrograph.engines.postgres.connections import Connection, Database, Work
+from vectrograph.engines.postgres.connections import Connection, Database, Dropped, Work
 from vectrograph.engines.postgres.schema import MAX_INDEXED_DIMENSION, build_vector_index
 from vectrograph.engines.postgres.searching import Options, search
 
@@ -95,10 +96,11 @@ class Maintenance:
                 work.check()
                 time.sleep(_ASK_SECONDS)
             try:
-                if not _is_valid(connection, collection):
-                    connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {collection.index}")
-                    connection.execute(build_vector_index(collection.uid, collection.spec.distance))
-                connection.run("UPDATE collections SET indexed = true WHERE uid = $1", (collection.uid,))
+                with _until_dropped(connection, collection, work):
+                    if not _is_valid(connection, collection):
+                        connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {collection.index}")
+                        connection.execute(build_vector_index(collection.uid, collection.spec.distance))
+                    connection.run("UPDATE collections SET indexed = true WHERE uid = $1", (collection.uid,))
             finally:
                 if not connection.broken:
                     connection.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", (collection.index,))
@@ -181,8 +183,9 @@ class Maintenance:
         """Build all indexes anew while others read and write, then derive counters and filter columns from the rows."""
 
         def reindex(connection: Connection) -> None:
-            connection.execute(f"REINDEX TABLE CONCURRENTLY {collection.points}")
-            connection.execute(f"REINDEX TABLE CONCURRENTLY {collection.log}")
+            with _until_dropped(connection, collection, work):
+                connection.execute(f"REINDEX TABLE CONCURRENTLY {collection.points}")
+                connection.execute(f"REINDEX TABLE CONCURRENTLY {collection.log}")
 
         def derive(connection: Connection) -> Finding:
             connection.execute("BEGIN")
@@ -244,6 +247,24 @@ class Maintenance:
             shares.append(len(found & truth) / max(1, len(truth)))
         recall = float(np.mean(shares))
         return recall >= _TARGET, {"recall": recall, "queries": len(shares), "k": _NEIGHBOURS}
+
+
+@contextmanager
+def _until_dropped(connection: Connection, collection: Collection, work: Work) -> Iterator[None]:
+    """Tell a build that was stopped because its collection is dropped from one that was stopped otherwise.
+
+    Raises:
+        Dropped: the collection is gone.
+        DeadlineExceeded, Cancelled, Unavailable: the request is to stop.
+    """
+    try:
+        yield
+    except errors.QueryCanceled:
+        work.check()
+        # Whoever drops a collection stops builds while it holds the row; this waits for the end of that.
+        if not connection.rows("SELECT 1 FROM collections WHERE uid = $1 FOR KEY SHARE", (collection.uid,)):
+            raise Dropped from None
+        raise
 
 
 def _is_valid(connection: Connection, collection: Collection) -> bool:
