@@ -243,13 +243,15 @@ class Settings(BaseSettings):
     max_log_changes: int = Field(
         default=DEFAULT_LOG_CHANGES,
         ge=0,
-        description="Maximum number of changes in the log of one collection; the oldest are deleted. A reader that "
-        "comes back later than that is told (410) and reads the points anew. About 40 bytes of disk each; 0: no limit.",
+        description="Maximum number of changes in the log of one collection (engine embedded only); the oldest are "
+        "deleted. A reader that comes back later than that is told (410) and reads the points anew. About 40 bytes of "
+        "disk each; 0: no limit.",
     )
     max_log_days: int = Field(
         default=DEFAULT_LOG_DAYS,
         ge=0,
-        description="Days that a change is kept in the log of its collection; the newest one stays. 0: no limit.",
+        description="Days that a change is kept in the log of its collection (engine embedded only); the newest one "
+        "stays. 0: no limit.",
     )
     max_text_bytes: int = Field(
         default=_DEFAULTS.max_text_bytes, ge=1, description="Maximum length of a text, in bytes of UTF-8."

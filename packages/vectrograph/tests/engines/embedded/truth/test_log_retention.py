@@ -81,6 +81,24 @@ def test_a_long_log_is_shortened_in_small_transactions(
     assert max(removed) == 10
 
 
+@pytest.mark.parametrize(("turn_seconds", "removed"), [(0.0, 10), (1000.0, 90)], ids=["short", "long"])
+def test_a_turn_of_the_worker_removes_what_its_time_allows(
+    scratch: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch, turn_seconds: float, removed: int
+) -> None:
+    """Many portions, so that the log keeps pace with writes while the index takes most of the worker's time."""
+    monkeypatch.setattr(log_trimming, "_PORTION", 10)
+    monkeypatch.setattr(log_trimming, "_TURN_SECONDS", turn_seconds)
+    engine = opened(scratch / "data", retention=FIVE, rhythm=replace(HASTY, trim_seconds=1000.0))
+    make(engine, "docs")
+    put_many(engine, DOCS, [(f"{n}", (n, n)) for n in range(95)])
+    between = list[int]()
+    again = engine._catalog.find(DOCS)._trimming.run(lambda: between.append(len(held(engine, DOCS))))
+    assert held(engine, DOCS) == list(range(removed + 1, 96))
+    assert (again is None) is (removed == 90)
+    # Between two portions the collection is free, and the worker may have to stop.
+    assert between == ([] if again is not None else list(range(85, 0, -10)))
+
+
 def test_a_limit_that_was_lowered_holds_after_the_next_start(scratch: Path, opened: Opened) -> None:
     """Also in collections that nobody uses: they are looked at in the background."""
     now = 1_000
