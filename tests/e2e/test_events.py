@@ -18,6 +18,7 @@ import pytest
 from event_socket import PATIENCE, EventSocket
 
 from tests.e2e.processes import VECTROGRAPH, ServerProcess, serve
+from vectrograph import running
 from vectron_client import Point, VectronClient
 
 COLLECTION: Final = "docs"
@@ -235,3 +236,35 @@ def test_an_account_that_the_command_line_disables_loses_its_streams(tmp_path: P
         subprocess.run([VECTROGRAPH, "users", "disable", "developer", "--data", str(data)], check=True)
         end = reader.read_end()
         assert (end["code"], end["reconnect"]) == ("INVALID_API_KEY", False)
+
+
+def test_a_reader_that_comes_too_late_is_told_where_to_go_on() -> None:
+    """The log keeps five changes here, and a reader that was away longer misses some: it is told so."""
+    with running(max_log_changes=5) as server, server.vectron() as client:
+        client.create_collection(COLLECTION, 2)
+        port = int(server.http_url.rpartition(":")[2])
+
+        def reader(**query: Any) -> EventSocket:
+            return EventSocket(port, {**CHANNEL, **query}, server.api_key)
+
+        with reader(channels=f"tokens,collection:{COLLECTION}") as first:
+            first.next()
+            position = first.last_id
+        client.upsert(COLLECTION, [Point(str(n), [1.0, n]) for n in range(20)])
+        deadline = time.monotonic() + PATIENCE
+        while (late := reader(channels=f"collection:{COLLECTION},tokens", since=position)).status == 200:
+            late.close()
+            assert time.monotonic() < deadline, "the log was not trimmed"
+        assert (late.status, late.error["code"]) == (410, "POSITION_EXPIRED")
+        oldest = late.error["details"]["oldest"]
+        late.close()
+        with reader(channels=f"collection:{COLLECTION},tokens", since=oldest, follow="false") as again:
+            again.read_end()
+            assert [event["data"]["version"] for event in again.events] == [16, 17, 18, 19, 20]
+            last = again.last_id
+        with reader(since="oldest", follow="false") as from_oldest:
+            from_oldest.read_end()
+            assert from_oldest.events == again.events
+        with reader(since=last) as on_time:
+            client.upsert(COLLECTION, [Point("a", [1.0, 2.0])])
+            assert on_time.read(1)[0]["data"]["id"] == "a"

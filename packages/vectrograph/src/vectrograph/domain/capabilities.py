@@ -45,7 +45,11 @@ class EngineLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """Differences between engines. The conformance suite asks nothing else."""
+    """Differences between engines. The conformance suite asks nothing else.
+
+    Attributes:
+        shared: whether other processes may write to the same collections, so that a log has to be looked at.
+    """
 
     name: str
     conditional_writes: bool
@@ -57,4 +61,5 @@ class Capabilities:
     distances: frozenset[Distance]
     maintenance: frozenset[MaintenanceTask]
     limits: EngineLimits
+    shared: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """Streams over the reference engine: order, resuming, filters, parts, limits, and their end."""
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -499,6 +500,24 @@ def test_a_revocation_by_another_process_is_seen(place: Place) -> None:
     elsewhere.close()
     place.live._look()
     assert reader.read_end().code == "INVALID_API_KEY"
+
+
+def test_writes_and_drops_of_other_servers_are_seen_where_there_are_some(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are announced to nobody here."""
+    reader, engine = place.reader(), place.live.engine
+    reader.step()
+    engine.write(DOCS, puts("theirs"))
+    place.live._look()
+    assert place.live._tail_pool._started == []
+    capabilities = dataclasses.replace(engine.capabilities, shared=True)
+    monkeypatch.setattr(type(engine), "capabilities", property(lambda _: capabilities))
+    place.live._look()
+    assert reader.read(1)[0]["data"]["id"] == "theirs"
+    engine.drop(DOCS)
+    place.live._look()
+    assert reader.read_end().code == "COLLECTION_NOT_FOUND"
 
 
 def test_other_tenants_see_nothing(place: Place) -> None:

@@ -68,6 +68,7 @@ CAPABILITIES: Final = Capabilities(
         max_batch=10_000,
         max_k=10_000,
     ),
+    shared=True,
 )
 
 _log = logging.getLogger(__name__)

@@ -420,6 +420,8 @@ class Live:
     def _look(self) -> bool:
         """Wake the streams that have something to send because of the time; see what other processes did."""
         self.wake([stream for stream in list(self._streams) if stream.look()])
+        if self.engine.capabilities.shared:
+            self.tails.look()
         self._produce()
         with self._lock:
             self._forget_tickets(self.monotonic())
