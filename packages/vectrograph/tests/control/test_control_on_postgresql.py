@@ -7,11 +7,14 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from control.hand_clock import HandClock
+from control.schema_facts import schema_facts
 from postgresql_server import PostgresServer, new_database
 from sqlalchemy import URL, create_engine, exc, text
 
 from vectrograph.control.accounts import NewUser
+from vectrograph.control.database.connection import Database
 from vectrograph.control.database.models import Base
+from vectrograph.control.database.schema import upgrade
 from vectrograph.control.sessions import Rotation
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.access import Role
@@ -26,6 +29,17 @@ def url(postgresql: PostgresServer) -> URL:
 
 
 @pytest.fixture
+def migrated(postgresql: PostgresServer) -> URL:
+    """Provide a database whose tables were all made by migrations."""
+    fresh = new_database(postgresql)
+    database = Database(fresh)
+    with database.connection() as connection:
+        upgrade(connection, database)
+    database.close()
+    return fresh
+
+
+@pytest.fixture
 def store(url: URL, clock: HandClock, tmp_path: Path) -> Iterator[ControlStore]:
     opened = ControlStore.open(url, tmp_path, clock=clock)
     yield opened
@@ -36,11 +50,17 @@ def new(name: str, role: Role = Role.DEVELOPER) -> NewUser:
     return NewUser(user_id=name, username=name, role=role, encoded_password="hash", email=f"{name}@x.org")
 
 
-def test_migrations_make_exactly_the_tables_of_the_models(store: ControlStore, url: URL) -> None:
-    engine = create_engine(url)
+def test_migrations_make_exactly_the_tables_of_the_models(store: ControlStore, url: URL, migrated: URL) -> None:
+    """And a new database, which is made without them, is the same."""
+    engine = create_engine(migrated)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
+    facts = schema_facts(engine)
+    engine.dispose()
+    engine = create_engine(url)
+    assert schema_facts(engine) == facts
+    assert len(facts["triggers"]) == 1
     engine.dispose()
 
 

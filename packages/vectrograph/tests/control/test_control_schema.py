@@ -2,13 +2,16 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from control.schema_facts import schema_facts
 from sqlalchemy import create_engine
 
 from vectrograph.control.database import schema
@@ -17,12 +20,37 @@ from vectrograph.control.store import ControlStore
 from vectrograph.domain.errors import OutOfSpace, StartupError, StorageReadOnly, Unavailable, UnsupportedFormat
 
 
-def test_migrations_make_exactly_the_tables_of_the_models(store: ControlStore, database_file: Path) -> None:
+def migrate(file: Path, revision: str) -> None:
+    """Bring a database to a revision by migrations alone, from empty if it is."""
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
+def test_migrations_make_exactly_the_tables_of_the_models(database_file: Path) -> None:
+    migrate(database_file, "head")
     engine = create_engine(f"sqlite:///{database_file}")
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
     engine.dispose()
+
+
+def test_a_new_database_is_what_migrations_make(store: ControlStore, database_file: Path) -> None:
+    migrated = database_file.with_name("migrated.sqlite")
+    migrate(migrated, "head")
+    facts = []
+    for file in (database_file, migrated):
+        engine = create_engine(f"sqlite:///{file}")
+        facts.append(schema_facts(engine))
+        engine.dispose()
+    assert len(facts[0]["triggers"]) == 2
+    assert facts[0]["rows"]["alembic_version"] == [(schema.HEAD,)]
+    assert facts[0] == facts[1]
 
 
 def test_the_constant_head_is_the_last_migration() -> None:
@@ -31,11 +59,11 @@ def test_the_constant_head_is_the_last_migration() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [schema.HEAD]
 
 
-def test_an_existing_database_opens_without_alembic(store: ControlStore, database_file: Path) -> None:
-    store.close()
+def test_a_new_and_an_existing_database_open_without_alembic(database_file: Path) -> None:
     code = (
         "import sys\n"
         "from vectrograph.control.store import ControlStore\n"
+        f"ControlStore.open('sqlite:///{database_file}').close()\n"
         f"ControlStore.open('sqlite:///{database_file}').close()\n"
         "assert 'alembic' not in sys.modules\n"
     )
@@ -54,20 +82,37 @@ def test_a_newer_database_is_refused_and_left_alone(store: ControlStore, databas
     assert database_file.read_bytes() == before
 
 
+def fail(*_: object, **__: object) -> None:
+    raise RuntimeError("power cut")
+
+
+def texts(database_file: Path) -> list[tuple[str]]:
+    """Return the text of the schema in a file."""
+    with closing(sqlite3.connect(database_file)) as connection:
+        return connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
+
+
+def test_a_creation_that_fails_leaves_nothing_behind(database_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "insert", fail)
+        with pytest.raises(RuntimeError, match="power cut"):
+            ControlStore.open(f"sqlite:///{database_file}")
+    assert texts(database_file) == []
+    ControlStore.open(f"sqlite:///{database_file}").close()
+
+
 def test_a_migration_that_fails_leaves_nothing_behind(database_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import alembic.op
 
-    def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("power cut")
-
-    monkeypatch.setattr(alembic.op, "create_index", fail)
-    with pytest.raises(RuntimeError, match="power cut"):
-        ControlStore.open(f"sqlite:///{database_file}")
-    monkeypatch.undo()
-    connection = sqlite3.connect(database_file)
-    assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
-    connection.close()
+    migrate(database_file, "0004")
+    before = texts(database_file)
+    with monkeypatch.context() as patch:
+        patch.setattr(alembic.op, "create_index", fail)
+        with pytest.raises(RuntimeError, match="power cut"):
+            ControlStore.open(f"sqlite:///{database_file}")
+    assert texts(database_file) == before
     ControlStore.open(f"sqlite:///{database_file}").close()
+    assert len(texts(database_file)) > len(before)
 
 
 def test_the_file_is_private_durable_and_has_no_write_ahead_log(store: ControlStore, database_file: Path) -> None:

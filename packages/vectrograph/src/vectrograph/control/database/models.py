@@ -4,9 +4,23 @@ Times are integer microseconds since 1970-01-01 UTC. The signing secret is not h
 that a copy of the database forges no token.
 """
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from sqlalchemy import JSON, BigInteger, Boolean, Double, ForeignKey, Index, Integer, MetaData, String, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Connection,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    event,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -131,6 +145,27 @@ class AuditEntry(Base):
     outcome: Mapped[str] = mapped_column(String(64))
     address: Mapped[str] = mapped_column(String(64))
     request_id: Mapped[str] = mapped_column(String(128))
+
+
+_ONLY_GROWS: Final[Mapping[str, Sequence[str]]] = {
+    "sqlite": [
+        f"CREATE TRIGGER audit_no_{verb.lower()} BEFORE {verb} ON audit "
+        "BEGIN SELECT RAISE(ABORT, 'the audit record only grows'); END"
+        for verb in ("UPDATE", "DELETE")
+    ],
+    "postgresql": [
+        "CREATE FUNCTION audit_only_grows() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'the audit record only grows'; END $$",
+        "CREATE TRIGGER audit_only_grows BEFORE UPDATE OR DELETE OR TRUNCATE ON audit "
+        "FOR EACH STATEMENT EXECUTE FUNCTION audit_only_grows()",
+    ],
+}
+
+
+@event.listens_for(AuditEntry.__table__, "after_create")
+def _forbid_changes(_: object, connection: Connection, **__: object) -> None:
+    for statement in _ONLY_GROWS.get(connection.dialect.name, ()):
+        connection.exec_driver_sql(statement)
 
 
 class CollectionOwner(Base):
