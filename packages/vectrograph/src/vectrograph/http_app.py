@@ -1,6 +1,7 @@
 """Puts the HTTP application together: the table of routes inside, the middleware around it."""
 
 from collections.abc import Iterable, Sequence
+from threading import Lock
 from typing import Final
 
 import msgspec
@@ -31,7 +32,6 @@ from vectrograph.http.operation import Operation
 from vectrograph.http.scope import request_id_of
 from vectrograph.http.workers import Workers
 from vectrograph.rest.errors import error_answer
-from vectrograph.rest.openapi import openapi_document
 from vectrograph.rest.routes import OPERATIONS
 from vectrograph.services import Services
 from vectrograph.services.limits.refusal_log import RefusalLog
@@ -71,8 +71,7 @@ def build_http_app(
         max_waiting: requests that may wait for a thread; further ones are answered 503.
         placement: where threads run.
     """
-    document = msgspec.json.encode(add_gateway(openapi_document(OPERATIONS, version), GATEWAY_OPERATIONS))
-    application = Application(services, version, document, error_answer)
+    application = Application(services, version, _Document(version), error_answer)
     workers = Workers(max_waiting=max_waiting, placement=placement)
     app: ASGIApp = Router(_routes(OPERATIONS, application, workers), redirect_slashes=False, default=_no_route)
     app = Gateway(app, GATEWAY_OPERATIONS, application, workers)
@@ -86,6 +85,25 @@ def build_http_app(
     refusal = _for_browsers(Refusal(refusals, services.health.count_request, write_error), cors_origins)
     app = LoadShedder(app, refusal, (*OPERATIONS, *GATEWAY_OPERATIONS), workers)
     return RequestId(app)
+
+
+class _Document:
+    """The OpenAPI document as JSON, made when it is first asked for: few servers ever are, and it takes 50 ms."""
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+        self._made: bytes | None = None
+        self._making = Lock()
+
+    def __call__(self) -> bytes:
+        """Return it; one caller makes it, and others wait."""
+        with self._making:
+            if self._made is None:
+                from vectrograph.rest.openapi import openapi_document
+
+                document = add_gateway(openapi_document(OPERATIONS, self._version), GATEWAY_OPERATIONS)
+                self._made = msgspec.json.encode(document)
+            return self._made
 
 
 def write_error(error: Exception, scope: Scope) -> ErrorAnswer:

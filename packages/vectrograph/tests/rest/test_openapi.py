@@ -1,6 +1,7 @@
 """The OpenAPI document and the served routes are the same thing, and the document keeps its word."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -17,6 +18,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from vectrograph import http_app
 from vectrograph.gateway.description import add_gateway
 from vectrograph.gateway.routes import GATEWAY_OPERATIONS
 from vectrograph.http.operation import Operation
@@ -47,6 +49,24 @@ def described(document: dict[str, Any], *, gateway: bool = False) -> dict[tuple[
 
 def name_of(operation: Operation) -> str:
     return f"{operation.method} {operation.path}"
+
+
+def test_the_document_is_made_once_and_not_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def make(_: object, version: str) -> dict[str, Any]:
+        made.append(version)
+        return openapi_document((), version)
+
+    monkeypatch.setattr("vectrograph.rest.openapi.openapi_document", make)
+    monkeypatch.setattr(http_app, "add_gateway", lambda document, _: document)
+    document = http_app._Document("1.2")
+    assert made == []
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: document(), range(8)))
+    assert len(set(answers)) == 1
+    assert msgspec.json.decode(answers[0])["info"]["version"] == "1.2"
+    assert made == ["1.2"]
 
 
 def test_the_document_is_openapi_3_1(document: dict[str, Any]) -> None:

@@ -67,14 +67,14 @@ class Application:
     Attributes:
         services: every use case.
         version: of the server.
-        document: the OpenAPI document, as JSON.
+        document: returns the OpenAPI document, as JSON.
         write_error: the answer to an error and a request id, in the form of the API that answers with lines.
         waker: wakes the coroutines that send events.
     """
 
     services: Services
     version: str
-    document: bytes
+    document: Callable[[], bytes]
     write_error: Callable[[Exception, str], ErrorAnswer]
     waker: LoopWaker = field(default_factory=LoopWaker)
 

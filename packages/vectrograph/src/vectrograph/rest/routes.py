@@ -353,7 +353,6 @@ _SYSTEM: Final = (
         summary="Get the OpenAPI document",
         tag="system",
         access=Access.PUBLIC,
-        workload=Workload.INLINE,
     ),
     Operation(
         method="GET",

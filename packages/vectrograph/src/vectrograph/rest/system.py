@@ -23,7 +23,7 @@ def index(context: Context, _: None) -> responses.Index:
 
 def openapi(context: Context, _: None) -> Page:
     """Answer GET /openapi.json."""
-    return Page(context.application.document, "application/json")
+    return Page(context.application.document(), "application/json")
 
 
 def live(_: Context, __: None) -> responses.Liveness:
