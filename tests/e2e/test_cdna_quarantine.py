@@ -1,5 +1,6 @@
 """Quarantines of a server that is stopped and killed."""
 
+import json
 import socket
 import sqlite3
 import struct
@@ -151,15 +152,15 @@ def test_a_server_rolls_back_by_itself(tmp_path: Path, reason: str) -> None:
         assert server.terminate() == 0
 
 
-# Kills itself when the n-th SQL statement of an action begins, or with 0 says how many there are.
+# For each SQL statement and commit of an action: a process that kills itself when it begins, and another one that looks
+# at what is left. All are forks of one that has everything imported and nothing open.
 KILLED = """
-import os, signal, sys
+import json, os, signal, sys, traceback
 from pathlib import Path
 from sqlalchemy import event
 from vectrograph.control.store import ControlStore, sqlite_url
 from vectrograph.domain.cdna import Wish, configured, ended, reset, started, stopped, Ending
-directory, action, nth = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-store = ControlStore.open(sqlite_url(directory / "control.sqlite"), directory, watched=True)
+root, action = Path(sys.argv[1]), sys.argv[2]
 acts = {
     "start": lambda s: started(s, 60, 1, 1.0),
     "configure": lambda s: configured(s, Wish(factors={"curiosity_scale": 1.1}), 1),
@@ -168,56 +169,62 @@ acts = {
     "rollback": lambda s: ended(s, Ending.ERRORS, {}, 1),
     "reset": lambda s: reset(s, 1),
 }
-for before in {"start": [], "reset": ["configure"]}.get(action, ["start", "configure"]):
-    store.cdna.change("default", acts[before])
-print(repr((store.cdna.get("default"), store.cdna.count("default"))), flush=True)
-count = 0
-@event.listens_for(store._database._engine, "before_cursor_execute")
-def statement(*_):
-    global count
-    count += 1
-    if count == nth:
-        os.kill(os.getpid(), signal.SIGKILL)
-@event.listens_for(store._database._engine, "commit")
-def commit(*_):
-    global count
-    count += 1
-    if count == nth:
-        os.kill(os.getpid(), signal.SIGKILL)
-store.cdna.change("default", acts[action])
-print(count, repr((store.cdna.get("default"), store.cdna.count("default"))), flush=True)
+def opened(nth):
+    directory = root / str(nth)
+    directory.mkdir(exist_ok=True)
+    return ControlStore.open(sqlite_url(directory / "control.sqlite"), directory, watched=True)
+def state(store):
+    return repr((store.cdna.get("default"), store.cdna.count("default")))
+def act(nth, say):
+    store = opened(nth)
+    for before in {"start": [], "reset": ["configure"]}.get(action, ["start", "configure"]):
+        store.cdna.change("default", acts[before])
+    say(state(store))
+    count = 0
+    def step(*_):
+        nonlocal count
+        count += 1
+        if count == nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+    event.listen(store._database._engine, "before_cursor_execute", step)
+    event.listen(store._database._engine, "commit", step)
+    store.cdna.change("default", acts[action])
+    say(count)
+    say(state(store))
+def look(nth, say):
+    say(state(opened(nth)))
+def forked(function, nth):
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            function(nth, lambda said: os.write(writing, (json.dumps(said) + "\\n").encode()))
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        said = [json.loads(line) for line in pipe]
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said
+whole = forked(act, 0)
+steps = range(1, whole[1][1] + 1)
+print(json.dumps([whole, [(forked(act, nth), forked(look, nth)) for nth in steps]]))
 """
-SEEN = """
-import sys
-from pathlib import Path
-from vectrograph.control.store import ControlStore, sqlite_url
-directory = Path(sys.argv[1])
-store = ControlStore.open(sqlite_url(directory / "control.sqlite"), directory, watched=True)
-print(repr((store.cdna.get("default"), store.cdna.count("default"))))
-"""
 
 
-def run(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
-
-
-@pytest.mark.slow(seconds=60)
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["start", "configure", "apply", "stop", "rollback", "reset"])
 def test_kill_9_between_the_steps_of_an_action_leaves_all_of_it_or_nothing(tmp_path: Path, action: str) -> None:
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    done = run(KILLED, str(whole), action, "0")
+    command = [sys.executable, "-c", KILLED, str(tmp_path), action]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=170)
     assert done.returncode == 0, done.stderr
-    before, last = done.stdout.splitlines()
-    steps, _, after = last.partition(" ")
+    whole, kills = json.loads(done.stdout)
+    before, steps, after = whole[1]
+    assert whole[0] == 0, done.stderr
     assert before != after
-    assert int(steps) >= 4
-    for nth in range(1, int(steps) + 1):
-        directory = tmp_path / str(nth)
-        directory.mkdir()
-        killed = run(KILLED, str(directory), action, str(nth))
-        assert killed.returncode == -9, killed.stderr
-        assert killed.stdout.strip() == before
-        seen = run(SEEN, str(directory))
-        assert seen.returncode == 0, seen.stderr
-        assert seen.stdout.strip() == before
+    assert steps >= 4
+    assert len(kills) == steps
+    for killed, seen in kills:
+        assert killed == [-9, [before]], done.stderr
+        assert seen == [0, [before]], done.stderr
