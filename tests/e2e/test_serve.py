@@ -170,3 +170,12 @@ def test_secrets_on_disk_are_for_the_owner_only(serving: Serving) -> None:
 def test_the_version_is_told() -> None:
     result = subprocess.run([VECTROGRAPH, "--version"], capture_output=True, text=True, timeout=60)
     assert result.stdout == f"vectrograph {VERSION}\n"
+
+
+def test_the_command_line_reads_its_arguments_without_the_server() -> None:
+    """A mistake in them is told at once."""
+    loaded = "import sys, vectrograph.cli.commands; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, timeout=60, check=True)
+    modules = set(result.stdout.split())
+    assert "vectrograph.settings" in modules
+    assert not modules & {"sqlalchemy", "grpc", "starlette", "uvicorn", "faiss", "apsw", "vectrograph.services"}

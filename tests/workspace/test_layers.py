@@ -31,6 +31,11 @@ VIOLATIONS = (
         "import vectrograph.rest.errors\n",
     ),
     (
+        "Settings are read without the parts that they configure",
+        f"{SERVER}/settings.py",
+        "import vectrograph.services.call\n",
+    ),
+    (
         "Rooms of Vectron's operations",
         f"{SERVER}/vectron/_messages/planted.py",
         "import vectrograph.vectron.points\n",

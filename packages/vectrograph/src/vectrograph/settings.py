@@ -18,10 +18,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from vectrograph.domain.addresses import Network
 from vectrograph.domain.collections import Quantisation
 from vectrograph.domain.errors import StartupError
-from vectrograph.domain.limits import Limits
+from vectrograph.domain.limits import Limits, LiveLimits
 from vectrograph.domain.log_retention import DEFAULT_LOG_CHANGES, DEFAULT_LOG_DAYS
 from vectrograph.domain.quotas import Quotas
-from vectrograph.services.live.live import LiveLimits
 
 ENV_PREFIX = "VECTROGRAPH_"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")

@@ -17,7 +17,7 @@ from benchmarks.attack.http2_frames import Connection, grpc_headers, grpc_messag
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.collections import TOKENS_COLLECTION
-from vectrograph.domain.limits import Limits
+from vectrograph.domain.limits import Limits, LiveLimits
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.rpc._pb import vectron_pb as pb
 from vectrograph.rpc._pb.methods import VECTROGRAPH_SERVICE_METHODS, VECTRON_SERVICE_METHODS
@@ -26,7 +26,6 @@ from vectrograph.rpc.codec.events import WatchWire
 from vectrograph.rpc.server import build_grpc_server
 from vectrograph.services import Services
 from vectrograph.services.call import Call, Principal
-from vectrograph.services.live.live import LiveLimits
 from vectrograph.services.wiring import build_services
 
 WATCH: Final = VECTROGRAPH_SERVICE_METHODS["Watch"].path

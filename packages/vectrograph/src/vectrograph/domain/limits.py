@@ -56,3 +56,18 @@ class Limits:
     def write(self) -> WriteLimits:
         """The part that engines apply, in the one place where they look at operations and encode them."""
         return WriteLimits(self.max_batch, self.max_payload_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveLimits:
+    """Streams that may be open at once.
+
+    Attributes:
+        in_all: on this server.
+        per_account: over all API keys and logins of an account.
+        per_address: from one network address.
+    """
+
+    in_all: int = 2_000
+    per_account: int = 100
+    per_address: int = 500

@@ -9,7 +9,7 @@ from vectrograph.control.signing import TokenSigner
 from vectrograph.control.store import ControlStore
 from vectrograph.domain.collections import Quantisation
 from vectrograph.domain.embedder import Embedder
-from vectrograph.domain.limits import Limits
+from vectrograph.domain.limits import Limits, LiveLimits
 from vectrograph.engines.base import Engine
 from vectrograph.services import Services
 from vectrograph.services.accounts.audit import Audit
@@ -30,7 +30,7 @@ from vectrograph.services.limits.concurrency import Concurrency
 from vectrograph.services.limits.filter_turns import FilterTurns
 from vectrograph.services.limits.rate_limits import RateLimits
 from vectrograph.services.live.announcing import AnnouncingEngine
-from vectrograph.services.live.live import Live, LiveLimits
+from vectrograph.services.live.live import Live
 from vectrograph.services.live.positions import Positions
 from vectrograph.services.points.bulk import Bulk
 from vectrograph.services.points.collections import Catalog

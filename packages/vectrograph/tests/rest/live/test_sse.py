@@ -18,13 +18,13 @@ from rest.serving import DIMENSION, LIMITS, Served, Start, listening
 
 from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import PositionExpired
+from vectrograph.domain.limits import LiveLimits
 from vectrograph.domain.points import Delete, Put
 from vectrograph.http import timeouts
 from vectrograph.http.timeouts import TimedHttpProtocol
 from vectrograph.http_app import build_http_app
 from vectrograph.services.call import Call
 from vectrograph.services.limits.concurrency import Concurrency
-from vectrograph.services.live.live import LiveLimits
 from vectrograph.services.live.tails import RING_BYTES
 
 DOCS = CollectionRef("default", "docs")

@@ -28,13 +28,14 @@ from vectrograph.domain.errors import (
 )
 from vectrograph.domain.filters.evaluation import Compare, Comparison, Filter, Substring
 from vectrograph.domain.filters.nodes import Or
+from vectrograph.domain.limits import LiveLimits
 from vectrograph.domain.points import NOW, Delete, Op, Patch, Put
 from vectrograph.services.call import Call, Origin, Principal
 from vectrograph.services.live import batches, tails
 from vectrograph.services.live.batches import PAGE
 from vectrograph.services.live.bus import QUEUE
 from vectrograph.services.live.events import Parts
-from vectrograph.services.live.live import MAX_TICKETS_OF_ACCOUNT, Live, LiveLimits
+from vectrograph.services.live.live import MAX_TICKETS_OF_ACCOUNT, Live
 
 DOCS = CollectionRef("default", "docs")
 RED = Compare(("colour",), Comparison.EQ, "red")

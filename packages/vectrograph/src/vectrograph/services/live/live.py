@@ -7,7 +7,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -19,7 +18,7 @@ from vectrograph.domain.collections import CollectionInfo, CollectionRef
 from vectrograph.domain.errors import InvalidArgument, InvalidToken, RateLimited, Unauthenticated, Unavailable
 from vectrograph.domain.filters.evaluation import Filter
 from vectrograph.domain.filters.json_form import to_dict
-from vectrograph.domain.limits import Limits
+from vectrograph.domain.limits import Limits, LiveLimits
 from vectrograph.engines.base import Engine
 from vectrograph.services.accounts.credentials import Credentials
 from vectrograph.services.accounts.development import Development
@@ -60,21 +59,6 @@ _RETRY_SECONDS: Final = 5.0
 _log: Final = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveLimits:
-    """Streams that may be open at once.
-
-    Attributes:
-        in_all: on this server.
-        per_account: over all API keys and logins of an account.
-        per_address: from one network address.
-    """
-
-    in_all: int = 2_000
-    per_account: int = 100
-    per_address: int = 500
-
-
 class _Ticket(NamedTuple):
     credential: str
     user_id: str
@@ -103,7 +87,7 @@ class Live:
         health: Health,
         positions: Positions,
         limits: Limits,
-        live_limits: LiveLimits = LiveLimits(),
+        live_limits: LiveLimits = LiveLimits(),  # noqa: B008 (immutable)
         clock: Clock = now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
