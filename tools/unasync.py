@@ -80,6 +80,9 @@ RULES = Rules(
         "A task that gives up waiting, as with a timeout": "Ctrl-C in the middle of waiting",
         "A stream that is open once it is awaited, entered or iterated over": "The open stream",
         "a function or coroutine function of an event": "a function of an event",
+        "One task reads it": "One thread reads it",
+        "Another task may close it": "Another thread or a signal handler may close it",
+        "A task that gives up waiting": "A thread that is interrupted by Ctrl-C while it waits",
     },
     dropped=("pytestmark = pytest.mark.anyio",),
 )
@@ -125,6 +128,7 @@ PAIRS: tuple[Pair, ...] = (
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_promises.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_promises.py"),
     Pair(f"{_SERVED_TESTS}/test_async_neurograph_vectors.py", f"{_SERVED_TESTS}/test_neurograph_vectors.py"),
     Pair(f"{_VECTRON}/_async_client.py", f"{_VECTRON}/_client.py"),
+    Pair(f"{_VECTRON}/_async_watch.py", f"{_VECTRON}/_watch.py"),
     Pair(f"{_VECTRON}/_async_pool.py", f"{_VECTRON}/_pool.py"),
 )
 

@@ -24,4 +24,5 @@ def test_every_block_runs_in_its_order(capsys: pytest.CaptureFixture[str]) -> No
     assert "failed" not in printed.lower()
     assert "error occurred" not in printed
     assert "1 ['alien']\n" in printed
+    assert "created a {'title': 'hello'}\ndeleted\n" in printed
     assert "Point not found, as expected." in printed

@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 #: Tests of what the generated messages do, and of every call and stream through gRPC.
 SUITES = (
     "test_vectron_codecs.py",
-    *(f"scripted/test_vectron_{name}.py" for name in ("operations", "named_writes", "streams", "lifetimes")),
+    *(f"scripted/test_vectron_{name}.py" for name in ("operations", "named_writes", "streams", "lifetimes", "watch")),
 )
 
 

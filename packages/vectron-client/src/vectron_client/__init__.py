@@ -14,6 +14,7 @@ from typing import Any
 from vectron_client._async_auth_client import AsyncVectronAuthClient
 from vectron_client._async_client import AsyncVectronClient
 from vectron_client._async_pool import AsyncVectronClientPool
+from vectron_client._async_watch import AsyncWatch
 from vectron_client._auth_client import VectronAuthClient
 from vectron_client._client import VectronClient
 from vectron_client._options import ClientOptions
@@ -22,6 +23,8 @@ from vectron_client._protocol.hits import SearchHits
 from vectron_client._results import (
     AccessToken,
     APIKey,
+    ChangedPoint,
+    ChangeEvent,
     CollectionInfo,
     CreatedAPIKey,
     ExplainedSearch,
@@ -32,6 +35,7 @@ from vectron_client._results import (
     SearchPlan,
     ServerLimits,
 )
+from vectron_client._watch import Watch
 from vectron_client.exceptions import (
     AlreadyExistsError,
     AuthenticationError,
@@ -59,7 +63,10 @@ __all__ = [
     "AsyncVectronAuthClient",
     "AsyncVectronClient",
     "AsyncVectronClientPool",
+    "AsyncWatch",
     "AuthenticationError",
+    "ChangeEvent",
+    "ChangedPoint",
     "ClientOptions",
     "CollectionInfo",
     "CollectionStatus",
@@ -93,6 +100,7 @@ __all__ = [
     "VectronClient",
     "VectronClientPool",
     "VectronError",
+    "Watch",
     "each",
     "everything",
     "field",

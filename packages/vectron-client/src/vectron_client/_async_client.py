@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from vectron_client._async_base_client import AsyncBaseClient
+from vectron_client._async_watch import AsyncWatch
 from vectron_client._execution.call import flow
 from vectron_client._execution.retries import seconds
 from vectron_client._guide import guide
@@ -11,8 +12,9 @@ from vectron_client._protocol import extensions, operations, searches
 from vectron_client._protocol.arguments import whole
 from vectron_client._protocol.hits import SearchHits
 from vectron_client._protocol.search_batches import SearchMany
+from vectron_client._protocol.watching import Watching
 from vectron_client._results import CollectionInfo, ExplainedSearch, PointOutcome, ScrollPage, ServerLimits
-from vectron_client._transport.concurrency import run_concurrently_async
+from vectron_client._transport.concurrency import async_ready, run_concurrently_async
 from vectron_client.exceptions import MessageTooLargeError, VectronError
 from vectron_client.filters import FilterLike
 from vectron_client.models import (
@@ -318,6 +320,59 @@ class AsyncVectronClient(AsyncBaseClient):
             collection, points, self._options, if_absent=if_absent, if_version=if_version, if_match=if_match
         )
         return [] if call is None else await self._run(call, timeout)
+
+    def watch(
+        self,
+        collection: str,
+        *,
+        filter: FilterLike | None = None,
+        since: str | None = None,
+        include_payload: bool = False,
+        include_text: bool = False,
+        timeout: float | None = None,
+    ) -> AsyncWatch:
+        """Return an iterator over the changes of a collection, which waits for the next one without an end.
+
+        Every change comes, in the order of the collection. When the connection breaks or the server restarts, the
+        iterator opens the stream again and goes on where it was; nothing is lost or repeated.
+
+        Args:
+            collection: which; `tokens` as well.
+            filter: which points to watch. Deletions always come; so does an update after which the point does not
+                match, with `matches` false.
+            since: where to begin: the `position` of an earlier change or watch, `oldest` for the oldest change that the
+                server holds, or None for now.
+            include_payload: whether changes bring the payload along, as it is at delivery.
+            include_text: whether changes bring the text along, as it is at delivery.
+            timeout: seconds for opening the stream. Waiting for a change has no limit.
+
+        Raises:
+            NotFoundError: there is no such collection; while reading: it was dropped.
+            AuthenticationError: the credential is missing or invalid; while reading: it was revoked or has expired.
+            PositionExpiredError: the server no longer holds all changes after the position; `oldest` is where it goes
+                on.
+            InvalidArgumentError: an argument is wrong, or the position is of a collection that was dropped.
+            RateLimitError: too many streams are open.
+
+        Example::
+
+            watch = await client.watch("docs", include_payload=True)
+            await client.upsert("docs", [Point("a", [1.0, 0.0], {"title": "first"})])
+            change = await anext(watch)
+            change.type, change.id, change.point.payload  # ('updated', 'a', {'title': 'first'})
+            change.position == watch.position  # True
+            await watch.close()
+        """
+        watching = Watching(
+            collection,
+            self._retries,
+            seconds(timeout, self._options),
+            filter=filter,
+            since=since,
+            include_payload=include_payload,
+            include_text=include_text,
+        )
+        return async_ready(AsyncWatch(watching, self._channel))
 
     async def get_collection_info(self, name: str, *, timeout: float | None = None) -> CollectionInfo:
         """Return a collection in numbers: points, how many of them are indexed, bytes on disk.

@@ -5,6 +5,7 @@ Secrets stay out of every `repr`.
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from vectron_client.models import Point, SearchResult, UserProfile
 
@@ -69,6 +70,44 @@ class PointOutcome:
     id: str
     status: str
     version: int
+
+
+@dataclass(frozen=True)
+class ChangedPoint:
+    """A point as it is when an event about it is delivered, perhaps after later changes.
+
+    Attributes:
+        version: of the point now.
+        payload: None when it was not asked for.
+        text: None when it was not asked for, and when the point has none.
+    """
+
+    version: int
+    payload: dict[str, Any] | None
+    text: str | None
+
+
+@dataclass(frozen=True)
+class ChangeEvent:
+    """A change of one point, from `watch`.
+
+    Attributes:
+        id: of the point.
+        type: `created`, `updated` or `deleted`.
+        version: number of the change, which rises in a collection, and version of the point that it left behind.
+        time: of the change, with time zone.
+        position: the place after this change; `watch(…, since=position)` goes on from there.
+        matches: whether the point, as it is now, matches the filter; None without a filter, and for deletions.
+        point: the point as it is now; None when neither payload nor text was asked for, and when it is gone.
+    """
+
+    id: str
+    type: str
+    version: int
+    time: datetime
+    position: str
+    matches: bool | None
+    point: ChangedPoint | None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 
-from vectron_client import AsyncVectronClient, ClientOptions, VectronClient
+from vectron_client import AsyncVectronClient, AsyncWatch, ChangeEvent, ClientOptions, VectronClient
 from vectron_client._pb.methods import AUTH_SERVICE_METHODS, VECTROGRAPH_SERVICE_METHODS, VECTRON_SERVICE_METHODS
 
 METHODS = VECTRON_SERVICE_METHODS | VECTROGRAPH_SERVICE_METHODS
@@ -140,7 +140,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         path = handler_call_details.method
-        if path.endswith("/SearchStream"):
+        if path.endswith(("/SearchStream", "/Watch")):
             return grpc.unary_stream_rpc_method_handler(lambda body, context: self._handle(path, body, context))
         return grpc.unary_unary_rpc_method_handler(lambda body, context: self._handle(path, body, context))
 
@@ -159,6 +159,8 @@ class _Awaited:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             result = method(*args, **kwargs)
+            if isinstance(result, AsyncWatch):
+                return _AwaitedWatch(self._runner.run_until_complete(_opened(result)), self._runner)
             return (
                 self._iterated(result)
                 if isinstance(result, AsyncGenerator)
@@ -176,6 +178,46 @@ class _Awaited:
                 yield item
         finally:
             self._runner.run_until_complete(items.aclose())
+
+
+async def _opened(watch: AsyncWatch) -> AsyncWatch:
+    opened: AsyncWatch = await watch
+    return opened
+
+
+class _AwaitedWatch:
+    """An asynchronous watch as if it were a synchronous one."""
+
+    def __init__(self, watch: AsyncWatch, runner: asyncio.AbstractEventLoop) -> None:
+        self._watch = watch
+        self._runner = runner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._watch, name)
+
+    def __iter__(self) -> "_AwaitedWatch":
+        return self
+
+    def __next__(self) -> ChangeEvent:
+        async def take() -> ChangeEvent | None:
+            return await anext(self._watch, None)
+
+        event = self._runner.run_until_complete(take())
+        if event is None:
+            raise StopIteration
+        return event
+
+    def __enter__(self) -> "_AwaitedWatch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._runner.is_running():
+            asyncio.run_coroutine_threadsafe(self._watch.close(), self._runner).result(30)
+        else:
+            self._runner.run_until_complete(self._watch.close())
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """Forking before and after first use, and the end of the interpreter: scripts of their own in fresh interpreters."""
 
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from vectron_client._pb import vectron_pb as wire
+from vectron_client._pb.vectrograph_pb import ChangeEvent, WatchResponse
 
 if TYPE_CHECKING:
     from scripted.conftest import RunScript, ScriptedServer
@@ -157,6 +159,33 @@ def test_the_interpreter_ends_quietly(
             finish(client.close())
     """
     assert run_script(script, server.address) == "['docs']\n8\n"
+
+
+@pytest.mark.parametrize("close", [True, False])
+@pytest.mark.parametrize("kind", ["VectronClient", "AsyncVectronClient"])
+def test_the_interpreter_ends_quietly_while_a_watch_is_open(
+    server: "ScriptedServer", run_script: "RunScript", kind: str, close: bool
+) -> None:
+    change = ChangeEvent(id="1", position="p1")
+    server.streams("Watch", WatchResponse(position="p0"), WatchResponse(events=[change]), threading.Event())
+    script = f"""
+        import asyncio, sys
+        from vectron_client import {kind}
+
+        client = {kind}(sys.argv[1])
+        watch = client.watch("docs")
+
+        async def main():
+            first = next(watch) if "{kind}" == "VectronClient" else await anext(watch)
+            print(first.id)
+            if {close}:
+                closing = watch.close()
+                if closing is not None:
+                    await closing
+
+        asyncio.run(main())
+    """
+    assert run_script(script, server.address) == "1\n"
 
 
 @pytest.mark.parametrize("close", [True, False], ids=["closed", "dropped"])

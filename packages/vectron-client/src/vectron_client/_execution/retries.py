@@ -19,6 +19,7 @@ class RetryPlan:
         spread: draws the factor by which a pause is longer or shorter.
         hedge_after: seconds after which a read is sent a second time; None for never.
         gzip: whether messages are compressed.
+        reopening: of a stream that was open: until it is open again, or is refused.
 
     >>> plan = RetryPlan(ClientOptions(retry_on_writes=True))
     >>> [plan.policy(writes=True, named=named).max_retries for named in (False, True)]
@@ -46,12 +47,25 @@ class RetryPlan:
             retryable=passes,
         )
         self._once = replace(self._repeated, max_retries=0)
+        self.reopening = replace(
+            self._repeated, max_retries=None, retry_after_ceiling=_LONGEST_RETRY_AFTER, retryable=_is_broken
+        )
 
     def policy(self, *, writes: bool, named: bool) -> RetryPolicy:
         """Return the policy for a call: whether it changes anything, and whether servers may recognise a repeat by a
         name.
         """
         return self._repeated if not writes or (named and self._writes) else self._once
+
+
+def _is_broken(error: Exception) -> bool:
+    """Return whether a stream that ended with this error may be opened again."""
+    if not isinstance(error, VectronError):
+        return False
+    # The server cancels a reader that takes nothing for a while. Proxies end streams in several ways, gRPC's own among
+    # them.
+    is_reset = error.code == "INTERNAL" and error.error_code is None and "RST_STREAM" in error.message
+    return error.retryable or error.code == "CANCELLED" or is_reset
 
 
 def spread(jitter: float) -> Callable[[], float]:
@@ -89,6 +103,9 @@ def seconds(timeout: Any, options: ClientOptions) -> float | None:
             ) from None
     return float(limit) if limit is not None and limit < _FOREVER else None
 
+
+#: Longest pause in seconds that a server may ask of a stream; asking for more ends it. Chosen: restarts take less.
+_LONGEST_RETRY_AFTER = 600.0
 
 #: A year. gRPC counts nanoseconds in 64 bits, so that much longer times overflow; nobody waits for either.
 _FOREVER = 365 * 86_400.0

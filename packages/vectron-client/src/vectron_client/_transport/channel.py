@@ -18,11 +18,12 @@ from contextlib import contextmanager
 from typing import Any, NoReturn, TypeAlias
 
 from vectron_client._execution.call import Request
+from vectron_client._execution.feeds import Begin, Take
 from vectron_client._execution.hedging import Hedged, hedged, hedged_async
 from vectron_client._pb.methods import Method
 from vectron_client._transport.endpoint import Endpoint
 from vectron_client._transport.statuses import error_of
-from vectron_client._transport.streams import AsyncStream, Raising, Stream
+from vectron_client._transport.streams import AsyncFeed, AsyncStream, Feed, Raising, Stream
 from vectron_client._wirekit.flow import Send, Sleep
 from vectron_client._wirekit.secrets import hide
 from vectron_client.exceptions import FailedPreconditionError, InvalidArgumentError, VectronError
@@ -40,7 +41,7 @@ finally:
     if _quiet:
         del os.environ["GRPC_VERBOSITY"]  # child processes decide for themselves
 
-Effect: TypeAlias = Send[Request] | Hedged | Sleep
+Effect: TypeAlias = Send[Request] | Hedged | Sleep | Begin | Take
 
 #: What gRPC raises: failed calls, cancelled ones, and calls on a channel that another thread or task has closed.
 _GRPC_ERRORS = (grpc.RpcError, grpc.FutureCancelledError, aio.BaseError, ValueError)
@@ -132,7 +133,7 @@ class Channel:
         self._connections: dict[int, _Connection] = {}
         self._closed = False
 
-    def perform(self, effect: Effect) -> bytes | Stream | None:
+    def perform(self, effect: Effect) -> bytes | Stream | Feed | None:
         """Send a request, perhaps twice, and returns the answer or the stream of answers; or sleeps.
 
         Raises:
@@ -143,10 +144,15 @@ class Channel:
             return None
         if isinstance(effect, Hedged):
             return hedged(effect, self.start)
+        if isinstance(effect, Take):
+            taken: bytes | None = effect.feed.take(effect.seconds)
+            return taken
         request = effect.request
         method = self._connection().method(request.method)
         with self._raising(request):
             answer = method(request.body, **_arguments(effect, self._endpoint))
+        if isinstance(effect, Begin):
+            return Feed(answer, lambda: self._raising(request))
         return Stream(answer, lambda: self._raising(request)) if request.method.response_streaming else answer
 
     @contextmanager
@@ -198,7 +204,7 @@ class AsyncChannel:
         self._connections: dict[asyncio.AbstractEventLoop, _Connection] = {}
         self._closed = False
 
-    async def perform(self, effect: Effect) -> bytes | AsyncStream | None:
+    async def perform(self, effect: Effect) -> bytes | AsyncStream | AsyncFeed | None:
         """Send a request, perhaps twice, and returns the answer or the stream of answers; or sleeps.
 
         Raises:
@@ -210,6 +216,9 @@ class AsyncChannel:
             return None
         if isinstance(effect, Hedged):
             return await hedged_async(effect, self.perform)
+        if isinstance(effect, Take):
+            taken: bytes | None = await effect.feed.take(effect.seconds)
+            return taken
         request = effect.request
         connection = self._connection()
         method = connection.method(request.method)
@@ -219,6 +228,8 @@ class AsyncChannel:
                 answer: bytes = await call
                 return answer
         connection.streams.add(call)
+        if isinstance(effect, Begin):
+            return AsyncFeed(call, lambda: self._raising(request))
         return await AsyncStream.opened(call, lambda: self._raising(request))
 
     @contextmanager
@@ -286,11 +297,11 @@ def require_loop() -> asyncio.AbstractEventLoop:
         ) from None
 
 
-def _arguments(send: Send[Request], endpoint: Endpoint) -> dict[str, Any]:
+def _arguments(effect: Send[Request] | Begin, endpoint: Endpoint) -> dict[str, Any]:
     """Return how a call is made."""
-    request = send.request
+    request = effect.request
     return {
-        "timeout": send.deadline.timeout(),
+        "timeout": effect.deadline.timeout() if isinstance(effect, Send) else None,
         "metadata": endpoint.metadata + request.metadata if request.metadata else endpoint.metadata,
         "compression": grpc.Compression.Gzip if request.gzip else None,
     }

@@ -1,16 +1,18 @@
-"""Run a bounded number of flows at the same time: the one thing that the two clients do differently.
+"""Differences between the two clients: opening, pauses that can be ended, and running flows at the same time.
 
-Both drivers draw flows lazily, in order, and run at most `concurrency` of them side by side. At the first error nothing
-new begins, what is on its way is cancelled, and the error is raised; results that had arrived by then still count.
+Both drivers of many flows draw them lazily, in order, and run at most `concurrency` side by side. At the first error
+nothing new begins, what is on its way is cancelled, and the error is raised; results that had arrived by then still
+count.
 The synchronous driver has no threads of its own: gRPC tells it when an answer has come.
 """
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import queue
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, TypeVar
 
 from vectron_client._transport.channel import AsyncChannel, Channel, PendingCall, require_loop
@@ -18,6 +20,76 @@ from vectron_client._wirekit.flow import Flow, Sleep, run, run_async
 from vectron_client.exceptions import VectronError
 
 T = TypeVar("T")
+S = TypeVar("S", bound="Openable")
+A = TypeVar("A", bound="AsyncOpenable")
+
+
+class Openable:
+    """Base of what is open as soon as it is there."""
+
+    def _opened(self) -> "Openable":
+        raise NotImplementedError
+
+
+class AsyncOpenable:
+    """Base of what is opened by `await`."""
+
+    async def _opened(self) -> "AsyncOpenable":
+        raise NotImplementedError
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._opened().__await__()
+
+
+def ready(made: S) -> S:
+    """Open what was made, before its user gets it."""
+    made._opened()
+    return made
+
+
+def async_ready(made: A) -> A:
+    """Return what was made; its user opens it with `await`."""
+    return made
+
+
+class Bell:
+    """Pauses that another thread or a signal handler may end; all of them, from then on."""
+
+    def __init__(self) -> None:
+        # The one queue that a signal handler may put something into while its thread waits for it.
+        self._rung: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def ring(self) -> None:
+        """End the pause."""
+        self._rung.put(None)
+
+    def pause(self, seconds: float) -> None:
+        """Wait until it rings, so many seconds at most."""
+        with contextlib.suppress(queue.Empty):
+            self._rung.get(timeout=seconds)
+            self._rung.put(None)
+
+
+class AsyncBell:
+    """Pauses that another task may end; all of them, from then on."""
+
+    def __init__(self) -> None:
+        self._is_rung = False
+        self._waiting: asyncio.Future[None] | None = None
+
+    def ring(self) -> None:
+        """End the pause."""
+        self._is_rung = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait until it rings, so many seconds at most."""
+        if self._is_rung:
+            return
+        # A future of its own each time: an object may be used on one event loop after another.
+        self._waiting = asyncio.get_running_loop().create_future()
+        await asyncio.wait({self._waiting}, timeout=seconds)
 
 
 def run_concurrently(flows: Iterable[Flow[T]], channel: Channel, concurrency: int, done: Callable[[T], None]) -> None:
