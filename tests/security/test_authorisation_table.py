@@ -43,6 +43,7 @@ TABLE: Final = {
     "POST /api/v1/cdna/reset": "admin",
     "GET /api/v1/events": "bot",
     "POST /api/v1/events/ticket": "bot",
+    "GET /ws": "bot",
     "POST /api/v1/auth/login": "anyone",
     "POST /api/v1/auth/refresh": "anyone",
     "POST /api/v1/auth/logout": "bot",
@@ -274,6 +275,8 @@ def test_the_server_does_what_the_table_says(server: RunningServer, credentials:
 
 def test_nothing_of_one_user_or_tenant_opens_to_another(server: RunningServer) -> None:
     """Every object of user A, asked for by user B of the same tenant and by user C of another one."""
+    from web_socket import WebSocket
+
     url = f"{server.http_url}/api/v1"
 
     def log_in(username: str, password: str) -> dict[str, str]:
@@ -307,6 +310,11 @@ def test_nothing_of_one_user_or_tenant_opens_to_another(server: RunningServer) -
     watched = {"channels": "collection:of-default", "since": "oldest", "follow": "false"}
     for headers, status in ((b, 200), (c, 404)):
         assert httpx2.get(f"{url}/events", params=watched, headers=headers).status_code == status
+        port = server.server.addresses.http_port
+        with WebSocket(port, Authorization=headers["Authorization"]) as reader:
+            assert reader.next()["type"] == "connected"
+            answer = reader.ask({"type": "subscribe", "channels": [watched["channels"]]})
+            assert answer["channels"] == ([watched["channels"]] if status == 200 else [])
     assert httpx2.get(f"{url}/tokens/{token}", headers=b).status_code == 200
     for method in ("GET", "PUT", "DELETE"):
         stolen = {"text": "stolen"} if method == "PUT" else None

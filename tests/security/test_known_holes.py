@@ -2,7 +2,6 @@
 
 import ast
 import re
-import socket
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from web_socket import WebSocket
 
 import vectrograph
 from vectrograph import VERSION, RunningServer, running
@@ -220,19 +220,30 @@ def test_s11_every_import_is_declared_and_nothing_else_has_to_be_built() -> None
         assert {name.lower() for name in brought_by[root]} & declared, root
 
 
-def test_s12_there_is_no_websocket_and_no_token_in_a_url(server: RunningServer) -> None:
+def test_s12_a_token_in_a_url_opens_a_websocket_only_and_is_read_as_any_other(server: RunningServer) -> None:
+    """At the official server a good one was refused, or opened a WebSocket that was denied every channel."""
     token = log_in(server)["access_token"]
     for name in ("token", "access_token", "api_key", "jwt"):
         assert httpx2.get(f"{server.http_url}/api/v1/tokens?{name}={token}").status_code == 401
     port = server.server.addresses.http_port
-    for path in ("/ws", f"/ws?token={token}", "/api/v1/tokens"):
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-            connection.sendall(
-                f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-            )
-            status = connection.recv(4096).split(b" ", 2)[1]
-        assert status in (b"401", b"403", b"404"), path
+    for path, status in (
+        ("/ws?token=nonsense", 401),
+        (f"/ws?token={token[:-4]}AAAA", 401),
+        (f"/ws?access_token={token}", 101),
+        ("/ws", 101),
+        (f"/api/v1/tokens?token={token}", 404),
+        (f"/ws?token={token}", 101),
+    ):
+        with WebSocket(port, path) as client:
+            assert client.status == status, path
+            if status != 101:
+                continue
+            is_known = path == f"/ws?token={token}"
+            assert (client.next()["user_id"] is not None) == is_known
+            answer = client.ask({"type": "subscribe", "channels": ["metrics", "tokens", "signals", "logs"]})
+            # A developer; nobody gets the two channels that are for all in development mode.
+            assert answer["channels"] == (["metrics", "tokens", "signals"] if is_known else ["metrics"])
+            assert answer["denied"] == (["logs"] if is_known else ["tokens", "signals", "logs"])
 
 
 def test_s13_numbers_are_never_given_again_and_vectors_stay_exact(server: RunningServer) -> None:

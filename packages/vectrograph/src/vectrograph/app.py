@@ -33,6 +33,7 @@ from vectrograph.engines.embedded.engine import require_usable
 from vectrograph.engines.embedded.rows.memory_budget import default_budget
 from vectrograph.engines.quotas import Quota
 from vectrograph.http.timeouts import TimedHttpProtocol
+from vectrograph.http.websockets import WebSocketConnection
 from vectrograph.http_app import build_http_app
 from vectrograph.process import logs
 from vectrograph.process.affinity import CpuAffinity
@@ -427,6 +428,7 @@ class _HttpServer:
             server_header=False,
             proxy_headers=False,
             http=TimedHttpProtocol,
+            ws=WebSocketConnection,
             ssl_context_factory=None if certificates is None else lambda _, __: certificates.http_context(),
             timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds)),
         )

@@ -6,9 +6,8 @@ from typing import Final
 
 import msgspec
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Route, Router
+from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocketClose
 
 from vectrograph.domain.addresses import Network
 from vectrograph.domain.threads import ThreadPlacement
@@ -26,11 +25,13 @@ from vectrograph.http.middleware.forwarded import Forwarded
 from vectrograph.http.middleware.host_allow_list import HostAllowList
 from vectrograph.http.middleware.load_shedding import LoadShedder, Refusal
 from vectrograph.http.middleware.media_type import MediaType
+from vectrograph.http.middleware.origin_allow_list import OriginAllowList
 from vectrograph.http.middleware.request_id import RequestId
 from vectrograph.http.middleware.security_headers import SecurityHeaders
 from vectrograph.http.operation import Operation
 from vectrograph.http.scope import request_id_of
 from vectrograph.http.workers import Workers
+from vectrograph.live.websocket import WEBSOCKET, WebSocketEndpoint
 from vectrograph.rest.errors import error_answer
 from vectrograph.rest.routes import OPERATIONS
 from vectrograph.services import Services
@@ -58,8 +59,9 @@ def build_http_app(
     max_waiting: int = 1_024,
     placement: ThreadPlacement = ThreadPlacement(),  # noqa: B008 (it has no state)
 ) -> ASGIApp:
-    """Return the REST API and Vectron's HTTP gateway as an ASGI application. It serves one event loop, on any number of
-    ports.
+    """Return the REST API, WebSockets and Vectron's HTTP gateway as an ASGI application.
+
+    It serves one event loop, on any number of ports.
 
     Args:
         services: the use cases behind it; its limits bound the bodies.
@@ -73,10 +75,13 @@ def build_http_app(
     """
     application = Application(services, version, _Document(version), error_answer)
     workers = Workers(max_waiting=max_waiting, placement=placement)
-    app: ASGIApp = Router(_routes(OPERATIONS, application, workers), redirect_slashes=False, default=_no_route)
+    routes: list[BaseRoute] = [WebSocketRoute(WEBSOCKET.path, WebSocketEndpoint(application, workers))]
+    routes += _routes(OPERATIONS, application, workers)
+    app: ASGIApp = Router(routes, redirect_slashes=False, default=_no_route)
     app = Gateway(app, GATEWAY_OPERATIONS, application, workers)
     app = MediaType(app)
     app = BodyLimit(app, services.limits.max_body_bytes, body_seconds)
+    app = OriginAllowList(app, allowed_hosts, cors_origins)
     app = HostAllowList(app, allowed_hosts)
     refusals = RefusalLog("http")
     app = Failures(app, refusals, write_error)
@@ -136,7 +141,4 @@ def _routes(operations: Iterable[Operation], application: Application, workers: 
 
 
 async def _no_route(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await WebSocketClose()(scope, receive, send)
-        return
     raise RouteNotFound("There is no such path here; /docs lists those that exist.", details={"docs": "/docs"})

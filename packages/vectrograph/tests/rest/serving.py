@@ -19,6 +19,7 @@ from vectrograph.domain.limits import Limits
 from vectrograph.domain.points import Vector
 from vectrograph.engines.reference import ReferenceEngine
 from vectrograph.http.timeouts import TimedHttpProtocol
+from vectrograph.http.websockets import WebSocketConnection
 from vectrograph.http_app import build_http_app
 from vectrograph.services import Services
 from vectrograph.services.wiring import build_services
@@ -88,7 +89,9 @@ def listening(application: ASGIApp) -> Iterator[int]:
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         http=TimedHttpProtocol,
+        ws=WebSocketConnection,
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)

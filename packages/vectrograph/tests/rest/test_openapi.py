@@ -107,7 +107,7 @@ def test_the_routes_are_those_of_the_contract() -> None:
     """
     api = {f"{method} /api/v1/{path}" for method, path in re.findall(r"(\w+) (\S+)", expected)}
     assert {name_of(operation) for operation in OPERATIONS} == api | {
-        "GET /", "GET /livez", "GET /readyz", "GET /openapi.json", "GET /docs"
+        "GET /", "GET /livez", "GET /readyz", "GET /openapi.json", "GET /docs", "GET /ws"
     }  # fmt: skip
 
 

@@ -75,12 +75,3 @@ def test_fixed_paths_are_not_taken_for_ids(developer: httpx2.Client) -> None:
 
 def test_what_is_no_http_is_refused(served: Served) -> None:
     assert served.exchange(b"\x16\x03\x01 nonsense\r\n\r\n").startswith(b"HTTP/1.1 400 ")
-
-
-def test_a_websocket_finds_nothing_here(served: Served) -> None:
-    request = (
-        b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-    status = int(served.exchange(request).split(b" ", 2)[1])
-    assert status in (403, 404)

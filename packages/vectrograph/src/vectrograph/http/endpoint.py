@@ -36,7 +36,7 @@ from vectrograph.http.errors import (
     body_too_large,
 )
 from vectrograph.http.operation import Answer, Operation, Workload
-from vectrograph.http.scope import CONNECTION, STREAMING, TENANT, StreamingConnection, request_id_of
+from vectrograph.http.scope import CONNECTION, STREAMING, TENANT, StreamingConnection, origin_of
 from vectrograph.http.vector_frames import (
     VECTORS,
     Rows,
@@ -116,9 +116,9 @@ class Endpoint:
         headers = Headers(scope=scope)
         framed = self._is_framed(headers, scope["method"])
         deadline = deadline_of(headers, time.monotonic())
-        origin = _origin(scope)
+        origin = origin_of(scope)
         if self._limited:
-            await self._charge_address(origin.address)
+            await self._workers.charge_address(self._application.services.rate_limits, origin.address)
         credential = None if self._operation.public else self._credential(headers, scope)
         body = await self._receive_body(headers, credential, deadline, scope, receive)
         request = Request(
@@ -201,13 +201,6 @@ class Endpoint:
         except DomainError as error:
             body = self._application.write_error(error, request.origin.request_id).body
             return framed_text(body) if framed else body + b"\n"
-
-    async def _charge_address(self, address: str) -> None:
-        rate_limits = self._application.services.rate_limits
-        if rate_limits.blocks:
-            await self._workers.run(Workload.THREADED, None, partial(rate_limits.charge_address, address))
-        else:
-            rate_limits.charge_address(address)
 
     async def _receive_body(
         self, headers: Headers, credential: str | None, deadline: float | None, scope: Scope, receive: Receive
@@ -363,11 +356,6 @@ def _allowance_headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:
         (b"x-ratelimit-remaining", b"%d" % allowance.remaining),
         (b"x-ratelimit-reset", b"%d" % math.ceil(allowance.reset)),
     ]
-
-
-def _origin(scope: Scope) -> Origin:
-    client = scope.get("client")
-    return Origin("" if client is None else str(client[0]), request_id_of(scope))
 
 
 def _rendered(status: int, answer: Answer, framed: bool) -> Rendered:

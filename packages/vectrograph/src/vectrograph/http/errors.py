@@ -49,6 +49,13 @@ class HostNotAllowed(RequestRefused):
     code = "HOST_NOT_ALLOWED"
 
 
+class OriginNotAllowed(RequestRefused):
+    """A web page of another site opens a WebSocket: browsers ask nobody whether it may."""
+
+    status = 403
+    code = "ORIGIN_NOT_ALLOWED"
+
+
 class RouteNotFound(RequestRefused):
     """No such path."""
 
@@ -61,6 +68,19 @@ class MethodNotAllowed(RequestRefused):
 
     status = 405
     code = "METHOD_NOT_ALLOWED"
+
+
+class UpgradeRequired(RequestRefused):
+    """A plain request for a path that has WebSockets only."""
+
+    status = 426
+    code = "UPGRADE_REQUIRED"
+
+
+class MalformedHandshake(RequestRefused):
+    """A request for a WebSocket that is not one of RFC 6455."""
+
+    code = "MALFORMED_HANDSHAKE"
 
 
 class UnsupportedMediaType(RequestRefused):

@@ -70,6 +70,7 @@ class Operation:
         events: structs of the data of each kind of event, where the answer is a stream of them.
         workload: where the handler runs.
         takes_ticket: whether `?ticket=` may stand for credentials, as for web pages that can send no header.
+        opens: whether the path has WebSockets, and nothing for a plain request, which is answered 426.
         reach: what the caller must be allowed to do in the collection that the first part of the path names.
     """
 
@@ -94,6 +95,7 @@ class Operation:
     events: tuple[type[msgspec.Struct], ...] = ()
     workload: Workload = Workload.THREADED
     takes_ticket: bool = False
+    opens: bool = False
     reach: Action | None = None
 
     @property

@@ -50,6 +50,7 @@ _FIELDS: Final = re.compile(rb"(?:%b)*+\r\n" % _FIELD)
 # Fields that decide where a request ends, or how the connection goes on.
 _DECISIVE: Final = re.compile(rb"\n(content-length|transfer-encoding|upgrade):([^\r]*)")
 _HOST: Final = re.compile(rb"\nhost:([^\r]*)")
+_CONNECTION: Final = re.compile(rb"\nconnection:([^\r]*)")
 _UPGRADE: Final = re.compile(rb"(?<=\n)upgrade:[^\n]*\n", re.IGNORECASE)
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*+)?\r\n")
@@ -72,8 +73,8 @@ class RequestFraming:
     """Divides the bytes of one connection into heads and parts of bodies.
 
     Args:
-        websockets: whether a WebSocket may be opened. Every other upgrade is ignored, as RFC 9110 allows: the request
-            is then answered as if it had not asked.
+        websockets: whether a WebSocket may be opened, by a GET without a body that says so in both headers. Every other
+            upgrade is ignored, as RFC 9110 allows: the request is then answered as if it had not asked.
     """
 
     def __init__(self, *, websockets: bool = False) -> None:
@@ -91,6 +92,11 @@ class RequestFraming:
     def waiting(self) -> bytes:
         """Return the bytes that wait for their rest, or to be taken."""
         return self._buffer
+
+    @property
+    def is_upgraded(self) -> bool:
+        """Return whether a WebSocket follows the head that was released last."""
+        return self._state is _State.UPGRADED
 
     def receive(self, data: bytes) -> None:
         """Take what arrived."""
@@ -206,7 +212,8 @@ class RequestFraming:
         upgrades = named.get(b"upgrade")
         if upgrades is None:
             return head
-        if self._websockets and method == b"GET" and upgrades == [b"websocket"] and self._state is _State.HEAD:
+        opens = method == b"GET" and upgrades == [b"websocket"] and not old and _asks_for_upgrade(lowered)
+        if self._websockets and opens and self._state is _State.HEAD:
             self._state = _State.UPGRADED
             return head
         return _UPGRADE.sub(b"", head)
@@ -285,6 +292,12 @@ class RequestFraming:
         self._released(size)
         self._state = _State.HEAD
         return b"\r\n"
+
+
+def _asks_for_upgrade(head: bytes) -> bool:
+    """Return whether a head, in lower case, says in its Connection header that it asks for an upgrade."""
+    named = b",".join(_CONNECTION.findall(head)).split(b",")
+    return b"upgrade" in [name.strip(b"\t ") for name in named]
 
 
 def begun(head: bytes) -> tuple[str, bytes]:

@@ -4,8 +4,10 @@ from typing import Final, Protocol
 
 from starlette.types import Scope
 
+from vectrograph.services.call import Origin
+
 FAULTS: Final = "vectrograph.faults"
-"""Key of the list that the connection puts a `FramingRefused` into, before or while the request is served."""
+"""Key of the list that the connection puts a `RequestRefused` into, before or while the request is served."""
 REQUEST_ID: Final = "vectrograph.request_id"
 """Key of the id that the request goes by in its answer and in log lines."""
 CONNECTION: Final = "vectrograph.connection"
@@ -31,6 +33,12 @@ class StreamingConnection(Protocol):
 def request_id_of(scope: Scope) -> str:
     """Return the id of the request, as the middleware `RequestId` set it."""
     return str(scope[REQUEST_ID])
+
+
+def origin_of(scope: Scope) -> Origin:
+    """Return where the request came from, and its id."""
+    client = scope.get("client")
+    return Origin("" if client is None else str(client[0]), request_id_of(scope))
 
 
 def raw_path(scope: Scope) -> bytes:

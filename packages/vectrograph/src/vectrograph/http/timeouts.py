@@ -4,9 +4,7 @@ uvicorn itself waits for request headers for ever, holds headers of any size, an
 wait.
 """
 
-import array
 import asyncio
-import sys
 from typing import Any, Final
 
 import httptools
@@ -17,6 +15,8 @@ from vectrograph.domain.cancellation import GONE
 from vectrograph.http.errors import FramingRefused, MalformedFraming
 from vectrograph.http.request_framing import RequestFraming, begun
 from vectrograph.http.scope import CONNECTION, FAULTS
+from vectrograph.http.stalls import STALL_SECONDS, bytes_in_system, limit_silence
+from vectrograph.http.websockets import WebSocketConnection, application_of
 
 # Seconds until the head of a request must be complete. Chosen: shorter than Apache's 20 (RequestReadTimeout).
 HEADER_SECONDS: Final = 10.0
@@ -24,12 +24,13 @@ HEADER_SECONDS: Final = 10.0
 MIN_BYTES_PER_SECOND: Final = 16 * 1024
 # Seconds between two looks at what a caller has taken of an answer. Chosen: at the least speed it is 80 KiB.
 LOOK_SECONDS: Final = 5.0
-# Seconds after which a reader of an endless answer that has taken nothing is cut off. Chosen: four heartbeats.
-STALL_SECONDS: Final = 60.0
 # Requests of one connection that wait for the one before; the rest stays in the socket. Browsers and clients send none.
 MAX_PIPELINED: Final = 16
 # Pieces of requests passed on before other connections get their turn: some milliseconds when all are tiny chunks.
 _PIECES_AT_ONCE: Final = 8
+_REQUESTS_BEFORE: Final = (
+    "A WebSocket cannot be opened on a connection whose earlier requests are not answered yet; use another connection."
+)
 # How long what a refused client still sends is read and thrown away: closed at once, it might never see the answer.
 LINGER_SECONDS: Final = 2.0
 
@@ -57,6 +58,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first request."""
         super().connection_made(transport)
+        self.app = application_of(self.config)
         self.flow = _Flow(transport)
         self._framing = RequestFraming(websockets=self.ws_protocol_class is not None)
         self._faults: list[FramingRefused] = []
@@ -97,6 +99,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
         self._is_streaming = True
         # Whatever the system does not take waits in one place, and the answer is paused.
         self.transport.set_write_buffer_limits(high=0)
+        limit_silence(self.transport, STALL_SECONDS)
 
     def abort(self) -> None:
         """Close at once."""
@@ -142,19 +145,45 @@ class TimedHttpProtocol(HttpToolsProtocol):
             except FramingRefused as error:
                 self._refuse(error, self._framing.waiting)
                 return
+            if piece is not None and self._framing.is_upgraded and self._is_answering:
+                self._refuse(MalformedFraming(_REQUESTS_BEFORE), piece)
+                return
             if piece is not None:
                 self._parse(piece)
+                # Should the parser see it otherwise, nothing of what follows is taken for requests.
+                self._refused |= self._framing.is_upgraded
             if piece is None or not self._framing.waiting:
                 self.flow.release()
                 return
         self.flow.hold()
         self.loop.call_soon(self._advance)
 
+    @property
+    def _is_answering(self) -> bool:
+        """Return whether answers to earlier requests are still being sent."""
+        return not getattr(self.cycle, "response_complete", True) or bool(self.pipeline) or self.flow.write_paused
+
+    def _should_upgrade(self) -> bool:
+        return self._framing.is_upgraded
+
+    def handle_websocket_upgrade(self) -> None:
+        """Let go of the connection: what comes from now on are frames."""
+        target = httptools.parse_url(self.url)
+        self._refused = True
+        self._stop_looking()
+        self.flow.release()
+        self.flow.resume_reading()
+        self.connections.discard(self)
+        request = {**self.scope, "raw_path": target.path or b"/", "query_string": target.query or b""}
+        connection = WebSocketConnection(self.config, self.server_state, self.loop)
+        connection.begin(self.transport, request, self._framing.waiting)
+
     def _parse(self, piece: bytes) -> None:
         try:
-            self.parser.feed_data(piece)
-        except httptools.HttpParserUpgrade:
-            self.handle_websocket_upgrade()
+            try:
+                self.parser.feed_data(piece)
+            except httptools.HttpParserUpgrade:
+                self.handle_websocket_upgrade()
         except httptools.HttpParserError:
             self._refuse(MalformedFraming("The request is malformed; send valid HTTP/1.1."), piece)
 
@@ -239,22 +268,6 @@ class TimedHttpProtocol(HttpToolsProtocol):
         self._waiting = None
         if not self.transport.is_closing():
             self.transport.close()
-
-
-def bytes_in_system(transport: asyncio.Transport) -> int:
-    """Return how many bytes the system holds that the other end has not confirmed; 0 where it does not say."""
-    connection = transport.get_extra_info("socket")
-    if connection is None or sys.platform == "win32":
-        return 0
-    import fcntl
-    import termios
-
-    held = array.array("i", [0])
-    try:
-        fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, held)
-    except (OSError, ValueError):  # it is closed
-        return 0
-    return held[0]
 
 
 class _Flow(FlowControl):

@@ -6,12 +6,14 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from typing import Final, Never, TypeVar
 
 from vectrograph.domain.errors import DeadlineExceeded, Overloaded
 from vectrograph.domain.threads import ThreadPlacement
 from vectrograph.http.operation import Workload
 from vectrograph.services.limits.queueing import Queue, worker_threads
+from vectrograph.services.limits.rate_limits import RateLimits
 from vectrograph.services.limits.thread_pool import Pool
 
 R = TypeVar("R")
@@ -78,6 +80,18 @@ class Workers:
         """
         if self.is_full(workload):
             raise overloaded()
+
+    async def charge_address(self, rate_limits: RateLimits, address: str) -> None:
+        """Let one more request from an address through.
+
+        Raises:
+            RateLimited: it sent too many in the last second.
+            Overloaded: the counts are not in this process, and no thread is free to ask for them.
+        """
+        if rate_limits.blocks:
+            await self.run(Workload.THREADED, None, partial(rate_limits.charge_address, address))
+        else:
+            rate_limits.charge_address(address)
 
     async def run(
         self, workload: Workload, deadline: float | None, function: Callable[[], R], *, continues: bool = False

@@ -14,9 +14,12 @@ from vectrograph.http.context import NDJSON
 from vectrograph.http.credentials import DEADLINE_HEADER, IDEMPOTENCY_PARAMETER
 from vectrograph.http.errors import (
     HostNotAllowed,
+    MalformedHandshake,
     MalformedRequest,
+    OriginNotAllowed,
     RequestTooSlow,
     UnsupportedMediaType,
+    UpgradeRequired,
 )
 from vectrograph.http.operation import Operation, Workload
 from vectrograph.http.vector_frames import VECTORS
@@ -170,7 +173,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
             success["content"][NDJSON] = {"schema": {"type": "string"}, "x-line": _reference(operation.line)}
     elif operation.events:
         success["content"] = {operation.media_type: {"schema": _events_of(operation)}}
-    elif operation.status != HTTPStatus.NO_CONTENT:
+    elif operation.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.SWITCHING_PROTOCOLS):
         is_json = operation.media_type == "application/json"
         success["content"] = {operation.media_type: {"schema": {"type": "object" if is_json else "string"}}}
         if operation.line is not None:
@@ -209,6 +212,10 @@ def _failures(operation: Operation) -> dict[int, set[str]]:
         failures[408] = {RequestTooSlow.code}
     if operation.method not in ("GET", "HEAD"):
         failures[415] = {UnsupportedMediaType.code}
+    if operation.opens:
+        failures[UpgradeRequired.status] = {UpgradeRequired.code}
+        failures[400].add(MalformedHandshake.code)
+        failures[OriginNotAllowed.status] = {OriginNotAllowed.code}
     for kind in kinds:
         failures.setdefault(status_of(kind), set()).add(kind.code)
     return failures

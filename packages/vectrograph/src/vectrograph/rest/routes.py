@@ -7,6 +7,7 @@ from vectrograph.domain.access import Scope
 from vectrograph.http.context import NDJSON
 from vectrograph.http.operation import Access, Operation, Workload
 from vectrograph.live.sse import EVENTS
+from vectrograph.live.websocket import WEBSOCKET
 from vectrograph.rest import auth, keys, requests, responses, system, token_queries, tokens
 from vectrograph.rest.administration import ADMINISTRATION
 from vectrograph.rest.cdna import CDNA
@@ -376,5 +377,5 @@ _SYSTEM: Final = (
     ),
 )
 
-OPERATIONS: Final = (*_TOKENS, *GRID, *CDNA, *EVENTS, *_AUTH, *_KEYS, *ADMINISTRATION, *_SYSTEM)
+OPERATIONS: Final = (*_TOKENS, *GRID, *CDNA, *EVENTS, WEBSOCKET, *_AUTH, *_KEYS, *ADMINISTRATION, *_SYSTEM)
 """Every route of the API. A path of fixed parts stands before one with a varying part in the same place."""

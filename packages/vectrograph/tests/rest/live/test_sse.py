@@ -20,7 +20,7 @@ from vectrograph.domain.collections import CollectionRef
 from vectrograph.domain.errors import PositionExpired
 from vectrograph.domain.limits import LiveLimits
 from vectrograph.domain.points import Delete, Put
-from vectrograph.http import timeouts
+from vectrograph.http import stalls, timeouts
 from vectrograph.http.timeouts import TimedHttpProtocol
 from vectrograph.http_app import build_http_app
 from vectrograph.services.call import Call
@@ -455,15 +455,30 @@ def test_the_system_tells_what_it_holds_for_a_reader() -> None:
         with suppress(BlockingIOError):
             while True:
                 ours.send(b"x" * 65536)
-        full = timeouts.bytes_in_system(cast(Any, transport))
+        full = stalls.bytes_in_system(cast(Any, transport))
         assert full > 4096
         with theirs:
             taken = 0
             while taken < 65536:
                 taken += len(theirs.recv(65536))
-            eventually(lambda: timeouts.bytes_in_system(cast(Any, transport)) < full)
-    assert timeouts.bytes_in_system(cast(Any, transport)) == 0
-    assert timeouts.bytes_in_system(cast(Any, SimpleNamespace(get_extra_info=lambda _: None))) == 0
+            eventually(lambda: stalls.bytes_in_system(cast(Any, transport)) < full)
+    assert stalls.bytes_in_system(cast(Any, transport)) == 0
+    assert stalls.bytes_in_system(cast(Any, SimpleNamespace(get_extra_info=lambda _: None))) == 0
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
+def test_the_system_gives_up_a_machine_that_has_vanished(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Any] = []
+    before = TimedHttpProtocol.begin_stream
+
+    def begin(self: TimedHttpProtocol) -> None:
+        before(self)
+        connection = self.transport.get_extra_info("socket")
+        begun.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
+
+    monkeypatch.setattr(TimedHttpProtocol, "begin_stream", begin)
+    site.reader().next()
+    assert begun == [60_000]
 
 
 def test_an_ordinary_answer_must_still_be_taken(new_site: NewSite, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,8 @@ from vectrograph.services.access_log import is_worth_a_line
 from vectrograph.services.traffic import Traffic
 
 log = structlog.get_logger("vectrograph.rest")
+# HTTP status of a connection that became a WebSocket.
+_SWITCHING: Final = 101
 # Smallest HTTP status that is an error.
 _MIN_ERROR_STATUS: Final = 400
 # Smallest HTTP status that is the server's fault.
@@ -26,7 +28,8 @@ class AccessLog:
     """Logs method, route, status and milliseconds, and calls `count` once per request.
 
     A request whose caller is known is counted for its tenant too, with its failure on the server's side, or as broken
-    when the connection was closed before the whole answer was handed to it. A stream of events is noted when it begins.
+    when the connection was closed before the whole answer was handed to it. A stream of events, and a WebSocket, is
+    noted when it begins.
     """
 
     def __init__(self, app: ASGIApp, count: Callable[[], None], traffic: Traffic) -> None:
@@ -36,20 +39,18 @@ class AccessLog:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, and note it when it is over."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         self._count()
         request = _Request(self._traffic, scope)
 
         async def send_noted(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                request.status = message["status"]
-                if STREAMING in scope:
+            kind = message["type"].removeprefix("websocket.")
+            if kind in ("http.response.start", "accept"):
+                request.status = message.get("status", _SWITCHING)
+                if STREAMING in scope or kind == "accept":
                     # It may last for hours: it took as long as its beginning, and a reader that leaves breaks nothing.
                     request.is_sent = True
                     request.note()
-            elif not message.get("more_body", False):
+            elif kind == "http.response.body" and not message.get("more_body", False):
                 # Asked before the last part: the server itself may close the connection after it.
                 request.is_sent = not ((gone := scope.get(GONE)) is not None and gone())
             await send(message)
@@ -90,7 +91,7 @@ class _Request:
         route = scope.get("route")
         write(
             "request",
-            method=scope["method"],
+            method=scope.get("method", "GET"),
             route=None if route is None else route.path,
             status=status,
             milliseconds=milliseconds,

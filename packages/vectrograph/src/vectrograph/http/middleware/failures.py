@@ -12,7 +12,10 @@ log = structlog.get_logger("vectrograph.rest")
 
 
 class Failures:
-    """Answers what the inner application raises. An exception after the answer has begun is logged and raised again."""
+    """Answers what the inner application raises. An exception after the answer has begun is logged and raised again.
+
+    A WebSocket is refused with the same answers.
+    """
 
     def __init__(self, app: ASGIApp, refusals: RefusalLog, write_error: ErrorWriter) -> None:
         """`refusals` counts what is refused because the server is busy."""
@@ -22,9 +25,6 @@ class Failures:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through; answer what it raises."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         begun = False
 
         async def send_watched(message: Message) -> None:
@@ -52,6 +52,7 @@ class Failures:
 
     async def _send_error(self, error: Exception, scope: Scope, send: Send) -> None:
         answer = self._write_error(error, scope)
+        kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
         if answer.status == 500:
             log.error("internal error", exc_info=error)
         elif answer.status > 500 and not isinstance(error, Overloaded | FramingRefused):
@@ -60,8 +61,8 @@ class Failures:
         headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
         headers.append((b"content-type", b"application/json"))
         headers.append((b"content-length", str(len(answer.body)).encode()))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        await send({"type": f"{kind}.start", "status": answer.status, "headers": headers})
+        await send({"type": f"{kind}.body", "body": answer.body})
 
 
 def _forget_frames(error: BaseException | None) -> None:

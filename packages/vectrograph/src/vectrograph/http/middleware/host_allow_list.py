@@ -19,7 +19,7 @@ class HostAllowList:
 
     def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
         self._app = app
-        self._names = frozenset(_plain(name) for name in names)
+        self._names = frozenset(plain_name(name) for name in names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through when its host is one of the names.
@@ -27,13 +27,12 @@ class HostAllowList:
         Raises:
             HostNotAllowed: it is not, or there is not exactly one Host header.
         """
-        if scope["type"] == "http":
-            hosts = [value for name, value in scope["headers"] if name == b"host"]
-            if len(hosts) != 1 or host_name(hosts[0].decode("latin-1")) not in self._names:
-                raise HostNotAllowed(
-                    "The Host header names no host of this server; call it by a name it knows, "
-                    "or add the name to its setting `allowed_hosts`."
-                )
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1 or host_name(hosts[0].decode("latin-1")) not in self._names:
+            raise HostNotAllowed(
+                "The Host header names no host of this server; call it by a name it knows, "
+                "or add the name to its setting `allowed_hosts`."
+            )
         await self._app(scope, receive, send)
 
 
@@ -44,8 +43,9 @@ def host_name(header: str) -> str | None:
     ('localhost', '::1', None)
     """
     found = _HOST.fullmatch(header.strip().lower())
-    return None if found is None else _plain(found["name"])
+    return None if found is None else plain_name(found["name"])
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return the name of a host without brackets and the dot at its end, lower case."""
     return name.lower().strip("[]").removesuffix(".")

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from vectrograph.http.scope import REQUEST_ID
 from vectrograph.services.request_metadata import new_request_id, usable_request_id
 
+_BEGINNINGS: Final = ("http.response.start", "websocket.http.response.start", "websocket.accept")
 _ACCEPTED: Final = (b"x-request-id", b"x-correlation-id")
 
 
@@ -19,15 +20,12 @@ class RequestId:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Name the request, bind the name to this task's log lines, and send it back."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         request_id = _given(scope["headers"]) or new_request_id()
         scope[REQUEST_ID] = request_id
         header = (b"x-request-id", request_id.encode("ascii"))
 
         async def send_named(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in _BEGINNINGS:
                 message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 

@@ -1,8 +1,6 @@
 """Live events: opens streams within limits, watches over their credentials, and ends them."""
 
-import hashlib
 import logging
-import secrets
 import threading
 import time
 from collections import Counter
@@ -34,6 +32,7 @@ from vectrograph.services.live.positions import Positions
 from vectrograph.services.live.producers import Actions, Connections, Logs, Metrics, Signals, Status
 from vectrograph.services.live.streams import Caller, Stream, Waker
 from vectrograph.services.live.tails import Tails
+from vectrograph.services.live.vouchers import Vouchers
 from vectrograph.services.ticker import Ticker
 
 C = TypeVar("C")
@@ -43,6 +42,12 @@ MAX_TICKETS: Final = 10_000
 """Tickets of all accounts. Chosen: as many as `max_accounts` by default; each takes a kilobyte at most."""
 MAX_TICKETS_OF_ACCOUNT: Final = 100
 """Tickets of one account: as many as the streams that it may have."""
+RESUMPTION_SECONDS: Final = 300
+"""Seconds that a reconnection token may be used, as in the official protocol."""
+MAX_RESUMPTIONS: Final = 2_000
+"""Reconnection tokens of all accounts. Chosen: as many as `max_live_streams` by default; each takes 50 KB at most."""
+MAX_RESUMPTIONS_OF_ACCOUNT: Final = 100
+"""Reconnection tokens of one account: as many as the streams that it may have."""
 MAX_FILTER_NANOSECONDS: Final = 100_000_000
 """Time that the filters of one account's streams may take for a page of 256 events of one collection each, on one
 core. As much as a search may take without a turn of its own."""
@@ -59,10 +64,34 @@ _RETRY_SECONDS: Final = 5.0
 _log: Final = logging.getLogger(__name__)
 
 
-class _Ticket(NamedTuple):
-    credential: str
+class Subscription(NamedTuple):
+    """Channels that were subscribed to together.
+
+    Attributes:
+        channels: their names.
+        filter: JSON; "" for none.
+        parts: of points that are sent with events.
+    """
+
+    channels: tuple[str, ...]
+    filter: str = ""
+    parts: Parts = Parts()
+
+
+class Resumption(NamedTuple):
+    """A stream that its reader may go on with.
+
+    Attributes:
+        credential: of the reader; None for nobody, in development mode.
+        user_id: its account, "" for nobody.
+        subscriptions: its channels.
+        position: where it was; "" without log channels.
+    """
+
+    credential: str | None
     user_id: str
-    ends: float
+    subscriptions: tuple[Subscription, ...]
+    position: str
 
 
 class Live:
@@ -76,6 +105,7 @@ class Live:
         clock: microseconds.
         monotonic: seconds.
         signals, actions, logs: hand out what other services and the log tell them.
+        resumptions: streams that their readers may go on with.
     """
 
     def __init__(
@@ -115,7 +145,16 @@ class Live:
         self._sent_before = 0
         self._of_account: Counter[str] = Counter()
         self._of_address: Counter[str] = Counter()
-        self._tickets: dict[bytes, _Ticket] = {}
+        self._tickets: Vouchers[str] = Vouchers(
+            "tickets", TICKET_SECONDS, MAX_TICKETS_OF_ACCOUNT, MAX_TICKETS, self._seconds
+        )
+        self.resumptions: Vouchers[Resumption] = Vouchers(
+            "reconnection tokens",
+            RESUMPTION_SECONDS,
+            MAX_RESUMPTIONS_OF_ACCOUNT,
+            MAX_RESUMPTIONS,
+            self._seconds,
+        )
         self._tail_pool = Pool(_TAIL_THREADS, thread_name_prefix="live-logs")
         self._stream_pool = Pool(_STREAM_THREADS, thread_name_prefix="live-streams")
         self._ticker = Ticker(self._look, subject="event streams")
@@ -184,6 +223,16 @@ class Live:
         self._connections.connected(stream.client_id, stream.principal, wire.name, self.count)
         return stream
 
+    def refuse_full(self, address: str) -> None:
+        """Go on only when there may be one more stream, as far as that is known without credentials. Never waits.
+
+        Raises:
+            RateLimited: there are as many streams as there may be.
+            Unavailable: the server stops.
+        """
+        with self._lock:
+            self._refuse_full("", address_group(address))
+
     def selection(self, stream: Stream[Any], channels: Sequence[str], filter: Filter | None) -> Selection | None:
         """Return a filter for channels of a stream, as `Stream.subscribe` takes it.
 
@@ -215,20 +264,7 @@ class Live:
         Raises:
             RateLimited: the account, or the server, has too many that were not used.
         """
-        ticket = secrets.token_urlsafe(32)
-        user_id, at = call.principal.user_id, self.monotonic()
-        with self._lock:
-            self._forget_tickets(at)
-            own = sum(each.user_id == user_id for each in self._tickets.values())
-            if own >= MAX_TICKETS_OF_ACCOUNT or len(self._tickets) >= MAX_TICKETS:
-                raise RateLimited(
-                    f"Too many tickets are unused: {MAX_TICKETS_OF_ACCOUNT} of one account and {MAX_TICKETS} in all "
-                    f"are allowed; each ends after {TICKET_SECONDS} seconds.",
-                    details={"limit": MAX_TICKETS_OF_ACCOUNT, "unit": "tickets"},
-                    retry_after=_RETRY_SECONDS,
-                )
-            self._tickets[_digest(ticket)] = _Ticket(credential, user_id, at + TICKET_SECONDS)
-        return ticket
+        return self._tickets.issue(call.principal.user_id, credential)
 
     def redeem(self, ticket: str) -> str:
         """Return the credential that a ticket stands for; it does not stand for it any more. Never waits.
@@ -236,13 +272,12 @@ class Live:
         Raises:
             InvalidToken: there is no such ticket, it was used, or it is too old.
         """
-        with self._lock:
-            found = self._tickets.pop(_digest(ticket), None)
-        if found is None or found.ends <= self.monotonic():
+        credential = self._tickets.redeem(ticket)
+        if credential is None:
             raise InvalidToken(
                 f"The ticket is not valid: it was used, or is older than {TICKET_SECONDS} seconds; get another one."
             )
-        return found.credential
+        return credential
 
     def wake(self, streams: Sequence[Stream[Any]]) -> None:
         """Let transports look at streams."""
@@ -353,27 +388,40 @@ class Live:
 
     def _admit(self, stream: Stream[Any]) -> None:
         """Count a stream, or refuse it."""
-        limits, account = self._live_limits, _account(stream)
+        account = _account(stream)
         address = address_group(stream.caller.origin.address)
         with self._lock:
-            if self._is_closed:
-                raise Unavailable("The server is stopping; try again later.", retry_after=_RETRY_SECONDS)
-            of_account = self._of_account[account] if account else 0
-            of_address = self._of_address[address] if address else 0
-            for number, limit, name, whose in (
-                (len(self._streams), limits.in_all, "max_live_streams", "The server"),
-                (of_account, limits.per_account, "max_live_streams_per_account", "This account"),
-                (of_address, limits.per_address, "max_live_streams_per_address", "This address"),
-            ):
-                if number >= limit:
-                    raise RateLimited(
-                        f"{whose} has {number} open event streams and the limit {name} is {limit}; close some.",
-                        details={"limit": limit, "unit": "event streams", "setting": name},
-                        retry_after=_RETRY_SECONDS,
-                    )
+            self._refuse_full(account, address)
             self._streams[stream] = address
             self._of_account[account] += 1
             self._of_address[address] += 1
+
+    def _refuse_full(self, account: str, address: str) -> None:
+        """Go on only when there may be one more stream of an account and an address; "" for one that is not known."""
+        limits = self._live_limits
+        if self._is_closed:
+            raise Unavailable("The server is stopping; try again later.", retry_after=_RETRY_SECONDS)
+        for number, limit, name, whose in (
+            (len(self._streams), limits.in_all, "max_live_streams", "The server"),
+            (
+                self._of_account[account] if account else 0,
+                limits.per_account,
+                "max_live_streams_per_account",
+                "This account",
+            ),
+            (
+                self._of_address[address] if address else 0,
+                limits.per_address,
+                "max_live_streams_per_address",
+                "This address",
+            ),
+        ):
+            if number >= limit:
+                raise RateLimited(
+                    f"{whose} has {number} open event streams and the limit {name} is {limit}; close some.",
+                    details={"limit": limit, "unit": "event streams", "setting": name},
+                    retry_after=_RETRY_SECONDS,
+                )
 
     def _refuse_costly(self, stream: Stream[Any], selection: Selection) -> None:
         account = _account(stream)
@@ -407,13 +455,16 @@ class Live:
         if self.engine.capabilities.shared:
             self.tails.look()
         self._produce()
-        with self._lock:
-            self._forget_tickets(self.monotonic())
+        self._tickets.forget()
+        self.resumptions.forget()
         epoch = self._store.epoch_of_others()
         if self._epoch_of_others != epoch:
             self._epoch_of_others = epoch
             self._invalidated(None)
         return bool(self._streams)
+
+    def _seconds(self) -> float:
+        return self.monotonic()
 
     def _produce(self) -> None:
         """Let the producers that are due hand out events, in another thread: they ask the engine."""
@@ -430,15 +481,7 @@ class Live:
             self._is_producing = True
             self.read_soon(produce)
 
-    def _forget_tickets(self, at: float) -> None:
-        for name in [name for name, ticket in self._tickets.items() if ticket.ends <= at]:
-            del self._tickets[name]
-
 
 def _account(stream: Stream[Any]) -> str:
     """Return the account that a stream counts for; "" for nobody's."""
     return "" if stream.principal is None else stream.principal.user_id
-
-
-def _digest(ticket: str) -> bytes:
-    return hashlib.sha256(ticket.encode("utf-8", "surrogatepass")).digest()

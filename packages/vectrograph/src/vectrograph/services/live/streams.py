@@ -15,6 +15,7 @@ from vectrograph.domain.errors import (
     InvalidArgument,
     PositionExpired,
     Unauthenticated,
+    Unavailable,
 )
 from vectrograph.domain.queries import Include
 from vectrograph.services.call import Call, Origin, Principal
@@ -233,9 +234,12 @@ class Stream(Generic[C]):
             PositionExpired: a log no longer reaches back to the position; `details["oldest"]` does.
         """
         with self._changing:
+            if self._ended is not None:
+                # Its channels were let go.
+                raise self._ended.error or Unavailable(self._ended.message)
             if len({*self.channels, *channels}) > MAX_CHANNELS:
                 raise InvalidArgument.of("channels", f"are more than {MAX_CHANNELS}; read others over another stream")
-            refs = {channel: self._require(channel) for channel in channels}
+            refs = {channel: self.require(channel) for channel in channels}
             logs = self._begun({name: ref for name, ref in refs.items() if ref is not None}, selection, parts, since)
             kept = tuple(log for log in self._logs if log.channel not in refs)
             replaced = [log for log in self._logs if log.channel in refs]
@@ -330,6 +334,20 @@ class Stream(Generic[C]):
         with self._changing:
             self._check()
 
+    def require(self, channel: str) -> CollectionRef | None:
+        """Go on only when its reader may read a channel; returns the collection of a log channel.
+
+        Raises:
+            PermissionDenied, Unauthenticated: it may not.
+        """
+        principal = self.caller.principal
+        if principal is not None:
+            call = Call(principal, self.caller.origin.request_id, origin=self.caller.origin)
+            return require_channel(call, channel)
+        if channel not in ANONYMOUS:
+            raise Unauthenticated(f"The channel {channel!r} needs credentials; log in, or send an API key.")
+        return None
+
     # -------------------------------------------------- inside
 
     @property
@@ -343,7 +361,7 @@ class Stream(Generic[C]):
         principal = self._live.authenticate(self.caller.credential)
         self.caller = Caller(self.caller.credential, principal, self.caller.origin)
         for channel in self.channels:
-            self._require(channel)
+            self.require(channel)
         self._dispelled = doubt
 
     @property
@@ -356,15 +374,6 @@ class Stream(Generic[C]):
     def _is_over(self) -> bool:
         principal = self.caller.principal
         return principal is not None and principal.is_over(self._live.clock())
-
-    def _require(self, channel: str) -> CollectionRef | None:
-        principal = self.caller.principal
-        if principal is not None:
-            call = Call(principal, self.caller.origin.request_id, origin=self.caller.origin)
-            return require_channel(call, channel)
-        if channel not in ANONYMOUS:
-            raise Unauthenticated(f"The channel {channel!r} needs credentials; log in, or send an API key.")
-        return None
 
     def _next(self) -> C | None:
         """Return the next thing to be sent, and count it as sent."""
