@@ -6,6 +6,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ class ServerProcess:
         self._stderr = self.process.stderr
         self._rest = b""
         self.lines: list[str] = []
+        self._discarding: threading.Thread | None = None
 
     def read_until(self, word: str, seconds: float = 120) -> str:
         """Return the first line from here on that contains `word`."""
@@ -55,6 +57,16 @@ class ServerProcess:
         line: dict[str, Any] = json.loads(self.read_until('"serving"'))
         return line
 
+    def discard_lines(self) -> None:
+        """Throw away what is logged from here on: a pipe that nobody reads is full in the end, and stops the server."""
+
+        def discard() -> None:
+            while os.read(self._stderr.fileno(), 65536):
+                continue
+
+        self._discarding = threading.Thread(target=discard)
+        self._discarding.start()
+
     def kill(self) -> None:
         """kill -9."""
         self.process.kill()
@@ -69,6 +81,8 @@ class ServerProcess:
         """Leave nothing behind."""
         if self.process.poll() is None:
             self.kill()
+        if self._discarding is not None:
+            self._discarding.join()
         self._stderr.close()
 
 
