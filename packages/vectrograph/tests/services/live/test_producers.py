@@ -281,11 +281,15 @@ def test_audited_operations_are_actions_of_their_account(place: Place) -> None:
 @pytest.fixture
 def configured() -> Iterator[io.StringIO]:
     """Provide what the process logs, as the command line sets it up."""
+    was_configured = structlog.is_configured()
     before, handlers, level = structlog.get_config(), logging.root.handlers[:], logging.root.level
     out = io.StringIO()
     logs.configure(LogLevel.INFO, LogFormat.JSON, out)
     yield out
     structlog.configure(**before)
+    if not was_configured:
+        # Else a server of a later test would leave the log as it is: on standard output.
+        structlog.reset_defaults()
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
 
