@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -18,9 +18,10 @@ import grpc
 import httpx2
 import numpy as np
 
+from benchmarks.attack import http_floods, websocket_floods
 from benchmarks.attack.costly_filters import nots, substrings, unknown_paths
 from benchmarks.attack.http2_frames import PREFACE, SETTINGS, Connection, frame, grpc_headers, grpc_message, reset
-from benchmarks.attack.http_floods import body_of_empty_things, opening_and_block
+from benchmarks.attack.http_floods import body_of_empty_things
 from benchmarks.attack.target import COLLECTION, DIMENSION, Target
 from vectrograph.rpc._pb import auth_pb
 from vectrograph.rpc._pb import vectrograph_pb as own
@@ -119,7 +120,9 @@ def _post(client: httpx2.Client, tally: Tally, path: str, **body: Any) -> None:
         tally.add("refused")
 
 
-def _flood(name: str, target: Target, tally: Tally) -> Callable[[], None]:
+def _flood(
+    opening_and_block: Callable[[str, str], tuple[bytes, bytes]], name: str, target: Target, tally: Tally
+) -> Callable[[], None]:
     begin, block = opening_and_block(name, target.viewer)
 
     def send() -> None:
@@ -131,6 +134,10 @@ def _flood(name: str, target: Target, tally: Tally) -> Callable[[], None]:
                 flood.sendall(block)
 
     return send
+
+
+_http_flood: Final = partial(_flood, http_floods.opening_and_block)
+_websocket_flood: Final = partial(_flood, websocket_floods.opening_and_block)
 
 
 def _slow_bodies(target: Target, tally: Tally) -> Callable[[], None]:
@@ -190,6 +197,56 @@ def _feedback(target: Target, tally: Tally) -> Callable[[], None]:
     items = [{"resultId": "1", "relevanceScore": 3, "comment": "x" * 30_000}]
     body = {"collection": COLLECTION, "query": "q", "feedbackItems": items}
     return lambda: _post(client, tally, "/v1/feedback", json=body)
+
+
+# ---------------------------------------------------------------- WebSocket
+
+
+def _handshakes(
+    first: Callable[[Target], Iterable[bytes]], source: str, target: Target, tally: Tally
+) -> Callable[[], None]:
+    """Open one connection after the other, with what is sent in its first piece, and read each to its end."""
+    pieces = itertools.cycle(first(target))
+
+    def connect() -> None:
+        with socket.create_connection(("127.0.0.1", target.http_port), 20, source_address=(source, 0)) as connection:
+            connection.settimeout(_CALL_SECONDS)
+            connection.sendall(next(pieces))
+            tally.add("sent")
+            answer = connection.recv(65_536)
+            if not answer.startswith(b"HTTP/1.1 101"):
+                tally.add("refused")
+            while answer:
+                answer = connection.recv(65_536)
+
+    return connect
+
+
+def _idle_websockets(target: Target, tally: Tally) -> Callable[[], None]:
+    """Hold as many as the server lets nobody in particular hold, and ask for more."""
+    held: list[socket.socket] = []
+
+    def connect() -> None:
+        connection = socket.create_connection(("127.0.0.1", target.http_port), 20, source_address=(ELSEWHERE, 0))
+        connection.settimeout(_CALL_SECONDS)
+        connection.sendall(websocket_floods.handshake())
+        tally.add("sent")
+        if connection.recv(65_536).startswith(b"HTTP/1.1 101"):
+            held.append(connection)
+        else:
+            tally.add("refused")
+            connection.close()
+
+    return connect
+
+
+def _junk_handshakes(_: Target) -> list[bytes]:
+    return [websocket_floods.handshake(secrets.token_hex(16)) for _ in range(1_000)]
+
+
+def _malformed(target: Target) -> list[bytes]:
+    begin = websocket_floods.handshake(target.viewer)
+    return [begin + frame for frame in websocket_floods.MALFORMED.values()]
 
 
 # ---------------------------------------------------------------- gRPC
@@ -364,15 +421,22 @@ ATTACKS: Final[dict[str, Attack]] = {
     "watches opened and cancelled": Attack(_watches, threads=2),
     "reflection streams": Attack(_reflection, threads=2),
     "search streams nobody reads": Attack(_unread_streams, threads=4),
-    "HTTP: endless header": Attack(partial(_flood, "one header line"), threads=4),
-    "HTTP: tiny headers": Attack(partial(_flood, "tiny headers"), threads=4),
-    "HTTP: chunk extension": Attack(partial(_flood, "chunk extension"), threads=4),
-    "HTTP: chunk extensions": Attack(partial(_flood, "chunk extensions"), threads=4),
-    "HTTP: chunks of one byte": Attack(partial(_flood, "chunks of one byte"), threads=4),
-    "HTTP: trailers": Attack(partial(_flood, "trailers"), threads=4),
-    "HTTP: pipelined requests": Attack(partial(_flood, "requests"), threads=4),
-    "HTTP: upgrades": Attack(partial(_flood, "upgrades"), threads=4),
+    "HTTP: endless header": Attack(partial(_http_flood, "one header line"), threads=4),
+    "HTTP: tiny headers": Attack(partial(_http_flood, "tiny headers"), threads=4),
+    "HTTP: chunk extension": Attack(partial(_http_flood, "chunk extension"), threads=4),
+    "HTTP: chunk extensions": Attack(partial(_http_flood, "chunk extensions"), threads=4),
+    "HTTP: chunks of one byte": Attack(partial(_http_flood, "chunks of one byte"), threads=4),
+    "HTTP: trailers": Attack(partial(_http_flood, "trailers"), threads=4),
+    "HTTP: pipelined requests": Attack(partial(_http_flood, "requests"), threads=4),
+    "HTTP: upgrades": Attack(partial(_http_flood, "upgrades"), threads=4),
     "HTTP: slow bodies": Attack(_slow_bodies),
+    "WebSocket: frames of one byte": Attack(partial(_websocket_flood, "frames of one byte"), threads=4),
+    "WebSocket: fragments": Attack(partial(_websocket_flood, "fragments"), threads=4),
+    "WebSocket: pings": Attack(partial(_websocket_flood, "pings"), threads=4),
+    "WebSocket: subscriptions": Attack(partial(_websocket_flood, "subscriptions"), threads=4),
+    "WebSocket: nested JSON": Attack(partial(_websocket_flood, "nested JSON"), threads=4),
+    "WebSocket: malformed frames": Attack(partial(_handshakes, _malformed, "127.0.0.1"), threads=4),
+    "WebSocket: junk handshakes": Attack(partial(_handshakes, _junk_handshakes, ELSEWHERE), threads=4),
     "JSON: 18 MB of []": Attack(partial(_empty_things, b"[]"), threads=3),
     "JSON: 18 MB of {}": Attack(partial(_empty_things, b"{}"), threads=3),
     "filter: most paths": Attack(_filtered(lambda number: unknown_paths(0, number), 64), threads=4),
@@ -387,6 +451,7 @@ ATTACKS: Final[dict[str, Attack]] = {
     "collections up to the quota": Attack(_collections, threads=4),
     "idle HTTP connections": Attack(partial(_idle, _http_port, b"")),
     "idle gRPC connections": Attack(_hello),
+    "idle WebSockets": Attack(_idle_websockets, threads=4),
     "silent TLS handshakes, HTTP": Attack(partial(_idle, _http_port, b""), tls=True),
     "silent TLS handshakes, gRPC": Attack(partial(_idle, _grpc_port, b""), tls=True),
 }

@@ -1,4 +1,4 @@
-"""Floods of headers, chunks and requests: the server's memory stays as it was, and others are answered meanwhile."""
+"""Floods of headers, chunks, requests and frames: the server's memory stays as it was, and others are answered."""
 
 import re
 import socket
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from web_socket import WebSocket
 
+from benchmarks.attack import websocket_floods
 from benchmarks.attack.http_floods import FLOODS, HEAD, body_of_empty_things, opening_and_block
 from tests.e2e.processes import ServerProcess, serve
 
@@ -39,7 +41,31 @@ def peak_kib(process: ServerProcess) -> int:
 def test_a_flood_takes_no_memory_and_stops_nobody(process: tuple[ServerProcess, int, str], name: str) -> None:
     """FINDINGS B2."""
     started, port, token = process
-    begin, block = opening_and_block(name, token)
+    flood_takes_no_memory(started, port, *opening_and_block(name, token))
+
+
+@pytest.mark.parametrize("name", websocket_floods.FLOODS)
+def test_a_flood_of_frames_takes_no_memory_and_stops_nobody(process: tuple[ServerProcess, int, str], name: str) -> None:
+    started, port, token = process
+    with WebSocket(port, Authorization=f"Bearer {token}") as other:
+        assert other.next()["type"] == "connected"
+        flood_takes_no_memory(started, port, *websocket_floods.opening_and_block(name, token))
+        assert other.ask({"type": "ping"})["type"] == "pong"
+
+
+@pytest.mark.parametrize("name", websocket_floods.MALFORMED)
+def test_a_malformed_frame_ends_its_connection_with_a_reason(
+    process: tuple[ServerProcess, int, str], name: str
+) -> None:
+    _, port, token = process
+    with WebSocket(port, Authorization=f"Bearer {token}", after=websocket_floods.MALFORMED[name]) as client:
+        closed = client.end()
+        assert closed is not None
+        assert closed[0] in (1002, 1007, 1009)
+
+
+def flood_takes_no_memory(started: ServerProcess, port: int, begin: bytes, block: bytes) -> None:
+    """Send a flood, until the server stops reading it or ends it, while another caller asks."""
     before = peak_kib(started)
     answered = 0
     with socket.create_connection(("127.0.0.1", port)) as flood, socket.create_connection(("127.0.0.1", port)) as other:
