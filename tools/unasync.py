@@ -108,6 +108,9 @@ PAIRS: tuple[Pair, ...] = (
     Pair(f"{_NEUROGRAPH_TESTS}/async_client_setup.py", f"{_NEUROGRAPH_TESTS}/client_setup.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_failures.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_failures.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_events.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_events.py"),
+    Pair(
+        f"{_NEUROGRAPH_TESTS}/test_async_neurograph_websocket.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_websocket.py"
+    ),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_login.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_login.py"),
     Pair(f"{_SERVED_TESTS}/test_async_neurograph_once.py", f"{_SERVED_TESTS}/test_neurograph_once.py"),
     Pair(f"{_NEUROGRAPH_TESTS}/test_async_neurograph_bulk.py", f"{_NEUROGRAPH_TESTS}/test_neurograph_bulk.py"),

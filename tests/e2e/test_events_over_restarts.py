@@ -5,7 +5,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -34,8 +34,11 @@ def created(server: ServerProcess, count: int) -> list[object]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("transport", ["sse", "websocket"])
 @pytest.mark.parametrize("how", ["kill", "terminate"])
-def test_a_stream_outlives_its_server(tmp_path: Path, port: int, how: str) -> None:
+def test_a_stream_outlives_its_server(
+    tmp_path: Path, port: int, how: str, transport: Literal["sse", "websocket"]
+) -> None:
     options = (tmp_path / "data", "--http-port", str(port))
     heard: list[str] = []
     with NeuroGraphClient(
@@ -43,7 +46,7 @@ def test_a_stream_outlives_its_server(tmp_path: Path, port: int, how: str) -> No
     ) as client:
         with serve(*options) as server:
             first = created(server, 5)
-            events = client.events.subscribe("tokens", since="oldest")
+            events = client.events.subscribe("tokens", since="oldest", transport=transport)
             assert taken(events, 3) == first[:3]
             if how == "kill":
                 server.kill()
@@ -53,6 +56,7 @@ def test_a_stream_outlives_its_server(tmp_path: Path, port: int, how: str) -> No
             second = created(server, 4)
             assert taken(events, 6) == [*first[3:], *second]
             assert events.position is not None
+            # A position is the same over both.
             with client.events.subscribe("tokens", since=events.position) as others:
                 third = [client.tokens.create("one more").id]
                 assert taken(events, 1) == taken(others, 1) == third

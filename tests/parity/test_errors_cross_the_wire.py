@@ -9,6 +9,7 @@ import pytest
 
 import neurograph
 import vectron_client
+from neurograph._protocol.failures import ended
 from vectrograph import RunningServer, running
 from vectrograph.domain import errors
 
@@ -98,3 +99,9 @@ def test_grpc(server: RunningServer, monkeypatch: pytest.MonkeyPatch, kind: type
     assert error.error_code == kind.code
     _check_words(kind, error.message)
     assert error.request_id
+
+
+@pytest.mark.parametrize("kind", EXPECTED, ids=lambda kind: kind.__name__)
+def test_a_frame_of_a_stream_of_events_brings_the_same_exception(kind: type[errors.DomainError]) -> None:
+    found = ended({"code": kind.code, "message": "as the server has it", "details": {"fact": 1}})
+    assert (type(found), found.error_code, found.details) == (EXPECTED[kind][0], kind.code, {"fact": 1})

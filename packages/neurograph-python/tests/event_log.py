@@ -96,7 +96,7 @@ class EventLog:
             self.began.append(at)
             self.changed.notify_all()
             cut = self.cuts.pop(0) if self.cuts else None
-        return Feed(lambda connection, stopping: self._feed(_limited(connection, cut), connection, at, stopping))
+        return Feed(lambda connection, stopping: self._feed(limited(connection, cut), connection, at, stopping))
 
     def _feed(self, send: Callable[[bytes], None], connection: Any, at: int, stopping: threading.Event) -> None:
         hint = b"" if self.hint is None else b"retry: %d\n" % self.hint
@@ -122,7 +122,8 @@ class CutError(OSError):
     """The connection is to be cut here."""
 
 
-def _limited(connection: Any, limit: int | None) -> Callable[[bytes], None]:
+def limited(connection: Any, limit: int | None) -> Callable[[bytes], None]:
+    """Return a function that sends bytes, and cuts the connection after so many."""
     left = limit
 
     def send(data: bytes) -> None:

@@ -5,14 +5,16 @@ import gc
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from event_log import EVENTS, EventLog
+from event_log import EVENTS, EventLog, bare, change, end, framed
 from scripted_server import LOGIN, Feed, ScriptedServer, until_left
 
 from neurograph import AsyncEventStream, AsyncNeuroGraphClient, ClientClosedError
+from neurograph.middleware import AsyncHandler
+from neurograph.wire import Request, Response
 
 LONG = 300.0
 
@@ -192,3 +194,24 @@ def test_another_loop_ends_a_wait(server: ScriptedServer, log: EventLog) -> None
             assert events.closed
 
     asyncio.run(use())
+
+
+class Pieces:
+    """An asynchronous iterable that is no iterator: each pass begins at the first piece."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield bare("p0")
+        yield framed(change(1), "", "p1")
+        yield framed(change(2), "", "p2") + end("END_OF_LOG", reconnect=False)
+
+
+def test_an_answer_of_a_middleware_is_read_once_from_beginning_to_end() -> None:
+    async def canned(request: Request, call_next: AsyncHandler) -> Response:
+        pieces: Any = Pieces()
+        return Response(request, 200, {"content-type": "text/event-stream"}, b"", pieces)
+
+    async def use() -> list[str | None]:
+        async with AsyncNeuroGraphClient("http://localhost:1", api_key="k", middleware=[canned]) as client:
+            return await rest(client.events.subscribe("tokens"))
+
+    assert asyncio.run(asyncio.wait_for(use(), 10)) == ["p1", "p2"]

@@ -202,6 +202,18 @@ class TestOpening:
                 await client.events.subscribe("tokens")
         assert server.count("GET", EVENTS) == 2
 
+    @pytest.mark.parametrize("greeting", [b": hello\n\n", framed({**change(1), "channel": "metrics"})])
+    async def test_it_is_not_open_before_there_is_a_position(
+        self, server: ScriptedServer, log: EventLog, greeting: bytes
+    ) -> None:
+        log.size = 5
+        breaking = Feed(lambda connection, stopping: connection.sendall(HEAD + chunked(greeting)))
+        server.on("GET", EVENTS, breaking, log)
+        async with with_key(server) as client:
+            async with client.events.subscribe("tokens, metrics") as events:
+                assert events.position == "p5"
+        assert server.count("GET", EVENTS) == 2
+
     @pytest.mark.parametrize("answer", [Stall(), sending(b": greetings, and no position")])
     async def test_the_timeout_covers_it(self, server: ScriptedServer, answer: Any) -> None:
         server.on("GET", EVENTS, answer)
@@ -257,7 +269,7 @@ class TestOpening:
             ({"since": 7}, "since must be a string"),
             ({"since": "näh"}, "since must be printable"),
             ({"timeout": 0}, "timeout"),
-            ({"transport": "pigeon"}, "pass 'sse'"),
+            ({"transport": "pigeon"}, "'sse' or 'websocket'"),
         ],
     )
     async def test_wrong_arguments_are_refused_before_anything_is_sent(

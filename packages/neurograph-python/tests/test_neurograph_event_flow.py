@@ -18,7 +18,7 @@ from neurograph import (
     TimeoutError,
 )
 from neurograph._execution import event_flow
-from neurograph._execution.event_flow import Deliver, EventFlow, HangUp, Opened, Read
+from neurograph._execution.event_flow import Deliver, EventFlow, HangUp, Opened, Read, Write
 from neurograph._execution.exchange import Exchange
 from neurograph._execution.observing import Observation
 from neurograph._execution.session import Authenticate, Session
@@ -107,7 +107,7 @@ class Client:
         self.budget = more.get("budget", RetryBudget())
         self.session = Session(more.get("credentials", ApiKey("key")))
         self.flow: Flow[None] = EventFlow(
-            partial(SSEWire, subscription(more.get("channels", "tokens")), most_bytes=10_000),
+            partial(more.get("wire", SSEWire), subscription(more.get("channels", "tokens")), most_bytes=10_000),
             self.place,
             self.session,
             Exchange(RetryPolicy(max_retries=0), self.breaker, None, observation),
@@ -359,3 +359,32 @@ def test_silence_means_a_new_connection(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(server.asked) == 3
     assert all(44 < seconds <= event_flow.SILENCE_SECONDS for seconds in waits)
     assert ["45 s" in str(retry.error) for retry in client.retries] == [True, True]
+
+
+class AnsweringWire(SSEWire):
+    """A wire that has an answer to everything that comes, as a WebSocket has to a close frame."""
+
+    def outgoing(self) -> bytes:
+        return b"I have heard"
+
+
+class LeavingServer(Lines):
+    """A server that leaves after its last words."""
+
+    def perform(self, effect: Any) -> Any:
+        if isinstance(effect, Write) and self._open == (b"", True):
+            raise ConnectionError("nobody is there")
+        return None if isinstance(effect, Write) else super().perform(effect)
+
+
+def test_last_words_count_though_they_cannot_be_answered() -> None:
+    server = LeavingServer(2, [10_000], chunk=1 << 16)
+    server.log.append(end("INVALID_API_KEY", reconnect=False))
+    client = Client(server, wire=AnsweringWire)
+    client.open()
+    server._open = (b"".join(server.log), True)
+    found = [pull(client.flow, next(client.flow), server.perform, Deliver) for _ in range(2)]
+    assert [delivery and delivery.event.id for delivery in found] == ["p1", "p2"]
+    with pytest.raises(AuthenticationError):
+        client.events()
+    assert len(server.asked) == 1

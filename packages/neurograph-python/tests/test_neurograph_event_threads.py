@@ -17,6 +17,7 @@ from event_log import EVENTS, EventLog
 from hostile_server import HostileServer
 from scripted_server import LOGIN, Feed, Reply, ScriptedServer, Stall, token_body
 from test_neurograph_processes import forks, in_child
+from websocket_log import WebSocketLog
 
 from neurograph import ClientClosedError, EventStream, NeuroGraphClient
 from neurograph._transport.grip import Grip
@@ -74,6 +75,17 @@ class TestCloseEndsAWait:
             assert waiting.result(10) in ([], ["p1"])
             assert server.wait_until_left(10)
             assert client.tokens.get(7).id == 7
+
+    def test_for_an_event_over_a_websocket(self, server: ScriptedServer, threads: ThreadPoolExecutor) -> None:
+        log = WebSocketLog().serve(server)
+        with NeuroGraphClient(server.url, api_key="k", timeout=LONG) as client:
+            events = client.events.subscribe("tokens", transport="websocket")
+            log.add()
+            assert next(events).id == "p1"
+            waiting = threads.submit(rest, events)
+            events.close()
+            assert waiting.result(10) == []
+            assert server.wait_until_left(10)
 
     def test_for_the_time_to_open_again(
         self, server: ScriptedServer, log: EventLog, threads: ThreadPoolExecutor

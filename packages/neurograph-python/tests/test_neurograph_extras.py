@@ -19,7 +19,7 @@ def without(*packages: str) -> str:
 def test_the_client_needs_none_of_them() -> None:
     with ScriptedServer() as server:
         server.on("GET", "/api/v1/tokens/7", Reply(body=token_body()))
-        program = without("opentelemetry", "prometheus_client", "rich", "typer", "numpy") + (
+        program = without("opentelemetry", "prometheus_client", "rich", "typer", "numpy", "websockets") + (
             "from neurograph import NeuroGraphClient\n"
             f"with NeuroGraphClient({server.url!r}, api_key='k') as client:\n"
             "    print(client.tokens.get(7).embedding, client.metrics.snapshot().requests)\n"
@@ -39,7 +39,18 @@ def test_what_needs_one_says_how_to_get_it(module: str, package: str, extra: str
     assert f"pip install 'neurograph-python[{extra}]'" in done.stderr
 
 
+def test_a_websocket_says_how_to_get_it() -> None:
+    done = python(
+        without("websockets") + "from neurograph import NeuroGraphClient\n"
+        "with NeuroGraphClient('http://localhost:1', api_key='k') as client:\n"
+        "    client.events.subscribe('tokens', transport='websocket')\n"
+    )
+    assert done.returncode == 1
+    assert "ConfigurationError: " in done.stderr
+    assert 'pip install "neurograph-python[websocket]"' in done.stderr
+
+
 def test_nothing_imports_them_unasked() -> None:
-    names = "{'opentelemetry', 'prometheus_client', 'rich', 'typer', 'numpy'}"
+    names = "{'opentelemetry', 'prometheus_client', 'rich', 'typer', 'numpy', 'websockets'}"
     done = python(f"import sys; from neurograph import *; print({names} & set(sys.modules))")
     assert done.stdout == "set()\n"

@@ -4,7 +4,7 @@ import asyncio
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import pytest
 
@@ -28,6 +28,7 @@ from neurograph.testing import (
     mock_token,
 )
 
+Transport: TypeAlias = Literal["sse", "websocket"]
 pytest_plugins = ["neurograph.pytest_plugin"]
 
 
@@ -137,10 +138,13 @@ def test_factories_take_overrides() -> None:
     assert mock_api_key(is_active=False).key_prefix == "ng_mock_"
 
 
+@pytest.mark.parametrize("transport", ["sse", "websocket"])
 class TestEvents:
-    def test_they_are_the_changes_made_through_the_mock(self, mock_neurograph: MockNeuroGraphClient) -> None:
+    def test_they_are_the_changes_made_through_the_mock(
+        self, mock_neurograph: MockNeuroGraphClient, transport: Transport
+    ) -> None:
         tokens = mock_neurograph.tokens
-        with mock_neurograph.events.subscribe("tokens", include=["text", "payload"]) as events:
+        with mock_neurograph.events.subscribe("tokens", include=["text", "payload"], transport=transport) as events:
             tokens.create_many(["one", "two"])
             tokens.update(1, metadata={"new": True})
             tokens.delete(2)
@@ -156,17 +160,17 @@ class TestEvents:
         ]
         assert [event.version for event in found] == [1, 2, 3, 4, 5]
         assert found[0].point_version is None, "the point was gone at delivery"
-        with mock_neurograph.events.subscribe("tokens", since=position) as events:
+        with mock_neurograph.events.subscribe("tokens", since=position, transport=transport) as events:
             assert next(events).version == 4
 
-    def test_parts_are_those_at_delivery(self, mock_neurograph: MockNeuroGraphClient) -> None:
-        with mock_neurograph.events.subscribe("tokens", include="text,payload") as events:
+    def test_parts_are_those_at_delivery(self, mock_neurograph: MockNeuroGraphClient, transport: Transport) -> None:
+        with mock_neurograph.events.subscribe("tokens", include="text,payload", transport=transport) as events:
             mock_neurograph.tokens.create("old", metadata={"a": 1})
             mock_neurograph.tokens.update(1, text="new")
             event = next(events)
         assert (event.version, event.point_version, event.text, event.payload) == (1, 2, "new", {"a": 1})
 
-    def test_listening_ends_from_the_handler(self, mock_neurograph: MockNeuroGraphClient) -> None:
+    def test_listening_ends_from_the_handler(self, mock_neurograph: MockNeuroGraphClient, transport: Transport) -> None:
         mock_neurograph.tokens.create("one")
         heard: list[Event] = []
 
@@ -174,11 +178,12 @@ class TestEvents:
             heard.append(event)
             mock_neurograph.events.close()
 
-        assert mock_neurograph.events.listen(hear, "tokens", since="oldest") == heard[0].id
+        position = mock_neurograph.events.listen(hear, "tokens", since="oldest", transport=transport)
+        assert position == heard[0].id is not None
 
-    def test_closing_ends_a_wait(self, mock_neurograph: MockNeuroGraphClient) -> None:
+    def test_closing_ends_a_wait(self, mock_neurograph: MockNeuroGraphClient, transport: Transport) -> None:
         with ThreadPoolExecutor(1) as threads:
-            events = mock_neurograph.events.subscribe("tokens, metrics")
+            events = mock_neurograph.events.subscribe("tokens, metrics", transport=transport)
             waiting = threads.submit(list, events)
             mock_neurograph.tokens.create("one")
             events.close()
@@ -195,25 +200,29 @@ class TestEvents:
         ],
     )
     def test_refusals(
-        self, mock_neurograph: MockNeuroGraphClient, arguments: dict[str, Any], kind: type[NeuroGraphError]
+        self,
+        mock_neurograph: MockNeuroGraphClient,
+        transport: Transport,
+        arguments: dict[str, Any],
+        kind: type[NeuroGraphError],
     ) -> None:
         with pytest.raises(kind):
-            mock_neurograph.events.subscribe(**arguments)
+            mock_neurograph.events.subscribe(transport=transport, **arguments)
 
-    def test_failures_come_by_script(self) -> None:
+    def test_failures_come_by_script(self, transport: Transport) -> None:
         script = FailureScript(503, None, None)
-        with MockNeuroGraphClient(middleware=[script]) as mock, mock.events.subscribe("tokens") as events:
-            mock.tokens.create("one")
-            assert next(events).point_id == 1
+        with MockNeuroGraphClient(middleware=[script]) as mock:
+            with mock.events.subscribe("tokens", transport=transport) as events:
+                mock.tokens.create("one")
+                assert next(events).point_id == 1
         assert script.attempts == 3
 
-    def test_tickets(self, mock_neurograph: MockNeuroGraphClient) -> None:
-        assert mock_neurograph.events.ticket() != mock_neurograph.events.ticket()
-
     @pytest.mark.anyio
-    async def test_the_asynchronous_ones(self, async_mock_neurograph: AsyncMockNeuroGraphClient) -> None:
+    async def test_the_asynchronous_ones(
+        self, async_mock_neurograph: AsyncMockNeuroGraphClient, transport: Transport
+    ) -> None:
         mock = async_mock_neurograph
-        async with mock.events.subscribe("tokens") as events:
+        async with mock.events.subscribe("tokens", transport=transport) as events:
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(anext(events), 0.02)
             await mock.tokens.create("one")
@@ -223,4 +232,8 @@ class TestEvents:
             await mock.events.close()
             assert await asyncio.wait_for(waiting, 10) is None
         with pytest.raises(NotFoundError):
-            await mock.events.subscribe("collection:docs")
+            await mock.events.subscribe("collection:docs", transport=transport)
+
+
+def test_tickets(mock_neurograph: MockNeuroGraphClient) -> None:
+    assert mock_neurograph.events.ticket() != mock_neurograph.events.ticket()

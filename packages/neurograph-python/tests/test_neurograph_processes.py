@@ -261,7 +261,7 @@ class TestCost:
             sys.modules["h2"] = None  # without the extra http2; where it is installed, httpcore2 imports it by itself
             with NeuroGraphClient({server.url!r}, api_key="k") as client:
                 client.tokens.get(7)
-            unwanted = {{"numpy", "rich", "typer", "opentelemetry", "prometheus_client", "trio"}}
+            unwanted = {{"numpy", "rich", "typer", "opentelemetry", "prometheus_client", "trio", "websockets"}}
             print(len(sys.modules), sorted(unwanted & set(sys.modules)))
         """
         count, unwanted = python(program).split(maxsplit=1)

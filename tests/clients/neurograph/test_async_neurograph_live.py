@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import pytest
 from cutting_proxy import CuttingProxy
@@ -23,7 +23,13 @@ from vectrograph import RunningServer, running
 from vectrograph.domain.errors import PositionExpired
 from vectron_client import Point
 
+Transport: TypeAlias = Literal["sse", "websocket"]
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["sse", "websocket"])
+def transport(request: pytest.FixtureRequest) -> Any:
+    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +53,9 @@ async def taken(events: AsyncEventStream, count: int) -> list[Event]:
     return [await anext(events) for _ in range(count)]
 
 
-async def test_changes_of_tokens(house: RunningServer) -> None:
+async def test_changes_of_tokens(house: RunningServer, transport: Transport) -> None:
     async with house.async_neurograph() as client:
-        async with client.events.subscribe("tokens", include=["payload", "text"]) as events:
+        async with client.events.subscribe("tokens", include=["payload", "text"], transport=transport) as events:
             token = await client.tokens.create("hello", metadata={"n": 1})
             created = await anext(events)
             await client.tokens.update(token.id, text="bye")
@@ -68,9 +74,9 @@ async def test_changes_of_tokens(house: RunningServer) -> None:
     assert created.version < updated.version
 
 
-async def test_a_filter(house: RunningServer) -> None:
+async def test_a_filter(house: RunningServer, transport: Transport) -> None:
     async with house.async_neurograph() as client:
-        async with client.events.subscribe("tokens", filter=field("lang") == "fr") as events:
+        async with client.events.subscribe("tokens", filter=field("lang") == "fr", transport=transport) as events:
             other = await client.tokens.create("hello", metadata={"lang": "en"})
             token = await client.tokens.create("bonjour", metadata={"lang": "fr"})
             created = await anext(events)
@@ -85,9 +91,11 @@ async def test_a_filter(house: RunningServer) -> None:
     ]
 
 
-async def test_a_collection_and_its_end(house: RunningServer, docs: str) -> None:
+async def test_a_collection_and_its_end(house: RunningServer, docs: str, transport: Transport) -> None:
     async with house.async_neurograph() as client:
-        async with client.events.subscribe([f"collection:{docs}", "collections"], since=None) as events:
+        async with client.events.subscribe(
+            [f"collection:{docs}", "collections"], since=None, transport=transport
+        ) as events:
             with house.vectron() as vectron:
                 vectron.upsert(docs, [Point("a", [1.0, 0.0]), Point("b", [0.0, 1.0])])
                 assert [event.point_id for event in await taken(events, 2)] == ["a", "b"]
@@ -108,28 +116,28 @@ async def heard_of(events: AsyncEventStream, heard: list[Event]) -> None:
         heard.append(await anext(events))
 
 
-async def test_refusals(house: RunningServer) -> None:
+async def test_refusals(house: RunningServer, transport: Transport) -> None:
     async with house.async_neurograph() as client:
         with pytest.raises(NotFoundError, match="no collection 'nowhere'"):
-            await client.events.subscribe("collection:nowhere")
+            await client.events.subscribe("collection:nowhere", transport=transport)
         with pytest.raises(ValidationError, match="no channel"):
-            await client.events.subscribe("pigeons")
+            await client.events.subscribe("pigeons", transport=transport)
         with pytest.raises(ValidationError, match="no position"):
-            await client.events.subscribe("tokens", since="AAAA")
+            await client.events.subscribe("tokens", since="AAAA", transport=transport)
         with pytest.raises(ValidationError, match="use that name"):
-            await client.events.subscribe("collection:tokens")
+            await client.events.subscribe("collection:tokens", transport=transport)
         with pytest.raises(AuthorizationError):
-            await client.events.subscribe("connections")
+            await client.events.subscribe("connections", transport=transport)
     async with house.async_neurograph(api_key="ng_wrong_key_of_nobody", username=None) as nobody:
         with pytest.raises(AuthenticationError):
-            await nobody.events.subscribe("tokens")
+            await nobody.events.subscribe("tokens", transport=transport)
 
 
-async def test_a_revoked_key_ends_its_streams(house: RunningServer) -> None:
+async def test_a_revoked_key_ends_its_streams(house: RunningServer, transport: Transport) -> None:
     async with house.async_neurograph() as client:
         key = await client.api_keys.create("reader", scopes=["tokens:read"])
         async with house.async_neurograph(api_key=key.api_key) as reader:
-            events = await reader.events.subscribe("tokens")
+            events = await reader.events.subscribe("tokens", transport=transport)
             await client.tokens.create("before")
             assert (await anext(events)).type == "created"
             await client.api_keys.revoke(key.key_id)
@@ -140,10 +148,10 @@ async def test_a_revoked_key_ends_its_streams(house: RunningServer) -> None:
             assert events.closed
 
 
-async def test_a_login_that_ended_is_made_anew(house: RunningServer) -> None:
+async def test_a_login_that_ended_is_made_anew(house: RunningServer, transport: Transport) -> None:
     async with house.async_neurograph() as writer:
         async with house.async_neurograph() as client:
-            async with client.events.subscribe("tokens") as events:
+            async with client.events.subscribe("tokens", transport=transport) as events:
                 await writer.tokens.create("before")
                 await anext(events)
                 await client.auth.logout()
@@ -151,7 +159,9 @@ async def test_a_login_that_ended_is_made_anew(house: RunningServer) -> None:
                 assert (await anext(events)).point_id == token.id
 
 
-async def test_a_position_that_left_the_log(house: RunningServer, docs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_position_that_left_the_log(
+    house: RunningServer, docs: str, monkeypatch: pytest.MonkeyPatch, transport: Transport
+) -> None:
     engine = house.server.services.live.engine
     changes = engine.changes
     began: list[object] = []
@@ -162,7 +172,7 @@ async def test_a_position_that_left_the_log(house: RunningServer, docs: str, mon
 
     monkeypatch.setattr(engine, "changes", watched)
     async with house.async_neurograph() as client:
-        async with client.events.subscribe(f"collection:{docs}") as events:
+        async with client.events.subscribe(f"collection:{docs}", transport=transport) as events:
             position, gone = events.position, [since for since in began if since != "now"]
             with house.vectron() as vectron:
                 vectron.upsert(docs, [Point("a", [1.0, 0.0])])
@@ -176,16 +186,18 @@ async def test_a_position_that_left_the_log(house: RunningServer, docs: str, mon
 
         monkeypatch.setattr(engine, "changes", forgetful)
         with pytest.raises(PositionExpiredError) as caught:
-            await client.events.subscribe(f"collection:{docs}", since=position)
-        assert caught.value.status_code == 410
+            await client.events.subscribe(f"collection:{docs}", since=position, transport=transport)
+        assert caught.value.error_code == "POSITION_EXPIRED"
         monkeypatch.undo()
-        async with client.events.subscribe(f"collection:{docs}", since=caught.value.oldest) as events:
+        async with client.events.subscribe(
+            f"collection:{docs}", since=caught.value.oldest, transport=transport
+        ) as events:
             assert (await anext(events)).point_id == "b"
 
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_nothing_is_lost_or_doubled_wherever_connections_are_cut(
-    house: RunningServer, seed: int, monkeypatch: pytest.MonkeyPatch
+    house: RunningServer, seed: int, monkeypatch: pytest.MonkeyPatch, transport: Transport
 ) -> None:
     async def hurry(_: Any, seconds: float) -> None:
         assert seconds < 40
@@ -196,7 +208,7 @@ async def test_nothing_is_lost_or_doubled_wherever_connections_are_cut(
         async with house.async_neurograph() as writer:
             async with AsyncNeuroGraphClient(proxy.url, api_key=house.api_key, max_retries=10) as reader:
                 proxy.cuts = [dice.randrange(3000) for _ in range(8)]
-                async with reader.events.subscribe("tokens", include="text") as events:
+                async with reader.events.subscribe("tokens", include="text", transport=transport) as events:
                     expected = []
                     for batch in range(12):
                         texts = [f"{seed} {batch} {n}" for n in range(dice.randrange(1, 9))]
@@ -210,10 +222,10 @@ async def test_nothing_is_lost_or_doubled_wherever_connections_are_cut(
     assert proxy.cuts == [] or proxy.count > 3
 
 
-async def test_a_slow_reader_gets_everything(house: RunningServer) -> None:
+async def test_a_slow_reader_gets_everything(house: RunningServer, transport: Transport) -> None:
     """More than the buffers of both sides and the memory of the server hold."""
     async with house.async_neurograph() as client:
-        async with client.events.subscribe("tokens", include="payload") as events:
+        async with client.events.subscribe("tokens", include="payload", transport=transport) as events:
             expected = []
             for _ in range(6):
                 made = await client.tokens.create_many(
@@ -225,11 +237,11 @@ async def test_a_slow_reader_gets_everything(house: RunningServer) -> None:
     assert all(event.payload == {"filling": "x" * 10_000} for event in found)
 
 
-async def test_as_many_streams_as_allowed(house: RunningServer) -> None:
+async def test_as_many_streams_as_allowed(house: RunningServer, transport: Transport) -> None:
     async with house.async_neurograph(max_retries=0, timeout=60) as client:
-        streams = [await client.events.subscribe("status") for _ in range(100)]
+        streams = [await client.events.subscribe("status", transport=transport) for _ in range(100)]
         with pytest.raises(RateLimitError, match="max_live_streams_per_account"):
-            await client.events.subscribe("status")
+            await client.events.subscribe("status", transport=transport)
         assert (await client.health.check()).status == "healthy"
         await client.events.close()
         assert [stream.closed for stream in streams] == [True] * 100

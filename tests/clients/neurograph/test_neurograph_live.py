@@ -3,7 +3,7 @@
 
 import random
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import pytest
 from cutting_proxy import CuttingProxy
@@ -23,6 +23,13 @@ from neurograph import (
 from vectrograph import RunningServer, running
 from vectrograph.domain.errors import PositionExpired
 from vectron_client import Point
+
+Transport: TypeAlias = Literal["sse", "websocket"]
+
+
+@pytest.fixture(params=["sse", "websocket"])
+def transport(request: pytest.FixtureRequest) -> Any:
+    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +53,9 @@ def taken(events: EventStream, count: int) -> list[Event]:
     return [next(events) for _ in range(count)]
 
 
-def test_changes_of_tokens(house: RunningServer) -> None:
+def test_changes_of_tokens(house: RunningServer, transport: Transport) -> None:
     with house.neurograph() as client:
-        with client.events.subscribe("tokens", include=["payload", "text"]) as events:
+        with client.events.subscribe("tokens", include=["payload", "text"], transport=transport) as events:
             token = client.tokens.create("hello", metadata={"n": 1})
             created = next(events)
             client.tokens.update(token.id, text="bye")
@@ -67,9 +74,9 @@ def test_changes_of_tokens(house: RunningServer) -> None:
     assert created.version < updated.version
 
 
-def test_a_filter(house: RunningServer) -> None:
+def test_a_filter(house: RunningServer, transport: Transport) -> None:
     with house.neurograph() as client:
-        with client.events.subscribe("tokens", filter=field("lang") == "fr") as events:
+        with client.events.subscribe("tokens", filter=field("lang") == "fr", transport=transport) as events:
             other = client.tokens.create("hello", metadata={"lang": "en"})
             token = client.tokens.create("bonjour", metadata={"lang": "fr"})
             created = next(events)
@@ -84,9 +91,9 @@ def test_a_filter(house: RunningServer) -> None:
     ]
 
 
-def test_a_collection_and_its_end(house: RunningServer, docs: str) -> None:
+def test_a_collection_and_its_end(house: RunningServer, docs: str, transport: Transport) -> None:
     with house.neurograph() as client:
-        with client.events.subscribe([f"collection:{docs}", "collections"], since=None) as events:
+        with client.events.subscribe([f"collection:{docs}", "collections"], since=None, transport=transport) as events:
             with house.vectron() as vectron:
                 vectron.upsert(docs, [Point("a", [1.0, 0.0]), Point("b", [0.0, 1.0])])
                 assert [event.point_id for event in taken(events, 2)] == ["a", "b"]
@@ -107,28 +114,28 @@ def heard_of(events: EventStream, heard: list[Event]) -> None:
         heard.append(next(events))
 
 
-def test_refusals(house: RunningServer) -> None:
+def test_refusals(house: RunningServer, transport: Transport) -> None:
     with house.neurograph() as client:
         with pytest.raises(NotFoundError, match="no collection 'nowhere'"):
-            client.events.subscribe("collection:nowhere")
+            client.events.subscribe("collection:nowhere", transport=transport)
         with pytest.raises(ValidationError, match="no channel"):
-            client.events.subscribe("pigeons")
+            client.events.subscribe("pigeons", transport=transport)
         with pytest.raises(ValidationError, match="no position"):
-            client.events.subscribe("tokens", since="AAAA")
+            client.events.subscribe("tokens", since="AAAA", transport=transport)
         with pytest.raises(ValidationError, match="use that name"):
-            client.events.subscribe("collection:tokens")
+            client.events.subscribe("collection:tokens", transport=transport)
         with pytest.raises(AuthorizationError):
-            client.events.subscribe("connections")
+            client.events.subscribe("connections", transport=transport)
     with house.neurograph(api_key="ng_wrong_key_of_nobody", username=None) as nobody:
         with pytest.raises(AuthenticationError):
-            nobody.events.subscribe("tokens")
+            nobody.events.subscribe("tokens", transport=transport)
 
 
-def test_a_revoked_key_ends_its_streams(house: RunningServer) -> None:
+def test_a_revoked_key_ends_its_streams(house: RunningServer, transport: Transport) -> None:
     with house.neurograph() as client:
         key = client.api_keys.create("reader", scopes=["tokens:read"])
         with house.neurograph(api_key=key.api_key) as reader:
-            events = reader.events.subscribe("tokens")
+            events = reader.events.subscribe("tokens", transport=transport)
             client.tokens.create("before")
             assert (next(events)).type == "created"
             client.api_keys.revoke(key.key_id)
@@ -139,10 +146,10 @@ def test_a_revoked_key_ends_its_streams(house: RunningServer) -> None:
             assert events.closed
 
 
-def test_a_login_that_ended_is_made_anew(house: RunningServer) -> None:
+def test_a_login_that_ended_is_made_anew(house: RunningServer, transport: Transport) -> None:
     with house.neurograph() as writer:
         with house.neurograph() as client:
-            with client.events.subscribe("tokens") as events:
+            with client.events.subscribe("tokens", transport=transport) as events:
                 writer.tokens.create("before")
                 next(events)
                 client.auth.logout()
@@ -150,7 +157,9 @@ def test_a_login_that_ended_is_made_anew(house: RunningServer) -> None:
                 assert (next(events)).point_id == token.id
 
 
-def test_a_position_that_left_the_log(house: RunningServer, docs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_position_that_left_the_log(
+    house: RunningServer, docs: str, monkeypatch: pytest.MonkeyPatch, transport: Transport
+) -> None:
     engine = house.server.services.live.engine
     changes = engine.changes
     began: list[object] = []
@@ -161,7 +170,7 @@ def test_a_position_that_left_the_log(house: RunningServer, docs: str, monkeypat
 
     monkeypatch.setattr(engine, "changes", watched)
     with house.neurograph() as client:
-        with client.events.subscribe(f"collection:{docs}") as events:
+        with client.events.subscribe(f"collection:{docs}", transport=transport) as events:
             position, gone = events.position, [since for since in began if since != "now"]
             with house.vectron() as vectron:
                 vectron.upsert(docs, [Point("a", [1.0, 0.0])])
@@ -175,16 +184,16 @@ def test_a_position_that_left_the_log(house: RunningServer, docs: str, monkeypat
 
         monkeypatch.setattr(engine, "changes", forgetful)
         with pytest.raises(PositionExpiredError) as caught:
-            client.events.subscribe(f"collection:{docs}", since=position)
-        assert caught.value.status_code == 410
+            client.events.subscribe(f"collection:{docs}", since=position, transport=transport)
+        assert caught.value.error_code == "POSITION_EXPIRED"
         monkeypatch.undo()
-        with client.events.subscribe(f"collection:{docs}", since=caught.value.oldest) as events:
+        with client.events.subscribe(f"collection:{docs}", since=caught.value.oldest, transport=transport) as events:
             assert (next(events)).point_id == "b"
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_nothing_is_lost_or_doubled_wherever_connections_are_cut(
-    house: RunningServer, seed: int, monkeypatch: pytest.MonkeyPatch
+    house: RunningServer, seed: int, monkeypatch: pytest.MonkeyPatch, transport: Transport
 ) -> None:
     def hurry(_: Any, seconds: float) -> None:
         assert seconds < 40
@@ -195,7 +204,7 @@ def test_nothing_is_lost_or_doubled_wherever_connections_are_cut(
         with house.neurograph() as writer:
             with NeuroGraphClient(proxy.url, api_key=house.api_key, max_retries=10) as reader:
                 proxy.cuts = [dice.randrange(3000) for _ in range(8)]
-                with reader.events.subscribe("tokens", include="text") as events:
+                with reader.events.subscribe("tokens", include="text", transport=transport) as events:
                     expected = []
                     for batch in range(12):
                         texts = [f"{seed} {batch} {n}" for n in range(dice.randrange(1, 9))]
@@ -209,10 +218,10 @@ def test_nothing_is_lost_or_doubled_wherever_connections_are_cut(
     assert proxy.cuts == [] or proxy.count > 3
 
 
-def test_a_slow_reader_gets_everything(house: RunningServer) -> None:
+def test_a_slow_reader_gets_everything(house: RunningServer, transport: Transport) -> None:
     """More than the buffers of both sides and the memory of the server hold."""
     with house.neurograph() as client:
-        with client.events.subscribe("tokens", include="payload") as events:
+        with client.events.subscribe("tokens", include="payload", transport=transport) as events:
             expected = []
             for _ in range(6):
                 made = client.tokens.create_many(
@@ -224,11 +233,11 @@ def test_a_slow_reader_gets_everything(house: RunningServer) -> None:
     assert all(event.payload == {"filling": "x" * 10_000} for event in found)
 
 
-def test_as_many_streams_as_allowed(house: RunningServer) -> None:
+def test_as_many_streams_as_allowed(house: RunningServer, transport: Transport) -> None:
     with house.neurograph(max_retries=0, timeout=60) as client:
-        streams = [client.events.subscribe("status") for _ in range(100)]
+        streams = [client.events.subscribe("status", transport=transport) for _ in range(100)]
         with pytest.raises(RateLimitError, match="max_live_streams_per_account"):
-            client.events.subscribe("status")
+            client.events.subscribe("status", transport=transport)
         assert (client.health.check()).status == "healthy"
         client.events.close()
         assert [stream.closed for stream in streams] == [True] * 100

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import queue
-from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any, Protocol, TypeAlias
 
@@ -14,7 +13,32 @@ from neurograph.wire import Request, Response
 _Fields: TypeAlias = "dict[str, Any]"
 _BUS = frozenset({"collections", "metrics", "status", "signals", "actions", "logs", "connections"})
 _PREFIX = "mock-"
-_HEARTBEAT = b": heartbeat\n\n"
+
+
+class Frames(Protocol):
+    """The form in which a stream is written.
+
+    Attributes:
+        heartbeat: a sign of life.
+    """
+
+    heartbeat: bytes
+
+    def position(self, position: str) -> bytes:
+        """Return a position without an event."""
+        ...
+
+    def event(self, event: _Fields, position: str) -> bytes:
+        """Return an event."""
+        ...
+
+    def heard(self, data: bytes) -> list[_Fields]:
+        """Take bytes of the client; returns the messages that they complete."""
+        ...
+
+    def answer(self, message: _Fields) -> bytes:
+        """Return a message that is no event."""
+        ...
 
 
 class Changes:
@@ -45,8 +69,8 @@ class Changes:
         self._tickets += 1
         return {"ticket": f"mock_ticket_{self._tickets:08d}", "expires_in": 30}
 
-    def stream(self, request: Request, asked: _Fields, make: "Callable[[Changes, _Fields], Follower]") -> Response:
-        """Answer a stream.
+    def stream(self, request: Request, asked: _Fields, make: "type[MockLine | AsyncMockLine]") -> Response:
+        """Answer a stream of server-sent events.
 
         Args:
             request: what was asked.
@@ -58,37 +82,73 @@ class Changes:
         """
         text = asked.get("channels", "")
         channels = json.loads(text) if text.startswith("[") else text.split(",")
-        for name in channels:
-            if name.startswith("collection:") and name != "collection:tokens":
-                raise Refused(404, "COLLECTION_NOT_FOUND", f"The mock has no collection {name[11:]!r}")
-            if name != "tokens" and name not in _BUS:
-                raise Refused(422, "VALIDATION_ERROR", f"{name!r} is no channel")
-        since = request.headers.get("Last-Event-ID") or asked.get("since")
-        begin = len(self._log) if since is None else self._place(since)
-        follower = make(self, asked)
-        follower.put_bytes(f"retry: 0\nid: {_PREFIX}{begin}\n\n".encode() if "tokens" in channels else b"retry: 0\n\n")
-        if "tokens" in channels:
-            for version in range(begin + 1, len(self._log) + 1):
-                follower.put(version)
-            self._followers.append(follower)
-        return Response(request, 200, {"content-type": "text/event-stream"}, b"", follower)
+        include = [name for name in asked.get("include", "").split(",") if name]
+        begin = self._begin(channels, request.headers.get("Last-Event-ID") or asked.get("since"))
+        line = make(self, _SSEFrames())
+        line.put_bytes(b"retry: 0\n\n")
+        self._follow(line, channels, include, begin)
+        return Response(request, 200, {"content-type": "text/event-stream"}, b"", line)
+
+    def web_socket(self, request: Request, make: "type[MockLine | AsyncMockLine]") -> Response:
+        """Answer a WebSocket; arguments as of `stream`."""
+        # Imported here, as it needs an extra. A client that gets here has it.
+        from neurograph._mock_websocket import WebSocketFrames, handshake
+
+        line = make(self, WebSocketFrames())
+        line.put_bytes(line.frames.answer({"type": "connected", "client_id": "mock", "reconnected": False}))
+        return Response(request, 101, handshake(request), b"", line)
+
+    def heard(self, follower: "Follower", message: _Fields) -> None:
+        """Answer a message that came over a WebSocket."""
+        if message["type"] != "subscribe":
+            follower.put_bytes(follower.frames.answer({"type": "pong"}))
+            return
+        answer: _Fields = {"type": "subscribed", "channels": message["channels"]}
+        begin = len(self._log)
+        try:
+            if "filter" in message:
+                raise Refused(422, "VALIDATION_ERROR", "The mock does not know filters; test them against a server")
+            begin = self._begin(message["channels"], message.get("since"))
+        except Refused as refused:
+            why = {"code": refused.code, "message": refused.message, "details": {}}
+            answer.update(channels=[], denied=message["channels"], message=refused.message, errors=[why])
+        follower.put_bytes(follower.frames.answer(answer))
+        if answer["channels"]:
+            self._follow(follower, message["channels"], message.get("include", ()), begin)
 
     def leave(self, follower: "Follower") -> None:
         """Tell it of changes no more."""
         if follower in self._followers:
             self._followers.remove(follower)
 
-    def written(self, version: int, asked: _Fields) -> bytes:
+    def written(self, version: int, follower: "Follower") -> bytes:
         """Return one change as it is sent: with the point as it is now."""
         change = self._log[version - 1]
         data: _Fields = {"id": change["id"], "version": version}
-        token, parts = self._tokens.get(change["id"]), asked.get("include", "").split(",")
-        if token is not None and parts != [""]:
+        token = self._tokens.get(change["id"])
+        if token is not None and follower.include:
             found = {"payload": token["metadata"], "text": token["text"]}
-            point = {name: value for name, value in found.items() if name in parts and value is not None}
+            point = {name: value for name, value in found.items() if name in follower.include and value is not None}
             data["point"] = {"version": self._versions[change["id"]], **point}
-        frame = {"channel": "tokens", "type": change["type"], "time": change["time"], "data": data}
-        return f"id: {_PREFIX}{version}\ndata: {json.dumps(frame)}\n\n".encode()
+        event = {"channel": "tokens", "type": change["type"], "time": change["time"], "data": data}
+        return follower.frames.event(event, f"{_PREFIX}{version}")
+
+    def _begin(self, channels: list[str], since: str | None) -> int:
+        for name in channels:
+            if name.startswith("collection:") and name != "collection:tokens":
+                raise Refused(404, "COLLECTION_NOT_FOUND", f"The mock has no collection {name[11:]!r}")
+            if name != "tokens" and name not in _BUS:
+                raise Refused(422, "VALIDATION_ERROR", f"{name!r} is no channel")
+        return len(self._log) if since is None else self._place(since)
+
+    def _follow(self, follower: "Follower", channels: list[str], include: list[str], begin: int) -> None:
+        if "tokens" not in channels:
+            return
+        follower.include = include
+        follower.put_bytes(follower.frames.position(f"{_PREFIX}{begin}"))
+        for version in range(begin + 1, len(self._log) + 1):
+            follower.put(version)
+        self._followers.append(follower)
 
     def _place(self, since: str) -> int:
         if since == "oldest":
@@ -100,7 +160,15 @@ class Changes:
 
 
 class Follower(Protocol):
-    """A line that is told of changes."""
+    """A line that is told of changes.
+
+    Attributes:
+        frames: how it is written.
+        include: parts of points that it is sent.
+    """
+
+    frames: Frames
+    include: list[str]
 
     def put(self, version: int) -> None:
         """Take a change; from any thread."""
@@ -114,9 +182,10 @@ class Follower(Protocol):
 class MockLine(Line):
     """A stream of events for a thread. Its queue may be filled by signal handlers too."""
 
-    def __init__(self, changes: Changes, asked: _Fields) -> None:
+    def __init__(self, changes: Changes, frames: Frames) -> None:
+        self.frames = frames
+        self.include: list[str] = []
         self._changes = changes
-        self._asked = asked
         self._queue: queue.SimpleQueue[int | bytes] = queue.SimpleQueue()
 
     def put(self, version: int) -> None:
@@ -132,8 +201,13 @@ class MockLine(Line):
         try:
             found = self._queue.get(timeout=seconds)
         except queue.Empty:
-            return _HEARTBEAT
-        return found if isinstance(found, bytes) else self._changes.written(found, self._asked)
+            return self.frames.heartbeat
+        return found if isinstance(found, bytes) else self._changes.written(found, self)
+
+    def write(self, data: bytes) -> None:
+        """Take what the client says."""
+        for message in self.frames.heard(data):
+            self._changes.heard(self, message)
 
     def cut(self) -> None:
         """End a wait."""
@@ -147,9 +221,10 @@ class MockLine(Line):
 class AsyncMockLine(AsyncLine):
     """As MockLine, for a task."""
 
-    def __init__(self, changes: Changes, asked: _Fields) -> None:
+    def __init__(self, changes: Changes, frames: Frames) -> None:
+        self.frames = frames
+        self.include: list[str] = []
         self._changes = changes
-        self._asked = asked
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[int | bytes] = asyncio.Queue()
 
@@ -166,9 +241,32 @@ class AsyncMockLine(AsyncLine):
         try:
             found = await asyncio.wait_for(self._queue.get(), seconds)
         except asyncio.TimeoutError:
-            return _HEARTBEAT
-        return found if isinstance(found, bytes) else self._changes.written(found, self._asked)
+            return self.frames.heartbeat
+        return found if isinstance(found, bytes) else self._changes.written(found, self)
+
+    async def write(self, data: bytes) -> None:
+        """Take what the client says."""
+        for message in self.frames.heard(data):
+            self._changes.heard(self, message)
 
     async def close(self) -> None:
         """Hear of nothing more."""
         self._changes.leave(self)
+
+
+class _SSEFrames:
+    """Server-sent events."""
+
+    heartbeat = b": heartbeat\n\n"
+
+    def position(self, position: str) -> bytes:
+        return f"id: {position}\n\n".encode()
+
+    def event(self, event: _Fields, position: str) -> bytes:
+        return f"id: {position}\ndata: {json.dumps(event)}\n\n".encode()
+
+    def heard(self, data: bytes) -> list[_Fields]:
+        return []
+
+    def answer(self, message: _Fields) -> bytes:
+        return b""

@@ -51,8 +51,11 @@ class Memory:
             return self._answered[key]
         body: Any
         try:
-            if request.target.partition("?")[0] == _EVENTS:
+            path = request.target.partition("?")[0]
+            if path == _EVENTS:
                 return self._changes.stream(request, _asked(request), line)
+            if path == _WEBSOCKET:
+                return self._changes.web_socket(request, line)
             status, body = self._handle(request)
         except Refused as refused:
             error = {"code": refused.code, "message": refused.message, "details": {}}
@@ -332,6 +335,7 @@ def _now() -> str:
 
 _API = "/api/v1"
 _EVENTS = f"{_API}/events"
+_WEBSOCKET = "/ws"
 _PLACEMENT = ("coordinates", *FIELD_DEFAULTS)
 _ROUTES: tuple[tuple[str, str, Callable[..., tuple[int, Any]]], ...] = (
     ("POST", f"{_API}/tokens", Memory._create),

@@ -25,7 +25,7 @@ class AsyncListener(Uncopied):
     Args:
         executor: of the client.
         subscription: what to listen to.
-        transport: sse, or None to choose.
+        transport: sse, websocket, or None to choose.
         seconds: for one opening; None waits for ever.
     """
 

@@ -178,13 +178,12 @@ class EventFlow:
         self._request = replace(call.request, attempt=self._attempt)
         self._attempt += 1
         response = yield from authorized(replace(call, request=self._request), self._session, self._exchange, deadline)
-        greeting = wire.opened(response)
-        if greeting:
-            yield Write(greeting)
-        if self._has_positions and self._place.position is None:
-            # A connection that broke before would lose what happens until the next one.
-            while all(isinstance(item, Hint) for item in self._pending):
-                yield from self._receive(wire, deadline.timeout())
+        wire.opened(response)
+        yield from self._say(wire)
+        # A fresh stream that broke before it has a position would lose what happens until it is open again.
+        has_to_wait = self._has_positions and self._place.position is None
+        while not self._has_answer(wire, has_to_wait):
+            yield from self._receive(wire, deadline.timeout())
         self._wire = wire
         while self._pending and not isinstance(self._pending[0], Event):
             self._note(self._pending.popleft())
@@ -193,7 +192,7 @@ class EventFlow:
 
     def _deliver(self, wire: Wire) -> Flow[None]:
         silence = Deadline.after(SILENCE_SECONDS)
-        patience = _PING_SECONDS if wire.ping() else SILENCE_SECONDS
+        longest_wait = _PING_SECONDS if wire.pings else SILENCE_SECONDS
         while True:
             while self._pending:
                 item = self._pending.popleft()
@@ -203,12 +202,12 @@ class EventFlow:
                 else:
                     self._note(item)
             try:
-                yield from self._receive(wire, min(silence.remaining(), patience))
+                yield from self._receive(wire, min(silence.remaining(), longest_wait))
             except TimeoutError as error:
-                ping = wire.ping()
-                if not ping or silence.expired:
+                if not wire.pings or silence.expired:
                     raise _silent(self._request) from error
-                yield Write(ping)
+                wire.ping()
+                yield from self._say(wire)
             if self._pending:
                 silence = Deadline.after(SILENCE_SECONDS)
             elif silence.expired:  # bytes come, but too few to be anything
@@ -219,9 +218,25 @@ class EventFlow:
         if not piece:
             raise ConnectionError(f"The server has closed the stream of {self._request}")
         self._pending.extend(wire.feed(piece))
+        try:
+            yield from self._say(wire)
+        except ConnectionError:
+            # The other side may have left after its last words; those count first. The next read says that it is gone.
+            if not self._pending:
+                raise
+
+    def _say(self, wire: Wire) -> Flow[None]:
         outgoing = wire.outgoing()
         if outgoing:
             yield Write(outgoing)
+
+    def _has_answer(self, wire: Wire, has_to_wait: bool) -> bool:
+        """Return whether enough has come to call the stream open, or to see that it will not be."""
+        if any(isinstance(item, End) for item in self._pending):
+            return True
+        # An event of a channel without a log has no id, and says nothing of the position.
+        has_place = any(isinstance(item, (Position, Event)) and item.id is not None for item in self._pending)
+        return wire.is_open and (has_place or not has_to_wait)
 
     def _note(self, item: Item) -> None:
         """Take note of what is no event.

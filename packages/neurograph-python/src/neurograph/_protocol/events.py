@@ -123,14 +123,22 @@ Item: TypeAlias = Event | Position | Hint | SignOfLife | End
 
 
 class Wire(Protocol):
-    """One connection's way of speaking."""
+    """One connection's way of speaking.
+
+    Attributes:
+        pings: whether the other side is to be asked for signs of life; else it gives them by itself.
+        is_open: whether the other side has agreed to send what was asked for.
+    """
+
+    pings: bool
+    is_open: bool
 
     def call(self) -> Call[Response]:
         """Return the request that opens it."""
         ...
 
-    def opened(self, response: Response) -> bytes:
-        """Read the head of the answer; returns what to send then.
+    def opened(self, response: Response) -> None:
+        """Read the head of the answer.
 
         Raises:
             InvalidResponseError: the answer is no stream of events.
@@ -146,11 +154,11 @@ class Wire(Protocol):
         ...
 
     def outgoing(self) -> bytes:
-        """Return what is to be sent because of what was fed."""
+        """Return what is to be sent now; b"" for nothing."""
         ...
 
-    def ping(self) -> bytes:
-        """Return a question that the other side answers; nothing where it gives signs of life by itself."""
+    def ping(self) -> None:
+        """Ask for a sign of life."""
         ...
 
 
@@ -162,6 +170,11 @@ def hint(milliseconds: int) -> Hint:
 def end(frame: Mapping[str, Any]) -> End:
     """Read the frame that ends a stream."""
     return End(None if frame.get("code") == _END_OF_LOG else ended(frame))
+
+
+def refused(frame: Mapping[str, Any]) -> End:
+    """Read the frame that refuses what was asked for."""
+    return End(ended(frame, passing=True))
 
 
 def missed(frame: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from neurograph.wire import Response
 
 # Characters of a page that is no JSON that a message repeats: a few lines of a terminal.
 _MAX_TEXT_CHARACTERS = 300
-# Statuses of the codes that end a stream of events; a name that ends in _NOT_FOUND has 404.
+# Statuses of the codes in frames of a stream of events; a name that ends in _NOT_FOUND has 404.
 _STATUS_OF_CODE = {
     "AUTHENTICATION_REQUIRED": 401,
     "INVALID_CREDENTIALS": 401,
@@ -31,7 +31,11 @@ _STATUS_OF_CODE = {
     "TOKEN_EXPIRED": 401,
     "INVALID_API_KEY": 401,
     "PERMISSION_DENIED": 403,
+    "COLLECTION_RESERVED": 409,
     "CONFLICT": 409,
+    "IDEMPOTENCY_KEY_REUSED": 409,
+    "QUOTA_EXCEEDED": 409,
+    "RESOURCE_ALREADY_EXISTS": 409,
     "POSITION_EXPIRED": 410,
     "REQUEST_TOO_LARGE": 413,
     "VALIDATION_ERROR": 422,
@@ -79,8 +83,13 @@ def failure(response: Response, secrets: tuple[str, ...] = ()) -> NeuroGraphErro
     )
 
 
-def ended(frame: Mapping[str, Any]) -> NeuroGraphError:
-    """Return the exception for a frame that ends a stream of events; retryable when the server asks to come back."""
+def ended(frame: Mapping[str, Any], *, passing: bool = False) -> NeuroGraphError:
+    """Return the exception for a frame that ends a stream of events.
+
+    Args:
+        frame: its fields.
+        passing: whether errors that usually go away are retryable; else only when the server asks to come back.
+    """
     code = _text(frame.get("code"))
     status = 404 if (code or "").endswith("_NOT_FOUND") else _STATUS_OF_CODE.get(code or "", 0)
     details = frame.get("details")
@@ -90,7 +99,7 @@ def ended(frame: Mapping[str, Any]) -> NeuroGraphError:
         error_code=code,
         details=details if isinstance(details, dict) else {},
         retry_after=parse_retry_after(str(told)) if isinstance(told, (int, float)) else None,
-        retryable=frame.get("reconnect") is True,
+        retryable=frame.get("reconnect") is True or (passing and error_class(status)("", status_code=status).retryable),
     )
 
 

@@ -20,6 +20,8 @@ class SSEWire:
         most_bytes: largest event.
     """
 
+    pings = False
+
     def __init__(self, subscription: Subscription, position: str | None, most_bytes: int) -> None:
         fields = events.query(subscription)
         # Compressed events would wait in the compressor of a proxy.
@@ -32,12 +34,13 @@ class SSEWire:
         self._request = Request("GET", target, accept=_MEDIA_TYPE, headers=headers, streamed=True)
         self._parser = Parser(most_bytes)
         self._most_bytes = most_bytes
+        self.is_open = False
 
     def call(self) -> Call[Response]:
         """Return the request that opens it."""
         return Call(self._request, lambda response: response)
 
-    def opened(self, response: Response) -> bytes:
+    def opened(self, response: Response) -> None:
         """Read the head of the answer.
 
         Raises:
@@ -46,7 +49,7 @@ class SSEWire:
         kind = response.headers.get("content-type", "")
         if response.status != 200 or kind.partition(";")[0].strip().lower() != _MEDIA_TYPE:
             raise events.not_a_stream(response, f"the answer is {kind or 'nothing'} and not {_MEDIA_TYPE}")
-        return b""
+        self.is_open = True
 
     def feed(self, piece: bytes) -> list[Item]:
         """Take the next piece; returns what it completes.
@@ -64,9 +67,8 @@ class SSEWire:
         """Return nothing: an answer is only read."""
         return b""
 
-    def ping(self) -> bytes:
-        """Return nothing: the server sends heartbeats."""
-        return b""
+    def ping(self) -> None:
+        """Do nothing: the server sends heartbeats."""
 
     def _read(self, item: Message | BareId | ReconnectionTime | Comment) -> Item | None:
         if isinstance(item, Comment):

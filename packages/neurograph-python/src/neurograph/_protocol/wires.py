@@ -6,9 +6,10 @@ from typing import Any
 
 from neurograph._protocol.events import Subscription, Wire
 from neurograph._protocol.sse_wire import SSEWire
-from neurograph.exceptions import ValidationError
+from neurograph.exceptions import ConfigurationError, ValidationError
 
 SSE = "sse"
+WEBSOCKET = "websocket"
 
 
 def wire_of(transport: Any, subscription: Subscription, most_bytes: int) -> Callable[[str | None], Wire]:
@@ -20,4 +21,13 @@ def wire_of(transport: Any, subscription: Subscription, most_bytes: int) -> Call
     """
     if transport in (None, SSE):
         return partial(SSEWire, subscription, most_bytes=most_bytes)
-    raise ValidationError.of("transport", f"is {transport!r}; pass 'sse'")
+    if transport == WEBSOCKET:
+        try:
+            from neurograph._protocol.websocket_wire import WebSocketWire
+        except ImportError as error:
+            raise ConfigurationError(
+                'transport="websocket" needs the package websockets: pip install "neurograph-python[websocket]"',
+                request_sent=False,
+            ) from error
+        return partial(WebSocketWire, subscription, most_bytes=most_bytes)
+    raise ValidationError.of("transport", f"is {transport!r}; pass 'sse' or 'websocket'")

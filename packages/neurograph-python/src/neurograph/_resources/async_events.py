@@ -27,7 +27,7 @@ class AsyncEvents:
         include: str | Iterable[str] = (),
         since: str | None = None,
         timeout: Timeout = UNSET,
-        transport: Literal["sse"] | None = None,
+        transport: Literal["sse", "websocket"] | None = None,
     ) -> "AsyncEventStream":
         """Return a stream of events.
 
@@ -43,7 +43,7 @@ class AsyncEvents:
             since: a position to go on from, `oldest` for all that the server holds, or None for now.
             timeout: seconds for opening the stream, then and whenever the connection breaks; else the client's. Waiting
                 for events has no limit.
-            transport: `sse`, which is the default.
+            transport: `sse`, the default, or `websocket`, which needs the extra of that name.
 
         Returns:
             A stream that is open once it is awaited, entered or iterated over.
@@ -80,7 +80,7 @@ class AsyncEvents:
         include: str | Iterable[str] = (),
         since: str | None = None,
         timeout: Timeout = UNSET,
-        transport: Literal["sse"] | None = None,
+        transport: Literal["sse", "websocket"] | None = None,
     ) -> str | None:
         """Call a function for each event, one after the other, until `close` is called.
 

@@ -28,7 +28,7 @@ class Events:
         include: str | Iterable[str] = (),
         since: str | None = None,
         timeout: Timeout = UNSET,
-        transport: Literal["sse"] | None = None,
+        transport: Literal["sse", "websocket"] | None = None,
     ) -> "EventStream":
         """Return a stream of events.
 
@@ -44,7 +44,7 @@ class Events:
             since: a position to go on from, `oldest` for all that the server holds, or None for now.
             timeout: seconds for opening the stream, then and whenever the connection breaks; else the client's. Waiting
                 for events has no limit.
-            transport: `sse`, which is the default.
+            transport: `sse`, the default, or `websocket`, which needs the extra of that name.
 
         Returns:
             The open stream.
@@ -81,7 +81,7 @@ class Events:
         include: str | Iterable[str] = (),
         since: str | None = None,
         timeout: Timeout = UNSET,
-        transport: Literal["sse"] | None = None,
+        transport: Literal["sse", "websocket"] | None = None,
     ) -> str | None:
         """Call a function for each event, one after the other, until `close` is called.
 

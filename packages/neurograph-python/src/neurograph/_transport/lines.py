@@ -71,7 +71,7 @@ class _AsyncAnswer(AsyncLine):
 
     def __init__(self, response: Response) -> None:
         self._rest = response.body
-        self._pieces: AsyncIterator[bytes] | None = response.chunks
+        self._pieces: AsyncIterator[bytes] | None = None if response.chunks is None else aiter(response.chunks)
 
     async def read(self, seconds: float | None) -> bytes:
         if self._pieces is None:
