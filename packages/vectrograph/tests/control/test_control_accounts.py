@@ -123,6 +123,19 @@ def test_the_epoch_rises_with_what_may_end_credentials_and_only_then(store: Cont
     assert rises(lambda: store.accounts.change_password(ada, "hash-1", "hash-2"))
 
 
+def test_the_epoch_rises_with_the_first_real_account(store: ControlStore) -> None:
+    """It ends development mode, and with it what callers without credentials may do."""
+    epochs = [store.epoch()]
+    for name, is_published in (("viewer", True), ("ada", False), ("bob", False)):
+        new = NewUser(
+            user_id=name, username=name, role=Role.VIEWER, encoded_password="h", password_is_default=is_published
+        )
+        store.accounts.create(new)
+        epochs.append(store.epoch())
+    begin, published, first, second = epochs
+    assert begin == published != first == second
+
+
 def test_a_shared_database_tells_every_process_of_a_revocation(database_file: Path) -> None:
     here, there = (ControlStore.open(f"sqlite:///{database_file}", shared=True) for _ in range(2))
     here.accounts.create(NewUser(user_id="u1", username="ada", role=Role.VIEWER, encoded_password="h"))

@@ -10,7 +10,7 @@ from vectrograph.control.clock import Clock
 from vectrograph.control.database.connection import Database, concerns
 from vectrograph.control.database.models import ApiKey, LoginSession, User
 from vectrograph.control.database.reserved_space import RESERVE_PAGES
-from vectrograph.control.development import end_development, end_for_administrator, is_development
+from vectrograph.control.development import end_development, end_for_administrator, has_ended, is_development
 from vectrograph.control.records import StoredPassword, UserRecord
 from vectrograph.domain.access import ROLE_SCOPES, Role
 from vectrograph.domain.collections import DEFAULT_TENANT
@@ -78,7 +78,12 @@ class Accounts:
             updated_at=at,
             tenant=new.tenant,
         )
-        with self._database.write(leaving=RESERVE_PAGES) as session:
+        is_real = not new.registered_in_development and not new.password_is_default
+        with self._database.read() as session:
+            # Callers without credentials may do something until then.
+            ends_development = is_real and not has_ended(session)
+        with self._database.write(invalidates=ends_development, leaving=RESERVE_PAGES) as session:
+            concerns(session, user.user_id)
             limit = self._quotas.max_accounts
             if (session.scalar(select(func.count()).select_from(User)) or 0) >= limit:
                 raise QuotaExceeded(
@@ -95,7 +100,7 @@ class Accounts:
             if new.registered_in_development:
                 if not is_development(session):
                     raise PermissionDenied("Registration is closed; ask an administrator to register you.")
-            elif not new.password_is_default:
+            elif is_real:
                 end_development(session, f"an administrator made the account {new.username}", at)
             return user_record(user)
 

@@ -102,6 +102,11 @@ def is_development(session: Session) -> bool:
     return session.get_one(Development, _ROW_ID, with_for_update=True).state == DevelopmentState.ON.value
 
 
+def has_ended(session: Session) -> bool:
+    """Return whether the mode is off for good."""
+    return session.get_one(Development, _ROW_ID).state == DevelopmentState.ENDED.value
+
+
 def _set(session: Session, state: DevelopmentState, reason: str, at: int) -> None:
     session.execute(
         update(Development)

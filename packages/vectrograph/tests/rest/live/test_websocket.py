@@ -14,7 +14,9 @@ from web_socket import BINARY, WebSocket, frame_of
 
 from vectrograph.domain.limits import LiveLimits
 from vectrograph.domain.points import Delete, Put
+from vectrograph.http.operation import Workload
 from vectrograph.http.websockets import MAX_MESSAGE_BYTES, WebSocketConnection
+from vectrograph.http.workers import Workers
 from vectrograph.http_app import build_http_app
 from vectrograph.live import frames, websocket
 from vectrograph.live.message_rates import FREE_REFUSALS, RATES
@@ -323,14 +325,22 @@ def test_nobody_gets_metrics_and_status_in_development_mode_and_nothing_elsewher
     assert (answer["channels"], answer["denied"]) == (["metrics", "status"], ["tokens", "signals"])
     assert nobody.next_event()["event_type"] == "status.healthy"
     desk.served.services.development.end("a test")
-    desk.live._look()
-    for stream in list(desk.live._streams):
-        stream.doubt()
     while (frame := nobody.next()).get("type") != "end":
         continue
     assert frame["code"] == "AUTHENTICATION_REQUIRED"
     assert nobody.end() == (1008, "AUTHENTICATION_REQUIRED")
     assert desk.socket(credential=None).status == 401
+
+
+def test_the_first_real_account_ends_connections_without_credentials(desk: Desk) -> None:
+    """It ends development mode in the transaction that makes it."""
+    nobody = desk.client("status", credential=None)
+    with desk.served.client(desk.served.login("admin")) as http:
+        body = {"username": "real", "password": "a phrase of its own", "role": "viewer"}
+        assert http.post("/api/v1/users", json=body).status_code == 201
+    while (frame := nobody.next()).get("type") != "end":
+        continue
+    assert frame["code"] == "AUTHENTICATION_REQUIRED"
 
 
 def test_a_plain_request_is_told_how_to_ask(desk: Desk) -> None:
@@ -672,6 +682,15 @@ def test_where_no_more_fit_in_nobody_is_asked_who_it_is(desk: Desk) -> None:
         assert (refused.status, refused.error["details"]["setting"]) == (429, "max_live_streams")
     eventually(lambda: desk.live.count == 0)
     assert desk.socket(credential="nonsense").status == 401
+
+
+def test_a_handshake_is_refused_where_too_many_requests_wait(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Workers, "is_full", lambda _, workload: workload is Workload.THREADED)
+    refused = desk.socket()
+    assert (refused.status, refused.error["code"]) == (503, "SERVICE_UNAVAILABLE")
+    assert int(refused.headers["retry-after"]) >= 1
+    monkeypatch.undo()
+    assert desk.socket().status == 101
 
 
 def test_a_rate_of_an_address_and_of_an_account_holds_for_handshakes(new_desk: NewDesk) -> None:
