@@ -7,6 +7,7 @@ import doctest
 import importlib
 import inspect
 import io
+import logging
 import pkgutil
 import re
 import types
@@ -69,6 +70,16 @@ def public_methods() -> dict[str, Callable[..., Any]]:
 
 METHODS = public_methods()
 ERRORS = [kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, NeuroGraphError)]
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Take back what examples set up: their handlers write to files that pytest closes."""
+    logger = logging.getLogger("neurograph")
+    handlers, level = list(logger.handlers), logger.level
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="module")
