@@ -4,6 +4,7 @@ FINDINGS A2: both needed a distribution `wirekit` that nobody can install. Other
 locks, so that a new release of one of them cannot fail these tests.
 """
 
+import fcntl
 import os
 import re
 import shutil
@@ -11,7 +12,8 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,16 +73,43 @@ class Built:
     sdist: Path
 
 
+@contextmanager
+def made_once(factory: pytest.TempPathFactory, name: str) -> Iterator[tuple[Path, bool]]:
+    """Provide a folder that all workers of this run share, and whether it is to be filled; the others wait for that."""
+    parent = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        parent = parent.parent
+    folder, done = parent / name, parent / f"{name}.done"
+    with (parent / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        missing = not done.exists()
+        if missing:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        yield folder, missing
+        done.touch()
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Built]:
     """Return wheel and sdist of each distribution, each built in isolation with the locked build requirements."""
     made = {}
-    for name in (*CLIENTS, "vectrograph"):
-        out = tmp_path_factory.mktemp(name)
-        constraints = ROOT / "requirements" / "build.lock"
-        run(UV, "build", "--quiet", "--build-constraints", constraints, "--out-dir", out, ROOT / "packages" / name)
-        [wheel], [sdist] = out.glob("*.whl"), out.glob("*.tar.gz")
-        made[name] = Built(wheel, sdist)
+    with made_once(tmp_path_factory, "built") as (folder, missing):
+        for name in (*CLIENTS, "vectrograph"):
+            out, constraints = folder / name, ROOT / "requirements" / "build.lock"
+            if missing:
+                run(
+                    UV,
+                    "build",
+                    "--quiet",
+                    "--build-constraints",
+                    constraints,
+                    "--out-dir",
+                    out,
+                    ROOT / "packages" / name,
+                )
+            [wheel], [sdist] = out.glob("*.whl"), out.glob("*.tar.gz")
+            made[name] = Built(wheel, sdist)
     return made
 
 
@@ -148,10 +177,12 @@ def test_the_readme_runs_from_another_environment_against_a_server(
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", CLIENTS)
 def test_the_tests_of_a_client_pass_in_its_folder(name: str, repository: Path, tmp_path: Path) -> None:
-    """Run `pip install -e ".[dev]" && pytest` in the folder of a client; `make test` runs these tests only here."""
-    folder, python = repository / "packages" / name, tmp_path / "venv" / "bin" / "python"
-    run(sys.executable, "-m", "venv", tmp_path / "venv")
-    run(python, "-m", "pip", "install", "--quiet", "--editable", ".[dev]", cwd=folder)
+    """Run `pip install -e ".[dev]" && pytest` in the folder of a client; `make test` runs these tests only here.
+
+    uv installs here, in a second where pip needs half a minute. That pip can is shown by the clients from git.
+    """
+    folder, python = repository / "packages" / name, fresh(tmp_path / "venv")
+    install(python, "--editable", ".[dev]", cwd=folder)
     printed = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder)
     assert re.search(r"^\d{3,} passed", printed.splitlines()[-1]), printed[-2000:]
 

@@ -33,10 +33,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Provide a folder with the lowest versions; skips where none can be had, except in continuous integration."""
     folder = tmp_path_factory.mktemp("lowest")
     pins = [f"{name}=={version}.*" for name, version in lowest().items()]
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--python", sys.executable]
     command += ["--only-binary=:all:", "--target", str(folder), *pins]
     # Constraints of whoever runs the tests are about newer versions.
-    environment = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
+    environment = {name: value for name, value in os.environ.items() if name != "UV_CONSTRAINT"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     if done.returncode and "CI" not in os.environ:
         pytest.skip("the lowest grpcio and protobuf cannot be installed here; is there a package registry?")
