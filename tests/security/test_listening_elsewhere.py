@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import socket
 import ssl
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from tests.e2e.processes import FREE_PORTS, VECTROGRAPH, serve
 from vectrograph import running
 from vectrograph.cli import app
 from vectrograph.domain.access import ALL_SCOPES, Role
+from vectrograph.http.timeouts import TimedHttpProtocol
 from vectrograph.services.call import Call, Principal
 
 HEALTH = "/grpc.health.v1.Health/Check"
@@ -55,6 +58,31 @@ def test_both_transports_speak_tls_and_nothing_else(tmp_path: Path, authority: A
         channel: Any = grpc.insecure_channel(server.grpc_address)
         with channel, pytest.raises(grpc.RpcError):
             channel.unary_unary(HEALTH)(b"", timeout=5)
+
+
+def test_who_takes_nothing_of_an_event_stream_over_tls_is_closed(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TimedHttpProtocol, "look_seconds", 0.05)
+    monkeypatch.setattr(TimedHttpProtocol, "stall_seconds", 0.3)
+    chain, key = authority.issue("server")
+    with running(tls_cert=chain, tls_key=key) as server, server.neurograph(verify_ssl=authority.certificate) as client:
+        live = server.server.services.live
+        plain = socket.create_connection(("localhost", int(server.http_url.rpartition(":")[2])))
+        with trusting(authority).wrap_socket(plain, server_hostname="localhost") as reader:
+            head = "GET /api/v1/events?channels=tokens&include=payload HTTP/1.1\r\nHost: localhost\r\n"
+            reader.sendall(f"{head}X-API-Key: {server.api_key}\r\n\r\n".encode())
+            assert reader.recv(15) == b"HTTP/1.1 200 OK"
+            assert live.count == 1
+            # More than all buffers on the way hold.
+            for _ in range(200):
+                client.tokens.create_many([{"text": "t", "metadata": {"filling": "x" * 50_000}} for _ in range(10)])
+                if live.count == 0:
+                    break
+            deadline = time.monotonic() + 60
+            while live.count and time.monotonic() < deadline:
+                time.sleep(0.01)
+    assert live.count == 0
 
 
 def test_mutual_tls_lets_only_known_clients_in(tmp_path: Path, authority: Authority) -> None:

@@ -2,16 +2,19 @@
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import pytest
 from cutting_proxy import CuttingProxy
 
+from benchmarks.attack.authorities import Authority
 from neurograph import (
     AsyncEventStream,
     AsyncNeuroGraphClient,
     AuthenticationError,
     AuthorizationError,
+    ConnectionError,
     Event,
     NotFoundError,
     PositionExpiredError,
@@ -235,6 +238,26 @@ async def test_a_slow_reader_gets_everything(house: RunningServer, transport: Tr
             found = await taken(events, len(expected))
     assert [event.point_id for event in found] == expected
     assert all(event.payload == {"filling": "x" * 10_000} for event in found)
+
+
+async def test_over_tls(tmp_path: Path, transport: Transport) -> None:
+    """Also a slow reader, and none that does not trust the certificate."""
+    authority = Authority(tmp_path / "ca")
+    chain, key = authority.issue("server")
+    with running(tls_cert=chain, tls_key=key) as server:
+        options: Any = {"base_url": server.http_url, "api_key": server.api_key, "max_retries": 0}
+        async with AsyncNeuroGraphClient(**options, verify_ssl=authority.certificate) as client:
+            async with client.events.subscribe("tokens", include="payload", transport=transport) as events:
+                token = await client.tokens.create("hello")
+                first = await taken(events, 1)
+                made = await client.tokens.create_many(
+                    [{"text": "t", "metadata": {"filling": "x" * 10_000}} for _ in range(500)]
+                )
+                others = await taken(events, 500)
+        async with AsyncNeuroGraphClient(**options) as client:
+            with pytest.raises(ConnectionError, match="certificate"):
+                await client.events.subscribe("tokens", transport=transport)
+    assert [event.point_id for event in first + others] == [token.id, *(each.id for each in made)]
 
 
 async def test_as_many_streams_as_allowed(house: RunningServer, transport: Transport) -> None:

@@ -3,14 +3,17 @@
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import pytest
 from cutting_proxy import CuttingProxy
 
+from benchmarks.attack.authorities import Authority
 from neurograph import (
     AuthenticationError,
     AuthorizationError,
+    ConnectionError,
     Event,
     EventStream,
     NeuroGraphClient,
@@ -231,6 +234,26 @@ def test_a_slow_reader_gets_everything(house: RunningServer, transport: Transpor
             found = taken(events, len(expected))
     assert [event.point_id for event in found] == expected
     assert all(event.payload == {"filling": "x" * 10_000} for event in found)
+
+
+def test_over_tls(tmp_path: Path, transport: Transport) -> None:
+    """Also a slow reader, and none that does not trust the certificate."""
+    authority = Authority(tmp_path / "ca")
+    chain, key = authority.issue("server")
+    with running(tls_cert=chain, tls_key=key) as server:
+        options: Any = {"base_url": server.http_url, "api_key": server.api_key, "max_retries": 0}
+        with NeuroGraphClient(**options, verify_ssl=authority.certificate) as client:
+            with client.events.subscribe("tokens", include="payload", transport=transport) as events:
+                token = client.tokens.create("hello")
+                first = taken(events, 1)
+                made = client.tokens.create_many(
+                    [{"text": "t", "metadata": {"filling": "x" * 10_000}} for _ in range(500)]
+                )
+                others = taken(events, 500)
+        with NeuroGraphClient(**options) as client:
+            with pytest.raises(ConnectionError, match="certificate"):
+                client.events.subscribe("tokens", transport=transport)
+    assert [event.point_id for event in first + others] == [token.id, *(each.id for each in made)]
 
 
 def test_as_many_streams_as_allowed(house: RunningServer, transport: Transport) -> None:

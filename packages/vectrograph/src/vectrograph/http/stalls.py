@@ -10,6 +10,15 @@ STALL_SECONDS: Final = 60.0
 """Seconds after which a reader of an endless answer that has taken nothing is cut off. Chosen: four heartbeats."""
 
 
+def pause_at_once(transport: asyncio.Transport) -> None:
+    """Let a protocol be paused as soon as the system does not take what it writes.
+
+    With a limit of 0 a TLS transport pauses its protocol though nothing waits, and so for ever: it compares with "at
+    least", and a plain one with "more than".
+    """
+    transport.set_write_buffer_limits(high=1, low=0)
+
+
 def bytes_in_system(transport: asyncio.Transport) -> int:
     """Return how many bytes the system holds that the other end has not confirmed; 0 where it does not say."""
     connection = transport.get_extra_info("socket")

@@ -15,7 +15,7 @@ from vectrograph.domain.cancellation import GONE
 from vectrograph.http.errors import FramingRefused, MalformedFraming
 from vectrograph.http.request_framing import RequestFraming, begun
 from vectrograph.http.scope import CONNECTION, FAULTS
-from vectrograph.http.stalls import STALL_SECONDS, bytes_in_system, limit_silence
+from vectrograph.http.stalls import STALL_SECONDS, bytes_in_system, limit_silence, pause_at_once
 from vectrograph.http.websockets import WebSocketConnection, application_of
 
 # Seconds until the head of a request must be complete. Chosen: shorter than Apache's 20 (RequestReadTimeout).
@@ -98,7 +98,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
         """Begin an answer that goes on for as long as its reader wants; see `StreamingConnection`."""
         self._is_streaming = True
         # Whatever the system does not take waits in one place, and the answer is paused.
-        self.transport.set_write_buffer_limits(high=0)
+        pause_at_once(self.transport)
         limit_silence(self.transport, STALL_SECONDS)
 
     def abort(self) -> None:

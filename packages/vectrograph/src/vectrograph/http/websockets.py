@@ -24,7 +24,7 @@ from websockets.utils import accept_key
 
 from vectrograph.http.errors import MalformedHandshake
 from vectrograph.http.scope import CONNECTION, FAULTS
-from vectrograph.http.stalls import STALL_SECONDS, bytes_in_system, limit_silence
+from vectrograph.http.stalls import STALL_SECONDS, bytes_in_system, limit_silence, pause_at_once
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 """Bytes of a message from a client. Generous: 64 channels with the longest names have 35,000."""
@@ -111,7 +111,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._state.connections.add(self)  # type: ignore[arg-type]  # it asks of them to `shutdown`
         transport.set_protocol(self)
         # Whatever the system does not take waits in one place, and the application waits with it.
-        transport.set_write_buffer_limits(high=0)
+        pause_at_once(transport)
         limit_silence(transport, STALL_SECONDS)
         self._scope = self._scope_of(request)
         self._incoming.append({"type": "websocket.connect"})
