@@ -1,8 +1,9 @@
 """Check that summaries of docstrings begin with no relative clause, and that numeric constants say what they are.
 
 Ruff's D401 asks functions for the imperative. It leaves out properties, classes and modules, and takes "Return whether"
-for granted; this check covers all of them. A numeric constant of a module of the packages needs a comment above or
-beside it, or a docstring below: its unit, its meaning, how it was chosen. Generated files are left out.
+for granted; this check covers all of them, and the docstrings below assignments. A numeric constant of a module of the
+packages needs a comment above or beside it, or a docstring below: its unit, its meaning, how it was chosen. Generated
+files are left out.
 
 Run `python tools/plain_english.py`. Standard library only.
 """
@@ -19,7 +20,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 _FOLDERS: Final = ("packages", "tests", "tools", "benchmarks")
 _SKIPPED: Final = frozenset({"_pb", ".venv", "build", "dist"})
 _CLAUSES: Final = frozenset(
-    {"How", "That", "What", "Whatever", "When", "Where", "Whether", "Which", "Who", "Whoever", "Whose", "Why"}
+    {"How", "That", "What", "Whatever", "When", "Where", "Whether", "Which", "Who", "Whoever", "Whom", "Whose", "Why"}
 )
 _NODES: Final = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _GENERATED: Final = re.compile(r'(# |""")Generated ')
@@ -35,10 +36,26 @@ def faults(text: str) -> Iterator[tuple[int, str]]:
     [(2, 'Whether it holds.')]
     """
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, _NODES) and (summary := (ast.get_docstring(node) or "").partition("\n")[0]):
-            first = summary.split(maxsplit=1)[0].strip(",:;.")
-            if first in _CLAUSES:
-                yield getattr(node.body[0], "lineno", 1), summary
+        if isinstance(node, _NODES):
+            found = [(getattr(node.body[0], "lineno", 1), ast.get_docstring(node) or ""), *_of_assignments(node.body)]
+            for line, docstring in found:
+                summary = docstring.strip().partition("\n")[0]
+                if summary and summary.split(maxsplit=1)[0].strip(",:;.") in _CLAUSES:
+                    yield line, summary
+
+
+def _of_assignments(body: list[ast.stmt]) -> Iterator[tuple[int, str]]:
+    """Yield line number and text of each docstring below an assignment."""
+    for before, node in pairwise(body):
+        if isinstance(before, ast.Assign | ast.AnnAssign) and (text := _text(node)) is not None:
+            yield node.lineno, text
+
+
+def _text(node: ast.stmt | None) -> str | None:
+    """Return the string that is a statement by itself, None for other statements."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        return node.value.value
+    return None
 
 
 def bare_numbers(text: str) -> Iterator[tuple[int, str]]:
@@ -55,10 +72,7 @@ def bare_numbers(text: str) -> Iterator[tuple[int, str]]:
             continue
         above = lines[node.lineno - 2].lstrip() if node.lineno > 1 else ""
         beside = lines[(node.end_lineno or node.lineno) - 1][node.end_col_offset :]
-        below = (
-            isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and isinstance(after.value.value, str)
-        )
-        if not (_COMMENT.match(above) or _COMMENT.search(beside) or below):
+        if not (_COMMENT.match(above) or _COMMENT.search(beside) or _text(after) is not None):
             yield node.lineno, name
 
 

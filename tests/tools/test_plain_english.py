@@ -39,6 +39,23 @@ def test_a_number_that_says_nothing_is_found(text: str) -> None:
     assert name.strip("_") == "PAUSE"
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('PAUSE = 2\n"""How long to wait."""\n', 2),
+        ('class Stream:\n    end: int = 3\n    """Whom it belongs to."""\n', 3),
+        ('@property\ndef end(self):\n    """Whether it has ended."""\n', 3),
+        ('"""What this is."""\n', 1),
+    ],
+)
+def test_a_relative_clause_is_found_wherever_a_docstring_may_be(text: str, line: int) -> None:
+    assert [found for found, _ in plain_english.faults(text)] == [line]
+
+
+def test_a_string_that_documents_nothing_is_left_alone() -> None:
+    assert list(plain_english.faults('print(1)\n"What"\nNAME = "What"\n"""Name of it."""\n')) == []
+
+
 def test_each_constant_needs_its_own_words() -> None:
     text = "# Seconds.\nFIRST = 1\nSECOND = 2\n"
     assert list(plain_english.bare_numbers(text)) == [(3, "SECOND")]

@@ -63,7 +63,7 @@ class Subject(Protocol):
     """Ways to search that trade speed for recall, beside the breadth; the fastest good enough one counts."""
 
     filters: ClassVar[bool]
-    """Whether searches can be restricted by a condition."""
+    """True when searches can be restricted by a condition."""
 
     def __init__(self, directory: Path, shape: Shape) -> None: ...
 

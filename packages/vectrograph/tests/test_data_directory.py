@@ -305,7 +305,7 @@ COVERED = {
     "vectrograph.json": "torture/damage.py",
     "collections": "torture/damage.py",
 }
-"""Where the loss of each kind of file in the data directory of a server is tried."""
+"""Places where the loss of each kind of file in the data directory of a server is tried."""
 
 
 def test_nobody_else_can_read_what_a_server_writes(tmp_path: Path, umask_of_nobody: None) -> None:

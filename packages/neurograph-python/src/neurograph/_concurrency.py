@@ -137,7 +137,7 @@ AsyncJob: TypeAlias = Callable[[], Awaitable[T]]
 
 Items: TypeAlias = Iterable[T]
 AsyncItems: TypeAlias = Iterable[T] | AsyncIterable[T]
-"""What can be iterated over, also with `async for`."""
+"""Anything that can be iterated over, also with `async for`."""
 
 
 def iterating(items: Items[T]) -> Iterator[T]:

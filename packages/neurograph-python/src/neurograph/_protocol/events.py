@@ -21,7 +21,7 @@ from neurograph.wire import Request, Response
 
 PATH = "/api/v1/events"
 OLDEST = "oldest"
-"""Where to begin, instead of a position: at the oldest event that is held."""
+"""Value of `since` that begins a stream at the oldest event that is held."""
 # Code of an end that is no failure: a stream that was not to wait for more has sent everything.
 _END_OF_LOG = "END_OF_LOG"
 # Longest pause before opening a stream again that a server may ask for, in seconds. Chosen: as for `Retry-After`.

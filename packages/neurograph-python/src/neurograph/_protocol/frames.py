@@ -8,7 +8,7 @@ VECTORS = "application/vnd.neurograph.vectors"
 """The media type of frames."""
 
 ACCEPT = f"{VECTORS}, application/json;q=0.9"
-"""What to ask for where an answer has vectors; a server that does not know frames answers in JSON."""
+"""Value of `Accept` for answers with vectors; a server that does not know frames answers in JSON."""
 
 _MAGIC = b"NGV1"
 _HEADER = struct.Struct("<4s3I")

@@ -325,7 +325,7 @@ class CollectionQuarantined(Unavailable):
     code = "COLLECTION_QUARANTINED"
     retryable = False
     problem: str | None = None
-    """What is damaged, for operators. It may name files, and is no part of what callers are told."""
+    """Description of the damage, for operators. It may name files, and is no part of what callers are told."""
 
 
 class InternalError(DomainError):

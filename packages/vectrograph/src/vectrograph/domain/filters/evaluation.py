@@ -105,7 +105,7 @@ __all__ = [
 Predicate: TypeAlias = Callable[[Any], bool]
 
 MISSING: Final = object()
-"""What `value_at` finds where nothing is."""
+"""Result of `value_at` where there is no value."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)

@@ -27,7 +27,7 @@ from vectrograph.engines.postgres.schema import MAX_INDEXED_DIMENSION, build_vec
 from vectrograph.engines.postgres.searching import Options, search
 
 Finding: TypeAlias = tuple[bool, Any]
-"""Whether all is well, and what there is to tell."""
+"""Result of a task for one collection: True when nothing is wrong, and details."""
 
 # Rows that are checked at a time. Chosen: some megabytes.
 _CHUNK: Final = 1_000

@@ -35,7 +35,7 @@ from vectrograph.engines.postgres.schema import POINT_COLUMNS
 from vectrograph.engines.postgres.write_plan import Counters, WritePlan, named_ids, needs_content
 
 REPLAY_MICROSECONDS: Final = 24 * 3600 * 1_000_000
-"""How long an idempotency record is kept."""
+"""Microseconds that an idempotency record is kept."""
 MAX_REPLIES: Final = 100_000
 """Idempotency records of one collection: more than one named write a second for a whole day."""
 MAX_REPLY_BYTES: Final = 64 << 20

@@ -46,7 +46,7 @@ from vectrograph.engines.cursors import (
 from vectrograph.engines.reference.draft import Draft
 
 REPLAY_MICROSECONDS = 24 * 3600 * 1_000_000
-"""How long an idempotency record is kept."""
+"""Microseconds that an idempotency record is kept."""
 
 
 class Collection:

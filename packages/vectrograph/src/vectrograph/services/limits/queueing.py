@@ -9,7 +9,7 @@ from typing import Final
 MAX_WAIT_SECONDS: Final = 1.0
 """Longer than this nobody should have to wait: a caller who gives up and asks again makes it worse for all."""
 MAX_ACTUAL_WAIT_SECONDS: Final = 2.0
-"""Who waited longer than this, because work took longer than foreseen, is refused when the turn comes."""
+"""Seconds in the queue after which a request is refused at its turn: the work before it took longer than foreseen."""
 ALWAYS_LET_IN: Final = 8
 """So many may wait however slow the work is."""
 # Weight of the newest value in the moving average of the pace: it follows a change within some ten requests.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 OLDEST: Final = "oldest"
-"""Where to begin, instead of a position: at the oldest change that a log holds."""
+"""Value of `since` that begins a stream at the oldest change that a log holds."""
 
 END_OF_LOG: Final = Ended("END_OF_LOG", "Everything that had happened was sent.", reconnect=False)
 """The end of a stream that was not to follow."""
@@ -157,7 +157,7 @@ class Stream(Generic[C]):
 
     @property
     def principal(self) -> Principal | None:
-        """Whom the stream belongs to; None for nobody."""
+        """Account that the stream belongs to; None for nobody."""
         return self.caller.principal
 
     @property

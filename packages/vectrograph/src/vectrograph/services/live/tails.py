@@ -59,7 +59,7 @@ class Behind:
 
 
 BEHIND: Final = Behind()
-"""What a stream asks for has left the ring, or was never in it: it is to be read from the log."""
+"""The answer when a change has left the ring, or was never in it: it is to be read from the log."""
 
 
 class Tail:

@@ -22,7 +22,7 @@ from vectrograph.engines.embedded.rows.view import View
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("vectors_in_files")]
 
 _TIMES = 8
-"""How much longer the later vectors are."""
+"""Factor by which the later vectors are longer."""
 
 
 def graph_of(engine: EmbeddedEngine) -> Graph:

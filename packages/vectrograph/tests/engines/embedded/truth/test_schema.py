@@ -72,7 +72,7 @@ CHANGES: dict[str, Change] = {
     "a number of a newer format": statement("PRAGMA user_version = 3"),
     "not a collection's": statement("PRAGMA application_id = 5"),
 }
-"""What can happen to a schema or a header. SQLite opens most of these files without a complaint."""
+"""Damage of a schema or a header. SQLite opens most of these files without a complaint."""
 
 CHANGES_OF_NUMBERS: dict[str, Change] = {
     "a lost index of numbers": statement("DELETE FROM sqlite_schema WHERE name = 'points_number'")

@@ -44,7 +44,7 @@ from vectrograph.engines.embedded.upkeep.query_sample import QuerySample
 from vectrograph.engines.embedded.upkeep.recall_monitor import RecallMonitor
 
 REPLAY_MICROSECONDS: Final = 24 * 3600 * 1_000_000
-"""How long an idempotency record is kept, unless there are too many: see `reply_limits`."""
+"""Microseconds that an idempotency record is kept, unless there are too many: see `reply_limits`."""
 
 # Seconds that a reader waits for a commit to be published. Generous: its writer has committed already.
 _PUBLICATION_SECONDS: Final = 1.0

@@ -10,7 +10,7 @@ from vectrograph.engines.embedded.collection.verify import verify, verify_derive
 from vectrograph.engines.embedded.disk.ballast import Ballast
 
 Finding: TypeAlias = tuple[bool, Any]
-"""Whether all is well, and what there is to tell."""
+"""Result of a task for one collection: True when nothing is wrong, and details."""
 
 
 def maintain(

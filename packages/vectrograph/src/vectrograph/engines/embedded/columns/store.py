@@ -35,7 +35,7 @@ MAX_COLUMNS: Final = 256
 """Columns of a collection, those of paths that lead nowhere included: they are free but for their names."""
 
 _TURN_SECONDS: Final = 0.02
-"""How long one thread works on the columns while others wait: some times what the snapshot costs that begins it."""
+"""Seconds that one thread works on the columns while others wait: a few times the cost of the snapshot before it."""
 # Seconds between two checks for cancellation of a thread that waits for its turn: as long as a turn.
 _WAIT_SECONDS: Final = 0.02
 _VALUES_AT_A_TIME: Final = 16_384
@@ -47,7 +47,7 @@ _SELECTION_SHARE: Final = 8
 _REFUSALS: Final = 64
 """Sets of columns that did not fit and are remembered."""
 _MORE: Final = 1.5
-"""How much a collection may grow, or shrink, before columns that did not fit are tried again."""
+"""Factor by which a collection may grow, or shrink, before columns that did not fit are tried again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,9 @@ _SIMD: Final = (64, 16)
 _PADDING_SHARE: Final = 8
 _LARGEST: Final = {"int8": 127.0, "float16": 60_000.0, "float32": np.inf}
 _FLOAT16_TOP: Final = 256.0
-"""Where the largest sampled value is put in float16: room for values 200 times as large, and far from subnormals."""
+"""Float16 value that the largest sampled value becomes: room for values 200 times as large, and far from subnormals."""
 _LONGER: Final = {"int8": 1.5, "float16": 200.0, "float32": np.inf}
-"""How much longer than the longest of the sample a vector may be under dot: up to there, cutting cost no neighbour."""
+"""Length that a vector may have under dot, in lengths of the longest sampled: so far, cutting lost no neighbour."""
 _CUTS: Final = (0.9999, 0.999, 0.99)
 """Shares of values to try to represent without cutting, beside all; on real data each was best somewhere."""
 # Components from which the quantiles to try are taken. Bounds the time of sorting them.

@@ -34,7 +34,7 @@ BEAMS: Final = (96, BEAM, 192, 256, 384, 512, 768)
 """Beams to measure, narrowest first."""
 
 _AIMED: Final = 0.985
-"""What a sample must reach: its mean is off by some thousandths."""
+"""Recall that a sample must reach: its mean is off by some thousandths."""
 # Neighbours of each query that are compared: recall at ten.
 _K: Final = 10
 # Queries of a measurement. Chosen: the mean is off by some thousandths, see `_AIMED`.

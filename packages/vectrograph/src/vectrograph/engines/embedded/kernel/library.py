@@ -21,7 +21,7 @@ LINKS: Final = 32
 UPPER_LINKS: Final = 16
 """Neighbours of a row on each level above."""
 ALIVE: Final = 2**63 - 1
-"""What `died` holds of a row that is live."""
+"""Value of `died` for a row that is live."""
 HEADER_BYTES: Final = 4096
 """Of the header array: a page, of which the kernel uses the beginning."""
 
