@@ -58,6 +58,8 @@ def test_a_busy_thread_may_come_between_few_steps_of_sqlite(scratch: Path, hando
         "write of 256 rows": lambda: engine.write(ref, points),
         "read of 2,000 rows": lambda: engine.get(ref, names),
     }
+    # A connection that is opened looks at the schema first, once.
+    engine.get(ref, names[:1])
     for name, act in acts.items():
         handovers.clear()
         act()
