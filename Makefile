@@ -29,7 +29,7 @@ demo: $(VENV)/.run  ## index Python's own documentation and ask it questions (KE
 	@$(BIN)/python tools/demo $(if $(KEEP),--keep)
 
 test: lint  ## every check and every test but those of test-postgres
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not postgres"
+	$(BIN)/python -m pytest -n 6 --dist worksteal -m "not postgres"
 
 test-postgres: setup  ## the engine's contract on PostgreSQL with pgvector, and a server on it (minutes; ARGS="-k WORDS")
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m postgres packages/vectrograph tests/conformance $(ARGS)
