@@ -61,7 +61,7 @@ class Conversation:
 
 
 class WebSocketLog(EventLog):
-    """As EventLog, over WebSockets.
+    """An EventLog that speaks WebSocket.
 
     Attributes:
         asked: the messages of clients, in the order of their arrival.

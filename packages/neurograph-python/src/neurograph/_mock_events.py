@@ -219,7 +219,7 @@ class MockLine(Line):
 
 
 class AsyncMockLine(AsyncLine):
-    """As MockLine, for a task."""
+    """A stream of events for a task; methods as of MockLine."""
 
     def __init__(self, changes: Changes, frames: Frames) -> None:
         self.frames = frames

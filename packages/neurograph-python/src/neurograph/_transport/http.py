@@ -441,7 +441,7 @@ class _HTTPLine(Line):
 
 
 class _AsyncHTTPLine(AsyncLine):
-    """As _HTTPLine, for tasks."""
+    """An open answer for a task to read; methods as of _HTTPLine."""
 
     def __init__(
         self,

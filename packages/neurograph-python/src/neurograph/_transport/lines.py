@@ -67,7 +67,7 @@ class _Answer(Line):
 
 
 class _AsyncAnswer(AsyncLine):
-    """As _Answer, for tasks."""
+    """An answer of a middleware, for tasks; methods as of _Answer."""
 
     def __init__(self, response: Response) -> None:
         self._rest = response.body

@@ -242,7 +242,7 @@ class Upgraded:
 
 
 class AsyncUpgraded:
-    """As Upgraded, for tasks."""
+    """A connection that was taken over from HTTP, for tasks; methods as of Upgraded."""
 
     def __init__(self, stream: httpcore2.AsyncNetworkStream, limit: TimeLimit) -> None:
         self._stream = stream

@@ -41,7 +41,7 @@ class LogRetentionContract(Subject):
         return engine
 
     def test_the_newest_changes_are_kept(self, engine: Engine, docs: CollectionRef) -> None:
-        """As many as there may be and no fewer; a reader without a position begins at the oldest of them."""
+        """The log keeps as many changes as its limit says; a reader without a position begins at the oldest of them."""
         for n in range(1, 11):
             put(engine, docs, f"p{n}")
             assert held(engine, docs)[-3:] == list(range(max(1, n - 2), n + 1))
@@ -67,7 +67,7 @@ class LogRetentionContract(Subject):
             assert [change.seq for change in engine.changes(docs, position).changes] == list(range(n + 1, 11))
 
     def test_the_oldest_position_is_as_good_as_any(self, engine: Engine, docs: CollectionRef) -> None:
-        """Nothing between it and the end is missing, also of what is written later."""
+        """The log from there to its end is complete, also with what is written later."""
         start = engine.changes(docs, NOW).position
         put_many(engine, docs, [(name, (0, 0)) for name in "abcdef"])
         held_from(engine, docs, 4)
@@ -135,7 +135,7 @@ class LogRetentionContract(Subject):
         assert held_from(engine, docs, 4) == [4, 5, 6, 7]
 
     def test_a_position_of_another_collection_is_not_expired(self, engine: Engine, docs: CollectionRef) -> None:
-        """It was never one of this log, also when its collection had the same name."""
+        """A position of another collection is none of this log, also when both had the same name."""
         other = make(engine, "other")
         foreign = engine.changes(other, NOW).position
         put_many(engine, docs, [(name, (0, 0)) for name in "abcdef"])
